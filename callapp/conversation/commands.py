@@ -1,0 +1,122 @@
+"""What the conversation decides: verbs, performed in the order in which they are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# -- to the caller ------------------------------------------------------------------------------
+
+
+class PlayAudio(NamedTuple):
+    """Queue audio on the phone: base64 of mu-law, passed through. A tuple, for it comes often."""
+
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendMark:
+    """Have the phone say when all audio sent so far has been played."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAudio:
+    """Throw away what the phone has queued and not played."""
+
+
+# -- to the model -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAudio:
+    """Let the caller's audio flow to the model, what was kept so far first."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateResponse:
+    """Ask the model to speak.
+
+    Args:
+        request_id: comes back if the request is refused.
+        tag: comes back with the response that the request leads to.
+        instructions: for this response alone, in place of the agent's; ``None`` keeps them.
+        tools_allowed: whether the model may call tools in it.
+    """
+
+    request_id: str
+    tag: str
+    instructions: str | None = None
+    tools_allowed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CancelResponse:
+    """Stop the active response."""
+
+    response_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TruncateItem:
+    """Make the model forget what of an item was not heard. ``heard_ms`` is at least 1."""
+
+    item_id: str
+    content_index: int
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteItem:
+    """Make the model forget an item of which nothing was heard."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTool:
+    """Give the model the one output of a tool call."""
+
+    tool_call_id: str
+    output: str
+
+
+# -- to our own side ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Run a tool off the audio threads; its result comes back as ``ToolReturned``."""
+
+    tool_call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteCall:
+    """End the phone call through the carrier, off the audio threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Close both legs: the call is over, for this reason."""
+
+    reason: str
+
+
+Command = (
+    PlayAudio
+    | SendMark
+    | ClearAudio
+    | OpenAudio
+    | CreateResponse
+    | CancelResponse
+    | TruncateItem
+    | DeleteItem
+    | AnswerTool
+    | RunTool
+    | CompleteCall
+    | Finish
+)

@@ -1,0 +1,183 @@
+"""What can happen on a call: the words that both legs translate into.
+
+Names are in the past tense. The machine that takes them knows neither Twilio nor OpenAI.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+# -- the model's side ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfirmed:
+    """The model's session stands as asked, mu-law both ways: the conversation may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The model heard the caller begin to speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The model heard the caller's turn end; it answers by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    """A response is active now. ``tag`` is the one its request carried, ``None`` if unknown."""
+
+    response_id: str
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStarted:
+    """A spoken item of a response exists in the model's conversation; no audio of it came yet."""
+
+    response_id: str
+    item_id: str
+
+
+class AudioArrived(NamedTuple):
+    """A piece of an item's audio: base64 of mu-law, as it came. A tuple, for it comes often."""
+
+    response_id: str
+    item_id: str
+    content_index: int
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioEnded:
+    """No more audio comes for this part of an item."""
+
+    response_id: str
+    item_id: str
+    content_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """The model calls a tool. ``complete`` is false when the call was cut off half-written."""
+
+    response_id: str
+    tool_call_id: str
+    name: str
+    arguments: str
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseEnded:
+    """A response is over. ``status``: completed, cancelled, failed or incomplete.
+
+    ``tool_calls`` are all those that it made, told before or not.
+    """
+
+    response_id: str
+    status: str = "completed"
+    error_code: str | None = None
+    tool_calls: tuple[ToolCalled, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """The model did not take our request for a response because another one is active."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLost:
+    """The model is gone: refused, dropped, or not to be trusted. ``reason`` is the end reason."""
+
+    reason: str
+
+
+# -- the caller's side --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """The phone has played all that was sent before this mark, or has thrown it away."""
+
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerHungUp:
+    """The phone's side ended the stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerLost:
+    """The caller's socket went away without a word."""
+
+
+# -- our own side -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """What ``end_call`` hands to the conversation instead of an answer to the model."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturned:
+    """A tool is done: its answer for the model, or what it wants of the conversation."""
+
+    tool_call_id: str
+    result: str | EndCall
+
+
+@dataclass(frozen=True, slots=True)
+class WindUpAsked:
+    """The call has to end soon, whoever is speaking: say a last goodbye and complete it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndedElsewhere:
+    """The call is known to be over by another way than its stream, or has to be cut at once."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionFailed:
+    """Twilio did not take the request to complete the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing happened, but a deadline has passed."""
+
+
+Event = (
+    SessionConfirmed
+    | SpeechStarted
+    | SpeechStopped
+    | ResponseStarted
+    | MessageStarted
+    | AudioArrived
+    | AudioEnded
+    | ToolCalled
+    | ResponseEnded
+    | RequestRefused
+    | ModelLost
+    | Played
+    | CallerHungUp
+    | CallerLost
+    | ToolReturned
+    | WindUpAsked
+    | EndedElsewhere
+    | CompletionFailed
+    | Tick
+)

@@ -1,0 +1,243 @@
+"""What was sent to the phone, and how much of it was heard.
+
+The model makes audio several times faster than people listen, so the phone holds a queue of
+seconds. Two things tell where in it the listener is:
+
+- *The clock.* The phone plays 8 bytes a millisecond, without a gap while it has any. So the queue
+  runs dry at a moment we can compute when we send. Network delay cancels out: audio arrives late,
+  and so does the ``clear`` that cuts it.
+- *The marks.* An echo says that all before its mark has been played. It comes a round trip after
+  the moment computed for it. The smallest lateness seen on a call is taken for that round trip;
+  an echo later than it, or one that is overdue, says how far playback has fallen behind the clock.
+
+Positions are bytes of all audio sent on the call (8 bytes = 1 ms); times are milliseconds of the
+call's clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from callapp.conversation.commands import Command, PlayAudio, SendMark
+
+BYTES_PER_MS = 8
+# A second, but for a hair: whole base64 quadruples, so that a payload can be cut there undecoded.
+# It is how often a mark is sent, and the most that goes into one message.
+SECOND_BYTES = 7_998
+PIECE_CHARS = SECOND_BYTES // 3 * 4
+
+
+class Part(NamedTuple):
+    """One stream of audio of the model: a content part of an item."""
+
+    item_id: str
+    content_index: int
+
+
+class Cut(NamedTuple):
+    """A part that the listener did not hear to its end; ``heard_ms`` may be 0."""
+
+    response_id: str
+    part: Part
+    heard_ms: int
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What is known of one part."""
+
+    response_id: str
+    sent_bytes: int = 0
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """A run of one part's audio in the queue; ``offset`` is how much of the part came before it."""
+
+    part: Part
+    start: int
+    end: int
+    offset: int
+
+
+class _Mark(NamedTuple):
+    position: int
+    due_ms: float
+
+
+class Playback:
+    """The ledger of one call's outgoing audio, item by item."""
+
+    def __init__(self) -> None:
+        self.sent_bytes = 0
+        self._ledgers: dict[Part, _Ledger] = {}
+        self._queue: deque[_Stretch] = deque()
+        self._marks: dict[str, _Mark] = {}
+        self._marks_made = 0
+        self._marked_bytes = 0  # position of the newest mark
+        self._played_bytes = 0  # position up to which an echo has vouched
+        self._dry_ms = 0.0  # when the queue runs dry, by the clock alone
+        self._behind_ms = 0.0  # how far playback lags the clock, by the newest echo
+        self._round_trip_ms: float | None = None
+
+    # -- sending --------------------------------------------------------------------------------
+
+    def play(self, response_id: str, part: Part, payload: str, at_ms: float) -> list[Command]:
+        """Queue a payload (base64) of a part; return what to send, marks included."""
+        commands: list[Command] = []
+        if self._queue and self._queue[-1].part != part:
+            # The end of an item is marked before another one's audio follows it, for its own
+            # `done` may come later than that.
+            self._mark(at_ms, commands)
+        if len(payload) <= PIECE_CHARS:
+            self._add(response_id, part, payload, at_ms, commands)
+        else:
+            for start in range(0, len(payload), PIECE_CHARS):
+                self._add(
+                    response_id,
+                    part,
+                    payload[start : start + PIECE_CHARS],
+                    at_ms,
+                    commands,
+                )
+        return commands
+
+    def end_part(self, part: Part, at_ms: float) -> list[Command]:
+        """Note that a part has all its audio; return the mark at its end, if it has none yet."""
+        commands: list[Command] = []
+        ledger = self._ledgers.get(part)
+        if ledger is not None and not ledger.ended:
+            ledger.ended = True
+            if self._queue and self._queue[-1].part == part:
+                self._mark(at_ms, commands)
+            elif all(stretch.part != part for stretch in self._queue):
+                del self._ledgers[part]  # heard to its end already
+        return commands
+
+    def end_response(self, response_id: str, at_ms: float) -> list[Command]:
+        """Note that none of a response's parts gets more audio."""
+        commands: list[Command] = []
+        for part, ledger in list(self._ledgers.items()):
+            if ledger.response_id == response_id:
+                commands += self.end_part(part, at_ms)
+        return commands
+
+    def _add(
+        self,
+        response_id: str,
+        part: Part,
+        payload: str,
+        at_ms: float,
+        commands: list[Command],
+    ) -> None:
+        length = len(payload) // 4 * 3 - payload[-2:].count("=")
+        if not length:
+            return
+        if at_ms >= self.dry_ms:
+            self._dry_ms = at_ms  # the queue was dry: playback starts anew, on time
+            self._behind_ms = 0.0
+        ledger = self._ledgers.get(part)
+        if ledger is None:
+            ledger = self._ledgers[part] = _Ledger(response_id)
+        start = self.sent_bytes
+        self.sent_bytes = start + length
+        self._dry_ms += length / BYTES_PER_MS
+        last = self._queue[-1] if self._queue else None
+        if last is not None and last.part == part:
+            last.end = self.sent_bytes
+        else:
+            self._queue.append(_Stretch(part, start, self.sent_bytes, ledger.sent_bytes))
+        ledger.sent_bytes += length
+        commands.append(PlayAudio(payload))
+        if self.sent_bytes - self._marked_bytes >= SECOND_BYTES:
+            self._mark(at_ms, commands)
+
+    def _mark(self, at_ms: float, commands: list[Command]) -> None:
+        if self._marked_bytes == self.sent_bytes:
+            return
+        self._marks_made += 1
+        name = f"mark-{self._marks_made}"
+        self._marks[name] = _Mark(self.sent_bytes, max(at_ms, self._dry_ms))
+        self._marked_bytes = self.sent_bytes
+        commands.append(SendMark(name))
+
+    # -- hearing --------------------------------------------------------------------------------
+
+    def played(self, name: str, at_ms: float) -> None:
+        """Take a mark's echo. Echoes of marks that were cleared or never sent mean nothing."""
+        mark = self._marks.get(name)
+        if mark is None:
+            return
+        while next(iter(self._marks)) != name:  # marks come back in order: these were lost
+            del self._marks[next(iter(self._marks))]
+        del self._marks[name]
+        self._played_bytes = max(self._played_bytes, mark.position)
+        late_ms = at_ms - mark.due_ms
+        if self._round_trip_ms is None or late_ms < self._round_trip_ms:
+            self._round_trip_ms = late_ms
+        self._behind_ms = late_ms - self._round_trip_ms
+        self._forget_heard()
+
+    def cut(self, at_ms: float) -> list[Cut]:
+        """Forget all that is queued: the phone is being cleared. Return what was not heard out.
+
+        A part that was heard as far as it was sent, but of which more was to come, is cut as well.
+        """
+        heard = self._heard_bytes(at_ms)
+        heard_of: dict[Part, int] = {}
+        for stretch in self._queue:
+            if stretch.end > heard:
+                heard_of.setdefault(stretch.part, stretch.offset + max(0, heard - stretch.start))
+        for part, ledger in self._ledgers.items():
+            if not ledger.ended:
+                heard_of.setdefault(part, ledger.sent_bytes)
+        cuts = [
+            Cut(self._ledgers[part].response_id, part, heard // BYTES_PER_MS)
+            for part, heard in heard_of.items()
+        ]
+        self._ledgers.clear()
+        self._queue.clear()
+        self._marks.clear()  # their echoes will say "thrown away", not "played"
+        self._played_bytes = self._marked_bytes = self.sent_bytes
+        self._dry_ms = at_ms
+        self._behind_ms = 0.0
+        return cuts
+
+    def playing(self, at_ms: float) -> bool:
+        """Whether the phone holds audio that was not heard yet."""
+        return self._heard_bytes(at_ms) < self.sent_bytes
+
+    @property
+    def all_heard(self) -> bool:
+        """Whether the phone itself has said that it played everything."""
+        return self._played_bytes == self.sent_bytes
+
+    @property
+    def dry_ms(self) -> float:
+        """When the queue should have run dry, by the clock and the newest echo."""
+        return self._dry_ms + self._behind_ms
+
+    def _heard_bytes(self, at_ms: float) -> int:
+        ahead_ms = self._dry_ms + self._lag_ms(at_ms) - at_ms
+        if ahead_ms <= 0:
+            return self.sent_bytes
+        # Rounded up, for what is not surely heard counts as unheard.
+        unheard = int(ahead_ms * BYTES_PER_MS) + 1
+        return max(self._played_bytes, self.sent_bytes - unheard)
+
+    def _lag_ms(self, at_ms: float) -> float:
+        """How far playback is behind the clock: by the newest echo, or by one that is overdue."""
+        if self._round_trip_ms is None or not self._marks:
+            return self._behind_ms
+        oldest = next(iter(self._marks.values()))
+        return max(self._behind_ms, at_ms - oldest.due_ms - self._round_trip_ms)
+
+    def _forget_heard(self) -> None:
+        while self._queue and self._queue[0].end <= self._played_bytes:
+            part = self._queue.popleft().part
+            ledger = self._ledgers.get(part)
+            if ledger is not None and ledger.ended and all(s.part != part for s in self._queue):
+                del self._ledgers[part]

@@ -1,0 +1,189 @@
+"""One response at a time: who may ask the model to speak, and when.
+
+The model answers a caller's turn by itself; we ask for the greeting, for an answer after tools,
+and for the goodbye. Two responses at once are an error, so at most one request is *wanted*, one
+*asked for*, and one response *active*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callapp.conversation.commands import CancelResponse, Command, CreateResponse
+
+GREETING = "greeting"
+ANSWER = "answer"
+GOODBYE = "goodbye"
+
+# How long after the caller's turn the model's own answer is waited for before we ask for ours.
+OWN_ANSWER_MS = 1_500
+# A request that leads to nothing in this time is made once more.
+REQUEST_MS = 10_000
+# A failed response is asked for again so many times in a row, after so long.
+MOST_RETRIES = 2
+RETRY_MS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A response that we want of the model."""
+
+    tag: str
+    instructions: str | None = None
+    tools_allowed: bool = True
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request on its way: no response of it has begun yet."""
+
+    request: Request
+    request_id: str
+    until_ms: float
+    doomed: bool = False
+
+
+class Responses:
+    """The gate in front of the model's voice."""
+
+    def __init__(self) -> None:
+        self.active: str | None = None
+        self.active_tag: str | None = None
+        self.caller_speaking = False
+        self._wanted: Request | None = None
+        self._wanted_in_turn = False  # wanted before the caller's turn ended: their answer covers it
+        self._asked: _Asked | None = None
+        self._last_asked: tuple[str, Request] | None = None
+        self._silenced: set[str] = set()
+        self._hold_until_ms = 0.0
+        self._asked_count = 0
+        self._failures = 0
+        self._unanswered = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the model is speaking, or about to. What was silenced does not count."""
+        speaking = self.active is not None and self.active not in self._silenced
+        return speaking or self._asked is not None or self._wanted is not None
+
+    @property
+    def deadline_ms(self) -> float | None:
+        """When ``next`` or ``overdue`` has something to say, if nothing happens before."""
+        if self._asked is not None:
+            return self._asked.until_ms
+        if self._wanted is not None and self.active is None and not self.caller_speaking:
+            return self._hold_until_ms
+        return None
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    def want(self, request: Request) -> None:
+        """Ask for a response as soon as there may be one. A goodbye outranks an answer."""
+        if self._wanted is None or self._wanted.tag != GOODBYE:
+            self._wanted = request
+            self._wanted_in_turn = False
+
+    def next(self, at_ms: float, *, over_the_caller: bool = False) -> list[Command]:
+        """Make the wanted request if now is the time for it."""
+        if self._wanted is None or self.active is not None or self._asked is not None:
+            return []
+        if not over_the_caller and (self.caller_speaking or at_ms < self._hold_until_ms):
+            return []
+        request, self._wanted = self._wanted, None
+        self._asked_count += 1
+        request_id = f"ask-{self._asked_count}"
+        self._asked = _Asked(request, request_id, at_ms + REQUEST_MS)
+        self._last_asked = request_id, request
+        return [CreateResponse(request_id, request.tag, request.instructions, request.tools_allowed)]
+
+    def refused(self, request_id: str, at_ms: float) -> None:
+        """Another response was active when the request came: want it again, after that one."""
+        if self._last_asked is None or self._last_asked[0] != request_id:
+            return
+        doomed = self._asked is not None and self._asked.doomed
+        self._asked = None
+        self.active_tag = None  # what is active was not ours after all
+        self._hold_until_ms = at_ms + RETRY_MS
+        if not doomed:
+            self.want(self._last_asked[1])
+
+    def overdue(self, at_ms: float) -> bool:
+        """Whether the model has left a request unanswered for the second time."""
+        if self._asked is None or at_ms < self._asked.until_ms:
+            return False
+        request, self._asked = self._asked.request, None
+        self._unanswered += 1
+        self.want(request)
+        return self._unanswered > 1
+
+    # -- what the model does --------------------------------------------------------------------
+
+    def started(self, response_id: str, tag: str | None) -> list[Command]:
+        """A response is active: ours, or the model's answer to the caller's turn."""
+        self.active, self.active_tag = response_id, tag
+        self._hold_until_ms = 0.0
+        asked = self._asked
+        if asked is not None and tag in (None, asked.request.tag):
+            self._asked = None
+            self.active_tag = asked.request.tag
+            self._unanswered = 0
+            if asked.doomed:
+                self._silenced.add(response_id)
+                return [CancelResponse(response_id)]
+        elif self._wanted is not None and self._wanted.tag == ANSWER and self._wanted_in_turn:
+            self._wanted = None  # the tools' outputs stood in the conversation before it began
+        return []
+
+    def ended(self, response_id: str, *, failed: bool, at_ms: float) -> bool:
+        """A response is over. Return false when it failed too often to ask once more."""
+        if response_id != self.active:
+            return True
+        tag, self.active, self.active_tag = self.active_tag, None, None
+        if not failed or response_id in self._silenced:
+            self._failures = 0
+            return True
+        self._failures += 1
+        if self._failures > MOST_RETRIES:
+            return False
+        if self._wanted is None:
+            last = self._last_asked[1] if self._last_asked is not None else None
+            self.want(last if last is not None and last.tag == tag else Request(ANSWER))
+        self._hold_until_ms = at_ms + RETRY_MS * self._failures
+        return True
+
+    # -- what the caller does -------------------------------------------------------------------
+
+    def turn_started(self) -> None:
+        """The caller speaks: nothing is asked for until they have finished."""
+        self.caller_speaking = True
+
+    def turn_ended(self, at_ms: float) -> None:
+        """The caller has finished: the model answers by itself, so wait for that a little."""
+        self.caller_speaking = False
+        self._hold_until_ms = at_ms + OWN_ANSWER_MS
+        self._wanted_in_turn = self._wanted is not None
+
+    def interrupt(self) -> list[Command]:
+        """Silence what is active, and what was asked for and has not begun.
+
+        A greeting that has not begun stays: the caller's "hello?" is what it answers.
+        """
+        if self._asked is not None and self._asked.request.tag != GREETING:
+            self._asked.doomed = True
+        if self.active is None or self.active in self._silenced:
+            return []
+        self._silenced.add(self.active)
+        return [CancelResponse(self.active)]
+
+    def silence(self, response_id: str) -> None:
+        """Let nothing more of this response be heard."""
+        self._silenced.add(response_id)
+
+    def silenced(self, response_id: str) -> bool:
+        """Whether audio of this response has to be dropped."""
+        return response_id in self._silenced
+
+    def forget_goodbye(self) -> None:
+        """The call goes on: a goodbye that was wanted is not any more."""
+        if self._wanted is not None and self._wanted.tag == GOODBYE:
+            self._wanted = None

@@ -1,0 +1,476 @@
+"""The way of a call, as scripts of events and the commands expected of them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import pytest
+
+from callapp.conversation.commands import (
+    AnswerTool,
+    CancelResponse,
+    ClearAudio,
+    CompleteCall,
+    CreateResponse,
+    DeleteItem,
+    Finish,
+    OpenAudio,
+    PlayAudio,
+    RunTool,
+    SendMark,
+    TruncateItem,
+)
+from callapp.conversation.events import (
+    AudioArrived,
+    AudioEnded,
+    CallerHungUp,
+    CallerLost,
+    CompletionFailed,
+    EndCall,
+    EndedElsewhere,
+    MessageStarted,
+    ModelLost,
+    Played,
+    RequestRefused,
+    ResponseEnded,
+    ResponseStarted,
+    SessionConfirmed,
+    SpeechStarted,
+    SpeechStopped,
+    Tick,
+    ToolCalled,
+    ToolReturned,
+    WindUpAsked,
+)
+from callapp.conversation.machine import Conversation, Phase, Plan
+
+
+class Call:
+    """A conversation with a clock to set, and all commands it gave."""
+
+    def __init__(self, *, greeting: str | None = None, most_ms: float = 1_800_000) -> None:
+        self.conversation = Conversation(Plan(greeting=greeting, most_ms=most_ms))
+        self.now_ms = 0.0
+        self.given: list = []
+
+    def tell(self, *events, at_ms: float | None = None) -> list:
+        """Feed events at a time; return what they led to."""
+        if at_ms is not None:
+            self.now_ms = at_ms
+        commands = [c for event in events for c in self.conversation.receive(event, self.now_ms)]
+        self.given += commands
+        return commands
+
+    def speak(self, response_id: str, item_id: str, ms: int, *, done: bool = True) -> list:
+        """The model starts a response and sends audio of one item."""
+        commands = self.tell(ResponseStarted(response_id), MessageStarted(response_id, item_id))
+        commands += self.tell(audio(response_id, item_id, ms))
+        if done:
+            commands += self.tell(AudioEnded(response_id, item_id, 0), ResponseEnded(response_id))
+        return commands
+
+    def hear_all(self) -> list:
+        """The phone plays all it was sent: the last mark comes back."""
+        marks = [c.name for c in self.given if isinstance(c, SendMark)]
+        dry_ms = self.conversation.playback.dry_ms
+        return self.tell(*(Played(name) for name in marks), at_ms=max(self.now_ms, dry_ms) + 20)
+
+
+def audio(response_id: str, item_id: str, ms: int) -> AudioArrived:
+    return AudioArrived(response_id, item_id, 0, b64encode(b"\x55" * (ms * 8)).decode())
+
+
+def only(commands: list, *kinds: type) -> list:
+    return [c for c in commands if isinstance(c, kinds)]
+
+
+def live(**plan) -> Call:
+    call = Call(**plan)
+    call.tell(SessionConfirmed(), at_ms=300)
+    return call
+
+
+# -- the beginning ------------------------------------------------------------------------------
+
+
+def test_nothing_is_said_before_the_session_is_confirmed():
+    call = Call(greeting="Say hello")
+    assert call.tell(Tick(), at_ms=200) == []
+    commands = call.tell(SessionConfirmed(), at_ms=300)
+    assert [type(c) for c in commands] == [CreateResponse, OpenAudio]
+    assert commands[0].instructions == "Say hello"
+
+
+def test_without_a_greeting_the_caller_speaks_first():
+    call = Call()
+    assert call.tell(SessionConfirmed()) == [OpenAudio()]
+
+
+def test_a_session_that_never_comes_ends_the_call():
+    call = Call(greeting="Say hello")
+    assert call.conversation.deadline_ms == 10_000
+    assert call.tell(Tick(), at_ms=10_000) == [Finish("openai.no_session")]
+
+
+def test_a_second_confirmation_greets_nobody_twice():
+    call = live(greeting="Say hello")
+    assert call.tell(SessionConfirmed()) == []
+
+
+# -- barge-in -----------------------------------------------------------------------------------
+
+
+def test_barge_in_truncates_at_what_was_heard_not_at_what_was_sent():
+    """The model is done long before the listener is: 5 s sent, 1.24 s heard."""
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 5_000)
+    commands = call.tell(SpeechStarted(), at_ms=2_240)
+    assert [type(c) for c in commands] == [ClearAudio, TruncateItem]
+    assert commands[1].item_id == "item_1"
+    assert 1_238 <= commands[1].heard_ms <= 1_240
+
+
+def test_barge_in_cancels_a_response_that_is_still_active_and_plays_nothing_more_of_it():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 2_000, done=False)
+    commands = call.tell(SpeechStarted(), at_ms=1_500)
+    assert [type(c) for c in commands] == [ClearAudio, CancelResponse, TruncateItem]
+    assert call.tell(audio("resp_1", "item_1", 200), audio("resp_1", "item_1", 200)) == []
+    assert call.tell(ResponseEnded("resp_1", "cancelled")) == []
+    assert call.tell(audio("resp_1", "item_1", 200)) == []
+
+
+def test_an_item_of_which_nothing_was_heard_is_deleted_and_one_heard_out_is_left_alone():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), at_ms=1_000)
+    call.tell(audio("resp_1", "preamble", 1_000), audio("resp_1", "answer", 2_000))
+    call.tell(audio("resp_1", "more", 500))
+    call.tell(AudioEnded("resp_1", "preamble", 0), AudioEnded("resp_1", "answer", 0))
+    call.tell(AudioEnded("resp_1", "more", 0), ResponseEnded("resp_1"))
+    commands = call.tell(SpeechStarted(), at_ms=2_500)
+    assert [type(c) for c in commands] == [ClearAudio, TruncateItem, DeleteItem]
+    assert commands[1].item_id == "answer"
+    assert 498 <= commands[1].heard_ms <= 500
+    assert commands[2].item_id == "more"
+
+
+def test_speech_while_nothing_plays_does_nothing():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 500)
+    call.hear_all()
+    assert call.tell(SpeechStarted(), at_ms=5_000) == []
+
+
+def test_a_cancelled_response_is_never_heard_even_if_none_of_it_had_been_sent():
+    call = live()
+    call.tell(SpeechStarted(), SpeechStopped(), at_ms=1_000)
+    call.tell(ResponseStarted("resp_1"), MessageStarted("resp_1", "item_1"))
+    commands = call.tell(SpeechStarted(), at_ms=1_100)
+    assert commands == [CancelResponse("resp_1"), DeleteItem("item_1")]
+    assert call.tell(audio("resp_1", "item_1", 100), audio("resp_1", "item_2", 100)) == [DeleteItem("item_2")]
+
+
+def test_a_response_that_the_service_cancelled_itself_is_cleared_too():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 2_000, done=False)
+    commands = call.tell(ResponseEnded("resp_1", "cancelled"), at_ms=1_500)
+    assert [type(c) for c in commands] == [ClearAudio, TruncateItem]
+
+
+def test_an_item_is_forgotten_once():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 2_000, done=False)
+    call.tell(SpeechStarted(), SpeechStopped(), SpeechStarted(), at_ms=1_500)
+    call.tell(audio("resp_1", "item_1", 100), ResponseEnded("resp_1", "cancelled"))
+    assert len(only(call.given, TruncateItem, DeleteItem, ClearAudio, CancelResponse)) == 3
+
+
+# -- one response at a time ---------------------------------------------------------------------
+
+
+def test_a_request_waits_for_the_active_response():
+    call = live(greeting="Say hello")
+    call.tell(ResponseStarted("greeting", "greeting"))
+    call.tell(ToolCalled("greeting", "call_1", "look_up", "{}"))
+    assert only(call.tell(ToolReturned("call_1", "42")), CreateResponse) == []
+    commands = call.tell(ResponseEnded("greeting"))
+    assert [type(c) for c in commands] == [CreateResponse]
+
+
+def test_while_the_caller_speaks_nothing_is_asked_for_and_their_turn_covers_the_tools_answer():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
+    call.tell(ResponseEnded("resp_1"), SpeechStarted())
+    assert only(call.tell(ToolReturned("call_1", "42")), CreateResponse) == []
+    call.tell(SpeechStopped(), ResponseStarted("resp_2"), ResponseEnded("resp_2"))
+    call.tell(Tick(), at_ms=60_000)
+    assert only(call.given, CreateResponse) == []
+
+
+def test_if_the_model_does_not_answer_the_turn_by_itself_it_is_asked_to():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
+    call.tell(ResponseEnded("resp_1"), SpeechStarted(), ToolReturned("call_1", "42"))
+    call.tell(SpeechStopped(), at_ms=2_000)
+    assert call.conversation.deadline_ms == 3_500
+    assert [type(c) for c in call.tell(Tick(), at_ms=3_500)] == [CreateResponse]
+
+
+def test_a_refused_request_is_made_again_after_the_active_response():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
+    [create] = only(call.tell(ToolReturned("call_1", "42"), ResponseEnded("resp_1")), CreateResponse)
+    call.tell(ResponseStarted("resp_2"), RequestRefused(create.request_id))
+    assert only(call.tell(ResponseEnded("resp_2")), CreateResponse) == []
+    assert len(only(call.tell(Tick(), at_ms=2_000), CreateResponse)) == 1
+
+
+def test_a_request_that_was_overtaken_by_the_caller_is_cancelled_as_soon_as_it_begins():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
+    call.tell(ToolReturned("call_1", "42"), ResponseEnded("resp_1"))
+    call.tell(SpeechStarted())
+    assert call.tell(ResponseStarted("resp_2", "answer")) == [CancelResponse("resp_2")]
+    assert call.tell(audio("resp_2", "item_2", 100)) == [DeleteItem("item_2")]
+
+
+def test_an_unanswered_request_is_made_once_more_and_then_the_model_is_given_up():
+    call = live(greeting="Say hello")
+    assert [type(c) for c in call.tell(Tick(), at_ms=10_300)] == [CreateResponse]
+    assert call.tell(Tick(), at_ms=20_300) == [Finish("openai.no_answer")]
+
+
+def test_a_failed_response_is_asked_for_again_but_not_for_ever():
+    call = live(greeting="Say hello")
+    for number in range(3):
+        call.tell(ResponseStarted(f"resp_{number}", "greeting"))
+        call.tell(ResponseEnded(f"resp_{number}", "failed", "server_error"))
+        call.tell(Tick(), at_ms=call.now_ms + 2_000)
+    assert len(only(call.given, CreateResponse)) == 3
+    assert call.given[-1] == Finish("openai.failed")
+
+
+# -- tools --------------------------------------------------------------------------------------
+
+
+def test_each_tool_call_is_answered_once_and_the_batch_is_followed_by_one_request():
+    call = live()
+    one, two = (ToolCalled("resp_1", f"call_{n}", "look_up", "{}") for n in (1, 2))
+    call.tell(ResponseStarted("resp_1"), one, one, two)
+    call.tell(ResponseEnded("resp_1", tool_calls=(one, two)))
+    call.tell(ToolReturned("call_2", "two"), ToolReturned("call_1", "one"), ToolReturned("call_1", "x"))
+    assert len(only(call.given, RunTool)) == 2
+    assert only(call.given, AnswerTool) == [AnswerTool("call_2", "two"), AnswerTool("call_1", "one")]
+    assert isinstance(call.given[-1], CreateResponse)
+    assert len(only(call.given, CreateResponse)) == 1
+
+
+def test_a_tool_that_takes_too_long_is_answered_for_and_its_late_result_dropped():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "slow", "{}"))
+    call.tell(ResponseEnded("resp_1"))
+    commands = call.tell(Tick(), at_ms=call.conversation.deadline_ms)
+    assert [type(c) for c in commands] == [AnswerTool, CreateResponse]
+    assert "too long" in commands[0].output
+    assert call.tell(ToolReturned("call_1", "late")) == []
+
+
+def test_a_call_that_an_interruption_cut_short_is_answered_without_being_run():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), SpeechStarted())
+    cut = ToolCalled("resp_1", "call_1", "look_up", '{"na', complete=False)
+    commands = call.tell(ResponseEnded("resp_1", "cancelled", tool_calls=(cut,)))
+    assert [type(c) for c in commands] == [AnswerTool]
+
+
+def test_a_tool_of_an_interrupted_response_is_answered_too():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
+    call.tell(SpeechStarted(), ResponseEnded("resp_1", "cancelled"))
+    assert call.tell(ToolReturned("call_1", "42")) == [AnswerTool("call_1", "42")]
+
+
+# -- the goodbye --------------------------------------------------------------------------------
+
+
+def end_call(call: Call, response_id: str, tool_call_id: str = "call_end") -> list:
+    asked = ToolCalled(response_id, tool_call_id, "end_call", '{"reason": "done"}')
+    commands = call.tell(asked, ToolReturned(tool_call_id, EndCall("done")))
+    return commands + call.tell(ResponseEnded(response_id, tool_calls=(asked,)))
+
+
+def test_a_goodbye_that_came_with_end_call_is_heard_to_its_end_before_the_line_closes():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "goodbye", 2_000, done=False)
+    call.tell(AudioEnded("resp_1", "goodbye", 0))
+    commands = end_call(call, "resp_1")
+    assert only(commands, CreateResponse, CompleteCall) == []
+    assert len(only(commands, AnswerTool)) == 1
+    assert call.tell(Tick(), at_ms=2_900) == []
+    assert call.hear_all() == [CompleteCall()]
+    assert call.conversation.phase is Phase.LEAVING
+    assert call.tell(CallerHungUp()) == [Finish("agent.ended")]
+
+
+def test_end_call_without_a_goodbye_asks_for_one():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), at_ms=1_000)
+    commands = end_call(call, "resp_1")
+    assert [type(c) for c in only(commands, AnswerTool, CreateResponse)] == [AnswerTool, CreateResponse]
+    assert not only(commands, CreateResponse)[0].tools_allowed
+    call.speak("resp_2", "goodbye", 1_000)
+    assert call.hear_all() == [CompleteCall()]
+
+
+def test_the_caller_can_interrupt_the_goodbye_and_the_call_goes_on():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "goodbye", 3_000, done=False)
+    end_call(call, "resp_1")
+    commands = call.tell(SpeechStarted(), at_ms=1_800)
+    assert [type(c) for c in commands] == [ClearAudio, TruncateItem]
+    call.tell(SpeechStopped())
+    call.speak("resp_2", "answer", 500)
+    assert call.hear_all() == []
+    assert call.conversation.phase is Phase.LIVE
+    call.tell(ResponseStarted("resp_3"), audio("resp_3", "bye", 400))
+    end_call(call, "resp_3", "call_end_2")
+    assert call.hear_all() == [CompleteCall()]
+
+
+def test_an_interrupted_end_call_is_answered_and_ends_nothing():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "goodbye", 3_000, done=False)
+    call.tell(SpeechStarted(), at_ms=1_500)
+    commands = end_call(call, "resp_1")
+    [answer] = only(commands, AnswerTool)
+    assert "not ended" in answer.output
+    call.tell(SpeechStopped(), ResponseStarted("resp_2"), ResponseEnded("resp_2"))
+    assert call.conversation.phase is Phase.LIVE
+    assert not call.conversation.farewell.begun
+
+
+def test_a_goodbye_asked_for_and_then_interrupted_is_not_said_later():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), at_ms=1_000)
+    end_call(call, "resp_1")
+    call.tell(SpeechStarted())
+    assert call.tell(ResponseStarted("resp_2", "goodbye")) == [CancelResponse("resp_2")]
+    call.tell(ResponseEnded("resp_2", "cancelled"), SpeechStopped(), ResponseStarted("resp_3"))
+    assert call.conversation.phase is Phase.LIVE
+
+
+def test_if_the_last_mark_never_comes_the_line_closes_all_the_same():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "goodbye", 2_000, done=False)
+    end_call(call, "resp_1")
+    deadline_ms = call.conversation.deadline_ms
+    assert 3_000 < deadline_ms <= 5_000  # the unheard audio's length plus 2 s at most
+    assert call.tell(Tick(), at_ms=deadline_ms) == [CompleteCall()]
+
+
+def test_end_call_beside_other_tools_says_goodbye_once_and_asks_for_nothing_more():
+    call = live()
+    call.speak("resp_1", "goodbye", 500, done=False)
+    call.tell(ToolCalled("resp_1", "call_1", "note", "{}"))
+    end_call(call, "resp_1")
+    call.tell(ToolReturned("call_1", "ok"))
+    assert only(call.given, CreateResponse) == []
+    assert len(only(call.given, AnswerTool)) == 2
+    assert call.hear_all() == [CompleteCall()]
+
+
+def test_a_completion_that_fails_closes_the_stream():
+    call = live()
+    call.speak("resp_1", "goodbye", 500, done=False)
+    end_call(call, "resp_1")
+    call.hear_all()
+    assert call.tell(CompletionFailed()) == [Finish("agent.ended")]
+
+
+def test_a_completion_that_leads_to_nothing_closes_the_stream():
+    call = live()
+    call.speak("resp_1", "goodbye", 500, done=False)
+    end_call(call, "resp_1")
+    call.hear_all()
+    assert call.tell(Tick(), at_ms=call.conversation.deadline_ms) == [Finish("agent.ended")]
+
+
+# -- endings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [Call, live])
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (CallerHungUp(), "caller.hung_up"),
+        (CallerLost(), "twilio.disconnected"),
+        (ModelLost("openai.disconnected"), "openai.disconnected"),
+        (EndedElsewhere("twilio.completed"), "twilio.completed"),
+    ],
+)
+def test_the_first_end_reason_wins_and_the_rest_is_fallout(before, event, reason):
+    call = before()
+    assert call.tell(event) == [Finish(reason)]
+    assert call.tell(CallerLost(), ModelLost("openai.disconnected"), Tick()) == []
+    assert call.conversation.end_reason == reason
+
+
+def test_a_model_that_drops_during_the_goodbye_does_not_cut_it():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "goodbye", 2_000, done=False)
+    end_call(call, "resp_1")
+    assert call.tell(ModelLost("openai.disconnected"), at_ms=1_500) == []
+    assert call.hear_all() == [CompleteCall()]
+
+
+def test_at_the_limit_a_goodbye_is_said_that_nobody_can_call_off():
+    call = live(most_ms=60_000)
+    call.tell(at_ms=58_000)
+    call.speak("resp_1", "story", 20_000, done=False)
+    commands = call.tell(Tick(), at_ms=60_000)
+    assert [type(c) for c in commands] == [ClearAudio, CancelResponse, TruncateItem]
+    [create] = call.tell(ResponseEnded("resp_1", "cancelled"))
+    assert isinstance(create, CreateResponse)
+    call.speak("resp_2", "goodbye", 2_000)
+    assert call.tell(SpeechStarted()) == []
+    call.tell(SpeechStopped())
+    assert call.tell(ResponseStarted("resp_3")) == [CancelResponse("resp_3")]
+    assert call.hear_all() == [CompleteCall()]
+    assert call.conversation.end_reason == "limit.call_seconds"
+
+
+def test_at_the_limit_a_model_that_says_nothing_is_not_waited_for():
+    call = live(most_ms=60_000)
+    call.tell(Tick(), at_ms=60_000)
+    assert call.tell(Tick(), at_ms=call.conversation.deadline_ms) == [CompleteCall()]
+    assert call.now_ms <= 67_000
+
+
+def test_a_goodbye_under_way_is_not_said_twice_when_time_is_up():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "goodbye", 2_000, done=False)
+    end_call(call, "resp_1")
+    assert call.tell(WindUpAsked("server.draining")) == []
+    assert call.hear_all() == [CompleteCall()]
+
+
+def test_a_call_without_a_voice_yet_is_closed_when_the_server_stops():
+    assert Call().tell(WindUpAsked("server.draining")) == [Finish("server.draining")]
+
+
+def test_audio_passes_untouched_and_in_order():
+    call = live()
+    pieces = [audio("resp_1", "item_1", ms) for ms in (20, 40, 60)]
+    call.tell(ResponseStarted("resp_1"), *pieces)
+    assert [c.payload for c in only(call.given, PlayAudio)] == [p.payload for p in pieces]

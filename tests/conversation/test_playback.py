@@ -1,0 +1,206 @@
+"""What was sent and what was heard, against a phone that plays with an exact clock."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callapp.conversation.commands import PlayAudio, SendMark
+from callapp.conversation.playback import Cut, Part, Playback
+
+HELLO = Part("item_hello", 0)
+ANSWER = Part("item_answer", 0)
+
+
+def speech(ms: float) -> str:
+    return b64encode(b"\x55" * int(ms * 8)).decode()
+
+
+def marks(commands: list) -> list[str]:
+    return [c.name for c in commands if isinstance(c, SendMark)]
+
+
+def test_a_second_of_audio_gets_a_mark_and_so_does_the_end_of_an_item():
+    playback = Playback()
+    names = []
+    for start in range(0, 2_400, 200):
+        names += marks(playback.play("r", HELLO, speech(200), start / 10))
+    names += marks(playback.end_part(HELLO, 240))
+    assert len(names) == 3
+    assert len(set(names)) == 3
+
+
+def test_an_item_that_ends_on_a_second_is_not_marked_twice():
+    playback = Playback()
+    assert len(marks(playback.play("r", HELLO, speech(500), 0))) == 0
+    assert len(marks(playback.play("r", HELLO, speech(500), 0))) == 1
+    assert marks(playback.end_part(HELLO, 0)) == []
+
+
+def test_a_long_delta_is_cut_into_seconds_without_being_decoded():
+    playback = Playback()
+    commands = playback.play("r", HELLO, speech(5_000), 0)
+    payloads = [c.payload for c in commands if isinstance(c, PlayAudio)]
+    assert "".join(payloads) == speech(5_000)
+    assert all(len(p) % 4 == 0 and len(p) <= 20_000 for p in payloads)
+    assert 4 <= len(marks(commands)) <= 6
+
+
+def test_heard_is_what_the_clock_says_until_a_mark_comes():
+    playback = Playback()
+    playback.play("r", HELLO, speech(3_000), at_ms=100)
+    assert playback.playing(at_ms=1_340)
+    [cut] = playback.cut(at_ms=1_340)
+    assert cut.part == HELLO
+    assert 1_239 <= cut.heard_ms <= 1_240
+
+
+def test_network_delay_cancels_out():
+    """Audio arrives 80 ms late, and so will the clear: a constant round trip changes nothing."""
+    playback = Playback()
+    commands = playback.play("r", HELLO, speech(5_000), at_ms=0)
+    for name, due_ms in zip(marks(commands), (1_000, 2_000, 3_000), strict=False):
+        playback.played(name, at_ms=due_ms + 160)
+    [cut] = playback.cut(at_ms=3_500)
+    assert 3_498 <= cut.heard_ms <= 3_500
+
+
+def test_a_late_mark_says_how_far_playback_has_fallen_behind():
+    playback = Playback()
+    first, second, *_ = marks(playback.play("r", HELLO, speech(5_000), at_ms=0))
+    playback.played(first, at_ms=1_010)
+    playback.played(second, at_ms=2_410)  # 400 ms later than its turn
+    [cut] = playback.cut(at_ms=2_910)
+    assert 2_505 <= cut.heard_ms <= 2_510  # 500 ms on, and the 10 ms that the echo travelled
+
+
+def test_an_overdue_mark_says_so_too():
+    playback = Playback()
+    first, *_ = marks(playback.play("r", HELLO, speech(5_000), at_ms=0))
+    playback.played(first, at_ms=1_000)
+    [cut] = playback.cut(at_ms=3_500)  # the mark of 2,000 ms never came
+    assert 1_990 <= cut.heard_ms <= 2_000
+
+
+def test_lost_echoes_are_implied_by_later_ones():
+    playback = Playback()
+    names = marks(playback.play("r", HELLO, speech(3_000), at_ms=0))
+    playback.end_part(HELLO, 0)
+    playback.played(names[-1], at_ms=3_000)
+    playback.played(names[0], at_ms=3_001)
+    assert not playback.playing(at_ms=3_001)
+
+
+def test_each_item_is_cut_at_its_own_milliseconds():
+    playback = Playback()
+    playback.play("r", HELLO, speech(1_000), at_ms=0)
+    playback.play("r", ANSWER, speech(4_000), at_ms=10)
+    playback.end_part(HELLO, 0)  # comes after deltas of the next item
+    playback.end_part(ANSWER, 0)
+    [cut] = playback.cut(at_ms=1_500)
+    assert cut.part == ANSWER  # the first one was heard to its end and is left alone
+    assert 498 <= cut.heard_ms <= 500
+
+
+def test_the_end_of_an_item_is_marked_before_the_next_ones_audio():
+    playback = Playback()
+    playback.play("r", HELLO, speech(300), at_ms=0)
+    commands = playback.play("r", ANSWER, speech(300), at_ms=1)
+    assert [type(c) for c in commands] == [SendMark, PlayAudio]
+    assert playback.end_part(HELLO, 0) == []
+
+
+def test_an_item_that_was_not_reached_is_cut_at_nothing():
+    playback = Playback()
+    playback.play("r", HELLO, speech(1_000), at_ms=0)
+    playback.play("r", ANSWER, speech(1_000), at_ms=0)
+    cuts = playback.cut(at_ms=200)
+    assert [(c.part, c.heard_ms > 0) for c in cuts] == [(HELLO, True), (ANSWER, False)]
+
+
+def test_echoes_of_what_was_cleared_are_not_taken_for_played():
+    playback = Playback()
+    old = marks(playback.play("r", HELLO, speech(2_000), at_ms=0))
+    playback.cut(at_ms=100)
+    new = playback.play("r2", ANSWER, speech(2_000), at_ms=200)
+    for name in old:
+        playback.played(name, at_ms=210)
+    assert not playback.all_heard
+    for name in marks(new):
+        playback.played(name, at_ms=2_200)
+    assert playback.playing(at_ms=300) is False or not playback.all_heard
+
+
+def test_all_is_heard_when_the_phone_says_so_and_not_before():
+    playback = Playback()
+    commands = playback.play("r", HELLO, speech(500), at_ms=0)
+    commands += playback.end_part(HELLO, 0)
+    assert not playback.all_heard
+    assert playback.playing(at_ms=499)
+    [name] = marks(commands)
+    playback.played(name, at_ms=520)
+    assert playback.all_heard
+
+
+def test_a_part_of_which_more_was_to_come_is_cut_where_it_stopped():
+    playback = Playback()
+    playback.play("r", HELLO, speech(400), at_ms=0)
+    assert playback.cut(at_ms=1_000) == [Cut("r", HELLO, 400)]
+
+
+@given(
+    chunks=st.lists(
+        st.tuples(
+            st.integers(0, 2),  # which item
+            st.integers(1, 1_500),  # ms of audio
+            st.floats(0, 800),  # ms until it is sent
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    wait_ms=st.floats(0, 3_000),
+)
+def test_heard_agrees_with_a_phone_that_plays_exactly(chunks, wait_ms):
+    """The phone: bytes play in order, 8 a millisecond, without a gap while there are any."""
+    playback = Playback()
+    now = 0.0
+    plays_from: list[tuple[float, str, int]] = []  # start, item, ms
+    dry = 0.0
+    echoes: list[tuple[float, str]] = []
+    order: list[str] = []
+    number = 0
+    current = None
+    for which, ms, pause in chunks:
+        now += pause
+        if which != current:
+            number, current = number + 1, which
+        item = f"item_{number}"  # an item's audio comes in one run
+        while echoes and echoes[0][0] <= now:
+            at, name = echoes.pop(0)
+            playback.played(name, at)
+        for command in playback.play("r", Part(item, 0), speech(ms), now):
+            if isinstance(command, SendMark):
+                echoes.append((max(dry, now), command.name))
+            else:
+                length = (len(command.payload) * 3 // 4 - command.payload.count("=")) / 8
+                start = max(dry, now)
+                plays_from.append((start, item, length))
+                dry = start + length
+        if item not in order:
+            order.append(item)
+    now += wait_ms
+    while echoes and echoes[0][0] <= now:
+        at, name = echoes.pop(0)
+        playback.played(name, at)
+    heard = {item: 0.0 for item in order}
+    total = dict(heard)
+    for start, item, length in plays_from:
+        total[item] += length
+        heard[item] += min(max(now - start, 0.0), length)
+    for cut in playback.cut(now):
+        truth = heard[cut.part.item_id]
+        assert cut.heard_ms <= truth + 0.001
+        assert truth - cut.heard_ms < 3
+        assert cut.heard_ms <= total[cut.part.item_id]
