@@ -1,0 +1,69 @@
+"""The caller's audio on its way to the model: a lane of its own, beside the conversation.
+
+It comes 50 times a second a call and needs no decision, so once the lane is open a chunk is handed
+on by the thread that read it, and nothing else is touched. Until then the newest seconds are kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+
+# What is kept while the model is not there; older audio is dropped.
+KEPT_MS = 5_000
+_BYTES_PER_MS = 8
+
+
+class AudioLane:
+    """Caller audio, in order, none twice.
+
+    Args:
+        send: hands a payload (base64 of mu-law) to the model.
+    """
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self._lock = Lock()
+        self._open = False
+        self._kept: deque[bytes] = deque()
+        self._kept_bytes = 0
+        self.dropped_ms = 0
+
+    def offer(self, payload: bytes) -> None:
+        """Pass a chunk on, or keep it for later. Called by the uplink alone.
+
+        Raises:
+            LegLost: the model's socket is gone.
+        """
+        # An open lane never closes again, so no lock is needed to see that it is.
+        if self._open or not self._keep(payload):
+            self._send(payload)
+
+    def open(self) -> None:
+        """Send what was kept; from here on chunks go straight through.
+
+        Raises:
+            LegLost: the model's socket is gone.
+        """
+        with self._lock:
+            while self._kept:
+                self._send(self._kept.popleft())
+            self._open = True
+
+    def _keep(self, payload: bytes) -> bool:
+        """Keep a chunk; false when the lane has been opened meanwhile."""
+        with self._lock:
+            if self._open:
+                return False
+            self._kept.append(payload)
+            self._kept_bytes += _length(payload)
+            while self._kept_bytes > KEPT_MS * _BYTES_PER_MS:
+                oldest = _length(self._kept.popleft())
+                self._kept_bytes -= oldest
+                self.dropped_ms += oldest // _BYTES_PER_MS
+            return True
+
+
+def _length(payload: bytes) -> int:
+    return len(payload) // 4 * 3 - payload[-2:].count(b"=")

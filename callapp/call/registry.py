@@ -1,0 +1,207 @@
+"""The calls of this process: how many it may take, which are alive, and how they end at a stop.
+
+A *slot* is taken when a webhook is answered or a dial is made, becomes *live* when the call's
+stream comes in, and is given back when the call ends or its stream never comes. One janitor thread
+looks after the slots whose time is up, and after the drain.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event, Lock, Thread
+from time import monotonic
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+JANITOR_S = 0.25
+# So long before the drain is over, the calls that still live are told to say goodbye.
+GOODBYE_S = 8.0
+
+
+class LiveCall(Protocol):
+    """What the registry asks of a call that is alive; safe from any thread."""
+
+    def wind_up(self, reason: str) -> None:
+        """Say goodbye and end, soon."""
+
+    def cut(self, reason: str) -> None:
+        """End now."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    until_s: float  # given back then, unless live
+    keys: set[str] = field(default_factory=set)
+    live: LiveCall | None = None
+
+
+class Registry:
+    """Capacity and live calls of one process. Safe from any thread.
+
+    Args:
+        max_calls: how many calls may be under way at once.
+        drain_s: how long live calls may go on once the process was asked to stop.
+    """
+
+    def __init__(self, max_calls: int, drain_s: float) -> None:
+        self.max_calls = max_calls
+        self.drain_s = drain_s
+        # Set by a signal handler, which may take no lock: the janitor sees it within JANITOR_S.
+        self.drain_requested = False
+        self.on_drained: Callable[[], None] | None = None
+        self._lock = Lock()
+        self._slots: dict[str, _Slot] = {}  # a slot stands under each name that it goes by
+        self._drain_ends_s: float | None = None
+        self._wound_up = False
+        self._stopped = Event()
+        self._janitor = Thread(target=self._look_after, name="janitor", daemon=True)
+
+    def start(self) -> None:
+        """Start the janitor."""
+        self._janitor.start()
+
+    def close(self) -> None:
+        """Stop the janitor; live calls are cut."""
+        self._stopped.set()
+        if self._janitor.is_alive():
+            self._janitor.join()
+        for call in self._live_calls():
+            call.cut("server.stopped")
+
+    # -- slots ----------------------------------------------------------------------------------
+
+    @property
+    def draining(self) -> bool:
+        """Whether this process is about to stop and takes no new calls."""
+        return self.drain_requested
+
+    @property
+    def full(self) -> bool:
+        """Whether all slots are taken."""
+        with self._lock:
+            return self._count() >= self.max_calls
+
+    @property
+    def active(self) -> int:
+        """How many calls are alive."""
+        return len(self._live_calls())
+
+    def take_slot(self, key: str) -> bool:
+        """Take a slot under a name, or find it taken under it; false when there is none left."""
+        with self._lock:
+            if key in self._slots:
+                return True
+            if self.draining or self._count() >= self.max_calls:
+                return False
+            self._slots[key] = _Slot(float("inf"), {key})
+            return True
+
+    def also_known_as(self, key: str, call_sid: str) -> None:
+        """Let the slot taken under ``key`` go by its call's SID as well."""
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is not None and call_sid not in self._slots:
+                slot.keys.add(call_sid)
+                self._slots[call_sid] = slot
+
+    def expect_stream(self, key: str, within_s: float) -> None:
+        """Give the slot back unless its stream comes in by then."""
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is not None:
+                slot.until_s = monotonic() + within_s
+
+    def give_back(self, key: str) -> None:
+        """Give a slot back, by any of its names. A live one, or an unknown one, is left alone."""
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is not None and slot.live is None:
+                self._remove(slot)
+
+    # -- live calls -----------------------------------------------------------------------------
+
+    def enter(self, key: str, call_sid: str, call: LiveCall) -> str | None:
+        """A call's stream has come in; return why it is refused, or ``None`` when it is live.
+
+        A stream whose slot was taken by another process takes one here, if there is one.
+        """
+        with self._lock:
+            slot = self._slots.get(call_sid) or self._slots.get(key)
+            if slot is None:
+                if self.draining or self._count() >= self.max_calls:
+                    return "at capacity"
+                slot = _Slot(float("inf"))
+            if slot.live is not None:
+                return "the call has a stream already"
+            slot.live = call
+            slot.keys |= {key, call_sid}
+            for name in slot.keys:
+                self._slots[name] = slot
+            return None
+
+    def leave(self, call_sid: str) -> None:
+        """A live call is over: its slot is free."""
+        with self._lock:
+            slot = self._slots.get(call_sid)
+            if slot is not None:
+                self._remove(slot)
+
+    def call_ended_elsewhere(self, call_sid: str, status: str) -> None:
+        """The carrier says that a call is over: end what is left of it here."""
+        with self._lock:
+            slot = self._slots.get(call_sid)
+            call = slot.live if slot is not None else None
+        if call is not None:
+            call.cut(f"twilio.{status}")
+        else:
+            self.give_back(call_sid)
+
+    # -- the janitor ----------------------------------------------------------------------------
+
+    def _look_after(self) -> None:
+        while not self._stopped.wait(JANITOR_S):
+            self._give_back_expired()
+            if self.drain_requested:
+                self._drain()
+
+    def _give_back_expired(self) -> None:
+        now_s = monotonic()
+        with self._lock:
+            expired = {id(s): s for s in self._slots.values() if s.live is None and s.until_s <= now_s}
+            for slot in expired.values():
+                log.info("= no stream came: a slot is free again")
+                self._remove(slot)
+
+    def _drain(self) -> None:
+        now_s = monotonic()
+        if self._drain_ends_s is None:
+            self._drain_ends_s = now_s + self.drain_s
+            log.info("= draining: %d live calls, %g s", self.active, self.drain_s)
+        live = self._live_calls()
+        if live and now_s < self._drain_ends_s:
+            if not self._wound_up and now_s >= self._drain_ends_s - GOODBYE_S:
+                self._wound_up = True
+                for call in live:
+                    call.wind_up("server.draining")
+            return
+        for call in live:
+            call.cut("server.draining")
+        on_drained, self.on_drained = self.on_drained, None
+        if on_drained is not None:
+            on_drained()
+
+    # -- with the lock held ---------------------------------------------------------------------
+
+    def _count(self) -> int:
+        return len({id(slot) for slot in self._slots.values()})
+
+    def _remove(self, slot: _Slot) -> None:
+        for key in slot.keys:
+            self._slots.pop(key, None)
+
+    def _live_calls(self) -> list[LiveCall]:
+        with self._lock:
+            return list({id(s): s.live for s in self._slots.values() if s.live is not None}.values())

@@ -1,0 +1,274 @@
+"""OpenAI Realtime messages, decoded once into types and encoded from commands. Pure.
+
+Field names are those of the ``openai`` Python package 3.54.0 (``openai.types.realtime``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from callapp.conversation.commands import (
+    AnswerTool,
+    CancelResponse,
+    CreateResponse,
+    DeleteItem,
+    TruncateItem,
+)
+from callapp.conversation.events import (
+    AudioArrived,
+    AudioEnded,
+    MessageStarted,
+    ResponseEnded,
+    ResponseStarted,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCalled,
+)
+from callapp.errors import BadMessage
+
+Message = dict[str, Any]
+ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | TruncateItem
+
+_is_base64 = re.compile(r"[A-Za-z0-9+/]*={0,2}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCreated:
+    """The service has opened a session."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUpdated:
+    """The service confirms an update: ``session`` is the whole session as it stands now."""
+
+    session: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What somebody said, as text. ``role``: agent or caller."""
+
+    role: str
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """An ``error`` event; ``event_id`` is that of our own event which it answers, if any."""
+
+    code: str
+    message: str
+    param: str | None
+    event_id: str | None
+
+
+Decoded = (
+    SessionCreated
+    | SessionUpdated
+    | Words
+    | Complaint
+    | SpeechStarted
+    | SpeechStopped
+    | ResponseStarted
+    | MessageStarted
+    | AudioArrived
+    | AudioEnded
+    | ToolCalled
+    | ResponseEnded
+)
+
+
+def decode(data: bytes) -> Decoded | None:
+    """Read one server event; ``None`` for a type that nothing here needs.
+
+    Raises:
+        BadMessage: it is not a JSON object, or a known type lacks a field.
+    """
+    try:
+        message = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BadMessage(f"not JSON: {error}") from error
+    if not isinstance(message, dict):
+        raise BadMessage("not a JSON object")
+    kind = message.get("type")
+    decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
+    return None if decoder is None else decoder(message)
+
+
+# -- reading fields -----------------------------------------------------------------------------
+
+
+def _text(message: Message, key: str) -> str:
+    value = message.get(key)
+    if not isinstance(value, str):
+        raise BadMessage(f"{message.get('type')}: {key} is missing or not text")
+    return value
+
+
+def _text_or_none(message: Message, key: str) -> str | None:
+    value = message.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _object(message: Message, key: str) -> Message:
+    value = message.get(key)
+    if not isinstance(value, dict):
+        raise BadMessage(f"{message.get('type')}: {key} is missing or not an object")
+    return value
+
+
+def _index(message: Message, key: str) -> int:
+    value = message.get(key)
+    if not isinstance(value, int):
+        raise BadMessage(f"{message.get('type')}: {key} is missing or not a number")
+    return value
+
+
+# -- one decoder a type -------------------------------------------------------------------------
+
+
+def _audio_delta(message: Message) -> AudioArrived:
+    payload = _text(message, "delta")
+    if len(payload) % 4 or not _is_base64(payload):
+        raise BadMessage("response.output_audio.delta: delta is not base64")
+    return AudioArrived(
+        _text(message, "response_id"),
+        _text(message, "item_id"),
+        _index(message, "content_index"),
+        payload,
+    )
+
+
+def _audio_done(message: Message) -> AudioEnded:
+    return AudioEnded(
+        _text(message, "response_id"), _text(message, "item_id"), _index(message, "content_index")
+    )
+
+
+def _response_created(message: Message) -> ResponseStarted:
+    response = _object(message, "response")
+    metadata = response.get("metadata")
+    tag = metadata.get("tag") if isinstance(metadata, dict) else None
+    return ResponseStarted(_text(response, "id"), tag if isinstance(tag, str) else None)
+
+
+def _item_added(message: Message) -> MessageStarted | None:
+    item = _object(message, "item")
+    if item.get("type") != "message":
+        return None
+    return MessageStarted(_text(message, "response_id"), _text(item, "id"))
+
+
+def _item_done(message: Message) -> ToolCalled | None:
+    return _tool_called(_object(message, "item"), _text(message, "response_id"))
+
+
+def _tool_called(item: Message, response_id: str, *, cut: bool = False) -> ToolCalled | None:
+    if item.get("type") != "function_call":
+        return None
+    complete = item.get("status") == "completed" or (item.get("status") is None and not cut)
+    return ToolCalled(
+        response_id,
+        _text(item, "call_id"),
+        _text_or_none(item, "name") or "",
+        _text_or_none(item, "arguments") or "",
+        complete,
+    )
+
+
+def _response_done(message: Message) -> ResponseEnded:
+    response = _object(message, "response")
+    response_id = _text(response, "id")
+    status = _text_or_none(response, "status") or "completed"
+    details = response.get("status_details")
+    error = details.get("error") if isinstance(details, dict) else None
+    code = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
+    output = response.get("output")
+    calls = [
+        _tool_called(item, response_id, cut=status != "completed")
+        for item in (output if isinstance(output, list) else [])
+        if isinstance(item, dict)
+    ]
+    return ResponseEnded(
+        response_id,
+        status,
+        code if isinstance(code, str) else None,
+        tuple(call for call in calls if call is not None),
+    )
+
+
+def _error(message: Message) -> Complaint:
+    error = _object(message, "error")
+    return Complaint(
+        _text_or_none(error, "code") or _text_or_none(error, "type") or "unknown",
+        _text_or_none(error, "message") or "",
+        _text_or_none(error, "param"),
+        _text_or_none(error, "event_id"),
+    )
+
+
+_DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
+    "response.output_audio.delta": _audio_delta,
+    "response.output_audio.done": _audio_done,
+    "response.created": _response_created,
+    "response.done": _response_done,
+    "response.output_item.added": _item_added,
+    "response.output_item.done": _item_done,
+    "response.output_audio_transcript.done": lambda m: Words(
+        "agent", _text(m, "item_id"), _text(m, "transcript")
+    ),
+    "conversation.item.input_audio_transcription.completed": lambda m: Words(
+        "caller", _text(m, "item_id"), _text(m, "transcript")
+    ),
+    "input_audio_buffer.speech_started": lambda _: SpeechStarted(),
+    "input_audio_buffer.speech_stopped": lambda _: SpeechStopped(),
+    "session.created": lambda m: SessionCreated(_text(_object(m, "session"), "id")),
+    "session.updated": lambda m: SessionUpdated(_object(m, "session")),
+    "error": _error,
+}
+
+
+# -- what we send -------------------------------------------------------------------------------
+
+
+def encode(command: ModelCommand) -> bytes:
+    """Write a command as the client event that carries it out."""
+    return orjson.dumps(_client_event(command))
+
+
+def encode_audio(payload: bytes) -> bytes:
+    """Write the caller's audio (base64 of mu-law) as an append, without touching it."""
+    return b'{"type":"input_audio_buffer.append","audio":"%b"}' % payload
+
+
+def _client_event(command: ModelCommand) -> Message:
+    match command:
+        case CreateResponse(request_id, tag, instructions, tools_allowed):
+            response: Message = {"metadata": {"tag": tag}}
+            if instructions is not None:
+                response["instructions"] = instructions
+            if not tools_allowed:
+                response["tool_choice"] = "none"
+            return {"type": "response.create", "event_id": request_id, "response": response}
+        case CancelResponse(response_id):
+            return {"type": "response.cancel", "response_id": response_id}
+        case TruncateItem(item_id, content_index, heard_ms):
+            return {
+                "type": "conversation.item.truncate",
+                "item_id": item_id,
+                "content_index": content_index,
+                "audio_end_ms": heard_ms,
+            }
+        case DeleteItem(item_id):
+            return {"type": "conversation.item.delete", "item_id": item_id}
+        case AnswerTool(tool_call_id, output):
+            item = {"type": "function_call_output", "call_id": tool_call_id, "output": output}
+            return {"type": "conversation.item.create", "item": item}

@@ -1,0 +1,235 @@
+"""The model's leg: one OpenAI Realtime session over its socket.
+
+Dialled and read by one thread, the call's downlink; written by any, under the connection's lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import websocket
+
+from callapp.conversation.events import (
+    AudioArrived,
+    AudioEnded,
+    MessageStarted,
+    ModelLost,
+    RequestRefused,
+    ResponseEnded,
+    ResponseStarted,
+    SessionConfirmed,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCalled,
+)
+from callapp.errors import BadMessage, LegLost
+from callapp.realtime.events import (
+    Complaint,
+    ModelCommand,
+    SessionCreated,
+    SessionUpdated,
+    Words,
+    decode,
+    encode,
+    encode_audio,
+)
+from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig
+from callapp.websocket.connection import Connection
+from callapp.websocket.framing import Binary
+
+log = logging.getLogger(__name__)
+
+# At the start of a call nobody waits for a socket longer than that: the caller sits in silence.
+DIAL_S = 4.0
+QUIET_S = 30.0
+WRITE_S = 5.0
+MOST_MESSAGE_BYTES = 16 * 2**20
+
+ACTIVE_RESPONSE = "conversation_already_has_active_response"
+# Races that the protocol cannot avoid; they end nothing.
+BENIGN_CODES = frozenset(
+    {
+        ACTIVE_RESPONSE,
+        "response_cancel_not_active",
+        "input_audio_buffer_commit_empty",
+        "item_truncate_invalid_item_id",
+        "unsupported_content_type",
+    }
+)
+
+ModelEvent = (
+    SessionConfirmed
+    | SpeechStarted
+    | SpeechStopped
+    | ResponseStarted
+    | MessageStarted
+    | AudioArrived
+    | AudioEnded
+    | ToolCalled
+    | ResponseEnded
+    | RequestRefused
+    | ModelLost
+)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the model is, and as whom we come.
+
+    Args:
+        url: ``wss://…/v1/realtime``, without the model.
+        model: its name, for the query.
+        api_key: sent as a bearer token; never logged.
+    """
+
+    url: str
+    model: str
+    api_key: str
+
+    def __repr__(self) -> str:
+        return f"Endpoint(url={self.url!r}, model={self.model!r})"
+
+
+class ModelLeg:
+    """OpenAI's end of a call."""
+
+    def __init__(self, endpoint: Endpoint, config: SessionConfig) -> None:
+        self._endpoint = endpoint
+        self._handshake = Handshake(config)
+        self._confirmed = False
+        self._last_code = ""  # of the newest error: what the close that follows is about
+        self._connection: Connection | None = None
+        self.log: logging.Logger | logging.LoggerAdapter[logging.Logger] = log
+
+    def dial(self) -> None:
+        """Open the socket and ask for the session; the answer comes through ``receive``.
+
+        Raises:
+            LegLost: nobody there, or they do not want us.
+        """
+        url = f"{self._endpoint.url}?{urlencode({'model': self._endpoint.model})}"
+        try:
+            dialled = websocket.create_connection(
+                url,
+                timeout=DIAL_S,
+                header=[f"Authorization: Bearer {self._endpoint.api_key}"],
+                suppress_origin=True,
+                redirect_limit=0,  # a redirect would take our key to another host
+                skip_utf8_validation=True,
+                # One address has its say: the caller waits.
+                sockopt=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+            )
+        except (websocket.WebSocketException, OSError) as error:
+            raise LegLost("model", 1006, _first_line(error)) from error
+        # The socket is ours from here on.
+        sock, dialled.sock = dialled.sock, None
+        assert sock is not None
+        self._connection = Connection(
+            sock,
+            client=True,
+            name="model",
+            max_message_bytes=MOST_MESSAGE_BYTES,
+            quiet_s=QUIET_S,
+            write_s=WRITE_S,
+        )
+        self._connection.send_text(self._handshake.first())
+
+    def receive(self) -> list[ModelEvent]:
+        """Wait for what comes next; ``[]`` when nothing came for a while.
+
+        Raises:
+            LegLost: the socket is gone.
+        """
+        assert self._connection is not None, "dial() comes first"
+        events: list[ModelEvent] = []
+        for message in self._connection.receive():
+            if isinstance(message, Binary):
+                self.log.warning("! model leg: ignored a binary message")
+                continue
+            try:
+                decoded = decode(message)
+            except BadMessage as error:
+                self.log.warning("! model leg: ignored a bad message: %s", error)
+                continue
+            match decoded:
+                case None:
+                    pass
+                case SessionUpdated() | Complaint():
+                    events += self._on_service(decoded)
+                case SessionCreated(session_id=session_id):
+                    self.log.info("= model session %s", session_id)
+                case Words(role=role, text=text):
+                    self.log.debug("< %s said: %s", role, text)
+                case _:
+                    events.append(decoded)
+        return events
+
+    def send(self, command: ModelCommand) -> None:
+        """Carry out a command. Safe from any thread.
+
+        Raises:
+            LegLost: the socket is gone, or took nothing for `WRITE_S`.
+        """
+        assert self._connection is not None, "dial() comes first"
+        self._connection.send_text(encode(command))
+
+    def send_audio(self, payload: bytes) -> None:
+        """Append the caller's audio, base64 of mu-law. As ``send``."""
+        assert self._connection is not None, "dial() comes first"
+        self._connection.send_text(encode_audio(payload))
+
+    def close(self) -> None:
+        """End the session; wakes whoever reads it. Safe from any thread, and twice."""
+        if self._connection is not None:
+            self._connection.close(1000, "")
+
+    def release(self) -> None:
+        """Give the socket back to the system, once nobody reads it any more."""
+        if self._connection is not None:
+            self._connection.release()
+
+    def reason_of(self, loss: LegLost) -> str:
+        """The end reason that a lost socket stands for: what the service said weighs most."""
+        words = f"{self._last_code} {loss.reason}"
+        if any(code in words for code in FATAL_CODES):
+            return "openai.refused"
+        if "session_expired" in words:
+            return "openai.session_expired"
+        return "openai.disconnected" if self._connection is not None else "openai.unreachable"
+
+    def _on_service(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:
+        if isinstance(event, Complaint):
+            self._last_code = event.code
+            level = logging.INFO if event.code in BENIGN_CODES else logging.WARNING
+            self.log.log(
+                level,
+                "! model leg: %s: %s (param %s, answers %s)",
+                event.code,
+                event.message,
+                event.param,
+                event.event_id,
+            )
+        if not self._confirmed:
+            return self._shake_hands(event)
+        if isinstance(event, Complaint):
+            if event.code in FATAL_CODES:
+                return [ModelLost("openai.refused")]
+            if event.code == ACTIVE_RESPONSE and event.event_id is not None:
+                return [RequestRefused(event.event_id)]
+        return []
+
+    def _shake_hands(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:
+        outcome = self._handshake.receive(event)
+        if isinstance(outcome, bytes):
+            assert self._connection is not None
+            self._connection.send_text(outcome)
+            return []
+        self._confirmed = isinstance(outcome, SessionConfirmed)
+        return [outcome]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,0 +1,120 @@
+"""The session we ask OpenAI for, and the handshake until it is confirmed. Pure.
+
+One ``session.update`` with all we want. If the service rejects a part of it, nothing of it applies
+(observed 2026-11), so one more follows with the essential parts alone. Audio is let through only
+once a ``session.updated`` has confirmed mu-law both ways: a model that speaks another format
+would be heard as static.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from callapp.conversation.events import ModelLost, SessionConfirmed
+from callapp.realtime.events import Complaint, SessionUpdated
+
+PCMU = "audio/pcmu"
+FIRST_UPDATE = "session-1"
+SECOND_UPDATE = "session-2"
+
+# With these, a new connection or another try would fare no better.
+# (developers.openai.com/api/docs/guides/realtime-websocket; close reasons observed 2026-11.)
+FATAL_CODES = frozenset(
+    {
+        "invalid_api_key",
+        "missing_model",
+        "invalid_model",
+        "model_not_found",
+        "beta_api_shape_disabled",
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "account_deactivated",
+        "billing_hard_limit_reached",
+    }
+)
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """What an agent wants of its session.
+
+    Args:
+        instructions: the agent's prompt, filled in.
+        voice: one of OpenAI's voices.
+        language: of the agent, e.g. ``ja-JP``; its first part guides the transcription.
+        tools: function definitions as the API takes them.
+    """
+
+    instructions: str
+    voice: str
+    language: str
+    tools: Sequence[dict[str, Any]] = field(default_factory=tuple)
+
+
+def session_update(config: SessionConfig, *, essential: bool = False) -> bytes:
+    """Write the ``session.update`` for a config; ``essential`` leaves out what may be rejected."""
+    turn_detection: dict[str, Any] = {
+        "type": "server_vad",
+        "create_response": True,
+        # Whether speech interrupts is decided here, where it is known what was heard.
+        "interrupt_response": False,
+    }
+    audio_input: dict[str, Any] = {"format": {"type": PCMU}, "turn_detection": turn_detection}
+    audio_output: dict[str, Any] = {"format": {"type": PCMU}}
+    session: dict[str, Any] = {
+        "type": "realtime",
+        "output_modalities": ["audio"],
+        "instructions": config.instructions,
+        "audio": {"input": audio_input, "output": audio_output},
+        "tools": list(config.tools),
+        "tool_choice": "auto",
+    }
+    if not essential:
+        turn_detection |= {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500}
+        audio_input["transcription"] = {
+            "model": "gpt-transcribe",
+            "languages": [config.language.partition("-")[0].lower()],
+        }
+        audio_output["voice"] = config.voice
+    event_id = SECOND_UPDATE if essential else FIRST_UPDATE
+    return orjson.dumps({"type": "session.update", "event_id": event_id, "session": session})
+
+
+def greeting_instructions(greeting: str, language: str) -> str:
+    """What makes the model open the call with these words and no others."""
+    return f"Say exactly this, in {language}, and nothing else: {greeting}"
+
+
+class Handshake:
+    """From the open socket to the confirmed session."""
+
+    def __init__(self, config: SessionConfig) -> None:
+        self._config = config
+        self._reduced = False
+
+    def first(self) -> bytes:
+        """The message to send as soon as the socket is open."""
+        return session_update(self._config)
+
+    def receive(self, event: SessionUpdated | Complaint) -> bytes | SessionConfirmed | ModelLost:
+        """Take the service's answer: a further message to send, or how it came out."""
+        if isinstance(event, SessionUpdated):
+            return SessionConfirmed() if _speaks_pcmu(event.session) else ModelLost("openai.not_pcmu")
+        if event.code in FATAL_CODES:
+            return ModelLost("openai.refused")
+        if self._reduced:
+            return ModelLost("openai.session_rejected")
+        self._reduced = True
+        return session_update(self._config, essential=True)
+
+
+def _speaks_pcmu(session: dict[str, Any]) -> bool:
+    try:
+        audio = session["audio"]
+        return all(audio[way]["format"]["type"] == PCMU for way in ("input", "output"))
+    except (KeyError, TypeError):
+        return False

@@ -1,0 +1,140 @@
+"""The caller's leg: one Twilio media stream over its socket.
+
+Read by one thread, the call's uplink; written by any, under the connection's own lock.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+
+from callapp.conversation.commands import ClearAudio, PlayAudio, SendMark
+from callapp.conversation.events import CallerHungUp, Played
+from callapp.errors import BadMessage, LegLost
+from callapp.telephony.media_streams import (
+    CallerAudio,
+    Connected,
+    Decoded,
+    DigitPressed,
+    Encoder,
+    Started,
+    decode,
+    join,
+)
+from callapp.websocket.connection import Connection
+from callapp.websocket.framing import Binary
+
+log = logging.getLogger(__name__)
+
+POLICY_VIOLATION = 1008
+MOST_MESSAGE_BYTES = 65_536
+# A quiet leg is looked after this often: the call's deadlines hang on it.
+QUIET_S = 0.25
+# A leg that cannot be written to for so long is lost.
+WRITE_S = 5.0
+
+Heard = CallerAudio | Played | DigitPressed | CallerHungUp
+
+
+class CallerLeg:
+    """Twilio's end of a call.
+
+    Args:
+        connection: the upgraded socket; named ``caller``.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._encoder: Encoder | None = None
+        self._waiting: list[bytes | Binary] = []
+        self._oddities: set[str] = set()
+        self.log: logging.Logger | logging.LoggerAdapter[logging.Logger] = log
+
+    def wait_for_start(self, within_s: float) -> Started:
+        """Read up to the stream's start.
+
+        Raises:
+            LegLost: the peer left, or spoke out of turn, or said nothing in time.
+        """
+        deadline = monotonic() + within_s
+        first = True
+        while monotonic() < deadline:
+            messages = self._connection.receive()
+            for position, message in enumerate(messages):
+                decoded = self._decode(message)
+                if isinstance(decoded, Started):
+                    self._encoder = Encoder(decoded.stream_sid)
+                    self._waiting = messages[position + 1 :]
+                    return decoded
+                if first and not isinstance(decoded, Connected):
+                    raise self._refuse("a stream begins with connected or start")
+                first = False
+        raise self._refuse("no start came")
+
+    def receive(self) -> list[Heard]:
+        """Wait for what comes next; ``[]`` when nothing came for a while.
+
+        Chunks of audio that wait one after another are joined into one.
+
+        Raises:
+            LegLost: the socket is gone.
+        """
+        messages, self._waiting = self._waiting or self._connection.receive(), []
+        if len(messages) == 1:
+            decoded = self._decode(messages[0])
+            if type(decoded) is CallerAudio:  # nearly always
+                return [decoded]
+        heard: list[Heard] = []
+        chunks: list[bytes] = []
+        for message in messages:
+            decoded = self._decode(message)
+            if type(decoded) is CallerAudio:
+                chunks.append(decoded.payload)
+                continue
+            if chunks:
+                heard.append(CallerAudio(join(chunks)))
+                chunks = []
+            if isinstance(decoded, Played | DigitPressed | CallerHungUp):
+                heard.append(decoded)
+            elif isinstance(decoded, Started):
+                self._odd("a second start")
+        if chunks:
+            heard.append(CallerAudio(join(chunks)))
+        return heard
+
+    def send(self, command: PlayAudio | SendMark | ClearAudio) -> None:
+        """Carry out a command. Safe from any thread.
+
+        Raises:
+            LegLost: the socket is gone, or took nothing for `WRITE_S`.
+        """
+        assert self._encoder is not None, "nothing can be sent before the stream has started"
+        self._connection.send_text(self._encoder.encode(command))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the stream; wakes whoever reads it. Safe from any thread, and twice."""
+        self._connection.close(code, reason)
+
+    def _refuse(self, reason: str) -> LegLost:
+        self._connection.close(POLICY_VIOLATION, reason)
+        return LegLost("caller", POLICY_VIOLATION, reason)
+
+    def _decode(self, message: bytes | Binary) -> Decoded | None:
+        if isinstance(message, Binary):
+            self._odd("a binary message")
+            return None
+        try:
+            decoded = decode(message)
+        except BadMessage as error:
+            self._odd(str(error))
+            return None
+        if decoded is None:
+            self._odd("a message of an unknown kind")
+        return decoded
+
+    def _odd(self, what: str) -> None:
+        """Log an oddity, each kind once a call: a peer that sends one sends hundreds."""
+        kind = what.partition(":")[0]
+        if kind not in self._oddities:
+            self._oddities.add(kind)
+            self.log.warning("! caller leg: ignored %s", what)

@@ -1,0 +1,153 @@
+"""Twilio Media Streams messages, decoded once into types and encoded from commands. Pure.
+
+Shapes: https://www.twilio.com/docs/voice/media-streams/websocket-messages
+Media comes 50 times a second a call, so its payload is sliced out of the two layouts that Twilio is
+known to send; every other legal JSON goes the long way and means the same.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from callapp.conversation.commands import ClearAudio, PlayAudio, SendMark
+from callapp.conversation.events import CallerHungUp, Played
+from callapp.errors import BadMessage
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The first message on the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The stream begins: whose it is, and what the TwiML's ``<Parameter>``s carried."""
+
+    call_sid: str
+    stream_sid: str
+    parameters: Mapping[str, str]
+
+
+class CallerAudio(NamedTuple):
+    """A chunk of the caller's voice: base64 of mu-law, as it came."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DigitPressed:
+    """The caller pressed a key."""
+
+    digit: str
+
+
+Decoded = Connected | Started | CallerAudio | Played | DigitPressed | CallerHungUp
+
+_media = re.compile(
+    rb'\{"event":"media","sequenceNumber":"\d+",(?:"streamSid":"\w+",)?'
+    rb'"media":\{"track":"inbound","chunk":"\d+","timestamp":"\d+",'
+    rb'"payload":"((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"\}'
+    rb'(?:,"streamSid":"\w+")?\}'
+).fullmatch
+
+
+def decode(data: bytes) -> Decoded | None:
+    """Read one message; ``None`` for an event that nothing here needs.
+
+    Raises:
+        BadMessage: it is not a JSON object, or a known event lacks a field.
+    """
+    media = _media(data)
+    if media is not None:
+        return CallerAudio(media[1])
+    try:
+        message = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BadMessage(f"not JSON: {error}") from error
+    if not isinstance(message, dict):
+        raise BadMessage("not a JSON object")
+    match message.get("event"):
+        case "media":
+            return _decode_media(_object(message, "media"))
+        case "mark":
+            return Played(_text(_object(message, "mark"), "name"))
+        case "dtmf":
+            return DigitPressed(_text(_object(message, "dtmf"), "digit"))
+        case "connected":
+            return Connected()
+        case "start":
+            return _decode_start(message)
+        case "stop":
+            return CallerHungUp()
+        case _:
+            return None
+
+
+def join(chunks: Sequence[bytes]) -> bytes:
+    """Join chunks of base64 that wait together into one; a single one is passed on untouched."""
+    if len(chunks) == 1:
+        return chunks[0]
+    return binascii.b2a_base64(b"".join(map(binascii.a2b_base64, chunks)), newline=False)
+
+
+def _decode_media(media: Message) -> CallerAudio | None:
+    if media.get("track", "inbound") != "inbound":
+        return None
+    payload = _text(media, "payload").encode()
+    try:
+        binascii.a2b_base64(payload, strict_mode=True)
+    except binascii.Error as error:
+        raise BadMessage(f"media: payload is not base64: {error}") from error
+    return CallerAudio(payload)
+
+
+def _decode_start(message: Message) -> Started:
+    start = _object(message, "start")
+    parameters = start.get("customParameters")
+    if not isinstance(parameters, dict):
+        parameters = {}
+    return Started(
+        _text(start, "callSid"),
+        _text(start, "streamSid"),
+        {name: value for name, value in parameters.items() if isinstance(value, str)},
+    )
+
+
+def _object(message: Message, key: str) -> Message:
+    value = message.get(key)
+    if not isinstance(value, dict):
+        raise BadMessage(f"{message.get('event')}: {key} is missing or not an object")
+    return value
+
+
+def _text(message: Message, key: str) -> str:
+    value = message.get(key)
+    if not isinstance(value, str):
+        raise BadMessage(f"{key} is missing or not text")
+    return value
+
+
+class Encoder:
+    """Writes the messages of one stream, whose SID stands in each of them."""
+
+    def __init__(self, stream_sid: str) -> None:
+        self._sid = orjson.dumps(stream_sid).decode()
+        self._media_head = f'{{"event":"media","streamSid":{self._sid},"media":{{"payload":"'
+        self._clear = f'{{"event":"clear","streamSid":{self._sid}}}'.encode()
+
+    def encode(self, command: PlayAudio | SendMark | ClearAudio) -> bytes:
+        """Write a command as the message that carries it out."""
+        if type(command) is PlayAudio:
+            return f'{self._media_head}{command.payload}"}}}}'.encode()
+        if isinstance(command, SendMark):
+            name = orjson.dumps(command.name).decode()
+            return f'{{"event":"mark","streamSid":{self._sid},"mark":{{"name":{name}}}}}'.encode()
+        return self._clear

@@ -1,0 +1,137 @@
+"""Slots: taken, known by several names, given back; and what happens to live calls at a stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from callapp.call import registry as module
+from callapp.call.registry import Registry
+
+
+class FakeCall:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.heard = threading.Event()
+
+    def wind_up(self, reason: str) -> None:
+        self.told.append(f"wind up: {reason}")
+        self.heard.set()
+
+    def cut(self, reason: str) -> None:
+        self.told.append(f"cut: {reason}")
+        self.heard.set()
+
+
+@pytest.fixture
+def two():
+    return Registry(2, drain_s=25)
+
+
+def test_the_call_that_would_be_one_too_many_is_refused(two):
+    assert two.take_slot("a")
+    assert two.take_slot("b")
+    assert not two.take_slot("c")
+    assert two.full
+    two.give_back("a")
+    assert two.take_slot("c")
+
+
+def test_taking_a_slot_twice_takes_one(two):
+    assert two.take_slot("a")
+    assert two.take_slot("a")
+    assert two.take_slot("b")
+
+
+def test_a_slot_goes_by_two_names(two):
+    two.take_slot("placed")
+    two.also_known_as("placed", "CA1")
+    assert two.take_slot("CA1")
+    assert two.take_slot("other")
+    two.give_back("CA1")
+    assert not two.full
+    assert two.take_slot("placed")
+
+
+def test_a_stream_takes_over_the_slot_of_its_call_and_a_second_stream_is_refused(two):
+    two.take_slot("placed")
+    assert two.enter("placed", "CA1", FakeCall()) is None
+    assert two.enter("placed", "CA1", FakeCall()) == "the call has a stream already"
+    assert two.active == 1
+    two.give_back("CA1")  # a live one is left alone
+    assert two.active == 1
+    two.leave("CA1")
+    assert two.take_slot("a")
+    assert two.take_slot("b")
+
+
+def test_a_stream_whose_slot_another_process_holds_is_admitted_by_our_own_count(two):
+    assert two.enter("x", "CA1", FakeCall()) is None
+    assert two.enter("y", "CA2", FakeCall()) is None
+    assert two.enter("z", "CA3", FakeCall()) == "at capacity"
+
+
+def test_a_slot_whose_stream_never_comes_is_given_back(two, monkeypatch):
+    monkeypatch.setattr(module, "JANITOR_S", 0.005)
+    two.start()
+    try:
+        two.take_slot("a")
+        two.take_slot("b")
+        two.expect_stream("a", 0.01)
+        deadline = time.monotonic() + 5
+        while two.full:
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.005)
+        assert two.take_slot("c")
+    finally:
+        two.close()
+
+
+def test_the_carriers_word_that_a_call_is_over_ends_it(two):
+    call = FakeCall()
+    two.enter("a", "CA1", call)
+    two.call_ended_elsewhere("CA1", "completed")
+    assert call.told == ["cut: twilio.completed"]
+    two.take_slot("CA2")
+    two.call_ended_elsewhere("CA2", "busy")
+    two.call_ended_elsewhere("unknown", "completed")
+    two.take_slot("b")
+    assert two.full
+
+
+def test_a_drain_refuses_new_calls_and_says_goodbye_before_its_time_is_over(monkeypatch):
+    monkeypatch.setattr(module, "JANITOR_S", 0.005)
+    monkeypatch.setattr(module, "GOODBYE_S", 0.1)
+    registry = Registry(5, drain_s=0.2)
+    drained = threading.Event()
+    registry.on_drained = drained.set
+    call = FakeCall()
+    registry.take_slot("placed")
+    registry.enter("a", "CA1", call)
+    registry.start()
+    try:
+        registry.drain_requested = True
+        assert not registry.take_slot("b")
+        assert registry.enter("placed", "CA2", FakeCall()) is None  # it was promised a slot
+        assert registry.enter("c", "CA3", FakeCall()) == "at capacity"
+        assert drained.wait(5)
+        assert call.told == ["wind up: server.draining", "cut: server.draining"]
+    finally:
+        registry.close()
+
+
+def test_a_drain_without_calls_is_over_at_once(monkeypatch):
+    monkeypatch.setattr(module, "JANITOR_S", 0.005)
+    registry = Registry(5, drain_s=60)
+    drained = threading.Event()
+    registry.on_drained = drained.set
+    registry.start()
+    try:
+        registry.drain_requested = True
+        assert drained.wait(2)
+    finally:
+        registry.close()

@@ -1,0 +1,200 @@
+"""What OpenAI says, in the conversation's words; and nothing it can say is fatal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callapp.conversation.events import (
+    AudioArrived,
+    AudioEnded,
+    MessageStarted,
+    ModelLost,
+    ResponseEnded,
+    ResponseStarted,
+    SessionConfirmed,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCalled,
+)
+from callapp.errors import BadMessage
+from callapp.realtime.events import Complaint, SessionUpdated, Words, decode
+from callapp.realtime.session import Handshake, SessionConfig
+
+CONFIG = SessionConfig("Be kind.", "coral", "ja-JP")
+CALL = {
+    "type": "function_call",
+    "id": "item_9",
+    "call_id": "call_9",
+    "name": "end_call",
+    "arguments": "{}",
+}
+
+
+def read(**message):
+    return decode(json.dumps(message).encode())
+
+
+def ids(**more):
+    return {"response_id": "resp_1", "item_id": "item_1", "output_index": 0, "content_index": 0, **more}
+
+
+@pytest.mark.parametrize(
+    ("message", "event"),
+    [
+        (
+            {"type": "response.output_audio.delta", **ids(delta="//8=")},
+            AudioArrived("resp_1", "item_1", 0, "//8="),
+        ),
+        ({"type": "response.output_audio.done", **ids()}, AudioEnded("resp_1", "item_1", 0)),
+        ({"type": "input_audio_buffer.speech_started", "audio_start_ms": 5, "item_id": "i"}, SpeechStarted()),
+        ({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 9, "item_id": "i"}, SpeechStopped()),
+        (
+            {"type": "response.created", "response": {"id": "resp_1", "metadata": None}},
+            ResponseStarted("resp_1", None),
+        ),
+        (
+            {"type": "response.created", "response": {"id": "resp_1", "metadata": {"tag": "goodbye"}}},
+            ResponseStarted("resp_1", "goodbye"),
+        ),
+        (
+            {
+                "type": "response.output_item.added",
+                **ids(item={"type": "message", "id": "item_1", "role": "assistant"}),
+            },
+            MessageStarted("resp_1", "item_1"),
+        ),
+        (
+            {"type": "response.output_item.done", **ids(item={**CALL, "status": "completed"})},
+            ToolCalled("resp_1", "call_9", "end_call", "{}"),
+        ),
+        (
+            {"type": "response.output_item.done", **ids(item={**CALL, "status": "incomplete"})},
+            ToolCalled("resp_1", "call_9", "end_call", "{}", complete=False),
+        ),
+        (
+            {"type": "response.output_audio_transcript.done", **ids(transcript="はい")},
+            Words("agent", "item_1", "はい"),
+        ),
+        ({"type": "rate_limits.updated", "rate_limits": []}, None),
+        ({"type": "something.new"}, None),
+        ({"type": ["not", "text"]}, None),
+    ],
+)
+def test_server_events_in_our_words(message, event):
+    assert read(**message) == event
+
+
+def test_a_response_that_ends_tells_all_its_tool_calls():
+    done = read(
+        type="response.done",
+        response={"id": "resp_1", "status": "completed", "output": [{"type": "message", "id": "i"}, CALL]},
+    )
+    assert done == ResponseEnded(
+        "resp_1", "completed", None, (ToolCalled("resp_1", "call_9", "end_call", "{}"),)
+    )
+
+
+def test_a_call_in_a_cancelled_response_is_complete_only_if_it_says_so():
+    done = read(type="response.done", response={"id": "resp_1", "status": "cancelled", "output": [CALL]})
+    assert not done.tool_calls[0].complete
+
+
+def test_why_a_response_failed():
+    error = {"type": "server_error", "code": None, "message": "oops"}
+    details = {"type": "failed", "error": error}
+    done = read(type="response.done", response={"id": "r", "status": "failed", "status_details": details})
+    assert (done.status, done.error_code) == ("failed", "server_error")
+
+
+@pytest.mark.parametrize("delta", [None, 5, "abc", "a" * 8 + '"', "ab\n=", "====", "日本語だ"])
+def test_a_delta_that_is_not_base64_is_a_bad_message(delta):
+    with pytest.raises(BadMessage):
+        read(type="response.output_audio.delta", **ids(delta=delta))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+TYPES = st.sampled_from(
+    [
+        "response.output_audio.delta",
+        "response.output_audio.done",
+        "response.created",
+        "response.done",
+        "response.output_item.added",
+        "response.output_item.done",
+        "session.created",
+        "session.updated",
+        "error",
+        "conversation.item.input_audio_transcription.completed",
+    ]
+)
+FIELDS = st.sampled_from(
+    ["response", "item", "response_id", "item_id", "content_index", "delta", "error", "session", "output"]
+)
+
+
+@given(st.binary())
+def test_arbitrary_bytes_never_crash(data):
+    try:
+        decode(data)
+    except BadMessage:
+        pass
+
+
+@given(TYPES, st.dictionaries(FIELDS, JSON | st.dictionaries(FIELDS | st.just("id"), JSON)))
+def test_arbitrary_json_of_known_types_never_crashes(kind, fields):
+    try:
+        decoded = decode(json.dumps({**fields, "type": kind}).encode())
+    except (BadMessage, UnicodeEncodeError):
+        return
+    if isinstance(decoded, SessionUpdated | Complaint):
+        Handshake(CONFIG).receive(decoded)
+
+
+# -- the handshake ------------------------------------------------------------------------------
+
+
+def confirmed(kind_in="audio/pcmu", kind_out="audio/pcmu"):
+    return SessionUpdated(
+        {"audio": {"input": {"format": {"type": kind_in}}, "output": {"format": {"type": kind_out}}}}
+    )
+
+
+def test_mu_law_both_ways_confirms_the_session():
+    assert Handshake(CONFIG).receive(confirmed()) == SessionConfirmed()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        confirmed(kind_out="audio/pcm"),
+        confirmed(kind_in="audio/pcm"),
+        SessionUpdated({}),
+        SessionUpdated({"audio": 1}),
+    ],
+)
+def test_another_format_is_never_played(answer):
+    assert Handshake(CONFIG).receive(answer) == ModelLost("openai.not_pcmu")
+
+
+def test_a_rejected_update_is_followed_by_the_essential_one_and_no_third():
+    handshake = Handshake(CONFIG)
+    rejected = Complaint(
+        "unknown_parameter", "no such thing", "session.audio.input.transcription", "session-1"
+    )
+    second = handshake.receive(rejected)
+    assert isinstance(second, bytes)
+    assert "transcription" not in json.loads(second)["session"]["audio"]["input"]
+    assert handshake.receive(rejected) == ModelLost("openai.session_rejected")
+
+
+def test_a_fatal_refusal_is_not_tried_again():
+    refusal = Complaint("invalid_api_key", "wrong key", None, None)
+    assert Handshake(CONFIG).receive(refusal) == ModelLost("openai.refused")
