@@ -1,0 +1,13 @@
+"""Agents: what the AI is, one Markdown file each.
+
+``model`` is an agent as read, ``templates`` fills in what is known of a call, ``loader`` reads the
+files. The built-in agents are the ``*.md`` files of this folder.
+"""
+
+from __future__ import annotations
+
+from callapp.agents.loader import Agents, load_agents
+from callapp.agents.model import Agent
+from callapp.agents.templates import CannotFill
+
+__all__ = ["Agent", "Agents", "CannotFill", "load_agents"]

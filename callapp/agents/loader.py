@@ -1,0 +1,285 @@
+"""Read agents from their files.
+
+A file is YAML between two lines ``---``, then the instructions; its name without ``.md`` is the
+agent's. All that is wrong, in any file, is told at once, each fault with its file and line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import ValidationError
+
+from callapp.agents import templates
+from callapp.agents.model import Agent
+from callapp.errors import ConfigError
+
+BUILT_IN_DIR = Path(__file__).parent
+FIELDS = tuple(field for field in Agent.model_fields if field not in ("name", "instructions"))
+_TEXT_FIELDS = ("greeting", "opening", "closing")
+_AGENT_NAME = re.compile(r"[\w.-]{1,64}")
+_LONGEST_SHOWN = 40
+
+
+class Agents(Mapping[str, Agent]):
+    """Agents by name.
+
+    Args:
+        default: the name of the one that takes calls which name none.
+    """
+
+    def __init__(self, agents: Mapping[str, Agent], default: str) -> None:
+        self._agents = dict(agents)
+        self._default = default
+
+    def __getitem__(self, name: str) -> Agent:
+        return self._agents[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._agents)
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    @property
+    def default(self) -> Agent:
+        """The agent of calls that name none."""
+        return self._agents[self._default]
+
+
+def load_agents(
+    agents_dir: Path | None = None,
+    default_agent: str = "operator",
+    tools: Collection[str] = ("end_call",),
+) -> Agents:
+    """Read the built-in agents and the user's.
+
+    Args:
+        agents_dir: the user's folder; an agent in it replaces a built-in one of the same name.
+        tools: the names of the tools that there are.
+
+    Raises:
+        ConfigError: one fault for each thing that is wrong in any file.
+    """
+    faults: list[str] = []
+    paths = _files(BUILT_IN_DIR)
+    if agents_dir is not None:
+        if agents_dir.is_dir():
+            paths |= _files(agents_dir)
+        else:
+            faults.append(f"AGENTS_DIR: {str(agents_dir)!r} is not a folder; expected one with *.md files")
+    agents: dict[str, Agent] = {}
+    for name, path in paths.items():
+        try:
+            agents[name] = read_agent(path, tools)
+        except ConfigError as error:
+            faults += error.faults
+    if default_agent not in paths:
+        faults.append(
+            f"DEFAULT_AGENT: there is no agent {default_agent!r}; {_expected(default_agent, paths)}"
+        )
+    if faults:
+        raise ConfigError(faults)
+    return Agents(agents, default_agent)
+
+
+def read_agent(path: Path, tools: Collection[str]) -> Agent:
+    """Read one file.
+
+    Raises:
+        ConfigError: one fault for each thing that is wrong with it.
+    """
+    if not _AGENT_NAME.fullmatch(path.stem):
+        raise ConfigError(
+            [f"{path}:1: the file name does not fit; expected letters, digits, - and _, e.g. shop.md"]
+        )
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError([f"{path}:1: cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path}:{line}: is not UTF-8; expected a UTF-8 text file"]) from None
+    return _File(path, text).agent(tools)
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The agent files of a folder by agent name; a README among them is not one."""
+    paths = sorted(folder.glob("*.md"))
+    return {path.stem: path for path in paths if path.stem.lower() != "readme"}
+
+
+class _Field(NamedTuple):
+    """A field as it stands in the file. ``item_lines`` are those of a list's items."""
+
+    value: Any
+    line: int
+    item_lines: tuple[int, ...] = ()
+
+
+class _File:
+    """One agent file, and what is found wrong with it."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.lines = re.split(r"\r\n|\r|\n", text)
+        self.faults: list[str] = []
+
+    def agent(self, tools: Collection[str]) -> Agent:
+        """The agent that the file describes."""
+        end = self._end_of_front_matter()
+        fields = self._front_matter(end)
+        instructions = "\n".join(self.lines[end + 1 :]).strip()
+        if not instructions:
+            self._fault(end + 1, "there are no instructions; expected text after the second line ---")
+        agent = self._validated(fields, instructions)
+        self._check_tools(fields, tools)
+        self._check_templates(fields, end)
+        if agent is None or self.faults:
+            raise ConfigError(sorted(self.faults, key=_line_of))
+        return agent
+
+    def _end_of_front_matter(self) -> int:
+        """The index of the second line of dashes."""
+        stripped = [line.rstrip() for line in self.lines]
+        if not stripped or stripped[0] != "---":
+            raise ConfigError(
+                [f"{self.path}:1: no front matter; expected a first line --- , fields, and another line ---"]
+            )
+        try:
+            return stripped.index("---", 1)
+        except ValueError:
+            raise ConfigError(
+                [f"{self.path}:1: the front matter has no end; expected a second line ---"]
+            ) from None
+
+    def _front_matter(self, end: int) -> dict[str, _Field]:
+        # The line of dashes counts as an empty one, so that YAML's lines are the file's.
+        source = "\n".join(["", *self.lines[1:end], ""])
+        try:
+            root = yaml.compose(source, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            self._fault(
+                mark.line + 1 if mark else 1,
+                f"is not YAML: {error.problem or error.context}; expected `field: value` on each "
+                "line, the value in quotes if it has a colon or begins with a sign",
+            )
+            raise ConfigError(self.faults) from None
+        except yaml.YAMLError as error:  # a character that YAML does not take: it has no line
+            self._fault(1, f"is not YAML: {str(error).splitlines()[0]}; expected plain text")
+            raise ConfigError(self.faults) from None
+        if root is None:
+            return {}
+        if not isinstance(root, yaml.MappingNode):
+            self._fault(root.start_mark.line + 1, "is not a list of fields; expected `field: value`")
+            raise ConfigError(self.faults)
+        fields: dict[str, _Field] = {}
+        for key, node in root.value:
+            self._take(key, node, fields)
+        return fields
+
+    def _take(self, key: yaml.Node, node: yaml.Node, fields: dict[str, _Field]) -> None:
+        line = key.start_mark.line + 1
+        name = key.value if isinstance(key, yaml.ScalarNode) else "?"
+        if name not in FIELDS:
+            self._field_fault(line, name, f"there is no such field; {_expected(name, FIELDS)}")
+        elif name in fields:
+            self._field_fault(line, name, f"is there twice, first on line {fields[name].line}")
+        else:
+            try:
+                value = _value_of(node)
+            except (yaml.YAMLError, ValueError):
+                written = self.lines[node.start_mark.line][node.start_mark.column :]
+                self._does_not_fit(line, name, written)
+                return
+            if value is not None:  # a field with nothing after its colon is as good as left out
+                items = node.value if isinstance(node, yaml.SequenceNode) else ()
+                lines = tuple(item.start_mark.line + 1 for item in items)
+                fields[name] = _Field(value, line, lines)
+
+    def _validated(self, fields: Mapping[str, _Field], instructions: str) -> Agent | None:
+        values = {
+            name: tuple(field.value) if isinstance(field.value, list) else field.value
+            for name, field in fields.items()
+        }
+        try:
+            return Agent(name=self.path.stem, instructions=instructions, **values)
+        except ValidationError as error:
+            for fault in error.errors(include_url=False, include_context=False):
+                name, *inside = fault["loc"]
+                field = fields[str(name)]
+                if inside and isinstance(inside[0], int) and inside[0] < len(field.item_lines):
+                    self._does_not_fit(field.item_lines[inside[0]], str(name), fault["input"])
+                else:
+                    self._does_not_fit(field.line, str(name), field.value)
+            return None
+
+    def _check_tools(self, fields: Mapping[str, _Field], tools: Collection[str]) -> None:
+        field = fields.get("tools")
+        if field is None or not isinstance(field.value, list):
+            return
+        for index, (name, line) in enumerate(zip(field.value, field.item_lines, strict=True)):
+            if not isinstance(name, str):
+                continue  # told already
+            if name in field.value[:index]:
+                self._field_fault(line, "tools", f"{name!r} is there twice; expected it once")
+            elif name not in tools:
+                self._field_fault(line, "tools", f"there is no tool {name!r}; {_expected(name, tools)}")
+
+    def _check_templates(self, fields: Mapping[str, _Field], end: int) -> None:
+        try:
+            templates.check("\n".join(self.lines[end + 1 :]))
+        except templates.TemplateFault as fault:
+            self._fault(end + 1 + fault.line, f"instructions: {fault.what}")
+        for name in _TEXT_FIELDS:
+            field = fields.get(name)
+            if field is not None and isinstance(field.value, str):
+                try:
+                    templates.check(field.value)
+                except templates.TemplateFault as fault:
+                    self._field_fault(field.line, name, fault.what)
+
+    def _does_not_fit(self, line: int, name: str, value: object) -> None:
+        expected = Agent.model_fields[name].description
+        self._field_fault(line, name, f"{_shown(value)} does not fit; expected {expected}")
+
+    def _field_fault(self, line: int, name: str, what: str) -> None:
+        self._fault(line, f"field {name!r}: {what}")
+
+    def _fault(self, line: int, what: str) -> None:
+        self.faults.append(f"{self.path}:{line}: {what}")
+
+
+def _value_of(node: yaml.Node) -> Any:
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _line_of(fault: str) -> int:
+    found = re.search(r":(\d+): ", fault)
+    return int(found[1]) if found else 0
+
+
+def _expected(name: str, known: Collection[str]) -> str:
+    """What to write instead of a name that is not known."""
+    near = difflib.get_close_matches(name, known, n=1)
+    if near:
+        return f"expected perhaps {near[0]!r}"
+    return f"expected one of {', '.join(sorted(known)) or '(none)'}"
+
+
+def _shown(value: object) -> str:
+    """A value as the operator would know it again."""
+    if value is None or value == "":
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

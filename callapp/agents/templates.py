@@ -1,0 +1,161 @@
+"""``{{ name }}`` in an agent's texts, filled from the parameters of a call. Pure.
+
+The texts are Jinja templates, of which a part is allowed: values, the filters below,
+``{% if %}`` and comparisons. There are no loops, calls or attributes, so that filling one ends, and
+soon, and cannot reach anything but the parameters. A parameter's value is inserted as it is and is
+never itself taken for a template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from callapp.errors import CallappError
+
+FILTERS = ("capitalize", "default", "lower", "title", "trim", "upper")
+
+_ALLOWED = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Name,
+    nodes.Const,
+    nodes.If,
+    nodes.Test,
+    nodes.Filter,
+    nodes.Not,
+    nodes.And,
+    nodes.Or,
+    nodes.Compare,
+    nodes.Operand,
+)
+_TESTS = ("defined", "undefined")
+_COMPARISONS = ("eq", "ne")
+WHAT_IS_ALLOWED = (
+    "{{ name }} with a name of letters, digits and _, {{ name | default('...') }} or another of "
+    f"the filters {', '.join(FILTERS)}, {{% if name == '...' %}} and {{% if name is defined %}}"
+)
+
+
+class CannotFill(CallappError):
+    """A text of an agent could not be filled; the message says which value or what else."""
+
+
+class TemplateFault(CallappError):
+    """A text is not a template, or uses what is not allowed. ``line`` counts from 1."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line = line
+        self.what = what
+
+
+def check(text: str) -> None:
+    """Make sure that a text can be filled.
+
+    Raises:
+        TemplateFault: it cannot.
+    """
+    try:
+        tree = _environment(strict=True).parse(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateFault(
+            error.lineno, f"{_lower_first(error.message or 'syntax error')}; expected e.g. {{{{ name }}}}"
+        ) from None
+    for node in _all_nodes(tree):
+        if not _allowed(node):
+            raise TemplateFault(node.lineno, f"this cannot be used in a template; expected {WHAT_IS_ALLOWED}")
+    try:
+        # With values, so that a filter that is given the wrong arguments shows now.
+        _filled(text, dict.fromkeys(_mentioned(text), "x"), strict=True)
+    except CannotFill as error:
+        raise TemplateFault(1, str(error)) from None
+
+
+def needed(text: str) -> tuple[str, ...]:
+    """The names that a text cannot be filled without, sorted.
+
+    Not among them are those that the text has a default for, or asks itself whether they are there.
+    """
+    return _needed(text)
+
+
+def fill(text: str, values: Mapping[str, str], *, strict: bool) -> str:
+    """A text with its values.
+
+    Args:
+        strict: whether a missing value is an error; if not, it is left empty.
+
+    Raises:
+        CannotFill: a value is missing, or the text does something that cannot be done.
+    """
+    if "{" not in text:
+        return text
+    return _filled(text, values, strict=strict)
+
+
+def _filled(text: str, values: Mapping[str, str], *, strict: bool) -> str:
+    try:
+        return _compiled(text, strict).render(dict(values))
+    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise CannotFill(_lower_first(str(error))) from error
+
+
+@lru_cache(maxsize=2)
+def _environment(*, strict: bool) -> ImmutableSandboxedEnvironment:
+    # Not HTML: the text is spoken, so nothing is escaped.
+    environment = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined if strict else jinja2.Undefined, autoescape=False
+    )
+    environment.globals.clear()
+    return environment
+
+
+# An agent has four texts, and an app a few agents.
+@lru_cache(maxsize=256)
+def _compiled(text: str, strict: bool) -> jinja2.Template:
+    return _environment(strict=strict).from_string(text)
+
+
+@lru_cache(maxsize=256)
+def _mentioned(text: str) -> frozenset[str]:
+    return frozenset(meta.find_undeclared_variables(_environment(strict=True).parse(text)))
+
+
+@lru_cache(maxsize=256)
+def _needed(text: str) -> tuple[str, ...]:
+    tree = _environment(strict=True).parse(text)
+    spared = {
+        node.node.name
+        for node in tree.find_all((nodes.Filter, nodes.Test))
+        if node.name in ("default", *_TESTS) and isinstance(node.node, nodes.Name)
+    }
+    return tuple(sorted(_mentioned(text) - spared))
+
+
+def _all_nodes(node: nodes.Node) -> Iterator[nodes.Node]:
+    yield node
+    for child in node.iter_child_nodes():
+        yield from _all_nodes(child)
+
+
+def _allowed(node: nodes.Node) -> bool:
+    match node:
+        case nodes.Filter(name=name):
+            return name in FILTERS
+        case nodes.Test(name=name):
+            return name in _TESTS
+        case nodes.Compare(ops=operands):
+            return all(operand.op in _COMPARISONS for operand in operands)
+        case nodes.Name(name=name):
+            return name != "self"  # Jinja's own: the template itself
+    return isinstance(node, _ALLOWED)
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callapp.agents import templates
+from callapp.agents.templates import CannotFill, TemplateFault
+
+
+def test_values_are_filled_in() -> None:
+    assert templates.fill("{{ name }}様、{{name}}様", {"name": "田中"}, strict=True) == "田中様、田中様"
+
+
+def test_a_missing_value_is_an_error_if_strict() -> None:
+    with pytest.raises(CannotFill, match="'name' is undefined"):
+        templates.fill("{{ name }}", {}, strict=True)
+
+
+def test_a_missing_value_is_left_empty_if_not() -> None:
+    assert templates.fill("[{{ name }}]{% if vip %}!{% endif %}", {}, strict=False) == "[]"
+
+
+def test_a_value_is_never_taken_for_a_template() -> None:
+    values = {"name": "{{ secret }}{% for x in y %}<b>&", "secret": "s3cret"}
+    assert templates.fill("{{ name }}", values, strict=True) == values["name"]
+
+
+def test_needed_are_the_names_without_a_default() -> None:
+    text = "{{ b }} {{ a | upper }} {{ c | default('x') }} {% if d is defined %}{{ d }}{% endif %} {{ a }}"
+    assert templates.needed(text) == ("a", "b")
+    templates.check(text)
+    assert templates.fill(text, {"a": "x", "b": "y"}, strict=True) == "y X x  x"
+
+
+def test_what_is_needed_is_all_that_strict_filling_asks_for() -> None:
+    text = "{% if vip == 'yes' %}{{ name }}{% else %}{{ fallback | default(other) }}{% endif %}"
+    needed = templates.needed(text)
+    assert needed == ("name", "other", "vip")
+    templates.fill(text, dict.fromkeys(needed, "x"), strict=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% for i in range(1000000000) %}x{% endfor %}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ name.upper() }}",
+        "{{ name['a'] }}",
+        "{{ range(10) }}",
+        "{{ 'x' * 1000000000 }}",
+        "{{ 9 ** 9 }}",
+        "{{ customer-id }}",
+        "{{ name | center(1000000000) }}",
+        "{{ name | attr('upper') }}",
+        "{{ name ~ name }}",
+        "{{ self }}",
+        "{% if name < 3 %}{% endif %}",
+        "{% if name is divisibleby 3 %}{% endif %}",
+        "{% set x = 1 %}",
+        "{% macro f() %}{% endmacro %}",
+        "{% include 'passwd' %}",
+        "{% import 'x' as y %}",
+        "{% extends 'x' %}",
+        "{% block a %}{% endblock %}",
+        "{% filter upper %}{% endfilter %}",
+    ],
+)
+def test_what_could_loop_raise_or_reach_out_is_a_fault(text: str) -> None:
+    with pytest.raises(TemplateFault, match="cannot be used in a template") as caught:
+        templates.check(f"a\n{text}")
+    assert caught.value.line == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ name", "{{ }}", "{% if %}", "{% endif %}", "{# open", "{{ a b }}", "{{ a | nope }}"]
+)
+def test_what_is_no_template_is_a_fault(text: str) -> None:
+    with pytest.raises(TemplateFault) as caught:
+        templates.check(f"a\nb\n{text}")
+    assert caught.value.line == 3
+
+
+def test_wrong_arguments_of_a_filter_are_a_fault() -> None:
+    with pytest.raises(TemplateFault):
+        templates.check("{{ name | upper(1, 2, 3) }}")
+
+
+def test_braces_can_be_written() -> None:
+    text = "{{ '{{' }} {% raw %}{{ name }}{% endraw %} { } #"
+    templates.check(text)
+    assert templates.needed(text) == ()
+    assert templates.fill(text, {}, strict=True) == "{{ {{ name }} { } #"
+
+
+@given(st.text(alphabet="{}%#| abif'endx=.()[]\n"))
+def test_a_text_that_was_checked_can_always_be_filled(text: str) -> None:
+    try:
+        templates.check(text)
+    except TemplateFault:
+        return
+    templates.fill(text, {}, strict=False)
+    templates.fill(text, dict.fromkeys(templates.needed(text), "{{ x }}"), strict=True)
+
+
+@given(st.text(), st.text())
+def test_any_value_arrives_as_it_is(before: str, value: str) -> None:
+    before = before.replace("{", "").replace("\r", "")
+    assert templates.fill(before + "{{ v }}.", {"v": value}, strict=True) == f"{before}{value}."
