@@ -1,0 +1,398 @@
+"""Every setting, once: environment name, type, default, help, secret or not.
+
+The environment name is the field's name in capitals. ``load_settings()`` reads the environment and then
+``.env``; a variable that is there but empty counts as unset. The README's table and ``.env.example`` are
+held against ``SETTINGS`` by tests.
+
+To add a setting: a field here, a line in ``.env.example`` and in the README's table.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import limits
+import phonenumbers
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from callapp.errors import ConfigError
+
+SHOWN_CHARACTERS = 80
+"""A fault shows what was read up to this length."""
+
+TWILIO_LONGEST_CALL_S = 86_400
+"""Twilio ends every call after 24 hours."""
+
+
+def _check_secret(value: SecretStr) -> SecretStr:
+    # All of them travel in HTTP headers, where a space or a stray quote from a text editor ends in a 401
+    # that nobody understands.
+    if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+        raise ValueError
+    return value
+
+
+def _read_number(value: str, exists: bool) -> str:
+    """Check a phone number; return it in E.164.
+
+    Raises:
+        ValueError: it has no country code, or no such number can exist.
+    """
+    try:
+        number = phonenumbers.parse(value, None)
+    except phonenumbers.NumberParseException as error:
+        raise ValueError from error
+    if not (phonenumbers.is_valid_number(number) if exists else phonenumbers.is_possible_number(number)):
+        raise ValueError
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _read_callee(value: str) -> str:
+    return _read_number(value, exists=True)
+
+
+def _read_own_number(value: str) -> str:
+    # Twilio gave it to us, so it exists, also when libphonenumber has not heard of its range yet.
+    return _read_number(value, exists=False)
+
+
+def _read_url(value: str, schemes: tuple[str, ...]) -> str:
+    """Check a URL without credentials and fragment; return it without a slash at its end."""
+    url = urlsplit(value)
+    url.port  # noqa: B018  (raises ValueError when it is no port)
+    if (
+        url.scheme not in schemes
+        or not url.hostname
+        or url.fragment
+        or "@" in url.netloc
+        or re.search(r"\s", value)
+    ):
+        raise ValueError
+    return f"{url.scheme}://{url.netloc.lower()}{url.path.rstrip('/')}{'?' + url.query if url.query else ''}"
+
+
+def _read_origin(value: str) -> str:
+    value = _read_url(value, ("http", "https"))
+    if urlsplit(value).path or "?" in value:
+        raise ValueError
+    return value
+
+
+def _read_realtime_url(value: str) -> str:
+    value = _read_url(value, ("ws", "wss"))
+    url = urlsplit(value)
+    if url.scheme == "ws" and not is_loopback(url.hostname or ""):
+        raise ValueError
+    return value
+
+
+def _read_database_url(value: str) -> str:
+    """Check a database URL; name the driver, which hosts that hand out URLs leave open."""
+    value = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value)
+    try:
+        driver = make_url(value).drivername
+    except ArgumentError as error:
+        raise ValueError from error
+    if driver not in ("postgresql+psycopg", "sqlite"):
+        raise ValueError
+    return value
+
+
+def _read_rate_limit(value: str) -> str:
+    for limit in limits.parse_many(value):
+        if limit.amount < 1:
+            raise ValueError
+    return value
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _check_prefixes(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"\+[0-9]{1,15}", prefix) for prefix in value):
+        raise ValueError
+    return value
+
+
+def _read_folder(value: Path) -> Path:
+    folder = value.expanduser()
+    if not folder.is_dir():
+        raise ValueError
+    return folder
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
+Origin = Annotated[str, AfterValidator(_read_origin)]
+Folder = Annotated[Path, AfterValidator(_read_folder)]
+RateLimit = Annotated[str, AfterValidator(_read_rate_limit)]
+
+
+def _setting(default: Any, *, help: str, expected: str, secret: bool = False, **rules: Any) -> Any:  # noqa: A002
+    """One setting. ``expected`` completes the sentence of a fault: "PORT: read '0', expected …"."""
+    return Field(
+        default,
+        description=help,
+        json_schema_extra={"expected": expected, "secret": secret},
+        repr=not secret,
+        **rules,
+    )
+
+
+class Settings(BaseModel):
+    """What an operator can choose. Built by ``load_settings()``, or from keywords in tests."""
+
+    # hide_input_in_errors: a ValidationError in a traceback must not show a secret.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, hide_input_in_errors=True
+    )
+
+    # Credentials and numbers
+    twilio_account_sid: str | None = _setting(
+        None,
+        help="Account SID, from the Twilio console.",
+        expected="an Account SID, AC…",
+        pattern=r"^AC[0-9A-Za-z]+$",
+    )
+    twilio_auth_token: Secret | None = _setting(
+        None,
+        help="Auth token of that account. It also proves that a webhook comes from Twilio.",
+        expected="printable ASCII characters without spaces",
+        secret=True,
+    )
+    openai_api_key: Secret | None = _setting(
+        None,
+        help="OpenAI API key with access to the Realtime API.",
+        expected="printable ASCII characters without spaces",
+        secret=True,
+    )
+    from_phone_number: Annotated[str, AfterValidator(_read_own_number)] | None = _setting(
+        None,
+        help="Our Twilio number, which calls are placed from.",
+        expected="a number in E.164, e.g. +14155550100",
+    )
+    to_phone_number: Annotated[str, AfterValidator(_read_callee)] | None = _setting(
+        None,
+        help="Who is called when a request to /outgoing-call names nobody.",
+        expected="an existing number in E.164, e.g. +819012345678",
+    )
+
+    # The way in
+    public_url: Origin | None = _setting(
+        None,
+        help="Origin at which Twilio reaches this server. Unset: taken from each request.",
+        expected="an origin without a path, e.g. https://example.ngrok-free.app",
+    )
+    port: int = _setting(
+        3000,
+        help="Port that gunicorn listens on.",
+        expected="a whole number from 1 to 65535",
+        ge=1,
+        le=65_535,
+    )
+    trusted_proxies: int = _setting(
+        0,
+        help="Proxies in front whose X-Forwarded-* headers are believed. Heroku, Cloud Run, ngrok: 1.",
+        expected="a whole number from 0 to 10",
+        ge=0,
+        le=10,
+    )
+    callapp_api_key: Secret | None = _setting(
+        None,
+        help="Bearer token of the HTTP API. Unset: only direct requests of this machine are served.",
+        expected="printable ASCII characters without spaces",
+        secret=True,
+    )
+    twilio_validate_signatures: bool = _setting(
+        True,
+        help="Set to false only for local experiments: anybody can then pretend to be Twilio.",
+        expected="true or false",
+    )
+    rate_limit_per_key: RateLimit = _setting(
+        "60/minute",
+        help="Limit of requests to /outgoing-call by one API key; every authenticated one counts.",
+        expected="a rate such as 60/minute, or several separated by ;",
+    )
+    rate_limit_per_callee: RateLimit = _setting(
+        "5/minute",
+        help="Limit of requests to /outgoing-call for one callee.",
+        expected="a rate such as 5/minute, or several separated by ;",
+    )
+    allowed_destinations: Annotated[
+        tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_prefixes)
+    ] = _setting(
+        (),
+        help="E.164 prefixes that may be dialled, separated by commas. Unset: any.",
+        expected="prefixes of + and digits separated by commas, e.g. +81,+1415",
+    )
+
+    # The services we use
+    openai_realtime_url: Annotated[str, AfterValidator(_read_realtime_url)] = _setting(
+        "wss://api.openai.com/v1/realtime",
+        help="Endpoint of the Realtime API, or of anything compatible with it.",
+        expected="a wss:// URL, or a ws:// one of this machine",
+    )
+    openai_realtime_model: str = _setting(
+        "gpt-realtime-2.1-mini",
+        help="Model of agents that name none.",
+        expected="the name of a model",
+        pattern=r"^\S+$",
+    )
+    twilio_api_url: Origin = _setting(
+        "https://api.twilio.com",
+        help="Where every request to Twilio's REST API goes; another one for a simulator.",
+        expected="an origin without a path, e.g. https://api.twilio.com",
+    )
+    database_url: Annotated[str, AfterValidator(_read_database_url)] | None = _setting(
+        None,
+        help="Database. Unset: SQLite in the instance folder, which is enough for one machine.",
+        expected="postgresql://user:password@host/name, or sqlite:///file",
+        secret=True,
+    )
+
+    # Agents and tools
+    agents_dir: Folder | None = _setting(
+        None,
+        help="Folder of agent files added to the built-in ones; the same name replaces.",
+        expected="a folder that exists",
+    )
+    tools_dir: Folder | None = _setting(
+        None, help="Folder of Python files with tools of your own.", expected="a folder that exists"
+    )
+    default_agent: str = _setting(
+        "operator", help="Agent of calls that name none.", expected="the name of an agent", pattern=r"^\S+$"
+    )
+
+    # Capacity and time
+    max_concurrent_calls: int = _setting(
+        100, help="Calls that one process takes.", expected="a whole number from 1 to 5000", ge=1, le=5000
+    )
+    max_call_seconds: int = _setting(
+        1800,
+        help="Longest call; at the limit a goodbye is spoken.",
+        expected="a whole number from 1 to 86400",
+        ge=1,
+        le=TWILIO_LONGEST_CALL_S,
+    )
+    web_concurrency: int = _setting(
+        1,
+        help="gunicorn's worker processes, each with MAX_CONCURRENT_CALLS calls.",
+        expected="a whole number from 1 to 256",
+        ge=1,
+        le=256,
+    )
+    drain_seconds: int = _setting(
+        25,
+        help="How long live calls may go on after SIGTERM. Heroku: at most 25. Cloud Run: 8. "
+        "Your own machine: up to MAX_CALL_SECONDS.",
+        expected="a whole number from 0 to 86400",
+        ge=0,
+        le=TWILIO_LONGEST_CALL_S,
+    )
+
+    # Logs
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = _setting(
+        "info", help="How much is logged.", expected="debug, info, warning or error"
+    )
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = _setting(
+        "text", help="Lines for people (text), or one JSON object a line (json).", expected="text or json"
+    )
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the documentation says of a setting."""
+
+    name: str
+    default: Any
+    help: str
+    expected: str
+    secret: bool
+
+
+def _describe() -> tuple[Description, ...]:
+    return tuple(
+        Description(
+            name.upper(),
+            field.default,
+            field.description or "",
+            str(extra["expected"]),
+            bool(extra["secret"]),
+        )
+        for name, field in Settings.model_fields.items()
+        if isinstance(extra := field.json_schema_extra, dict)
+    )
+
+
+SETTINGS: Final[tuple[Description, ...]] = _describe()
+"""All settings, in the order in which the documentation lists them."""
+
+
+def load_settings(environ: Mapping[str, str] | None = None, dotenv: str | Path = ".env") -> Settings:
+    """Read the settings from the environment, then from ``dotenv`` in the current folder.
+
+    Raises:
+        ConfigError: with every fault there is, one line each.
+    """
+    given = _given(os.environ if environ is None else environ, dotenv)
+    try:
+        return Settings(**{name.lower(): value for name, value in given.items()})
+    except ValidationError as error:
+        raise ConfigError(_faults(error, given)) from None
+
+
+def json_wanted(environ: Mapping[str, str] | None = None, dotenv: str | Path = ".env") -> bool:
+    """Tell whether LOG_FORMAT asks for JSON; needed to report that other settings are wrong."""
+    given = _given(os.environ if environ is None else environ, dotenv)
+    return given.get("LOG_FORMAT", "").lower() == "json"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address can only mean this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _given(environ: Mapping[str, str], dotenv: str | Path) -> dict[str, str]:
+    """Return what is set of our variables. An empty one in the environment hides the one in ``dotenv``."""
+    found = {**dotenv_values(dotenv), **environ}
+    given = {setting.name: (found.get(setting.name) or "").strip() for setting in SETTINGS}
+    return {name: value for name, value in given.items() if value}
+
+
+def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:
+    wrong = {str(fault["loc"][0]).upper() for fault in error.errors(include_input=False)}
+    return [
+        f"{setting.name}: read {_shown(given[setting.name], setting.secret)}, expected {setting.expected}"
+        for setting in SETTINGS
+        if setting.name in wrong
+    ]
+
+
+def _shown(value: str, secret: bool) -> str:
+    if secret:
+        return f"a value of {len(value)} characters, not shown"
+    # A URL can carry a password or a key, also where none belongs.
+    value = re.sub(r"//[^/]*@", "//…@", value)
+    value = re.sub(r"\?.*", "?…", value)
+    return repr(value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…")

@@ -1,0 +1,151 @@
+"""How gunicorn serves callapp: ``gunicorn wsgi:app``.
+
+A WebSocket keeps one thread of its worker for the whole call, so the threads follow from the calls allowed.
+Where the platform ends a process by force some time after SIGTERM, DRAIN_SECONDS stays below that: Heroku
+kills after 30 s, Cloud Run after 10 s.
+
+What happens at SIGTERM: gunicorn's own way is to stop answering at once, while the kernel still accepts new
+connections, which hang. Here the worker is told to drain and goes on serving (``/readyz`` and new calls get a
+503) until the registry says that the last call is over; only then gunicorn's own way is taken.
+"""
+
+import gc
+import os
+import random
+import resource
+import signal
+import sys
+from collections import Counter
+from contextlib import suppress
+from functools import partial
+
+from gunicorn.glogging import Logger
+
+from callapp.errors import ConfigError
+from callapp.logs import configure_logging, formatter_for, refuse_to_start
+from callapp.settings import load_settings
+
+HTTP_THREADS = 16
+"""Threads beyond the calls, so that webhooks and health checks find one when the server is full."""
+
+DRAIN_MARGIN_S = 4
+"""From the last goodbye to the end of the process: kept-alive connections linger for 2 s (gunicorn 27)."""
+
+FILES_PER_CALL = 4
+"""Two sockets, and room for database connections, REST requests and whatever else happens with a call."""
+
+try:
+    settings = load_settings()
+except ConfigError as error:
+    sys.exit(refuse_to_start(error))
+
+
+class CallappLogger(Logger):
+    """gunicorn's logger, whose lines look like ours from the first one on."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        configure_logging(settings)
+        for handler in (*self.error_log.handlers, *self.access_log.handlers):
+            handler.setFormatter(formatter_for(settings))
+
+
+bind = f"0.0.0.0:{settings.port}"
+worker_class = "gthread"
+workers = settings.web_concurrency
+threads = settings.max_concurrent_calls + HTTP_THREADS
+worker_connections = threads + 1000  # Idle kept-alive connections hold no thread; they may be many.
+keepalive = 65  # Longer than a proxy keeps its connections: 60 s is common.
+timeout = 60  # Of the main thread's heartbeat, however old a call is.
+graceful_timeout = settings.drain_seconds + DRAIN_MARGIN_S
+max_requests = 0  # A worker is never replaced for its age: that would cut its calls.
+control_socket_disable = True  # It wants a writable home folder, and nobody here talks to it.
+
+# gunicorn believes X-Forwarded-Proto of loopback peers by itself, and Heroku sets FORWARDED_ALLOW_IPS=*.
+# Whom to believe is TRUSTED_PROXIES' business alone; werkzeug's ProxyFix does it inside the application.
+forwarded_allow_ips = ""
+secure_scheme_headers = {}
+forwarder_headers = ""
+
+logger_class = CallappLogger
+loglevel = settings.log_level
+accesslog = "-"
+access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'  # No query string: it may name people.
+
+
+def _allow_files(wanted):
+    """Raise the soft limit of open files towards ``wanted``; it is often 1,024, the hard one far more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _allowed_cores():
+    """Return the cores this process may use, starting anywhere: several of us can share a machine."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    cores = sorted(os.sched_getaffinity(0))
+    start = random.randrange(len(cores))  # noqa: S311  (nothing to guess)
+    return cores[start:] + cores[:start]
+
+
+_allow_files(worker_connections + FILES_PER_CALL * settings.max_concurrent_calls)
+CORES = _allowed_cores()
+
+
+def pre_fork(server, worker):
+    """Choose the worker's core: one with the fewest of its siblings. Runs in the master."""
+    taken = Counter(sibling.core for sibling in server.WORKERS.values())
+    worker.core = min(CORES, key=taken.__getitem__, default=None)
+
+
+def post_fork(server, worker):
+    """Schedule the worker for many threads that wake often and do little.
+
+    One core, because only one thread runs Python at a time: hopping between caches costs, and gains nothing.
+    Batch scheduling and a longer switch interval: under overload threads otherwise force each other off the
+    interpreter every 5 ms, and delays grow to seconds and stay. A platform may forbid both; we run without.
+    """
+    sys.setswitchinterval(0.05)
+    if worker.core is not None:
+        with suppress(OSError):
+            os.sched_setaffinity(0, {worker.core})
+    if hasattr(os, "SCHED_BATCH"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def post_worker_init(worker):
+    """Let SIGTERM wait for the calls, Ctrl-C for nothing, and the garbage collector look at little."""
+    registry = worker.wsgi.extensions["callapp"].registry
+
+    def drain(signum, frame):
+        # Interrupts any code of the main thread, so it takes no lock and does no I/O: the registry's own
+        # thread looks at this. A second SIGTERM changes nothing (Heroku sends one to every process, and so
+        # does the master).
+        registry.drain_requested = True
+
+    def leave():
+        # Runs in the main thread. Closed at once: a connection that comes now is refused rather than left
+        # waiting in the kernel's queue for nobody.
+        worker.set_accept_enabled(False)
+        for listener in worker.sockets:
+            listener.close()
+        worker.handle_exit(signal.SIGTERM, None)
+
+    registry.on_drained = partial(worker.method_queue.defer, leave)
+    signal.signal(signal.SIGTERM, drain)
+    signal.siginterrupt(signal.SIGTERM, False)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+
+    # What was loaded stays for ever; looking through it at each collection would pause every call.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+def worker_int(worker):
+    """End within a second of SIGINT or SIGQUIT: the interpreter would wait for the threads of live calls."""
+    signal.alarm(1)

@@ -1,0 +1,457 @@
+"""gunicorn as ``gunicorn.conf.py`` sets it up: real processes, a small application in callapp's place."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import queue
+import re
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CONFIG = ROOT / "gunicorn.conf.py"
+DEADLINE_S = 20
+"""For anything a process has to do; far more than it takes."""
+
+# Stands for create_app(): a registry as gunicorn.conf.py knows it, and requests that hold a thread as a
+# WebSocket does.
+STAND_IN = """
+import gc, os, sys, threading, warnings
+from types import SimpleNamespace
+from flask import Flask, request
+
+changed = threading.Condition()
+registry = SimpleNamespace(drain_requested=False, on_drained=None, calls=0)
+app = Flask(__name__)
+app.extensions["callapp"] = SimpleNamespace(registry=registry)
+
+def janitor():
+    with changed:
+        while not (registry.drain_requested and registry.calls == 0):
+            changed.wait(0.05)
+    registry.on_drained()
+
+threading.Thread(target=janitor, daemon=True).start()
+
+@app.get("/readyz")
+def readyz():
+    return ("draining", 503) if registry.drain_requested else "ready"
+
+@app.get("/call")
+def call():
+    with changed:
+        registry.calls += 1
+        changed.notify_all()
+        changed.wait_for(lambda: registry.calls == 0, 30)
+    return "over"
+
+@app.get("/calls/<int:wanted>")
+def calls(wanted):
+    with changed:
+        return str(changed.wait_for(lambda: registry.calls == wanted, 10))
+
+@app.get("/hang-up")
+def hang_up():
+    with changed:
+        registry.calls = 0
+        changed.notify_all()
+    return "done"
+
+@app.get("/scheme")
+def scheme():
+    return request.scheme
+
+@app.get("/process")
+def process():
+    return {
+        "pid": os.getpid(),
+        "cores": len(os.sched_getaffinity(0)),
+        "batch": os.sched_getscheduler(0) == os.SCHED_BATCH,
+        "switch_interval": sys.getswitchinterval(),
+        "frozen": gc.get_freeze_count(),
+    }
+
+@app.get("/noise")
+def noise():
+    warnings.warn("an old way", DeprecationWarning)
+    thread = threading.Thread(target=lambda: 1 / 0)
+    thread.start()
+    thread.join()
+    raise RuntimeError("nobody at +819012345678")
+"""
+
+REFUSING = """
+import sys
+from callapp.errors import ConfigError
+from callapp.logs import refuse_to_start
+
+faults = ["operator.md:3: unknown field 'voise'", "operator.md:9: no such tool 'x'"]
+sys.exit(refuse_to_start(ConfigError(faults)))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+class Gunicorn:
+    """A gunicorn process and what it has written so far."""
+
+    def __init__(self, folder: Path, application: str, target: str = "stand_in:app", **environ: str) -> None:
+        (folder / "stand_in.py").write_text(application)
+        clean = {
+            name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "-c", str(CONFIG), target],
+            cwd=folder,
+            env=clean | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"} | environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # a signal to all its processes must not reach ours
+        )
+        self.lines: list[str] = []
+        self._new: queue.Queue[str | None] = queue.Queue()
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._new.put(line.rstrip("\n"))
+        self._new.put(None)
+
+    def wait_for(self, text: str) -> None:
+        """Wait until a line with ``text`` is written."""
+        deadline = time.monotonic() + DEADLINE_S
+        while (line := self._new.get(timeout=deadline - time.monotonic())) is not None:
+            self.lines.append(line)
+            if text in line:
+                return
+        raise AssertionError(f"ended without {text!r}:\n" + "\n".join(self.lines))
+
+    def end(self) -> int:
+        """Wait for its end; return the exit status."""
+        status = self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        while (line := self._new.get(timeout=1)) is not None:
+            self.lines.append(line)
+        return status
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        assert self.process.stdout
+        self.process.stdout.close()
+
+
+class Server(Gunicorn):
+    """A gunicorn process that serves the stand-in."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.port = free_port()
+        super().__init__(folder, STAND_IN, PORT=str(self.port), **environ)
+        self.wait_for("Listening at")
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        """Ask on a connection of its own; connections stay in the kernel's queue until a worker is up."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
+        try:
+            connection.request("GET", path, headers=headers | {"Connection": "close"})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def call(self, already: int = 0) -> Thread:
+        """Begin a call; return the thread that waits for its end."""
+        thread = Thread(target=self._hold, daemon=True)
+        thread.start()
+        assert self.get(f"/calls/{already + 1}") == (200, "True")
+        return thread
+
+    def _hold(self) -> None:
+        with suppress(OSError):  # some tests cut it off on purpose
+            self.get("/call")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def begin(**environ: str) -> Server:
+        servers.append(Server(tmp_path, **environ))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., SimpleNamespace]:
+    """Return what gunicorn.conf.py says under a given environment."""
+    monkeypatch.chdir(tmp_path)
+
+    def read(**environ: str) -> SimpleNamespace:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        return SimpleNamespace(**runpy.run_path(str(CONFIG)))
+
+    return read
+
+
+def refused(folder: Path, application: str = STAND_IN, **environ: str) -> tuple[int, list[str]]:
+    gunicorn = Gunicorn(folder, application, **environ)
+    try:
+        return gunicorn.end(), gunicorn.lines
+    finally:
+        gunicorn.close()
+
+
+def test_there_are_threads_for_all_calls_and_for_http_besides(config: Callable[..., SimpleNamespace]) -> None:
+    for calls in (1, 100, 400):
+        conf = config(MAX_CONCURRENT_CALLS=str(calls))
+        assert conf.worker_class == "gthread"
+        assert conf.threads >= calls + 8
+        assert conf.worker_connections > conf.threads + 100
+
+
+def test_nothing_ends_a_live_call_before_its_time(config: Callable[..., SimpleNamespace]) -> None:
+    conf = config(DRAIN_SECONDS="25")
+    assert conf.max_requests == 0
+    assert 25 < conf.graceful_timeout < 30  # Heroku kills at 30 s
+    assert conf.timeout >= 30
+
+
+def test_nothing_of_the_platform_is_taken_for_granted(config: Callable[..., SimpleNamespace]) -> None:
+    conf = config(PORT="8080", WEB_CONCURRENCY="3", FORWARDED_ALLOW_IPS="*")
+    assert conf.control_socket_disable is True
+    assert conf.bind == "0.0.0.0:8080"
+    assert conf.workers == 3
+    assert (conf.forwarded_allow_ips, conf.secure_scheme_headers, conf.forwarder_headers) == ("", {}, "")
+    assert "%(q)s" not in conf.access_log_format
+    assert "%(r)s" not in conf.access_log_format
+
+
+def test_a_worker_takes_the_core_with_the_fewest_siblings(config: Callable[..., SimpleNamespace]) -> None:
+    conf = config()
+    cores = conf.CORES
+    if len(cores) < 2:
+        pytest.skip("one core: nothing to choose")
+    assert sorted(cores) == sorted(os.sched_getaffinity(0))
+    siblings: dict[int, Any] = {}
+    for pid in range(2 * len(cores)):
+        worker = SimpleNamespace()
+        conf.pre_fork(SimpleNamespace(WORKERS=siblings), worker)
+        siblings[pid] = worker
+    assert sorted(worker.core for worker in siblings.values()) == sorted(2 * cores)
+    # The successor of a worker takes its core, whatever its own age.
+    freed = siblings.pop(1).core
+    successor = SimpleNamespace()
+    conf.pre_fork(SimpleNamespace(WORKERS=siblings), successor)
+    assert successor.core == freed
+
+
+def test_scheduling_that_is_forbidden_does_no_harm(
+    config: Callable[..., SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*args: object) -> None:
+        raise PermissionError
+
+    conf = config()
+    interval = sys.getswitchinterval()
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    try:
+        conf.post_fork(SimpleNamespace(), SimpleNamespace(core=0))
+        monkeypatch.delattr(os, "SCHED_BATCH")
+        conf.post_fork(SimpleNamespace(), SimpleNamespace(core=None))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_procfile_and_python_version_are_what_the_platforms_read() -> None:
+    assert (ROOT / "Procfile").read_text() == "web: gunicorn wsgi:app\n"
+    # Only major and minor: the newest patch is taken. Google's default builder knows 3.13 and later only.
+    assert (ROOT / ".python-version").read_text() == "3.13\n"
+
+
+def test_every_requirement_is_pinned() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+        assert [
+            line for line in lines if not re.fullmatch(r"[\w\[\]-]+==[\w.]+|-r requirements\.txt", line)
+        ] == []
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_wrong_settings_end_gunicorn_with_one_line_each(tmp_path: Path, log_format: str) -> None:
+    status, lines = refused(tmp_path, PORT="99999", MAX_CONCURRENT_CALLS="none", LOG_FORMAT=log_format)
+    if log_format == "json":
+        lines = [json.loads(line)["message"] for line in lines]
+    assert lines == [
+        "PORT: read '99999', expected a whole number from 1 to 65535",
+        "MAX_CONCURRENT_CALLS: read 'none', expected a whole number from 1 to 5000",
+    ]
+    assert status not in (0, None)
+
+
+def test_faults_found_by_the_application_end_gunicorn_without_another_try(tmp_path: Path) -> None:
+    status, lines = refused(tmp_path, REFUSING, PORT=str(free_port()), LOG_FORMAT="json")
+    messages = [json.loads(line)["message"] for line in lines]
+    assert messages.count("operator.md:3: unknown field 'voise'") == 1
+    assert messages.count("operator.md:9: no such tool 'x'") == 1
+    assert not any("Traceback" in line for line in lines)
+    assert sum("Booting worker" in message for message in messages) == 1
+    assert status not in (0, None)
+
+
+def test_an_unknown_agent_ends_the_real_application_the_same_way(tmp_path: Path) -> None:
+    gunicorn = Gunicorn(
+        tmp_path,
+        STAND_IN,
+        target="wsgi:app",
+        PORT=str(free_port()),
+        DEFAULT_AGENT="nobody",
+        DATABASE_URL=f"sqlite:///{tmp_path}/calls.db",
+    )
+    try:
+        status = gunicorn.end()
+    finally:
+        gunicorn.close()
+    assert sum("nobody" in line for line in gunicorn.lines) == 1
+    assert not any("Traceback" in line for line in gunicorn.lines)
+    assert sum("Booting worker" in line for line in gunicorn.lines) == 1
+    assert status not in (0, None)
+
+
+def test_every_line_is_json_when_json_is_asked_for(start: Callable[..., Server]) -> None:
+    server = start(LOG_FORMAT="json", LOG_LEVEL="debug")
+    assert server.get("/readyz?who=%2B819012345678") == (200, "ready")
+    assert server.get("/noise")[0] == 500
+    assert server.get("/nothing%0Ahere")[0] == 404
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as peer:
+        peer.sendall(b"no HTTP at all\r\n\r\n")
+        assert peer.recv(100).startswith(b"HTTP/1.1 400")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.end() == 0
+    lines = [json.loads(line) for line in server.lines]
+    assert {"time", "level", "logger", "message"} <= set.intersection(*(set(line) for line in lines))
+    assert lines[0]["logger"] == "gunicorn.error"
+    messages = "\n".join(line["message"] for line in lines)
+    for text in (
+        "Starting gunicorn",
+        '"GET /readyz" 200',
+        "DeprecationWarning: an old way",
+        "Invalid request",
+    ):
+        assert text in messages
+    assert any("ZeroDivisionError" in line.get("exception", "") for line in lines)
+    assert any("nobody at +81********78" in line.get("exception", "") for line in lines)
+    assert "9012345678" not in "\n".join(server.lines)
+
+
+def test_text_lines_of_gunicorn_look_like_ours(start: Callable[..., Server]) -> None:
+    server = start()
+    server.get("/readyz")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.end() == 0
+    line = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Z]+ gunicorn\.(error|access): .+"
+    assert [text for text in server.lines if not re.fullmatch(line, text)] == []
+
+
+def test_a_worker_is_scheduled_for_many_threads(start: Callable[..., Server]) -> None:
+    process = json.loads(start().get("/process")[1])
+    assert process["switch_interval"] == pytest.approx(0.05)
+    assert process["frozen"] > 1000
+    # Both are allowed here, or nothing could be said about them.
+    assert process["cores"] == 1
+    assert process["batch"]
+
+
+def test_nobody_s_word_on_the_scheme_is_believed(start: Callable[..., Server]) -> None:
+    server = start(FORWARDED_ALLOW_IPS="*")
+    headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Ssl": "off", "X-Forwarded-Protocol": "ssl"}
+    assert server.get("/scheme", **headers) == (200, "http")
+
+
+def test_a_full_server_still_answers(start: Callable[..., Server]) -> None:
+    server = start(MAX_CONCURRENT_CALLS="3")
+    held = [server.call(already) for already in range(3)]
+    assert server.get("/readyz") == (200, "ready")
+    server.get("/hang-up")
+    for thread in held:
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive()
+
+
+def test_without_calls_sigterm_ends_at_once(start: Callable[..., Server]) -> None:
+    server = start(WEB_CONCURRENCY="2")
+    server.get("/readyz")
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.end() == 0
+    assert time.monotonic() - began < 5
+
+
+def test_while_draining_requests_are_answered_and_the_call_goes_on(start: Callable[..., Server]) -> None:
+    server = start()
+    held = server.call()
+    worker = json.loads(server.get("/process")[1])["pid"]
+    server.process.send_signal(signal.SIGTERM)
+    server.wait_for("Handling signal: term")
+    os.kill(worker, signal.SIGTERM)  # as Heroku does, which signals every process
+    deadline = time.monotonic() + DEADLINE_S
+    while server.get("/readyz") != (503, "draining"):
+        assert time.monotonic() < deadline
+    assert held.is_alive()
+    assert server.get("/hang-up") == (200, "done")
+    held.join(DEADLINE_S)
+    began = time.monotonic()
+    assert server.end() == 0
+    assert time.monotonic() - began < 5
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", server.port), 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_ctrl_c_ends_at_once_whatever_is_going_on(
+    start: Callable[..., Server], number: signal.Signals
+) -> None:
+    server = start()
+    server.call()
+    began = time.monotonic()
+    os.killpg(server.process.pid, number)  # a terminal signals every process in the foreground
+    server.end()
+    assert time.monotonic() - began < 5
+    assert not any("out of memory" in line for line in server.lines)
+
+
+def test_a_call_that_never_ends_is_cut_when_the_drain_is_over(start: Callable[..., Server]) -> None:
+    server = start(DRAIN_SECONDS="0")
+    server.call()
+    began = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    server.end()
+    assert time.monotonic() - began < 10

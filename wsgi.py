@@ -1,0 +1,12 @@
+"""The WSGI application: ``wsgi:app``. gunicorn and ``flask`` find it here."""
+
+import sys
+
+from callapp import create_app
+from callapp.errors import ConfigError
+from callapp.logs import refuse_to_start
+
+try:
+    app = create_app()
+except ConfigError as error:
+    sys.exit(refuse_to_start(error))
