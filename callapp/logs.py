@@ -32,6 +32,7 @@ _NUMBER = re.compile(
     r"(?:\+|%2[Bb])[0-9](?:[ .()-]{0,2}[0-9]){6,14}(?![0-9])|(?<![0-9A-Za-z.+])[0-9]{10,15}(?![0-9A-Za-z])"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Flask's development server paints its lines
 
 CallLogger = logging.LoggerAdapter[logging.Logger]
 
@@ -68,7 +69,8 @@ class TextFormatter(logging.Formatter):
         call_sid = getattr(record, "call_sid", None)
         source = f"{record.name} {call_sid}" if call_sid else record.name
         # A path or a header may hold a line break, which would forge a line.
-        message = _CONTROL.sub(lambda found: repr(found.group())[1:-1], mask_numbers(record.getMessage()))
+        message = _COLOUR.sub("", mask_numbers(record.getMessage()))
+        message = _CONTROL.sub(lambda found: repr(found.group())[1:-1], message)
         line = f"{clock}.{int(record.msecs):03} {record.levelname} {source}: {message}"
         details = mask_numbers(_exception(self, record))
         return f"{line}\n{details}" if details else line

@@ -98,8 +98,8 @@ def test_text_lines_have_time_level_source_and_call() -> None:
 
 
 def test_a_line_break_in_a_message_forges_no_line() -> None:
-    line = TextFormatter().format(record("GET %s", "/a\r\n2026-11-23 INFO forged\x1b[0m"))
-    assert line.endswith("GET /a\\r\\n2026-11-23 INFO forged\\x1b[0m")
+    line = TextFormatter().format(record("GET %s", "/a\r\n2026-11-23 INFO forged\x1b[0m\x07"))
+    assert line.endswith("GET /a\\r\\n2026-11-23 INFO forged\\x07")
 
 
 def test_numbers_in_tracebacks_are_masked() -> None:
