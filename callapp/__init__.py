@@ -1,0 +1,71 @@
+"""callapp puts an AI on the phone: Twilio on one side, OpenAI's speech-to-speech models on the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask
+
+from callapp.settings import Settings, load_settings
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the app.
+
+    Args:
+        settings: read from the environment and ``.env`` when not given.
+
+    Raises:
+        ConfigError: a setting, an agent file or a tool file is wrong, or the database cannot be used.
+    """
+    # Imported here so that `import callapp` alone, as tool files do it, costs next to nothing.
+    from callapp.agents import load_agents
+    from callapp.call.registry import Registry
+    from callapp.call_log import cli, schema
+    from callapp.call_log.store import Store
+    from callapp.cli import register_commands
+    from callapp.logs import configure_logging
+    from callapp.services import Services
+    from callapp.telephony.rest import Carrier
+    from callapp.tools.pool import ToolPool
+    from callapp.tools.registry import load_tools
+    from callapp.web import health, media, outgoing, problems, voice
+    from callapp.web.rate_limits import RateLimits
+    from callapp.web.urls import apply_proxy_fix
+
+    settings = settings or load_settings()
+    configure_logging(settings)
+    app = Flask(__name__)
+    app.config["SOCK_SERVER_OPTIONS"] = media.SOCK_SERVER_OPTIONS
+
+    database_url = settings.database_url or _default_database(app)
+    if not cli.invoked():  # `flask db upgrade` itself has to start on an old schema
+        schema.prepare(database_url)
+    tools = load_tools(settings.tools_dir)
+    registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
+    app.extensions["callapp"] = Services(
+        settings=settings,
+        agents=load_agents(settings.agents_dir, settings.default_agent, tools),
+        tools=tools,
+        tool_pool=ToolPool(),
+        store=Store(database_url),
+        carrier=Carrier(settings),
+        registry=registry,
+        rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
+    )
+
+    registry.start()
+    for room in (health, outgoing, voice, media):
+        app.register_blueprint(room.blueprint)
+    problems.register(app)
+    register_commands(app)
+    apply_proxy_fix(app, settings)
+    return app
+
+
+def _default_database(app: Flask) -> str:
+    folder = Path(app.instance_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'callapp.db'}"

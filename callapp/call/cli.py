@@ -1,0 +1,213 @@
+"""``flask call``: place a call from the command line and follow it until it ends.
+
+The call itself is carried by the server that runs at PUBLIC_URL, with the same database: this process
+dials, and then asks Twilio how the call stands.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import click
+import phonenumbers
+from flask.cli import with_appcontext
+
+from callapp.agents import Agent
+from callapp.call.dial import dial
+from callapp.call_log import PlacedCall, StoreUnavailable
+from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.errors import CarrierError, CarrierRefused
+from callapp.services import Services, services
+from callapp.settings import Settings, is_loopback
+from callapp.telephony.rest import Carrier
+
+POLL_S = 1.0
+# Beyond the longest call: Twilio may queue the dial, lets it ring for a minute, and the goodbye takes seconds.
+SPARE_S = 180.0
+NOT_CONNECTED = 2
+"""Exit status of a call that was placed but did not take place: busy, no answer, failed, canceled."""
+
+
+@click.command("call")
+@click.argument("number")
+@click.option("--agent", "agent_name", metavar="NAME", help="Who speaks; DEFAULT_AGENT if left out.")
+@click.option(
+    "--param",
+    "pairs",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="A value for the agent's texts; may be given several times.",
+)
+@with_appcontext
+def call(number: str, agent_name: str | None, pairs: tuple[str, ...]) -> None:
+    """Call NUMBER through Twilio, e.g. +819012345678, and follow the call until it ends.
+
+    The server has to be running at PUBLIC_URL. Ctrl-C asks whether to hang up. Exit status: 0 when the call
+    was completed, 1 when it could not be placed or followed, 2 when nobody was reached.
+    """
+    app = services()
+    order, origin = _order(app, number, agent_name, _parameters(pairs))
+    try:
+        placed = dial(order, origin, app.store, app.carrier)
+    except CarrierRefused as error:
+        hint = f" ({error.code}, see {error.more_info})" if error.code and error.more_info else ""
+        _fail(f"Twilio refused the call: {error.message}{hint}")
+    except CarrierError as error:
+        _fail(f"{error}; look into the Twilio console before you try again")
+    except StoreUnavailable as error:
+        _fail(f"DATABASE_URL: the database does not answer: {error}")
+    _tell(placed.status, f"{placed.sid} to {order.to_number}, agent {order.agent}")
+    longest_s = order_seconds(app.agents[order.agent], app.settings)
+    status = Follower(app.carrier, placed.sid, placed.status).follow(longest_s + SPARE_S)
+    sys.exit(0 if status == "completed" else NOT_CONNECTED)
+
+
+def order_seconds(agent: Agent, settings: Settings) -> float:
+    """How long a call of this agent may last."""
+    return min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds)
+
+
+class Follower:
+    """Watches one call from outside, by asking Twilio once a second, and tells each change.
+
+    Args:
+        status: the last one known, already told.
+    """
+
+    def __init__(self, carrier: Carrier, call_sid: str, status: str) -> None:
+        self._carrier = carrier
+        self._call_sid = call_sid
+        self._status = status
+        self._asked = False
+        self._silent = False
+
+    def follow(self, within_s: float) -> str:
+        """Wait for the end of the call; return its last status. Ctrl-C asks once, then hangs up."""
+        deadline_s = time.monotonic() + within_s
+        while self._status not in TERMINAL_STATUSES:
+            if time.monotonic() > deadline_s:
+                _fail(
+                    f"the call is still {self._status} after {within_s:.0f} s: end it in the Twilio console"
+                )
+            try:
+                time.sleep(POLL_S)  # Twilio tells this process only what it asks
+                self._look()
+            except KeyboardInterrupt:
+                self._on_interrupt()
+        return self._status
+
+    def _look(self) -> None:
+        try:
+            state = self._carrier.call_state(self._call_sid)
+        except CarrierError as error:
+            if isinstance(error, CarrierRefused) and error.status < 500 and error.status != 429:
+                _fail(f"Twilio does not tell how the call goes: {error}")
+            if not self._silent:  # it may come back; the deadline is there if not
+                _tell("?", str(error))
+            self._silent = True
+            return
+        self._silent = False
+        if state.status != self._status:
+            self._status = state.status
+            _tell(state.status, "" if state.duration_s is None else f"after {state.duration_s} s")
+
+    def _on_interrupt(self) -> None:
+        if not self._asked:
+            self._asked = True
+            try:
+                if not click.confirm("\nHang up?", default=True):
+                    return
+            except click.Abort:  # Ctrl-C again, or nobody there to answer
+                click.echo()
+        try:
+            self._carrier.complete_call(self._call_sid)
+        except CarrierError as error:
+            click.echo(f"Could not hang up: {error}. Ctrl-C tries again.", err=True)
+
+
+def _order(
+    app: Services, number: str, agent_name: str | None, parameters: Mapping[str, str]
+) -> tuple[PlacedCall, str]:
+    """What is to be dialled, and the server's origin; leaves with every fault there is, one line each."""
+    settings = app.settings
+    faults = list(_missing_settings(settings))
+    name = agent_name or settings.default_agent
+    agent = app.agents.get(name)
+    if agent is None:
+        faults.append(f"there is no agent {name!r}: the agents are {', '.join(sorted(app.agents))}")
+    else:
+        faults += [
+            f"the agent {name!r} needs a value for {missing!r}: add --param {missing}=…"
+            for missing in agent.missing(parameters)
+        ]
+    to_number = _e164(number)
+    if to_number is None:
+        faults.append(f"{number!r} is not a number that exists: give it in E.164, e.g. +819012345678")
+    elif settings.allowed_destinations and not to_number.startswith(settings.allowed_destinations):
+        faults.append(
+            f"{to_number} may not be called: ALLOWED_DESTINATIONS permits "
+            f"{', '.join(settings.allowed_destinations)}"
+        )
+    if faults or to_number is None or not settings.from_phone_number or not settings.public_url:
+        _fail(*faults)
+    placed_id = uuid.uuid4().hex
+    return PlacedCall(placed_id, name, parameters, settings.from_phone_number, to_number), settings.public_url
+
+
+def _missing_settings(settings: Settings) -> Iterable[str]:
+    if settings.twilio_account_sid is None:
+        yield "TWILIO_ACCOUNT_SID is not set: copy it from the Twilio console into .env"
+    if settings.twilio_auth_token is None:
+        yield "TWILIO_AUTH_TOKEN is not set: copy it from the Twilio console into .env"
+    if settings.from_phone_number is None:
+        yield "FROM_PHONE_NUMBER is not set: write your Twilio number into .env, e.g. +14155550100"
+    if settings.public_url is None:
+        yield (
+            "PUBLIC_URL is not set: write into .env where Twilio reaches the server, "
+            "e.g. https://example.ngrok-free.app"
+        )
+    elif _here(settings.public_url) and not _here(settings.twilio_api_url):  # a simulator may be here, too
+        yield (
+            f"PUBLIC_URL is {settings.public_url}, which only this machine reaches: set it to where Twilio "
+            "reaches the server, e.g. https://example.ngrok-free.app"
+        )
+
+
+def _here(origin: str) -> bool:
+    return is_loopback(urlsplit(origin).hostname or "")
+
+
+def _parameters(pairs: Iterable[str]) -> dict[str, str]:
+    parameters = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            _fail(f"--param {pair}: expected KEY=VALUE, e.g. --param customerId=12345")
+        parameters[name] = value
+    return parameters
+
+
+def _e164(number: str) -> str | None:
+    """A number as typed, with its country code, in E.164; ``None`` if there can be no such number."""
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_valid_number(parsed):
+        return None
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _tell(status: str, detail: str) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S')}  {status:<12} {detail}".rstrip())
+
+
+def _fail(*faults: str) -> NoReturn:
+    for fault in faults:
+        click.echo(f"Error: {fault}", err=True)
+    sys.exit(1)

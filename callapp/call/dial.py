@@ -1,0 +1,52 @@
+"""Place a call through Twilio, so that its webhooks, in whichever process they land, find it."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import urlencode
+
+from callapp.call_log import PlacedCall, Store, StoreUnavailable
+from callapp.errors import CarrierTimeout
+from callapp.telephony.rest import Carrier, Placed
+
+log = logging.getLogger(__name__)
+
+
+def dial(call: PlacedCall, origin: str, store: Store, carrier: Carrier) -> Placed:
+    """Write the call down, dial it, and write down what Twilio said.
+
+    Args:
+        origin: where Twilio reaches the server that is to carry the call, e.g. ``https://host``.
+
+    Raises:
+        StoreUnavailable: the call could not be written down; nothing was dialled.
+        CarrierTimeout: Twilio did not answer in time; the phone may ring all the same.
+        CarrierError, ConfigError: nothing was dialled.
+    """
+    incoming = urlencode({"agent": call.agent, "placed": call.id})
+    status = urlencode({"placed": call.id})
+    store.place_call(call)
+    try:
+        placed = carrier.place_call(
+            to=call.to_number,
+            from_=call.from_number,
+            url=f"{origin}/incoming-call?{incoming}",
+            status_callback=f"{origin}/call-status?{status}",
+        )
+    except CarrierTimeout:
+        raise  # the webhooks have to find the call if the phone does ring
+    except BaseException:
+        _note_failure(call.id, store)
+        raise
+    try:
+        store.call_dialled(call.id, placed.sid, placed.status)
+    except StoreUnavailable as error:  # the webhooks know the call by its own id
+        log.error("! call not noted as dialled: %s", error, extra={"call_sid": placed.sid})
+    return placed
+
+
+def _note_failure(placed_id: str, store: Store) -> None:
+    try:
+        store.dial_failed(placed_id)
+    except StoreUnavailable as error:
+        log.error("! failed dial not noted: %s", error)

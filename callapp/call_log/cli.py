@@ -1,0 +1,36 @@
+"""``flask db``: the schema of a PostgreSQL database."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from flask.cli import with_appcontext
+
+from callapp.call_log import schema
+from callapp.errors import ConfigError
+from callapp.services import services
+
+
+@click.group("db")
+def db() -> None:
+    """Look after the database's schema."""
+
+
+@db.command("upgrade")
+@with_appcontext
+def upgrade() -> None:
+    """Bring the database to the schema this version needs.
+
+    Needed on PostgreSQL, once after each update of callapp; SQLite is upgraded at every start.
+    """
+    try:
+        schema.upgrade(services().store.database_url)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"The database is at {schema.head()}.")
+
+
+def invoked() -> bool:
+    """True inside ``flask db …``, which has to be able to start on a schema that is out of date."""
+    return "db" in sys.argv[1:]

@@ -1,0 +1,86 @@
+"""Connections to the database: SQLite in WAL mode, or PostgreSQL. Every wait has a deadline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from callapp.errors import ConfigError
+
+BUSY_S = 5  # how long a statement waits for another process's lock
+CONNECT_S = 5
+POOL_WAIT_S = 5
+
+
+def parse_url(database_url: str) -> URL:
+    """Read ``DATABASE_URL``.
+
+    Raises:
+        ConfigError: it is not the URL of a database file or of a PostgreSQL server.
+    """
+    try:
+        url = make_url(database_url)
+    except ArgumentError:
+        raise ConfigError(["DATABASE_URL is not a URL: expected postgresql://… or sqlite:///…"]) from None
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        # Each connection would have a memory of its own.
+        raise ConfigError(["DATABASE_URL names an SQLite database in memory: name a file, sqlite:///…"])
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigError(
+            [f"DATABASE_URL is of kind {url.drivername!r}: expected postgresql://… or sqlite:///…"]
+        )
+    return url
+
+
+def is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def open_engine(database_url: str, *, busy_s: int = BUSY_S) -> Engine:
+    """Make an engine; nothing is connected yet. Safe to use from many threads."""
+    url = parse_url(database_url)
+    if is_sqlite(url):
+        # SQLite lets one transaction write at a time. With one connection, this process's threads queue
+        # for it in turn; with several they would poll for the file's lock, and some starve for a second.
+        engine = create_engine(
+            url, pool_size=1, max_overflow=0, pool_timeout=POOL_WAIT_S, connect_args={"timeout": busy_s}
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    engine = create_engine(
+        url,
+        pool_timeout=POOL_WAIT_S,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_S,
+            # A server that vanishes without a word is noticed in seconds rather than in hours.
+            "tcp_user_timeout": busy_s * 1000,
+            "keepalives_idle": 30,
+        },
+    )
+
+    def limit_waits(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET statement_timeout = {busy_s * 1000}")
+        connection.commit()
+
+    event.listen(engine, "connect", limit_waits)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # Left alone, the driver begins a transaction at the first write, by its own rules.
+    connection.isolation_level = None
+    connection.execute("PRAGMA foreign_keys = ON")
+    # In WAL mode this loses nothing but the last moments before a power cut, and saves an fsync a commit.
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that reads first and writes later would fail at once, without waiting its turn,
+    # if another process wrote in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

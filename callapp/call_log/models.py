@@ -1,0 +1,91 @@
+"""The tables. Their history is in ``migrations/``; a test holds the two against each other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, DateTime, Dialect, MetaData, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A moment, always aware and in UTC; SQLite would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        return value if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Constraints have predictable names, so that a later migration can find them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        dict[str, Any]: JSON,
+        dict[str, str]: JSON,
+        datetime: UtcTime,
+    }
+
+
+class CallRow(Base):
+    """A call: for now, those we placed."""
+
+    __tablename__ = "calls"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    call_sid: Mapped[str | None] = mapped_column(unique=True)
+    direction: Mapped[str]
+    agent: Mapped[str]
+    parameters: Mapped[dict[str, str]]
+    from_number: Mapped[str]
+    to_number: Mapped[str]
+    status: Mapped[str]
+    # Twilio's SequenceNumber of the callback that brought the status; None before the first one.
+    status_sequence: Mapped[int | None]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class StreamTokenRow(Base):
+    """A one-time token that has not been redeemed yet. Only its hash is stored."""
+
+    __tablename__ = "stream_tokens"
+
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    slot_key: Mapped[str]
+    call_sid: Mapped[str]
+    agent: Mapped[str]
+    parameters: Mapped[dict[str, str]]
+    direction: Mapped[str]
+    from_number: Mapped[str]
+    to_number: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class IdempotencyKeyRow(Base):
+    """An ``Idempotency-Key`` that was used; ``answer_status`` is ``None`` while the first request runs."""
+
+    __tablename__ = "idempotency_keys"
+
+    api_key_hash: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    claim_id: Mapped[str] = mapped_column(unique=True)
+    body_hash: Mapped[str]
+    claimed_at: Mapped[datetime]
+    answer_status: Mapped[int | None]
+    answer_body: Mapped[dict[str, Any] | None]
+    expires_at: Mapped[datetime] = mapped_column(index=True)

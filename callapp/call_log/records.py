@@ -1,0 +1,66 @@
+"""What the call log hands out and takes in: plain data, free of any database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+Direction = Literal["incoming", "outgoing"]
+
+# Twilio's call statuses after which nothing more happens to a call.
+TERMINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What a one-time token stands for: the call that may open one media stream.
+
+    ``slot_key`` is the name under which the registry holds the call's slot: the id of the placed
+    call when we dialled, the call SID when we were rung.
+    """
+
+    slot_key: str
+    call_sid: str
+    agent: str
+    parameters: Mapping[str, str]
+    direction: Direction
+    from_number: str
+    to_number: str
+
+
+@dataclass(frozen=True)
+class PlacedCall:
+    """A call we dial. ``call_sid`` is ``None`` until Twilio has named it."""
+
+    id: str
+    agent: str
+    parameters: Mapping[str, str]
+    from_number: str
+    to_number: str
+    call_sid: str | None = None
+    status: str = "dialling"
+
+
+class ClaimOutcome(Enum):
+    """What became of a request's attempt to be the first with its idempotency key."""
+
+    NEW = "new"  # it is the first: carry it out, then remember or release
+    REPLAY = "replay"  # it has been answered: give the same answer
+    OTHER_BODY = "other_body"  # the key belongs to a different request
+    IN_PROGRESS = "in_progress"  # the first one is being carried out right now
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An idempotency key as one request found it.
+
+    ``id`` names this very claim, so that a request that was presumed dead cannot answer for the one
+    that took over its key. ``status`` and ``body`` are the remembered answer of a ``REPLAY``.
+    """
+
+    outcome: ClaimOutcome
+    id: str = ""
+    status: int = 0
+    body: Mapping[str, Any] | None = None

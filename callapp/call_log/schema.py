@@ -1,0 +1,152 @@
+"""Bring a database to the schema this version needs, or say that it is not there.
+
+SQLite is upgraded at every start, however many processes start at once. PostgreSQL is upgraded by
+``flask db upgrade``, once, when the operator says so; a start only checks it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from callapp.call_log.engine import is_sqlite, open_engine, parse_url
+from callapp.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+UPGRADE_S = 60  # for the lock and for each statement of a migration
+LOCK_POLL_S = 0.05
+ADVISORY_LOCK = 0x63616C6C  # any number that no other program on this database uses
+
+
+def prepare(database_url: str) -> None:
+    """Make the database ready to use, at the start of a process.
+
+    Raises:
+        ConfigError: it cannot be opened, or it is a PostgreSQL that is not at this version's schema.
+    """
+    if is_sqlite(parse_url(database_url)):
+        upgrade(database_url)
+        return
+    with _connect(database_url) as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    wanted = head()
+    if current != wanted:
+        raise ConfigError(
+            [
+                f"DATABASE_URL: the schema of the database is at {current or 'nothing yet'}, "
+                f"this version of callapp needs {wanted}: run `flask db upgrade`"
+            ]
+        )
+
+
+def upgrade(database_url: str) -> None:
+    """Run the migrations that are missing. Any number of processes may do so at the same time.
+
+    Raises:
+        ConfigError: the database cannot be opened or written.
+    """
+    url = parse_url(database_url)
+    if not is_sqlite(url):
+        with _connect(database_url) as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+            _run_migrations(connection)
+        return
+    path = Path(str(url.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _file_lock(path.with_name(path.name + ".lock")):
+            _use_wal(database_url)
+            with _connect(database_url) as connection:
+                _run_migrations(connection)
+    except OSError as error:
+        raise ConfigError([f"DATABASE_URL: cannot write {path}: {error.strerror or error}"]) from error
+
+
+def head() -> str:
+    """The revision this version of callapp is written for."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    return config
+
+
+def _run_migrations(connection: Connection) -> None:
+    before = MigrationContext.configure(connection).get_current_revision()
+    wanted = head()
+    if before == wanted:
+        return
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    log.info("= database schema upgraded from %s to %s", before or "nothing", wanted)
+
+
+@contextmanager
+def _connect(database_url: str) -> Iterator[Connection]:
+    """A connection in a transaction; what goes wrong in it is told in one line, without the password."""
+    engine = open_engine(database_url, busy_s=UPGRADE_S)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        where = engine.url.render_as_string(hide_password=True)
+        raise ConfigError([f"DATABASE_URL: the database {where} does not work: {reason}"]) from error
+    finally:
+        engine.dispose()
+
+
+def _use_wal(database_url: str) -> None:
+    """Let readers and a writer work side by side. The file remembers it.
+
+    Not done on each connection: two processes switching at once would get "database is locked" without
+    waiting for each other.
+    """
+    engine = open_engine(database_url, busy_s=UPGRADE_S)
+    try:
+        raw = engine.raw_connection()
+        try:
+            raw.cursor().execute("PRAGMA journal_mode = WAL")
+        finally:
+            raw.close()
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        reason = getattr(error, "orig", None) or error
+        raise ConfigError([f"DATABASE_URL: cannot open {engine.url.database}: {reason}"]) from error
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    """Hold ``path`` against other processes; the kernel lets go of it if this one dies."""
+    deadline = time.monotonic() + UPGRADE_S
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ConfigError(
+                        [f"DATABASE_URL: another process has held {path} for {UPGRADE_S} s"]
+                    ) from None
+                time.sleep(LOCK_POLL_S)  # a lock with a deadline can only be polled for
+        yield

@@ -1,0 +1,292 @@
+"""What must be known across processes: calls placed, one-time tokens, idempotency keys.
+
+Safe from any thread: every method is one short transaction on a connection of its own. Whatever the
+database does wrong surfaces as ``StoreUnavailable``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Executable, and_, delete, insert, or_, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from callapp.call_log.engine import open_engine
+from callapp.call_log.models import CallRow, IdempotencyKeyRow, StreamTokenRow
+from callapp.call_log.records import TERMINAL_STATUSES, Admission, Claim, ClaimOutcome, Direction, PlacedCall
+from callapp.errors import CallappError
+
+REMEMBERED_FOR = timedelta(hours=24)
+# A dial takes ten seconds at most; a claim older than this was left by a process that died.
+CLAIM_LIVES = timedelta(seconds=60)
+SWEEP_EVERY_S = 60.0
+
+
+class StoreUnavailable(CallappError):
+    """The database does not answer, or refused what we asked of it."""
+
+
+class Store:
+    """The database. Its schema must be in place: see ``schema.prepare``."""
+
+    def __init__(self, database_url: str) -> None:
+        self.database_url = database_url
+        self._engine = open_engine(database_url)
+        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+        self._sweep_lock = threading.Lock()
+        self._swept_at = time.monotonic()
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        self._engine.dispose()
+
+    # -- one-time tokens ---------------------------------------------------------------------
+
+    def issue_token(self, admission: Admission, lives_s: float) -> str:
+        """Make a token that opens one media stream for this call within ``lives_s`` seconds."""
+        token = secrets.token_urlsafe(32)
+        now = _now()
+        with self._transaction() as session:
+            self._sweep(session, now)
+            session.execute(
+                insert(StreamTokenRow).values(
+                    token_hash=_sha256(token),
+                    slot_key=admission.slot_key,
+                    call_sid=admission.call_sid,
+                    agent=admission.agent,
+                    parameters=dict(admission.parameters),
+                    direction=admission.direction,
+                    from_number=admission.from_number,
+                    to_number=admission.to_number,
+                    expires_at=now + timedelta(seconds=lives_s),
+                )
+            )
+        return token
+
+    def redeem_token(self, token: str, call_sid: str) -> Admission | None:
+        """Use a token up. ``None`` if it is unknown, expired, already used, or of another call.
+
+        Of any number of attempts at the same time exactly one succeeds. An attempt for the wrong call
+        leaves the token to the right one.
+        """
+        if not call_sid.isascii() or "\0" in call_sid:  # what the databases would stumble over
+            return None
+        redeem = (
+            delete(StreamTokenRow)
+            .where(
+                StreamTokenRow.token_hash == _sha256(token),
+                StreamTokenRow.call_sid == call_sid,
+                StreamTokenRow.expires_at > _now(),
+            )
+            .returning(StreamTokenRow)
+        )
+        with self._transaction() as session:
+            row = session.scalars(redeem).one_or_none()
+        if row is None:
+            return None
+        return Admission(
+            slot_key=row.slot_key,
+            call_sid=row.call_sid,
+            agent=row.agent,
+            parameters=row.parameters,
+            direction=cast(Direction, row.direction),
+            from_number=row.from_number,
+            to_number=row.to_number,
+        )
+
+    # -- calls we place ----------------------------------------------------------------------
+
+    def place_call(self, call: PlacedCall) -> None:
+        """Write down that we are about to dial, so that Twilio's webhooks find the call in any process."""
+        with self._transaction() as session:
+            session.execute(
+                insert(CallRow).values(
+                    id=call.id,
+                    call_sid=call.call_sid,
+                    direction="outgoing",
+                    agent=call.agent,
+                    parameters=dict(call.parameters),
+                    from_number=call.from_number,
+                    to_number=call.to_number,
+                    status=call.status,
+                    created_at=_now(),
+                )
+            )
+
+    def call_dialled(self, placed_id: str, call_sid: str, status: str) -> None:
+        """Twilio accepted the dial. A callback that was faster keeps its word about the status."""
+        with self._transaction() as session:
+            session.execute(update(CallRow).where(CallRow.id == placed_id).values(call_sid=call_sid))
+            session.execute(
+                update(CallRow)
+                .where(
+                    CallRow.id == placed_id,
+                    CallRow.status_sequence.is_(None),
+                    CallRow.status.not_in(TERMINAL_STATUSES),
+                )
+                .values(status=status)
+            )
+
+    def dial_failed(self, placed_id: str) -> None:
+        """Twilio did not take the dial: the call never was."""
+        with self._transaction() as session:
+            session.execute(
+                update(CallRow)
+                .where(CallRow.id == placed_id, CallRow.call_sid.is_(None))
+                .values(status="failed", ended_at=_now())
+            )
+
+    def find_placed(self, placed_id: str) -> PlacedCall | None:
+        with self._transaction() as session:
+            row = session.get(CallRow, placed_id)
+        if row is None:
+            return None
+        return PlacedCall(
+            id=row.id,
+            agent=row.agent,
+            parameters=row.parameters,
+            from_number=row.from_number,
+            to_number=row.to_number,
+            call_sid=row.call_sid,
+            status=row.status,
+        )
+
+    def note_status(
+        self, call_sid: str, status: str, sequence_number: int | None, placed_id: str | None = None
+    ) -> bool:
+        """Take a status callback. True if it was news.
+
+        Callbacks come late, twice and out of order: a later one is never overwritten by an earlier one,
+        and the end of a call by nothing. ``placed_id`` finds a call whose SID we have not been told yet,
+        since the first callback can outrun the answer to our own request.
+        """
+        this_call = CallRow.call_sid == call_sid
+        if placed_id is not None:
+            this_call = or_(this_call, and_(CallRow.id == placed_id, CallRow.call_sid.is_(None)))
+        terminal = status in TERMINAL_STATUSES
+        conditions = [this_call, CallRow.status.not_in(TERMINAL_STATUSES)]
+        values: dict[str, Any] = {"call_sid": call_sid, "status": status}
+        if sequence_number is not None:
+            values["status_sequence"] = sequence_number
+        if terminal:
+            values["ended_at"] = _now()
+        elif sequence_number is None:
+            conditions.append(CallRow.status_sequence.is_(None))
+        else:
+            conditions.append(
+                or_(CallRow.status_sequence.is_(None), CallRow.status_sequence < sequence_number)
+            )
+        with self._transaction() as session:
+            return _rows(session, update(CallRow).where(*conditions).values(**values)) > 0
+
+    # -- idempotency keys --------------------------------------------------------------------
+
+    def claim(self, api_key_hash: str, key: str, body_hash: str) -> Claim:
+        """Try to be the request that carries out what ``key`` stands for.
+
+        Of any number of requests at the same time, in any process, exactly one gets ``NEW``; it must
+        then ``remember`` its answer or ``release`` the key.
+        """
+        now = _now()
+        claim_id = uuid.uuid4().hex
+        fresh: dict[str, Any] = {
+            "claim_id": claim_id,
+            "body_hash": body_hash,
+            "claimed_at": now,
+            "answer_status": None,
+            "answer_body": None,
+            "expires_at": now + REMEMBERED_FOR,
+        }
+        try:
+            with self._transaction() as session:
+                self._sweep(session, now)
+                session.execute(insert(IdempotencyKeyRow).values(api_key_hash=api_key_hash, key=key, **fresh))
+            return Claim(ClaimOutcome.NEW, claim_id)
+        except _Taken:
+            pass
+        with self._transaction() as session:
+            row = session.get(IdempotencyKeyRow, (api_key_hash, key))
+            if row is None:  # released between the two transactions: the next try will succeed
+                return Claim(ClaimOutcome.IN_PROGRESS)
+            answered = row.answer_status is not None
+            lives_until = row.expires_at if answered else row.claimed_at + CLAIM_LIVES
+            if lives_until <= now:
+                # Whoever replaces the dead claim first has it; the others see another claim_id.
+                taken_over = _rows(
+                    session,
+                    update(IdempotencyKeyRow)
+                    .where(
+                        IdempotencyKeyRow.api_key_hash == api_key_hash,
+                        IdempotencyKeyRow.key == key,
+                        IdempotencyKeyRow.claim_id == row.claim_id,
+                    )
+                    .values(**fresh),
+                )
+                return Claim(ClaimOutcome.NEW, claim_id) if taken_over else Claim(ClaimOutcome.IN_PROGRESS)
+            if row.body_hash != body_hash:
+                return Claim(ClaimOutcome.OTHER_BODY)
+            if row.answer_status is None:
+                return Claim(ClaimOutcome.IN_PROGRESS)
+            return Claim(ClaimOutcome.REPLAY, row.claim_id, row.answer_status, row.answer_body)
+
+    def remember(self, claim: Claim, status: int, body: Mapping[str, Any]) -> None:
+        """Keep the answer for the requests that come after with the same key."""
+        with self._transaction() as session:
+            session.execute(
+                update(IdempotencyKeyRow)
+                .where(IdempotencyKeyRow.claim_id == claim.id)
+                .values(answer_status=status, answer_body=dict(body))
+            )
+
+    def release(self, claim: Claim) -> None:
+        """Give the key back: what it stood for was not done."""
+        with self._transaction() as session:
+            session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.claim_id == claim.id))
+
+    # -- inside ------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Session]:
+        try:
+            with self._sessions.begin() as session:
+                yield session
+        except IntegrityError as error:
+            raise _Taken(str(error.orig)) from error
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from error
+
+    def _sweep(self, session: Session, now: datetime) -> None:
+        """Delete what has expired, at most once a minute in a process."""
+        with self._sweep_lock:
+            if time.monotonic() - self._swept_at < SWEEP_EVERY_S:
+                return
+            self._swept_at = time.monotonic()
+        session.execute(delete(StreamTokenRow).where(StreamTokenRow.expires_at <= now))
+        session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.expires_at <= now))
+
+
+class _Taken(StoreUnavailable):
+    """A row with this key is there already."""
+
+
+def _rows(session: Session, statement: Executable) -> int:
+    """Execute a statement; how many rows it changed."""
+    return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _sha256(text: str) -> str:
+    # Half a surrogate pair can come out of JSON; it is no token of ours, but no reason to fall over.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

@@ -1,0 +1,14 @@
+"""The ``flask`` commands."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from callapp.call.cli import call
+from callapp.call_log.cli import db
+
+
+def register_commands(app: Flask) -> None:
+    """Add callapp's commands to the app's command line."""
+    app.cli.add_command(call)
+    app.cli.add_command(db)

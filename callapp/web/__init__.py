@@ -1,0 +1,1 @@
+"""The doors: webhooks, the HTTP API, health. Nobody inside imports from here."""

@@ -1,0 +1,172 @@
+"""The body of ``POST /outgoing-call``: read, checked, and made into a ``CallRequest``.
+
+Checks come in the order that the statuses have in the README: 413 and 415, 400, 404, 403. A template value
+that is missing is the one 400 that can only be found once the agent is known to exist.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import phonenumbers
+from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from callapp.agents import Agent, Agents
+from callapp.settings import Settings
+from callapp.web.problems import Problem
+from callapp.web.urls import public_origin, reachable
+
+MAX_BODY_BYTES = 16 * 1024
+MAX_IDEMPOTENCY_KEY_CHARS = 255
+FIELDS = ("phoneNumber", "agent", "parameters")
+
+_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+# Half of a surrogate pair is no character; control characters can be neither spoken nor written as XML.
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class CallRequest:
+    """A call that may be placed, as far as the request itself goes."""
+
+    to: str
+    agent: Agent
+    parameters: Mapping[str, str]
+    origin: str
+    idempotency_key: str | None
+    body_hash: str
+
+
+def read_call_request(request: Request, settings: Settings, agents: Agents) -> CallRequest:
+    """Read the body and check everything about it.
+
+    Raises:
+        Problem: 400, 403, 404, 413 or 415.
+    """
+    body = _read_json(request)
+    for field in body:
+        if field not in FIELDS:
+            raise Problem(400, f"There is no field {field!r}: the fields are {', '.join(FIELDS)}.")
+    to = _callee(body, settings)
+    agent_name = body.get("agent", settings.default_agent)
+    if not isinstance(agent_name, str):
+        raise Problem(
+            400, "agent has to be a string, the name of an agent; leave it out for the default one."
+        )
+    parameters = _parameters(body.get("parameters", {}))
+    key = _idempotency_key(request)
+    origin = public_origin(settings, request)
+    if settings.public_url is None and not reachable(origin):
+        raise Problem(
+            400,
+            f"Twilio cannot reach this server at {origin}: set PUBLIC_URL to the origin at which it can, "
+            "e.g. https://example.ngrok-free.app.",
+        )
+
+    agent = agents.get(agent_name)
+    if agent is None:
+        raise Problem(404, f"There is no agent {agent_name!r}: the agents are {', '.join(sorted(agents))}.")
+    missing = agent.missing(parameters)
+    if missing:
+        raise Problem(400, f"The agent {agent.name!r} needs values in parameters for: {', '.join(missing)}.")
+    allowed = settings.allowed_destinations
+    if allowed and not to.startswith(allowed):
+        raise Problem(
+            403,
+            f"Calls to this destination are not allowed: ALLOWED_DESTINATIONS permits {', '.join(allowed)}.",
+        )
+    return CallRequest(to, agent, parameters, origin, key, _hash(body))
+
+
+def _read_json(request: Request) -> dict[str, Any]:
+    request.max_content_length = MAX_BODY_BYTES
+    try:
+        # Read even if it turns out to be of the wrong type: a body left in the socket would be taken
+        # for the next request.
+        raw = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise Problem(413, f"The body is over {MAX_BODY_BYTES // 1024} KiB.") from None
+    if request.mimetype != "application/json":
+        raise Problem(415, "Send the body as JSON, with the header `Content-Type: application/json`.")
+    try:
+        body = json.loads(raw.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Problem(400, f"The body is not JSON: {reason}.") from None
+    if not isinstance(body, dict):
+        raise Problem(400, 'The body has to be a JSON object, e.g. {"phoneNumber": "+819012345678"}.')
+    return body
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a value")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field occurs twice")
+    return fields
+
+
+def _callee(body: Mapping[str, Any], settings: Settings) -> str:
+    """The number to call, in E.164."""
+    if "phoneNumber" not in body:
+        if settings.to_phone_number is None:
+            raise Problem(400, "There is nobody to call: give phoneNumber, or set TO_PHONE_NUMBER.")
+        return settings.to_phone_number  # checked when the settings were read
+    number = body["phoneNumber"]
+    if not isinstance(number, str) or not _E164.fullmatch(number):
+        raise Problem(
+            400,
+            "phoneNumber has to be a string in E.164, without spaces, e.g. +819012345678.",
+        )
+    try:
+        parsed = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        raise Problem(400, "phoneNumber has a country code that does not exist.") from None
+    if not phonenumbers.is_valid_number(parsed):
+        raise Problem(400, "phoneNumber is not a number that exists: check its country code and its length.")
+    e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    if number != e164:  # e.g. the 0 that is dialled at home, kept after the country code
+        raise Problem(400, f"phoneNumber is not in E.164; did you mean {e164}?")
+    return e164
+
+
+def _parameters(given: Any) -> dict[str, str]:
+    """Values for the agent's texts. Numbers and booleans become what JSON would show."""
+    if not isinstance(given, dict):
+        raise Problem(400, 'parameters has to be an object, e.g. {"customerId": "12345"}.')
+    parameters = {}
+    for name, value in given.items():
+        if isinstance(value, bool):
+            value = "true" if value else "false"
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise Problem(400, f"The number of the parameter {name!r} is too large.")
+        elif isinstance(value, (int, float)):
+            value = str(value)
+        elif not isinstance(value, str):
+            raise Problem(400, f"The parameter {name!r} has to be a string, a number, true or false.")
+        if not name or _NO_TEXT.search(name) or _NO_TEXT.search(value):
+            raise Problem(400, f"The parameter {name!r} has to be text without control characters.")
+        parameters[name] = value
+    return parameters
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_CHARS:
+        raise Problem(400, f"Idempotency-Key has to have 1 to {MAX_IDEMPOTENCY_KEY_CHARS} characters.")
+    return key
+
+
+def _hash(body: Mapping[str, Any]) -> str:
+    """The same for the same JSON, whatever its spaces and the order of its fields."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,178 @@
+"""``GET /ws``: where Twilio's media streams come in, and where a call lives.
+
+The upgrade is Flask-Sock's; from there on the socket belongs to the call. The thread of the request
+is the call's uplink, so it stays until the call is over.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Blueprint, abort, request
+from flask_sock import Sock
+from simple_websocket import Server
+
+from callapp.agents import Agent
+from callapp.call.bridge import Bridge, Outside
+from callapp.call_log.records import Admission
+from callapp.conversation.machine import Plan
+from callapp.errors import LegLost
+from callapp.logs import call_logger
+from callapp.realtime.leg import Endpoint, ModelLeg
+from callapp.realtime.session import SessionConfig, greeting_instructions
+from callapp.services import Services, services
+from callapp.telephony.leg import MOST_MESSAGE_BYTES, QUIET_S, WRITE_S, CallerLeg
+from callapp.telephony.media_streams import Started
+from callapp.telephony.signature import valid_upgrade
+from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER
+from callapp.tools import CallContext
+from callapp.web.urls import public_origin, stream_url
+from callapp.websocket.connection import Connection
+
+log = logging.getLogger(__name__)
+
+blueprint = Blueprint("media", __name__)
+sock = Sock()
+
+START_S = 10.0
+POLICY_VIOLATION = 1008
+INTERNAL_ERROR = 1011
+TRY_AGAIN_LATER = 1013
+
+
+class _NoThread:
+    """In place of simple-websocket's reader thread: the call's own threads read the socket."""
+
+    name = ""
+
+    def __init__(self, target: object) -> None:
+        pass
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+
+SOCK_SERVER_OPTIONS = {"thread_class": _NoThread}
+
+
+@blueprint.before_request
+def require_signature() -> None:
+    """Refuse an upgrade that is not Twilio's with a 403; after the upgrade there is no status to send."""
+    # simple-websocket takes any compression that is offered; frames here are never compressed.
+    request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+    settings = services().settings
+    if not settings.twilio_validate_signatures:
+        return
+    if settings.twilio_auth_token is None:
+        log.error("! stream refused: set TWILIO_AUTH_TOKEN to check signatures with")
+        abort(403)
+    url = stream_url(public_origin(settings, request))
+    signature = request.headers.get("X-Twilio-Signature")
+    if not valid_upgrade(settings.twilio_auth_token.get_secret_value(), url, signature):
+        log.warning("! stream refused: no valid signature for %s", url)
+        abort(403)
+
+
+@sock.route("/ws", bp=blueprint)  # type: ignore[untyped-decorator]  # Flask-Sock has no types
+def stream(upgraded: Server) -> None:
+    """Carry one stream to its end. Nothing escapes: an HTTP error would land on the WebSocket."""
+    connection = Connection(
+        upgraded.sock,
+        client=False,
+        name="caller",
+        max_message_bytes=MOST_MESSAGE_BYTES,
+        quiet_s=QUIET_S,
+        write_s=WRITE_S,
+    )
+    upgraded.connected = False  # its socket is ours: Flask-Sock has nothing to close
+    try:
+        _carry(CallerLeg(connection), services())
+    except LegLost as loss:
+        log.warning("! stream refused: %s", loss.reason)
+    except Exception:
+        log.exception("! bug: a stream ended")
+        connection.close(INTERNAL_ERROR)
+    finally:
+        connection.close()
+
+
+def _carry(caller: CallerLeg, parts: Services) -> None:
+    started = caller.wait_for_start(START_S)
+    call_sid = started.call_sid
+    call_log = call_logger(call_sid)
+    caller.log = call_log
+    admission = parts.store.redeem_token(started.parameters.get(TOKEN_PARAMETER, ""), call_sid)
+    agent = parts.agents.get(admission.agent) if admission is not None else None
+    if admission is None or agent is None:
+        call_log.warning("! stream refused: its token is unknown, used or of another call")
+        caller.close(POLICY_VIOLATION, "token")
+        return
+    bridge = _bridge(caller, started, admission, agent, parts)
+    refusal = parts.registry.enter(admission.slot_key, call_sid, bridge)
+    if refusal is not None:
+        call_log.warning("! stream refused: %s", refusal)
+        full = refusal == "at capacity"
+        caller.close(TRY_AGAIN_LATER if full else POLICY_VIOLATION, refusal)
+        return
+    try:
+        bridge.run()
+    finally:
+        parts.registry.leave(call_sid)
+
+
+def _bridge(
+    caller: CallerLeg, started: Started, admission: Admission, agent: Agent, parts: Services
+) -> Bridge:
+    settings = parts.settings
+    call_sid = started.call_sid
+    call_log = call_logger(call_sid)
+    custom = {k: v for k, v in started.parameters.items() if k not in (TOKEN_PARAMETER, AGENT_PARAMETER)}
+    parameters = {**admission.parameters, **custom}
+    tools = parts.tools.only(agent.tools)
+    context = CallContext(
+        call_sid=call_sid,
+        agent=agent.name,
+        parameters=parameters,
+        from_number=admission.from_number,
+        to_number=admission.to_number,
+        direction=admission.direction,
+    )
+    greeting = agent.line("greeting", parameters)
+    model = ModelLeg(
+        Endpoint(
+            settings.openai_realtime_url,
+            agent.model or settings.openai_realtime_model,
+            settings.openai_api_key.get_secret_value() if settings.openai_api_key else "",
+        ),
+        SessionConfig(
+            instructions=_instructions(agent, parameters, call_log),
+            voice=agent.voice,
+            language=agent.language,
+            tools=tools.definitions(),
+        ),
+    )
+    model.log = call_log
+    plan = Plan(
+        greeting=greeting_instructions(greeting, agent.language) if greeting else None,
+        most_ms=1000 * min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds),
+    )
+    outside = Outside(
+        run_tool=lambda name, arguments, done: parts.tool_pool.submit(
+            tools.find(name), arguments, context, done
+        ),
+        complete_call=lambda: parts.carrier.complete_call(call_sid),
+        # With a closing line in the TwiML, closing the stream is enough: that line is heard.
+        apologise=None
+        if agent.line("closing", parameters)
+        else lambda: parts.carrier.apologise(call_sid, agent.language),
+    )
+    return Bridge(caller, model, plan, outside, call_log)
+
+
+def _instructions(
+    agent: Agent, parameters: dict[str, str], call_log: logging.LoggerAdapter[logging.Logger]
+) -> str:
+    missing = agent.missing(parameters)
+    if missing:
+        call_log.error("! agent %s: no value for %s, left empty", agent.name, ", ".join(missing))
+    return agent.fill(parameters, strict=False)

@@ -1,0 +1,164 @@
+"""``POST /outgoing-call``: place a call.
+
+The order of the checks is the order in which the answers are documented: 401, 413 and 415, 400, 404, 403,
+429, 503, 502 and 504. Everything that was taken on the way (the idempotency key, the call's slot) is given
+back by the function that took it.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+from flask import Blueprint, g, request
+from flask.typing import ResponseReturnValue
+
+from callapp.call.dial import dial
+from callapp.call_log import Claim, ClaimOutcome, PlacedCall, StoreUnavailable
+from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
+from callapp.logs import mask_number
+from callapp.services import services
+from callapp.telephony.rest import Placed
+from callapp.web.call_request import CallRequest, read_call_request
+from callapp.web.guard import require_api_key
+from callapp.web.problems import Problem
+
+log = logging.getLogger(__name__)
+
+# From the dial to the media stream: Twilio lets it ring for 60 s, and may have queued the dial before.
+ANSWERED_WITHIN_S = 180
+RETRY_WHEN_FULL_S = 10
+RETRY_WHEN_IN_PROGRESS_S = 2
+
+blueprint = Blueprint("outgoing", __name__)
+blueprint.before_request(require_api_key)
+
+
+@blueprint.post("/outgoing-call")
+def outgoing_call() -> ResponseReturnValue:
+    app = services()
+    # Counted first, so that requests which fail count too; answered at its place in the order.
+    wait_s = app.rate_limits.count_key(g.api_user)
+    call = read_call_request(request, app.settings, app.agents)
+    if wait_s is not None:
+        raise _too_many(f"RATE_LIMIT_PER_KEY allows {app.settings.rate_limit_per_key}", wait_s)
+    if call.idempotency_key is None:
+        return _dial(call), 201
+    claim = app.store.claim(g.api_user, call.idempotency_key, call.body_hash)
+    match claim.outcome:
+        case ClaimOutcome.NEW:
+            return _dial_once(call, claim), 201
+        case ClaimOutcome.REPLAY:
+            return dict(claim.body or {}), claim.status
+        case ClaimOutcome.OTHER_BODY:
+            raise Problem(
+                422, "This Idempotency-Key was used for a different call: take a new key for a new call."
+            )
+        case ClaimOutcome.IN_PROGRESS:
+            raise Problem(
+                409,
+                "The first request with this Idempotency-Key is still under way: ask again in a moment.",
+                headers={"Retry-After": str(RETRY_WHEN_IN_PROGRESS_S)},
+            )
+
+
+def _dial_once(call: CallRequest, claim: Claim) -> dict[str, Any]:
+    """Dial for an idempotency key; the answer is remembered if the dial was taken."""
+    store = services().store
+    try:
+        body = _dial(call)
+    except BaseException:
+        try:
+            store.release(claim)
+        except StoreUnavailable as error:  # the claim then dies of age
+            log.error("! idempotency key not released: %s", error)
+        raise
+    try:
+        store.remember(claim, 201, body)
+    except StoreUnavailable as error:  # the phone rings: the answer is still 201
+        log.error("! answer not remembered for its idempotency key: %s", error)
+    return body
+
+
+def _dial(call: CallRequest) -> dict[str, Any]:
+    """Count the callee, take a slot, dial; return the body of the 201."""
+    app = services()
+    wait_s = app.rate_limits.count_callee(call.to)
+    if wait_s is not None:
+        raise _too_many(
+            f"RATE_LIMIT_PER_CALLEE allows {app.settings.rate_limit_per_callee} for one callee", wait_s
+        )
+    from_number = _our_number()
+    placed_id = uuid.uuid4().hex
+    if not app.registry.take_slot(placed_id):
+        raise Problem(
+            503,
+            "The server is about to stop: try again."
+            if app.registry.draining
+            else "All lines are busy: try later.",
+            headers={"Retry-After": str(RETRY_WHEN_FULL_S)},
+        )
+    try:
+        # The clock starts before the dial: a webhook that comes before Twilio's answer to us restarts it.
+        app.registry.expect_stream(placed_id, ANSWERED_WITHIN_S)
+        placed = _place(
+            PlacedCall(placed_id, call.agent.name, call.parameters, from_number, call.to), call.origin
+        )
+    except CarrierTimeout as error:
+        # The phone may ring all the same, so the slot stays taken until the clock runs out.
+        log.error("! dial of %s: %s", placed_id, error)
+        raise Problem(504, f"{error}; the call may have been placed all the same.") from error
+    except BaseException:
+        app.registry.give_back(placed_id)
+        raise
+    app.registry.also_known_as(placed_id, placed.sid)
+    log.info(
+        "> dialled %s for agent %s", mask_number(call.to), call.agent.name, extra={"call_sid": placed.sid}
+    )
+    return {
+        "callSid": placed.sid,
+        "status": placed.status,
+        "to": call.to,
+        "from": from_number,
+        "agent": call.agent.name,
+    }
+
+
+def _place(call: PlacedCall, origin: str) -> Placed:
+    """Ask Twilio for the call; its refusals become problems."""
+    app = services()
+    try:
+        return dial(call, origin, app.store, app.carrier)
+    except CarrierRefused as error:
+        log.error("! Twilio refused to dial: %s %s", error.code, error.message)
+        raise Problem(
+            502,
+            f"Twilio refused the call: {error.message}",
+            code=error.code,
+            message=error.message,
+            more_info=error.more_info,
+        ) from error
+    except CarrierUnreachable as error:
+        log.error("! dial: %s", error)
+        raise Problem(502, f"{error}.") from error
+
+
+def _our_number() -> str:
+    """FROM_PHONE_NUMBER, once all that a dial needs is known to be set."""
+    settings = services().settings
+    needed = {
+        "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
+        "TWILIO_AUTH_TOKEN": settings.twilio_auth_token,
+        "FROM_PHONE_NUMBER": settings.from_phone_number,
+    }
+    missing = [name for name, value in needed.items() if value is None]
+    if missing or settings.from_phone_number is None:
+        raise Problem(503, f"No call can be placed before these are set: {', '.join(missing)}.")
+    return settings.from_phone_number
+
+
+def _too_many(limit: str, wait_s: int) -> Problem:
+    return Problem(
+        429, f"Too many calls: {limit}. Try again in {wait_s} s.", headers={"Retry-After": str(wait_s)}
+    )

@@ -1,0 +1,80 @@
+"""Errors over HTTP as ``application/problem+json`` (RFC 9457), with a detail that says what to do."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException
+
+from callapp.call_log import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+# How soon a database that does not answer is worth another try.
+DATABASE_RETRY_S = 5
+
+
+class Problem(HTTPException):
+    """What a view raises to answer with a problem.
+
+    Args:
+        status: HTTP status.
+        detail: what is wrong and what to do about it, in a sentence.
+        headers: of the answer, e.g. ``Retry-After``.
+        members: RFC 9457's extension members.
+    """
+
+    def __init__(
+        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        super().__init__(detail)
+        self.code = status
+        self.headers = dict(headers or {})
+        self.members = members
+
+
+def register(app: Flask) -> None:
+    """Answer every error of the app with a problem: ours, Flask's own, and unexpected exceptions."""
+    app.register_error_handler(HTTPException, _answer)
+    app.register_error_handler(StoreUnavailable, _database_down)
+
+
+def _answer(error: HTTPException) -> Response | HTTPException:
+    if error.code is None or error.code < 400 or error.response is not None:
+        return error  # a redirect, or an answer that was given whole
+    if isinstance(error, Problem):
+        return _problem(error.code, error.description or "", error.headers, error.members)
+    detail = error.description or ""
+    if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:
+        detail = "The server failed; its log says why."
+    # Allow of a 405, WWW-Authenticate, Retry-After.
+    kept = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
+    return _problem(error.code, detail, kept, {})
+
+
+def _database_down(error: StoreUnavailable) -> Response:
+    log.error("! database: %s", error)
+    return _problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The database does not answer; try again in a moment.",
+        {"Retry-After": str(DATABASE_RETRY_S)},
+        {},
+    )
+
+
+def _problem(status: int, detail: str, headers: Mapping[str, str], members: Mapping[str, Any]) -> Response:
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **members,
+    }
+    text = json.dumps(body, ensure_ascii=False)
+    return Response(text, status, headers=dict(headers), content_type=CONTENT_TYPE)

@@ -1,0 +1,45 @@
+"""The address at which the world reaches us."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from flask import Flask, Request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from callapp.settings import Settings, is_loopback
+
+
+def apply_proxy_fix(app: Flask, settings: Settings) -> None:
+    """Believe ``X-Forwarded-*`` of as many hops as the operator trusts; of none by default."""
+    hops = settings.trusted_proxies
+    if hops:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+
+def public_origin(settings: Settings, request: Request) -> str:
+    """``https://host``: PUBLIC_URL, or else where this request came to."""
+    return settings.public_url or f"{request.scheme}://{request.host}"
+
+
+def public_url(settings: Settings, request: Request) -> str:
+    """The whole URL of this request as the other side wrote it."""
+    query = request.query_string.decode("latin-1")
+    url = public_origin(settings, request) + request.path
+    return f"{url}?{query}" if query else url
+
+
+def stream_url(origin: str) -> str:
+    """The media socket: ``wss`` for an ``https`` origin, ``ws`` for an ``http`` one."""
+    return "ws" + origin.removeprefix("http") + "/ws"
+
+
+def reachable(origin: str) -> bool:
+    """False if the origin can only mean this machine, where Twilio is not."""
+    host = urlsplit(origin).hostname or ""
+    try:
+        unspecified = ip_address(host).is_unspecified
+    except ValueError:
+        unspecified = False
+    return bool(host) and not unspecified and not is_loopback(host)

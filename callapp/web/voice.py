@@ -1,0 +1,176 @@
+"""Twilio's webhooks: a call came in or was answered, and what became of a call we placed.
+
+A ringing phone is always answered with TwiML, whatever is broken here; nothing but the database is waited
+for on the way.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, request
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
+
+from callapp.agents import Agent, CannotFill
+from callapp.call_log import Admission, StoreUnavailable
+from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.logs import CallLogger, call_logger, mask_number
+from callapp.services import services
+from callapp.telephony import twiml
+from callapp.web.guard import require_twilio
+from callapp.web.problems import Problem
+from callapp.web.urls import public_origin, stream_url
+
+# From our TwiML to the media stream; the opening is spoken in between.
+STREAM_WITHIN_S = 60
+TOKEN_LIVES_S = 300
+
+blueprint = Blueprint("voice", __name__)
+blueprint.before_request(require_twilio)
+
+
+@blueprint.route("/incoming-call", methods=["GET", "POST"])
+def incoming_call() -> ResponseReturnValue:
+    """A phone is ours to answer: one that rang us, or one we dialled and that was picked up."""
+    fields = _fields()
+    call_sid = _required(fields, "CallSid")
+    log = call_logger(call_sid, __name__)
+    try:
+        return _xml(_answer(call_sid, fields, log))
+    except _CannotAnswer as error:
+        log.error("! %s", error)
+    except StoreUnavailable as error:
+        log.error("! database: %s", error)
+    except Exception:  # a bug of ours: the phone rings nevertheless
+        log.exception("! webhook")
+    return _xml(twiml.apology(services().agents.default.language))
+
+
+@blueprint.post("/call-status")
+def call_status() -> ResponseReturnValue:
+    """How a call of ours goes. Comes late, twice and out of order."""
+    fields = _fields()
+    call_sid = _required(fields, "CallSid")
+    status = _required(fields, "CallStatus")
+    placed_id = request.args.get("placed")
+    log = call_logger(call_sid, __name__)
+    app = services()
+    try:
+        if app.store.note_status(call_sid, status, _sequence_number(fields), placed_id):
+            log.info("= %s", status)
+    except StoreUnavailable as error:
+        log.error("! status %s not noted: %s", status, error)
+    if status in TERMINAL_STATUSES:
+        if placed_id is not None:
+            app.registry.also_known_as(placed_id, call_sid)  # this may be the first we hear of its SID
+        app.registry.call_ended_elsewhere(call_sid, status)
+    return "", 204
+
+
+class _CannotAnswer(Exception):
+    """No agent can be put on this call."""
+
+
+@dataclass(frozen=True)
+class _Who:
+    """Who is to speak to whom."""
+
+    agent: Agent
+    admission: Admission
+
+
+def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
+    app = services()
+    who = _who(call_sid, fields)
+    agent, admission = who.agent, who.admission
+    missing = agent.missing(admission.parameters)
+    if missing:
+        log.error("! agent %s lacks values for: %s", agent.name, ", ".join(missing))
+    key = admission.slot_key
+    if not app.registry.take_slot(key):
+        log.warning("! refused: %s", "draining" if app.registry.draining else "all lines are busy")
+        return twiml.busy(agent.language)
+    try:
+        app.registry.also_known_as(key, call_sid)
+        app.registry.expect_stream(key, STREAM_WITHIN_S)
+        token = app.store.issue_token(admission, TOKEN_LIVES_S)
+        document = twiml.connect_stream(
+            stream_url=stream_url(public_origin(app.settings, request)),
+            token=token,
+            agent=agent.name,
+            parameters=admission.parameters,
+            language=agent.language,
+            opening=agent.line("opening", admission.parameters),
+            closing=agent.line("closing", admission.parameters),
+        )
+    except CannotFill as error:
+        app.registry.give_back(key)
+        raise _CannotAnswer(f"agent {agent.name}: {error}") from error
+    except BaseException:
+        app.registry.give_back(key)
+        raise
+    log.info(
+        "< answered by agent %s, %s from %s",
+        agent.name,
+        admission.direction,
+        mask_number(admission.from_number),
+    )
+    return document
+
+
+def _who(call_sid: str, fields: MultiDict[str, str]) -> _Who:
+    app = services()
+    placed_id = request.args.get("placed")
+    if placed_id is None:
+        name = request.args.get("agent") or app.settings.default_agent
+        admission = Admission(
+            slot_key=call_sid,
+            call_sid=call_sid,
+            agent=name,
+            parameters={},
+            direction="incoming",
+            from_number=fields.get("From", ""),
+            to_number=fields.get("To", ""),
+        )
+    else:
+        placed = app.store.find_placed(placed_id)
+        if placed is None:
+            raise _CannotAnswer(f"no call was placed under the id {placed_id!r}")
+        name = placed.agent
+        admission = Admission(
+            slot_key=placed.id,
+            call_sid=call_sid,
+            agent=name,
+            parameters=placed.parameters,
+            direction="outgoing",
+            from_number=placed.from_number,
+            to_number=placed.to_number,
+        )
+    agent = app.agents.get(name)
+    if agent is None:
+        raise _CannotAnswer(f"there is no agent {name!r}")
+    return _Who(agent, admission)
+
+
+def _fields() -> MultiDict[str, str]:
+    """Twilio's fields: in the body of a POST, in the query of a GET."""
+    return request.form if request.method == "POST" else request.args
+
+
+def _required(fields: MultiDict[str, str], name: str) -> str:
+    value = fields.get(name)
+    if not value:
+        raise Problem(400, f"The field {name} is missing: is this a webhook of Twilio's voice service?")
+    return value
+
+
+def _sequence_number(fields: MultiDict[str, str]) -> int | None:
+    """Where a status stands among those of its call, from 0; callbacks of a phone number have none."""
+    number = fields.get("SequenceNumber", "")
+    return int(number) if re.fullmatch(r"[0-9]{1,9}", number) else None
+
+
+def _xml(document: str) -> Response:
+    return Response(document, content_type="text/xml; charset=utf-8")

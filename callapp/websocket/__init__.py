@@ -1,0 +1,1 @@
+"""WebSockets once they are open: frames, the sockets under them, and connections made of both."""

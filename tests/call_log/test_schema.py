@@ -1,0 +1,100 @@
+"""The schema gets to where this version needs it, or the start says that it is not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from callapp.call_log import open_store, schema
+from callapp.call_log.engine import open_engine
+from callapp.call_log.models import Base
+from callapp.errors import ConfigError
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_the_migrations_lead_to_the_tables_of_the_models(database: str) -> None:
+    engine = open_engine(database)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_upgrading_twice_changes_nothing(database: str) -> None:
+    schema.upgrade(database)
+    schema.prepare(database)
+
+
+def test_many_processes_may_upgrade_at_the_same_moment(empty_database: str) -> None:
+    program = f"from callapp.call_log import schema; schema.upgrade({empty_database!r})"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    errors = [process.communicate(timeout=50)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 6, errors
+    schema.prepare(empty_database)
+
+
+def test_sqlite_is_made_at_the_start_in_wal_mode_with_its_folder(tmp_path: Path) -> None:
+    with closing(open_store(f"sqlite:///{tmp_path}/a/folder 50%/calls.sqlite")) as store:
+        assert store.find_placed("x") is None
+        with store._engine.connect() as connection:
+            assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+def test_sqlite_that_cannot_be_written_refuses_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"DATABASE_URL: cannot write .*file"):
+        open_store(f"sqlite:///{tmp_path}/file/calls.sqlite")
+
+
+def test_a_file_that_is_no_database_refuses_the_start(tmp_path: Path) -> None:
+    (tmp_path / "calls.sqlite").write_text("This is a letter, not a database. " * 100)
+    with pytest.raises(ConfigError, match=r"DATABASE_URL: .*not a database"):
+        open_store(f"sqlite:///{tmp_path}/calls.sqlite")
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://host/x", "nonsense"])
+def test_a_url_we_cannot_use_refuses_the_start(url: str) -> None:
+    with pytest.raises(ConfigError, match="DATABASE_URL"):
+        open_store(url)
+
+
+def test_postgresql_is_not_touched_by_a_start(request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("postgres").new_database()
+    with pytest.raises(ConfigError, match="flask db upgrade"):
+        open_store(url)
+    engine = open_engine(url)
+    assert inspect(engine).get_table_names() == []
+    engine.dispose()
+    schema.upgrade(url)
+    open_store(url).close()
+
+
+def test_postgresql_that_is_not_there_refuses_the_start_without_telling_the_password() -> None:
+    with pytest.raises(ConfigError, match="DATABASE_URL") as raised:
+        open_store("postgresql+psycopg://me:hunter2@/x?host=/nonexistent")
+    assert len(raised.value.faults) == 1
+    assert "\n" not in raised.value.faults[0]
+    assert "hunter2" not in raised.value.faults[0]
+
+
+def test_the_schema_can_be_taken_back(database: str) -> None:
+    from alembic import command
+
+    engine = open_engine(database)
+    with engine.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    engine.dispose()

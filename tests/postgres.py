@@ -1,0 +1,91 @@
+"""A PostgreSQL of the tests' own, if its programs are on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+START_S = 30
+
+
+class Cluster:
+    """A running server, reached through a socket file in its own folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def new_database(self) -> str:
+        """Create an empty database; return its URL."""
+        name = f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(
+            f"host={self.folder} user=postgres dbname=postgres", autocommit=True
+        ) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+
+
+def programs() -> Path | None:
+    """The folder of the newest ``initdb`` and ``pg_ctl``."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+@contextmanager
+def cluster(bin_folder: Path) -> Iterator[Cluster]:
+    """Start a server; it is gone without a trace afterwards."""
+    # In /tmp, since the path of a socket file may not be longer than 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    try:
+        as_postgres: list[str] = []
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            shutil.chown(folder, "postgres", "postgres")
+            as_postgres = ["runuser", "-u", "postgres", "--"]
+        data = folder / "data"
+
+        def run(*command: str) -> None:
+            done = subprocess.run(
+                [*as_postgres, *command],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=START_S * 2,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+        run(
+            str(bin_folder / "initdb"),
+            "-D",
+            str(data),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-N",
+            "--no-locale",
+            "-E",
+            "UTF8",
+        )
+        options = (
+            f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=50"
+        )
+        log = str(folder / "log")
+        pg_ctl = str(bin_folder / "pg_ctl")
+        run(pg_ctl, "-D", str(data), "-l", log, "-w", "-t", str(START_S), "-o", options, "start")
+        try:
+            yield Cluster(folder)
+        finally:
+            run(pg_ctl, "-D", str(data), "-m", "immediate", "-w", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from twilio.request_validator import RequestValidator
+from werkzeug.test import TestResponse
+
+from callapp.agents import load_agents
+from callapp.call.registry import Registry
+from callapp.call_log import open_store
+from callapp.services import Services
+from callapp.settings import Settings
+from callapp.telephony.rest import Placed
+from callapp.web import health, outgoing, problems, voice
+from callapp.web.rate_limits import RateLimits
+from callapp.web.urls import apply_proxy_fix
+
+AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
+API_KEY = "an-api-key"
+ORIGIN = "https://voice.example.com"
+CALL_SID = "CA" + "1" * 32
+FROM = "+14155550100"
+TO = "+819012345678"
+
+SHOP = """---
+language: ja-JP
+opening: "{{ customerName }}様、こんにちは。"
+---
+お客様番号は{{ customerId }}、お名前は{{ customerName }}様です。
+"""
+PLAIN = """---
+language: en-GB
+---
+You answer the phone.
+"""
+
+
+class FakeCarrier:
+    """Takes every dial, or raises what it is told to raise."""
+
+    def __init__(self) -> None:
+        self.dialled: list[dict[str, str]] = []
+        self.error: Exception | None = None
+        self.before_answer: Callable[[dict[str, str]], object] = lambda dial: None
+
+    def place_call(self, **dial: str) -> Placed:
+        self.dialled.append(dial)
+        self.before_answer(dial)
+        if self.error is not None:
+            raise self.error
+        return Placed(f"CA{len(self.dialled):032d}", "queued")
+
+
+@dataclass
+class World:
+    """An app, and what stands around it."""
+
+    app: Flask
+    services: Services
+    carrier: FakeCarrier
+    client: FlaskClient = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = self.app.test_client()
+
+    def call(self, body: Any = None, **request: Any) -> TestResponse:
+        """POST /outgoing-call as curl on this machine does."""
+        request.setdefault("json", {"phoneNumber": TO} if body is None else body)
+        return self.client.post("/outgoing-call", **request)
+
+    def webhook(
+        self, path: str, fields: dict[str, str] | None = None, *, origin: str = ORIGIN, **request: Any
+    ) -> TestResponse:
+        """A POST of Twilio's, signed with its own code."""
+        fields = {"CallSid": CALL_SID, "From": FROM, "To": TO} if fields is None else fields
+        signature = RequestValidator(AUTH_TOKEN).compute_signature(origin + path, fields)
+        headers = {"X-Twilio-Signature": signature, **request.pop("headers", {})}
+        return self.client.post(path, data=fields, headers=headers, **request)
+
+    @property
+    def slots(self) -> int:
+        """How many calls the registry holds a slot for."""
+        return self.services.registry._count()
+
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
+    """Makes an app of the real parts but for Twilio; a setting that is given replaces ours."""
+    with ExitStack() as stack:
+
+        def make(**changes: Any) -> World:
+            settings = Settings(
+                **{
+                    "twilio_account_sid": "AC" + "0" * 32,
+                    "twilio_auth_token": AUTH_TOKEN,
+                    "from_phone_number": FROM,
+                    "public_url": ORIGIN,
+                    "rate_limit_per_callee": "1000/minute",
+                    **changes,
+                }
+            )
+            agents_dir = tmp_path / "agents"
+            agents_dir.mkdir(exist_ok=True)
+            (agents_dir / "shop.md").write_text(SHOP)
+            (agents_dir / "plain.md").write_text(PLAIN)
+            store = open_store(f"sqlite:///{tmp_path}/calls.sqlite")
+            stack.callback(store.close)
+            carrier = FakeCarrier()
+            services = Services(
+                settings=settings,
+                agents=load_agents(agents_dir, settings.default_agent),
+                tools=cast(Any, None),
+                tool_pool=cast(Any, None),
+                store=store,
+                carrier=cast(Any, carrier),
+                registry=Registry(settings.max_concurrent_calls, settings.drain_seconds),
+                rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
+            )
+            app = Flask("callapp")
+            app.extensions["callapp"] = services
+            for module in (health, outgoing, voice):
+                app.register_blueprint(module.blueprint)
+            problems.register(app)
+            apply_proxy_fix(app, settings)
+            return World(app, services, carrier)
+
+        yield make
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    return make_world()
