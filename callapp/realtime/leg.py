@@ -110,6 +110,8 @@ class ModelLeg:
         Raises:
             LegLost: nobody there, or they do not want us.
         """
+        if not self._endpoint.api_key:
+            raise LegLost("model", 3000, "invalid_api_key: OPENAI_API_KEY is not set")
         url = f"{self._endpoint.url}?{urlencode({'model': self._endpoint.model})}"
         try:
             dialled = websocket.create_connection(

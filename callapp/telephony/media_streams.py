@@ -54,7 +54,7 @@ Decoded = Connected | Started | CallerAudio | Played | DigitPressed | CallerHung
 _media = re.compile(
     rb'\{"event":"media","sequenceNumber":"\d+",(?:"streamSid":"\w+",)?'
     rb'"media":\{"track":"inbound","chunk":"\d+","timestamp":"\d+",'
-    rb'"payload":"((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"\}'
+    rb'"payload":"(?!")((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"\}'
     rb'(?:,"streamSid":"\w+")?\}'
 ).fullmatch
 
@@ -106,7 +106,7 @@ def _decode_media(media: Message) -> CallerAudio | None:
         binascii.a2b_base64(payload, strict_mode=True)
     except binascii.Error as error:
         raise BadMessage(f"media: payload is not base64: {error}") from error
-    return CallerAudio(payload)
+    return CallerAudio(payload) if payload else None
 
 
 def _decode_start(message: Message) -> Started:
