@@ -17,20 +17,19 @@ import click
 import phonenumbers
 from flask.cli import with_appcontext
 
-from callapp.agents import Agent
 from callapp.call.dial import dial
 from callapp.call_log import PlacedCall, StoreUnavailable
 from callapp.call_log.records import TERMINAL_STATUSES
-from callapp.errors import CarrierError, CarrierRefused
+from callapp.errors import CarrierError, CarrierRefused, CarrierTimeout
 from callapp.services import Services, services
 from callapp.settings import Settings, is_loopback
 from callapp.telephony.rest import Carrier
 
 POLL_S = 1.0
-# Beyond the longest call: Twilio may queue the dial, lets it ring for a minute, and the goodbye takes seconds.
+# Beyond the longest call: Twilio may queue the dial, and lets it ring for a minute.
 SPARE_S = 180.0
+# Exit status of a call that was placed but reached nobody: busy, no answer, failed, canceled.
 NOT_CONNECTED = 2
-"""Exit status of a call that was placed but did not take place: busy, no answer, failed, canceled."""
 
 
 @click.command("call")
@@ -57,22 +56,18 @@ def call(number: str, agent_name: str | None, pairs: tuple[str, ...]) -> None:
     except CarrierRefused as error:
         hint = f" ({error.code}, see {error.more_info})" if error.code and error.more_info else ""
         _fail(f"Twilio refused the call: {error.message}{hint}")
+    except CarrierTimeout as error:
+        _fail(f"{error}; the phone may ring all the same: look into the Twilio console before you try again")
     except CarrierError as error:
-        _fail(f"{error}; look into the Twilio console before you try again")
+        _fail(f"{error}: check the network, and TWILIO_API_URL if it is set")
     except StoreUnavailable as error:
         _fail(f"DATABASE_URL: the database does not answer: {error}")
     _tell(placed.status, f"{placed.sid} to {order.to_number}, agent {order.agent}")
-    longest_s = order_seconds(app.agents[order.agent], app.settings)
-    status = Follower(app.carrier, placed.sid, placed.status).follow(longest_s + SPARE_S)
+    status = _Follower(app.carrier, placed.sid, placed.status).follow(app.settings.max_call_seconds + SPARE_S)
     sys.exit(0 if status == "completed" else NOT_CONNECTED)
 
 
-def order_seconds(agent: Agent, settings: Settings) -> float:
-    """How long a call of this agent may last."""
-    return min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds)
-
-
-class Follower:
+class _Follower:
     """Watches one call from outside, by asking Twilio once a second, and tells each change.
 
     Args:

@@ -139,7 +139,7 @@ class Conversation:
             case EndedElsewhere(reason=reason):
                 return self._finish(reason)
             case CompletionFailed():
-                return self._finish("server.completion_failed")
+                return self._close_the_stream()
             case ModelLost(reason=reason):
                 return self._on_model_lost(reason)
             case WindUpAsked(reason=reason):
@@ -337,7 +337,7 @@ class Conversation:
         if self.phase is Phase.WAITING:
             return self._finish("openai.no_session") if at_ms >= SESSION_MS else self._past_limit(at_ms)
         if self.phase is Phase.LEAVING:
-            return self._finish("server.completion_failed") if at_ms >= self._leaving_until_ms else []
+            return self._close_the_stream() if at_ms >= self._leaving_until_ms else []
         commands: list[Command] = []
         for tool_call_id in self.tool_calls.expired(at_ms):
             commands += self._answer(tool_call_id, TOO_SLOW, at_ms)
@@ -356,6 +356,10 @@ class Conversation:
         self.end_reason = self.farewell.reason
         self._leaving_until_ms = at_ms + LEAVING_MS
         return [CompleteCall()]
+
+    def _close_the_stream(self) -> list[Command]:
+        """The carrier did not complete the call: what the TwiML says after the stream will."""
+        return self._finish(self.end_reason or "server.error")
 
     def _finish(self, reason: str) -> list[Command]:
         self.phase = Phase.ENDED

@@ -194,7 +194,7 @@ def test_heard_agrees_with_a_phone_that_plays_exactly(chunks, wait_ms):
     while echoes and echoes[0][0] <= now:
         at, name = echoes.pop(0)
         playback.played(name, at)
-    heard = {item: 0.0 for item in order}
+    heard = dict.fromkeys(order, 0.0)
     total = dict(heard)
     for start, item, length in plays_from:
         total[item] += length
