@@ -22,7 +22,6 @@ README = ROOT / "README.md"
 
 # An end reason as it stands in the code; `twilio.{status}` is made of a call status.
 END_REASON = re.compile(r'"((?:agent|caller|limit|openai|server|twilio)\.[a-z_]+)"')
-# Never logged: the call's own reason, which was there before, is kept.
 
 
 @pytest.fixture(scope="module")
