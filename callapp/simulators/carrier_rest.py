@@ -1,0 +1,354 @@
+"""The pretend Twilio's REST API: calls created, changed, fetched and listed over HTTP.
+
+Error bodies are Twilio's: ``code``, ``message``, ``more_info``, ``status``
+(https://www.twilio.com/docs/usage/twilios-response, codes: https://www.twilio.com/docs/api/errors).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Lock, Thread
+from typing import Any, Literal, Protocol
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from callapp.simulators.phone_call import Call
+from callapp.simulators.phone_record import Address, Document, Plan, Source, StatusCallback
+
+Form = Mapping[str, list[str]]
+Breakage = Literal["hang", "nonsense", "drop"]
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_EVENTS = frozenset({"initiated", "ringing", "answered", "completed"})
+_MAX_TWIML_CHARS = 4000
+_HANG_S = 60
+
+
+class Refusal(Exception):
+    """An answer of Twilio's that says no."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {
+            "code": code,
+            "message": message,
+            "more_info": f"https://www.twilio.com/docs/errors/{code}",
+            "status": status,
+        }
+
+
+class Desk(Protocol):
+    """What the API needs of the carrier behind it; every method is called from many threads."""
+
+    account_sid: str
+    auth_token: str
+
+    def dial(self, plan: Plan) -> Call:
+        """Begin an outgoing call."""
+
+    def find_call(self, sid: str) -> Call | None:
+        """Return the call of that SID."""
+
+    def list_calls(self) -> list[Call]:
+        """Return all calls, the latest first."""
+
+    def end_call(self, call: Call, status: str) -> None:
+        """End a live call."""
+
+    def redirect_call(self, call: Call, source: Source) -> None:
+        """Let a live call go on with other TwiML."""
+
+
+@dataclass(frozen=True)
+class RestRequest:
+    """A request the API got.
+
+    ``at_s`` is when it came, by ``time.monotonic()``; ``status`` is what it was answered, 0 for nothing.
+    """
+
+    at_s: float
+    method: str
+    path: str
+    form: Form
+    status: int
+
+
+class RestApi:
+    """The HTTP server, with a thread of its own and one for each request."""
+
+    def __init__(self, desk: Desk, port: int) -> None:
+        self.requests: list[RestRequest] = []
+        self._desk = desk
+        self._lock = Lock()
+        self._mishaps: deque[Refusal | Breakage] = deque()
+        self._closing = Event()
+        self._server = _Server(("127.0.0.1", port), self)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = Thread(
+            target=self._server.serve_forever, args=(0.02,), name="carrier-rest", daemon=True
+        )
+        self._thread.start()
+
+    def fail_next(self, mishap: Refusal | Breakage) -> None:
+        """Let the next request fail that has no mishap waiting for it yet."""
+        with self._lock:
+            self._mishaps.append(mishap)
+
+    def close(self) -> None:
+        """Stop serving; a request that hangs is let go without an answer."""
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(self, method: str, target: str, authorization: str, form: Form) -> bytes | None:
+        """Return a whole HTTP answer, None for closing the connection without one."""
+        at_s, path = time.monotonic(), urlsplit(target).path
+        with self._lock:
+            mishap = self._mishaps.popleft() if self._mishaps else None
+        status, body = 0, b""
+        match mishap:
+            case "drop":
+                pass
+            case "hang":
+                self._closing.wait(_HANG_S)
+            case "nonsense":
+                status, body = 200, b"<html>This is not the API you are looking for.</html>"
+            case _:
+                try:
+                    if mishap is not None:
+                        raise mishap
+                    status, answer = self._route(method, target, authorization, form)
+                except Refusal as refusal:
+                    status, answer = refusal.status, refusal.body
+                body = json.dumps(answer).encode()
+        with self._lock:
+            self.requests.append(RestRequest(at_s, method, path, form, status))
+        return _http(status, body) if status else None
+
+    def _route(self, method: str, target: str, authorization: str, form: Form) -> tuple[int, dict[str, Any]]:
+        path = urlsplit(target).path
+        given = f"{self._desk.account_sid}:{self._desk.auth_token}".encode()
+        if authorization != "Basic " + base64.b64encode(given).decode():
+            raise Refusal(401, 20003, "Authenticate")
+        base = f"/2010-04-01/Accounts/{self._desk.account_sid}/Calls"
+        if path == f"{base}.json":
+            if method == "POST":
+                # It may be ringing by now; what a creation answers is always the same.
+                as_created = {"status": "queued", "start_time": None}
+                return 201, self._resource(self._desk.dial(_plan(form))) | as_created
+            return 200, self._list(target)
+        call = None
+        if path.startswith(f"{base}/") and path.endswith(".json"):
+            call = self._desk.find_call(path.removeprefix(f"{base}/").removesuffix(".json"))
+        if call is None:
+            raise Refusal(404, 20404, f"The requested resource {path} was not found")
+        if method == "POST":
+            self._change(call, form)
+        return 200, self._resource(call)
+
+    def _change(self, call: Call, form: Form) -> None:
+        status, source = _one(form, "Status"), _source(form)
+        if status not in ("", "completed", "canceled"):
+            raise Refusal(400, 21218, f"Status {status!r} is not completed or canceled")
+        with call.changed:
+            waiting, live = call.status in ("queued", "ringing"), call.status == "in-progress"
+        if not (waiting or live) or (source and not live):
+            raise Refusal(400, 21220, "Call is not in-progress. Cannot redirect.")
+        if status == "completed" or (status == "canceled" and waiting):
+            self._desk.end_call(call, status)
+        elif source:
+            self._desk.redirect_call(call, source)
+
+    def _list(self, target: str) -> dict[str, Any]:
+        parts = urlsplit(target)
+        query = parse_qs(parts.query)
+        calls = [
+            resource
+            for resource in map(self._resource, self._desk.list_calls())
+            if all(
+                _one(query, name) in ("", resource[field])
+                for name, field in (("Status", "status"), ("To", "to"), ("From", "from"))
+            )
+        ]
+        size = int(_one(query, "PageSize") or 50)
+        first = f"{parts.path}?{urlencode({'PageSize': size, 'Page': 0})}"
+        return {
+            "calls": calls[:size],
+            "start": 0,
+            "end": max(0, min(size, len(calls)) - 1),
+            "page": 0,
+            "page_size": size,
+            "uri": first,
+            "first_page_uri": first,
+            "next_page_uri": None,
+            "previous_page_uri": None,
+        }
+
+    def _resource(self, call: Call) -> dict[str, Any]:
+        """Return a call as the API shows it."""
+        with call.changed:
+            plan, created = call.plan, format_datetime(call.created)
+            uri = f"/2010-04-01/Accounts/{self._desk.account_sid}/Calls/{call.sid}"
+            return {
+                "sid": call.sid,
+                "account_sid": self._desk.account_sid,
+                "answered_by": None,
+                "api_version": "2010-04-01",
+                "caller_name": None,
+                "date_created": created,
+                "date_updated": created,
+                "direction": plan.direction,
+                "duration": str(round(call.duration_s)) if call.ended else None,
+                "end_time": format_datetime(call.ended_at) if call.ended_at else None,
+                "forwarded_from": None,
+                "from": plan.from_number,
+                "from_formatted": plan.from_number,
+                "group_sid": None,
+                "parent_call_sid": None,
+                "phone_number_sid": None,
+                "price": None,
+                "price_unit": "USD",
+                "queue_time": "0",
+                "start_time": format_datetime(call.answered_at) if call.answered_at else None,
+                "status": call.status,
+                "subresource_uris": {"recordings": f"{uri}/Recordings.json"},
+                "to": plan.to_number,
+                "to_formatted": plan.to_number,
+                "trunk_sid": None,
+                "uri": f"{uri}.json",
+            }
+
+
+def _plan(form: Form) -> Plan:
+    """Return the call that is asked for.
+
+    Raises:
+        Refusal: as Twilio would, the first fault only.
+    """
+    to, from_ = _one(form, "To"), _one(form, "From")
+    if not to:
+        raise Refusal(400, 21201, "No 'To' number is specified")
+    if not from_:
+        raise Refusal(400, 21213, "No 'From' number is specified")
+    if not _E164.fullmatch(to):
+        raise Refusal(400, 21211, f"Invalid 'To' Phone Number: {to}")
+    if not _E164.fullmatch(from_):
+        raise Refusal(400, 21212, f"Invalid 'From' Phone Number: {from_}")
+    source = _source(form)
+    if source is None:
+        raise Refusal(400, 21205, "Url parameter is required.")
+    callback = _one(form, "StatusCallback")
+    # Each is a parameter of its own; one with spaces in it is taken apart.
+    events = {event for given in form.get("StatusCallbackEvent", []) for event in given.split()}
+    if callback and not _is_url(callback):
+        raise Refusal(400, 21609, f"Invalid 'StatusCallback' URL: {callback}")
+    if unknown := events - _EVENTS:
+        raise Refusal(400, 21626, f"Invalid 'StatusCallbackEvent': {sorted(unknown)}")
+    ring_s = _one(form, "Timeout") or "60"
+    if not ring_s.isdigit() or not 1 <= int(ring_s) <= 600:
+        raise Refusal(400, 21208, f"Invalid Timeout: {ring_s}")
+    return Plan(
+        direction="outbound-api",
+        from_number=from_,
+        to_number=to,
+        source=source,
+        status_callback=StatusCallback(
+            callback,
+            _method(form, "StatusCallbackMethod"),
+            frozenset(events or {"completed"}),
+        )
+        if callback
+        else None,
+        ring_timeout_s=int(ring_s),
+    )
+
+
+def _source(form: Form) -> Source | None:
+    """Return where the TwiML is to come from; ``Twiml`` is ignored beside a ``Url``."""
+    if url := _one(form, "Url"):
+        if not _is_url(url):
+            raise Refusal(400, 21205, f"Url is not a valid URL: {url}")
+        return Address(url, _method(form, "Method"))
+    text = _one(form, "Twiml")
+    if len(text) > _MAX_TWIML_CHARS:
+        raise Refusal(400, 21624, "Twiml is longer than 4000 characters")
+    return Document(text) if text else None
+
+
+def _is_url(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _method(form: Form, name: str) -> str:
+    method = _one(form, name) or "POST"
+    if method not in ("GET", "POST"):
+        raise Refusal(400, 21209, f"{name} {method!r} is neither GET nor POST")
+    return method
+
+
+def _one(form: Form, name: str) -> str:
+    return form.get(name, [""])[-1]
+
+
+_REASONS = {200: "OK", 201: "CREATED", 401: "UNAUTHORIZED", 404: "NOT FOUND"}
+
+
+def _http(status: int, body: bytes) -> bytes:
+    head = (
+        f"HTTP/1.1 {status} {_REASONS.get(status, 'BAD REQUEST')}\r\n"
+        "Content-Type: application/json;charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+class _Server(ThreadingHTTPServer):
+    # Requests end with their connection, so that close() can wait for the last of them.
+    daemon_threads = False
+    block_on_close = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], api: RestApi) -> None:
+        super().__init__(address, _Handler)
+        self.api = api
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that goes away in the middle is nothing to print a traceback for.
+        pass
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 5
+
+    def do_GET(self) -> None:
+        self._serve({})
+
+    def do_POST(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length).decode(errors="replace")
+        self._serve(parse_qs(body, keep_blank_values=True))
+
+    def _serve(self, form: Form) -> None:
+        authorization = self.headers.get("Authorization", "")
+        answer = self.server.api.answer(self.command, self.path, authorization, form)
+        self.close_connection = True
+        if answer is None:
+            self.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        pass

@@ -1,0 +1,192 @@
+"""The REST API, asked by Twilio's own client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+from twilio.base.exceptions import TwilioRestException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+
+from callapp.simulators.phone import Callee, Carrier
+
+HANGUP = "<Response><Hangup/></Response>"
+WAITING = '<Response><Pause length="30"/></Response>'
+NUMBERS = {"to": "+819012345678", "from_": "+15005550006"}
+
+
+@pytest.fixture
+def carrier() -> Iterator[Carrier]:
+    with Carrier() as carrier:
+        yield carrier
+
+
+@pytest.fixture
+def client(carrier: Carrier) -> Client:
+    return client_of(carrier, carrier.auth_token)
+
+
+def client_of(carrier: Carrier, auth_token: str) -> Client:
+    http = TwilioHttpClient(timeout=0.5, pool_connections=False)
+    client = Client(carrier.account_sid, auth_token, http_client=http)
+    client.api.base_url = carrier.url
+    return client
+
+
+def test_a_call_is_created_fetched_listed_and_ended(carrier: Carrier, client: Client) -> None:
+    created = client.calls.create(**NUMBERS, twiml=WAITING)
+    assert (created.status, created.direction) == ("queued", "outbound-api")
+    assert len(created.sid) == 34
+    assert created.date_created is not None
+    call = carrier.wait_for_call(5)
+    assert call.sid == created.sid
+    call.wait_for(lambda: call.status == "in-progress", 5)
+    assert client.calls(call.sid).fetch().status == "in-progress"
+    assert [listed.sid for listed in client.calls.list(status="in-progress")] == [call.sid]
+    assert client.calls.list(to="+15005550001") == []
+    client.calls(call.sid).update(status="completed")
+    call.wait_ended(5)
+    fetched = client.calls(call.sid).fetch()
+    assert (fetched.status, fetched.duration) == ("completed", "0")
+    assert fetched.end_time >= fetched.start_time
+    assert [(request.method, request.status) for request in carrier.requests] == [
+        ("POST", 201),
+        ("GET", 200),
+        ("GET", 200),
+        ("GET", 200),
+        ("POST", 200),
+        ("GET", 200),
+    ]
+    assert carrier.requests[0].form["Twiml"] == [WAITING]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"to": ""}, 21201),
+        ({"from_": ""}, 21213),
+        ({"to": "09012345678"}, 21211),
+        ({"to": "+0"}, 21211),
+        ({"from_": "callapp"}, 21212),
+        ({"url": "/voice"}, 21205),
+        ({"url": "ftp://host/voice"}, 21205),
+        ({"twiml": ""}, 21205),
+        ({"method": "PUT", "url": "http://host/"}, 21209),
+        ({"timeout": 601}, 21208),
+        ({"status_callback": "host/status"}, 21609),
+        ({"status_callback": "http://host/", "status_callback_event": ["begun"]}, 21626),
+        ({"twiml": f"<Response>{' ' * 4000}</Response>"}, 21624),
+    ],
+)
+def test_a_wrong_request_is_refused_in_twilios_words(
+    carrier: Carrier, client: Client, fields: dict[str, str], code: int
+) -> None:
+    with pytest.raises(TwilioRestException) as caught:
+        client.calls.create(**{**NUMBERS, "twiml": HANGUP} | fields)
+    assert (caught.value.status, caught.value.code) == (400, code)
+    assert not carrier.calls
+
+
+def test_an_error_body_has_the_four_fields(carrier: Carrier) -> None:
+    url = f"{carrier.url}/2010-04-01/Accounts/{carrier.account_sid}/Calls.json"
+    auth = (carrier.account_sid, carrier.auth_token)
+    answer = requests.post(url, auth=auth, data={"To": "1", "From": "+15005550006"}, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json() == {
+        "code": 21211,
+        "message": "Invalid 'To' Phone Number: 1",
+        "more_info": "https://www.twilio.com/docs/errors/21211",
+        "status": 400,
+    }
+
+
+def test_a_wrong_token_is_refused(carrier: Carrier) -> None:
+    with pytest.raises(TwilioRestException) as caught:
+        client_of(carrier, "wrong").calls.create(**NUMBERS, twiml=HANGUP)
+    assert (caught.value.status, caught.value.code) == (401, 20003)
+
+
+def test_an_unknown_call_is_not_found(client: Client) -> None:
+    for ask in (client.calls("CA" + "0" * 32).fetch, lambda: client.calls("CA1").update(status="completed")):
+        with pytest.raises(TwilioRestException) as caught:
+            ask()
+        assert (caught.value.status, caught.value.code) == (404, 20404)
+
+
+def test_a_call_that_has_ended_cannot_be_changed(carrier: Carrier, client: Client) -> None:
+    client.calls.create(**NUMBERS, twiml=HANGUP)
+    call = carrier.wait_for_call(5)
+    call.wait_ended(5)
+    for change in ({"status": "completed"}, {"twiml": HANGUP}):
+        with pytest.raises(TwilioRestException) as caught:
+            client.calls(call.sid).update(**change)
+        assert (caught.value.status, caught.value.code) == (400, 21220)
+
+
+def test_a_ringing_call_can_be_ended_but_not_redirected(carrier: Carrier, client: Client) -> None:
+    carrier.next_callee(Callee(rings_ms=20_000))
+    client.calls.create(**NUMBERS, twiml=WAITING)
+    call = carrier.wait_for_call(5)
+    call.wait_for(lambda: call.status == "ringing", 5)
+    with pytest.raises(TwilioRestException) as caught:
+        client.calls(call.sid).update(twiml=HANGUP)
+    assert caught.value.code == 21220
+    client.calls(call.sid).update(status="canceled")
+    call.wait_ended(5)
+    assert call.status == "canceled"
+    assert not call.answered
+
+
+def test_a_live_call_is_redirected(carrier: Carrier, client: Client) -> None:
+    client.calls.create(**NUMBERS, twiml=WAITING)
+    call = carrier.wait_for_call(5)
+    call.wait_for(lambda: call.answered, 5)
+    client.calls(call.sid).update(twiml="<Response><Say>Goodbye.</Say></Response>")
+    call.wait_ended(5)
+    assert [said.text for said in call.said] == ["Goodbye."]
+    assert call.status == "completed"
+
+
+def test_the_next_request_fails_on_demand_and_only_that(carrier: Carrier, client: Client) -> None:
+    carrier.fail_next(21215, message="Account not authorized to call +81")
+    carrier.fail_next(20429, status=429)
+    for status, code in ((400, 21215), (429, 20429)):
+        with pytest.raises(TwilioRestException) as caught:
+            client.calls.create(**NUMBERS, twiml=HANGUP)
+        assert (caught.value.status, caught.value.code) == (status, code)
+    assert not carrier.calls
+    assert client.calls.create(**NUMBERS, twiml=HANGUP).status == "queued"
+
+
+def test_a_request_hangs_is_dropped_or_answered_with_nonsense_on_demand(
+    carrier: Carrier, client: Client
+) -> None:
+    carrier.break_next("hang")
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        client.calls.create(**NUMBERS, twiml=HANGUP)
+    carrier.break_next("drop")
+    with pytest.raises(requests.exceptions.ConnectionError):
+        client.calls.create(**NUMBERS, twiml=HANGUP)
+    carrier.break_next("nonsense")
+    with pytest.raises(ValueError):
+        client.calls.create(**NUMBERS, twiml=HANGUP)
+    assert not carrier.calls
+
+
+def test_a_closed_carrier_refuses_connections() -> None:
+    with Carrier() as carrier:
+        client = client_of(carrier, carrier.auth_token)
+    with pytest.raises(requests.exceptions.ConnectionError):
+        client.calls.create(**NUMBERS, twiml=HANGUP)
+
+
+def test_busy_unanswered_and_failed_calls_run_no_twiml(carrier: Carrier, client: Client) -> None:
+    for outcome in ("busy", "no-answer", "failed"):
+        carrier.next_callee(Callee(picks_up=outcome, rings_ms=10))
+        client.calls.create(**NUMBERS, twiml="<Response><Say>Hello</Say></Response>")
+        call = carrier.wait_for_call(5)
+        call.wait_ended(5)
+        assert call.status == outcome
+        assert not call.said

@@ -1,0 +1,94 @@
+"""How TwiML is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from callapp.simulators import twiml_reader as twiml
+from callapp.simulators.twiml_reader import TwimlError, read_twiml
+
+
+def test_a_call_with_a_stream() -> None:
+    verbs = read_twiml(
+        """<?xml version="1.0" encoding="UTF-8"?>
+        <Response>
+          <Say language="ja-JP">こんにちは。</Say>
+          <Connect action="/after"><Stream url="wss://host/ws" name="main">
+            <Parameter name="token" value="a&amp;b"/><Parameter name="agent" value="operator"/>
+          </Stream></Connect>
+          <Pause length="2"/><Play digits="1w2"/><Redirect method="GET">next?a=1</Redirect><Hangup/>
+        </Response>""",
+        content_type="text/xml; charset=utf-8",
+        base_url="https://host/voice/incoming",
+    )
+    assert verbs == [
+        twiml.Say("こんにちは。", "ja-JP", "man", 1),
+        twiml.ConnectStream(
+            url="wss://host/ws",
+            name="main",
+            parameters={"token": "a&b", "agent": "operator"},
+            status_callback="",
+            status_callback_method="POST",
+            action="https://host/after",
+            action_method="POST",
+        ),
+        twiml.Pause(2),
+        twiml.Play("", "1w2", 1),
+        twiml.Redirect("https://host/voice/next?a=1", "GET"),
+        twiml.Hangup(),
+    ]
+
+
+def test_a_relative_stream_url_takes_the_host_of_the_webhook() -> None:
+    text = '<Response><Connect><Stream url="/ws"/></Connect></Response>'
+    (verb,) = read_twiml(text, base_url="https://host/incoming-call")
+    assert isinstance(verb, twiml.ConnectStream)
+    assert verb.url == "wss://host/ws"
+
+
+def test_an_empty_response_is_valid() -> None:
+    assert read_twiml("<Response/>") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("<Fax/>", 12200),
+        ("<say>hello</say>", 12200),
+        ("<Say>  </Say>", 13520),
+        ('<Say langauge="ja-JP">hello</Say>', 12200),
+        ("<Say>a<Pause/></Say>", 12200),
+        ("<Connect/>", 12200),
+        ('<Connect><Stream url="wss://host/ws?token=1"/></Connect>', 31920),
+        ('<Connect><Stream url="https://host/ws"/></Connect>', 11100),
+        ('<Connect><Stream url="wss://host/ws"><Param/></Stream></Connect>', 12200),
+        ('<Connect><Stream url="wss://h/"><Parameter value="x"/></Stream></Connect>', 12200),
+        (
+            f'<Connect><Stream url="wss://h/"><Parameter name="x" value="{"y" * 499}"/></Stream></Connect>',
+            12200,
+        ),
+        ('<Pause length="1.5"/>', 12200),
+        ('<Reject reason="tired"/>', 12200),
+        ('<Redirect method="PUT">/x</Redirect>', 12200),
+    ],
+)
+def test_what_twilio_would_stumble_over_is_an_error(body: str, code: int) -> None:
+    with pytest.raises(TwimlError) as caught:
+        read_twiml(f"<Response>{body}</Response>", base_url="http://host/")
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "content_type", "code"),
+    [
+        ("<Response>", "text/xml", 12100),
+        ("", "text/xml", 12100),
+        ("<Answer/>", "text/xml", 12102),
+        ("<Response/>", "application/json", 12300),
+        ("<Response/>", "", 12300),
+    ],
+)
+def test_what_is_no_twiml_at_all_is_an_error(text: str, content_type: str, code: int) -> None:
+    with pytest.raises(TwimlError) as caught:
+        read_twiml(text, content_type=content_type)
+    assert caught.value.code == code
