@@ -44,8 +44,8 @@ class PlainSocket(_Socket):
 
     __slots__ = ("_buffer",)
 
-    # Read into one buffer over and over: recv() would allocate as much for every read, which costs 28 KiB more
-    # a connection (measured with 300). It takes ten of Twilio's frames; OpenAI's largest, 20 KB, come in pieces.
+    # One buffer for all reads: recv() allocates as much each time, and a connection then keeps 28 KiB more
+    # (300 of them measured). It takes ten of Twilio's frames; OpenAI's largest, 20 KB, come in pieces.
     READ_BYTES = 4096
 
     def __init__(self, sock: socket.socket) -> None:
@@ -78,10 +78,10 @@ class PlainSocket(_Socket):
 class TlsSocket(_Socket):
     """A non-blocking TLS socket that two threads may share.
 
-    OpenSSL does not allow two threads in one connection at once. Python before 3.13 leaves that to chance,
-    and the lock of 3.13.6 deadlocks when one thread waits to read while another writes. So a lock of ours is
-    held around each call into OpenSSL, none of which waits; the waiting is done outside, in ``poll``. It is
-    not a system call more: Python's own timeout would poll as well.
+    OpenSSL does not allow two threads in one connection at once. Most Pythons leave that to chance, and the
+    lock of 3.13.6 deadlocks when one thread waits to read while another writes. So a lock of ours is held
+    around each call into OpenSSL, none of which waits; the waiting is done outside, in ``poll``. It is not a
+    system call more: Python's own timeout would poll as well.
     """
 
     __slots__ = ("_lock", "_more", "_poll", "_read_timeout_s", "_tls")

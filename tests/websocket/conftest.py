@@ -18,7 +18,7 @@ from callapp.websocket.connection import Connection
 from tests.websocket.peers import DEADLINE_S, Link, Tls, we_dial, we_serve
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def nothing_remains() -> Iterator[None]:
     """However a connection ends, no thread and no descriptor is left."""
     gc.collect()
@@ -45,7 +45,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
 
 
 @pytest.fixture
-def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Connection]]:
+def make(nothing_remains: None) -> Iterator[Callable[..., Connection]]:
     """Make a connection of ours on a socket; it is released when the test is over."""
     made: list[Connection] = []
 
@@ -101,4 +101,3 @@ def link(request: pytest.FixtureRequest, tls: Tls, make: Callable[..., Connectio
     open_link = we_serve if "server" in request.param else we_dial
     with open_link(tls, make, secure=secure) as link:
         yield link
-        link.ours.release()  # before the peer closes, which would wait for an answer

@@ -1,7 +1,13 @@
-"""The other ends of our connections: the `websockets` library, dialling or serving, plain and over TLS."""
+"""The other ends of our connections: the `websockets` library, dialling or serving, plain and over TLS.
+
+It is the asyncio half of the library, in a thread of its own. The other half reads and writes one TLS socket
+in two threads at once, and on a busy machine now and then hangs in OpenSSL (seen 2026-11, Python 3.11): just
+what `callapp.websocket.sockets.TlsSocket` is there to avoid.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import hashlib
@@ -9,19 +15,24 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Queue
 from typing import Any
 
 import websocket
-from websockets.sync.client import connect
-from websockets.sync.connection import Connection as Peer
-from websockets.sync.server import serve
+from websockets.asyncio.client import connect
+from websockets.asyncio.connection import Connection as LibraryConnection
+from websockets.asyncio.server import serve
+from websockets.frames import Close
 
 from callapp.websocket.connection import Connection
 
 DEADLINE_S = 10.0
+OPTIONS: dict[str, Any] = {"compression": None, "ping_interval": None, "max_size": 2**21}
+
+Make = Callable[..., Connection]
 
 
 @dataclass
@@ -31,6 +42,68 @@ class Tls:
     server: ssl.SSLContext
     client: ssl.SSLContext
     ca_file: str
+
+
+class Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE_S)
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(DEADLINE_S)
+        self._loop.close()
+
+
+class Peer:
+    """A connection of the library, for the thread of a test."""
+
+    def __init__(self, loop: Loop, connection: LibraryConnection) -> None:
+        self._loop = loop
+        self._connection = connection
+
+    def recv(self) -> str | bytes:
+        message = self._loop.run(self._connection.recv())
+        assert isinstance(message, str | bytes)
+        return message
+
+    def send(self, message: str | bytes) -> None:
+        self._loop.run(self._connection.send(message))
+
+    def send_fragments_with_pings_between(self, *fragments: str) -> None:
+        """Return when all the pings have been answered."""
+
+        async def send() -> None:
+            pongs = []
+
+            async def pieces() -> Any:
+                for fragment in fragments:
+                    yield fragment
+                    pongs.append(await self._connection.ping())
+
+            await self._connection.send(pieces())
+            await asyncio.gather(*pongs)
+
+        self._loop.run(send())
+
+    def pong_unasked(self) -> None:
+        self._loop.run(self._connection.pong(b"unasked"))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Return when the peer has answered and hung up."""
+        self._loop.run(self._connection.close(code, reason))
+
+    def closing_handshake(self) -> tuple[Close | None, Close | None, bool | None]:
+        """Wait for the end; return the close frame received, the one sent, and whether in this order."""
+        self._loop.run(self._connection.wait_closed())
+        protocol = self._connection.protocol
+        return protocol.close_rcvd, protocol.close_sent, protocol.close_rcvd_then_sent
 
 
 @dataclass
@@ -59,12 +132,9 @@ def accept_upgrade(
     request = b""
     while not request.endswith(b"\r\n\r\n"):
         request += sock.recv(1)
-    headers = dict(line.lower().split(b": ", 1) for line in request.splitlines()[1:-1])
-    # The key's letters have case, the header's name has not.
-    key = next(
+    [key] = [
         line.split(b": ")[1] for line in request.splitlines() if line.lower().startswith(b"sec-websocket-key")
-    )
-    assert headers[b"upgrade"] == b"websocket"
+    ]
     accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
     sock.sendall(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -82,52 +152,47 @@ def dial(url: str, tls: Tls) -> socket.socket:
 
 
 @contextlib.contextmanager
-def we_serve(tls: Tls, make: Callable[..., Connection], *, secure: bool) -> Iterator[Link]:
-    accepted: Queue[socket.socket] = Queue()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        upgrader = threading.Thread(
-            target=lambda: accepted.put(accept_upgrade(listener, tls.server if secure else None))
-        )
-        upgrader.start()
-        port = listener.getsockname()[1]
-        peer = connect(
-            f"{'wss' if secure else 'ws'}://localhost:{port}",
-            sock=socket.create_connection(("127.0.0.1", port)),
-            ssl=tls.client if secure else None,
-            compression=None,
-            ping_interval=None,
-            max_size=2**21,
-        )
-        upgrader.join(DEADLINE_S)
-    with peer:
-        yield Link(make(accepted.get(timeout=DEADLINE_S)), peer)
+def we_serve(tls: Tls, make: Make, *, secure: bool) -> Iterator[Link]:
+    loop = Loop()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+            upgrading = pool.submit(accept_upgrade, listener, tls.server if secure else None)
+            url = f"{'wss' if secure else 'ws'}://localhost:{listener.getsockname()[1]}"
+
+            async def dial_us() -> LibraryConnection:
+                return await connect(url, ssl=tls.client if secure else None, proxy=None, **OPTIONS)
+
+            peer = loop.run(dial_us())
+            ours = make(upgrading.result(DEADLINE_S))
+        yield Link(ours, Peer(loop, peer))
+        ours.release()
+        loop.run(peer.wait_closed())
+    finally:
+        loop.stop()
 
 
 @contextlib.contextmanager
-def we_dial(tls: Tls, make: Callable[..., Connection], *, secure: bool) -> Iterator[Link]:
-    peers: Queue[Peer] = Queue()
-    over = threading.Event()
+def we_dial(tls: Tls, make: Make, *, secure: bool) -> Iterator[Link]:
+    loop = Loop()
+    peers: Queue[LibraryConnection] = Queue()
 
-    def handle(peer: Peer) -> None:
+    async def handle(peer: LibraryConnection) -> None:
         peers.put(peer)
-        over.wait(DEADLINE_S)
+        await peer.wait_closed()
 
-    server = serve(
-        handle,
-        "127.0.0.1",
-        0,
-        ssl=tls.server if secure else None,
-        compression=None,
-        ping_interval=None,
-        max_size=2**21,
-    )
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
+    async def start() -> Any:
+        return await serve(handle, "127.0.0.1", 0, ssl=tls.server if secure else None, **OPTIONS)
+
+    async def stop(server: Any) -> None:
+        server.close()
+        await server.wait_closed()
+
     try:
-        url = f"{'wss' if secure else 'ws'}://localhost:{server.socket.getsockname()[1]}"
-        sock = dial(url, tls)
-        yield Link(make(sock, name="model", client=True), peers.get(timeout=DEADLINE_S))
+        server = loop.run(start())
+        url = f"{'wss' if secure else 'ws'}://localhost:{server.sockets[0].getsockname()[1]}"
+        ours = make(dial(url, tls), name="model", client=True)
+        yield Link(ours, Peer(loop, peers.get(timeout=DEADLINE_S)))
+        ours.release()
+        loop.run(stop(server))
     finally:
-        over.set()
-        server.shutdown()
-        serving.join(DEADLINE_S)
+        loop.stop()

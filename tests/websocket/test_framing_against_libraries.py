@@ -44,7 +44,7 @@ from callapp.websocket.framing import (
 
 NO_LIMIT = 2**63
 FAR_BYTES = 2**17
-FUZZ_ROUNDS = 20_000
+FUZZ_ROUNDS = 60_000
 
 # A kind and what came with it; ("error", code) is the verdict on malformed input.
 Event = tuple[str, object]
@@ -90,7 +90,8 @@ def wsprotos(data: bytes, *, masked: bool) -> list[Event]:
                 events.append(("text" if frame.opcode is WsprotoOpcode.TEXT else "binary", message))
                 message = b""
     except ParseFailed as error:
-        events.append(("error", int(error.code)))
+        unknown = str(error) == "CLOSE with unknown reserved code"
+        events.append(("unknown close code", 1002) if unknown else ("error", int(error.code)))
     return events
 
 
@@ -228,14 +229,14 @@ class TestSameEvents:
         pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
         assert ours(pieces, masked=masked) == ours([stream], masked=masked)
 
-    @settings(deadline=None, max_examples=500)
+    @settings(deadline=None, max_examples=200)
     @given(data=st.data())
     def test_malformed_as_wsproto(self, masked: bool, data: st.DataObject) -> None:
         before = data.draw(good_streams(masked=masked))
         stream = before + b"".join(data.draw(st.lists(odd_frames, min_size=1, max_size=4))) + bytes(16)
         assert_as_wsproto(stream, masked=masked)
 
-    @settings(deadline=None, max_examples=500)
+    @settings(deadline=None, max_examples=200)
     @given(data=st.data())
     def test_malformed_as_websockets(self, masked: bool, data: st.DataObject) -> None:
         before = data.draw(good_streams(masked=masked))
@@ -257,8 +258,12 @@ def assert_as_wsproto(stream: bytes, *, masked: bool) -> list[Event]:
     events, theirs = ours([stream], masked=masked), wsprotos(stream, masked=masked)
     if events != theirs:
         match events, theirs:
-            case [*_, ("close", (1014, _))], [*_, ("error", 1002)]:
-                assert events[:-1] == theirs[:-1]
+            case [*before, (kind, what)], [*_, ("unknown close code", _)]:
+                assert before == theirs[:-1]
+                # 1014, perhaps with a reason that is not UTF-8; or unknown to us as well.
+                assert (kind, what) in (("error", 1002), ("error", 1007)) or (
+                    kind == "close" and "1014" in str(what)
+                )
             case _:
                 # wsproto looks into a frame before its end has come; so let it come, unless it is far away.
                 late = ours([stream, bytes(FAR_BYTES)], masked=masked, limit=FAR_BYTES)
