@@ -41,7 +41,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["SOCK_SERVER_OPTIONS"] = media.SOCK_SERVER_OPTIONS
 
     database_url = settings.database_url or _default_database(app)
-    if not cli.invoked():  # `flask db upgrade` itself has to start on an old schema
+    if cli.database_needed():
         schema.prepare(database_url)
     tools = load_tools(settings.tools_dir)
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)

@@ -6,9 +6,11 @@ from flask import Flask
 
 from callapp.call.cli import call
 from callapp.call_log.cli import db
+from callapp.simulators.demo import demo
 
 
 def register_commands(app: Flask) -> None:
     """Add callapp's commands to the app's command line."""
     app.cli.add_command(call)
     app.cli.add_command(db)
+    app.cli.add_command(demo)

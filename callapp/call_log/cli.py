@@ -31,6 +31,7 @@ def upgrade() -> None:
     click.echo(f"The database is at {schema.head()}.")
 
 
-def invoked() -> bool:
-    """True inside ``flask db …``, which has to be able to start on a schema that is out of date."""
-    return "db" in sys.argv[1:]
+def database_needed() -> bool:
+    """False inside a ``flask`` command that uses no database, or starts on a schema that is out of date."""
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    return command not in ("db", "demo", "load")

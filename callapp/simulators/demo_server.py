@@ -1,0 +1,156 @@
+"""The real server of a demo: gunicorn, as anybody would start it, on a loopback port of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from callapp.settings import SETTINGS
+
+PROJECT = Path(__file__).resolve().parents[2]
+_READY_S = 20
+_ANSWER_S = 15
+_STOP_S = 8
+
+# What libraries read besides our settings; a demo is not to depend on what a shell has exported.
+_FOREIGN = ("FLASK_", "GUNICORN_", "OPENAI_", "TWILIO_", "WERKZEUG_")
+_ENDED = re.compile(r"x call ended: (\S+) after ")
+
+
+class ServerFailed(Exception):
+    """The server did not start, or did not answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; ``body`` is an empty object when it was not one of JSON."""
+
+    status: int
+    body: Mapping[str, Any]
+
+
+class Server:
+    """A gunicorn process and its log.
+
+    Args:
+        folder: for its database and its log.
+        settings: by environment name. All others are hidden, also those of a ``.env``.
+
+    The listening socket is made here and handed over, so nobody can take the port in between, and
+    requests wait in it until the server is ready. Use it in a ``with`` block: no process is left.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.log_path = folder / "server.log"
+        with socket.create_server(("127.0.0.1", 0)) as listener, self.log_path.open("wb") as log:
+            self.port = int(listener.getsockname()[1])
+            self.url = f"http://127.0.0.1:{self.port}"
+            own = {
+                "PORT": str(self.port),
+                "PUBLIC_URL": self.url,
+                "DATABASE_URL": f"sqlite:///{folder / 'demo.db'}",
+                "WEB_CONCURRENCY": "1",
+                "DRAIN_SECONDS": "1",
+                "PYTHONUTF8": "1",
+            }
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+                [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listener.fileno()}", "wsgi:app"],
+                cwd=PROJECT,
+                env=_environment({**own, **settings}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,  # Ctrl-C is for the demo, which then stops the server itself
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # By force: whoever wants it to end well has called ``stop``. Workers are of their master's group.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def wait_ready(self) -> str:
+        """Wait until requests are served; return the name of the software that serves them.
+
+        Raises:
+            ServerFailed: it ended, or was not ready in time.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_READY_S)
+        try:
+            connection.request("GET", "/readyz")
+            response = connection.getresponse()
+            if response.status != 200:
+                raise ServerFailed(f"The server says it is not ready: HTTP {response.status}.")
+            return response.getheader("Server") or "a server"
+        except (OSError, http.client.HTTPException) as error:
+            status = self._exit_status(1)
+            how = "did not answer" if status is None else "did not start"
+            raise ServerFailed(f"The server {how}.") from error
+        finally:
+            connection.close()
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """Send a JSON request.
+
+        Raises:
+            ServerFailed: there was no answer.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_S)
+        try:
+            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            text = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerFailed(f"No answer to POST {path}: {error!r}.") from error
+        finally:
+            connection.close()
+        with suppress(ValueError):
+            answered = json.loads(text)
+            if isinstance(answered, dict):
+                return Answer(response.status, answered)
+        return Answer(response.status, {})
+
+    def log(self) -> list[str]:
+        """Return the whole lines it has logged so far."""
+        text = self.log_path.read_bytes().decode(errors="replace")
+        return text[: text.rfind("\n") + 1].splitlines()
+
+    def stop(self) -> int | None:
+        """Ask it to end; return its exit status, None when it does not end in time."""
+        self._process.terminate()
+        return self._exit_status(_STOP_S)
+
+    def _exit_status(self, within_s: float) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(within_s)
+        return None
+
+
+def ended_by(log: Sequence[str]) -> str | None:
+    """Return why the call ended, as the server's own log line has it; None without one."""
+    return next((found.group(1) for line in log if (found := _ENDED.search(line))), None)
+
+
+def _environment(own: Mapping[str, str]) -> dict[str, str]:
+    # An empty variable hides the one of a .env. Proxies are not for what stays on this machine.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_FOREIGN) and not name.lower().endswith("_proxy")
+    }
+    return {**kept, **dict.fromkeys((setting.name for setting in SETTINGS), ""), **own}

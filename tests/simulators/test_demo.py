@@ -1,0 +1,219 @@
+"""``flask demo``, as people run it, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import wave
+from array import array
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from callapp.simulators.demo_cost import model_usd, transcription_usd
+from callapp.simulators.demo_scene import perform, pretend_model
+from callapp.simulators.demo_screen import Screen
+from callapp.simulators.demo_watch import Line
+
+ROOT = Path(__file__).parents[2]
+LONGEST_S = 45
+"""For the whole of it; on a machine that does nothing else it takes about 25 s."""
+
+# What an operator may have in a .env; with any of these in force the demo could not work.
+DOTENV = """
+CALLAPP_API_KEY=a-key-of-the-operator
+OPENAI_REALTIME_MODEL=gpt-of-the-operator
+ALLOWED_DESTINATIONS=+1
+TWILIO_ACCOUNT_SID=ACoperator
+MAX_CALL_SECONDS=1
+PUBLIC_URL=https://callapp.example.com
+LOG_FORMAT=json
+"""
+
+TRANSCRIPT = r"""
+A whole call on this machine
+gunicorn serves http://127\.0\.0\.1:\d+
+callapp  POST /outgoing-call → 201, calls \+819012345678
+Twilio   ringing
+Twilio   answered
+Twilio   こんにちは。オペレーターにお繋ぎします。
+model    session of gpt-realtime-2\.1-mini, audio/pcmu both ways
+agent    もしもし、こんにちは。
+caller   あの、注文した商品は、いつ届きますか。
+agent    少々、お待ちください。
+agent    ご注文の商品は、.*—
+interrupted: \d+ ms sent, \d+ heard, truncated at \d+
+caller   あ、すみません。明後日に変更できますか。
+agent    はい、明後日に変更しました。ほかにご用件はございますか。
+caller   いえ、大丈夫です。ありがとうございました。
+agent    お電話ありがとうございました。
+model    calls end_call\(reason="用件が済んだ"\) → \{.*\}
+callapp  POST …/Calls/CA[0-9a-f]{4}….json Status=completed → 200
+Twilio   completed
+Duration +[\d.]+ s
+Voice to voice +\d+ · \d+ · \d+ ms
+Barge-in +[\d.]+ ms
+Interrupted +\d+ ms sent
+Cost +\$0\.\d+
+Ended by +agent\.ended
+Recording +instance/demo/demo-\d{8}-\d{6}\.wav
+""".strip().splitlines()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project in a folder of its own, with a .env in it."""
+    folder = tmp_path / "project"
+    shutil.copytree(ROOT / "callapp", folder / "callapp", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("wsgi.py", "gunicorn.conf.py", ".flaskenv"):
+        shutil.copy(ROOT / name, folder)
+    (folder / ".env").write_text(DOTENV)
+    return folder
+
+
+def start(project: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "flask", "demo"],
+        cwd=project,
+        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "80"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def assert_nobody_serves(output: str) -> None:
+    """The server's port, and with it every process that had it, is gone."""
+    found = re.search(r"http://127\.0\.0\.1:(\d+)", output)
+    assert found
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(found.group(1))), 5)
+
+
+def assert_voice(samples: array[int]) -> None:
+    assert max(samples) > 3000
+    assert min(samples) < -3000
+
+
+def test_a_whole_call_is_made_told_and_recorded_whatever_is_in_dotenv(project: Path) -> None:
+    began_s = time.monotonic()
+    with start(project) as process:
+        output, errors = process.communicate(timeout=LONGEST_S)
+    took_s = time.monotonic() - began_s
+    assert process.returncode == 0, output + errors
+    assert took_s < LONGEST_S
+    at = 0
+    for line in TRANSCRIPT:
+        found = re.compile(line).search(output, at)
+        assert found, f"no {line!r} after {output[:at]!r} in:\n{output}"
+        at = found.end()
+    assert max(map(len, output.splitlines())) <= 80
+    assert "\x1b" not in output
+    assert_nobody_serves(output)
+    (recording,) = (project / "instance" / "demo").iterdir()
+    with wave.open(str(recording)) as wav:
+        assert (wav.getnchannels(), wav.getsampwidth(), wav.getframerate()) == (2, 2, 8000)
+        assert 15 < wav.getnframes() / 8000 < LONGEST_S
+        samples = array("h", wav.readframes(wav.getnframes()))
+    assert_voice(samples[0::2])
+    assert_voice(samples[1::2])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_stopped_leaves_no_process(project: Path, number: signal.Signals) -> None:
+    with start(project) as process:
+        assert process.stdout is not None
+        output = ""
+        while "session of" not in output:
+            line = process.stdout.readline()
+            assert line, output
+            output += line
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=LONGEST_S)
+    assert process.returncode == 130
+    assert "Stopped." in rest
+    assert "Traceback" not in rest
+    assert_nobody_serves(output)
+
+
+def test_a_model_that_refuses_is_a_failure_with_its_reason_and_the_servers_log(tmp_path: Path) -> None:
+    """No thread is left either: see conftest."""
+    console = Console(file=io.StringIO(), width=80)
+    wav = tmp_path / "refused.wav"
+    assert perform(console, wav, pretend_model(credit=False)) == 1
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "The model refused: credit_balance_exhausted" in output
+    assert "The server says the call ended by openai.refused, not agent.ended." in output
+    assert "x call ended: openai.refused" in output
+    assert_nobody_serves(output)
+
+
+def shown(lines: list[Line], **how: object) -> str:
+    console = Console(file=io.StringIO(), width=40, **how)  # type: ignore[arg-type]
+    with Screen(console) as screen:
+        screen.show(lines)
+        screen.show_rest(lines)
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_lines_are_printed_in_order_of_time_once_all_before_them_are_done() -> None:
+    lines = [Line(2.0, "model", "second"), Line(1.0, "agent", "first", done=False)]
+    console = Console(file=io.StringIO(), width=40)
+    with Screen(console) as screen:
+        screen.show(lines)
+        assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+        next(line for line in lines if line.who == "agent").done = True
+        screen.show(lines)
+    first, second = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert "first" in first
+    assert "second" in second
+
+
+def test_long_lines_hang_beside_their_speaker() -> None:
+    line = Line(61.25, "caller", "あの、注文した商品は、いつ届きますか。", speech=True)
+    assert shown([line]).splitlines() == [
+        "  1:01.2  caller   あの、注文した商品は",
+        "                   、いつ届きますか。",
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "shift_jis", "euc_jp", "utf-8"])
+def test_no_encoding_can_break_the_output(encoding: str) -> None:
+    script = (
+        "from callapp.simulators.demo_screen import open_console\n"
+        "open_console().print('もしもし → 3 · … — ▅')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "80"},
+        capture_output=True,
+        check=True,
+    )
+    text = ran.stdout.decode(encoding)
+    assert ("もしもし" in text) == (encoding in ("shift_jis", "euc_jp", "utf-8"))
+    assert ran.stderr == b""
+
+
+def test_cost_is_priced_by_kind_and_cached_tokens_cost_their_own_price() -> None:
+    usage = {
+        "input_token_details": {
+            "text_tokens": 3000,
+            "audio_tokens": 500,
+            "cached_tokens_details": {"text_tokens": 1000, "audio_tokens": 100},
+        },
+        "output_token_details": {"text_tokens": 50, "audio_tokens": 200},
+    }
+    expected = (2000 * 0.60 + 1000 * 0.06 + 50 * 2.40 + 400 * 10 + 100 * 0.30 + 200 * 20) / 1e6
+    assert model_usd("gpt-realtime-2.1-mini", [usage, usage]) == pytest.approx(2 * expected)
+    assert model_usd("a-model-of-tomorrow", [usage]) is None
+    spoken = [{"type": "duration", "seconds": 30.0}, {"type": "duration", "seconds": 90.0}]
+    assert transcription_usd("gpt-transcribe", spoken) == pytest.approx(0.009)
