@@ -138,7 +138,6 @@ def post_worker_init(worker):
     registry.on_drained = partial(worker.method_queue.defer, leave)
     signal.signal(signal.SIGTERM, drain)
     signal.siginterrupt(signal.SIGTERM, False)
-    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
 
     # What was loaded stays for ever; looking through it at each collection would pause every call.
     gc.collect()
@@ -147,5 +146,9 @@ def post_worker_init(worker):
 
 
 def worker_int(worker):
-    """End within a second of SIGINT or SIGQUIT: the interpreter would wait for the threads of live calls."""
+    """End within a second of SIGINT or SIGQUIT: the interpreter would wait for the threads of live calls.
+
+    By the kernel's hand: a handler of Python's would need the main thread, which may be waiting for a lock.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(1)
