@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Condition, Thread
 from types import TracebackType
 from typing import Self, TypeVar
 
 from callapp.simulators.callee import Callee
-from callapp.simulators.carrier_rest import Breakage, Refusal, RestApi, RestRequest
+from callapp.simulators.carrier_account import Account, OwnNumber
+from callapp.simulators.carrier_refusal import Refusal
+from callapp.simulators.carrier_rest import Breakage, RestApi, RestRequest
 from callapp.simulators.phone_call import Call
 from callapp.simulators.phone_record import (
     Address,
@@ -40,6 +42,9 @@ class Carrier:
     Args:
         account_sid: the customer's; made up when not given.
         auth_token: the customer's; signs webhooks and streams, too. Made up when not given.
+        account_kind: ``Full`` or ``Trial``, as the API shows it.
+        account_status: ``active``, ``suspended`` or ``closed``, as the API shows it.
+        numbers: the customer's; with any, calls can be placed from these only.
         port: of the REST API; 0 for a free one. It is then found in ``url``.
         say_ms_per_char: how long a ``<Say>`` takes; 0 for no time at all.
         latency_ms: delay of the streams' network, each way.
@@ -56,6 +61,9 @@ class Carrier:
         *,
         account_sid: str | None = None,
         auth_token: str | None = None,
+        account_kind: str = "Full",
+        account_status: str = "active",
+        numbers: Sequence[OwnNumber] = (),
         port: int = 0,
         say_ms_per_char: float = 80,
         latency_ms: float = 0,
@@ -65,6 +73,7 @@ class Carrier:
     ) -> None:
         self.account_sid = account_sid or new_sid("AC")
         self.auth_token = auth_token or secrets.token_hex(16)
+        self.account = Account(self.account_sid, account_kind, account_status, numbers)
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="carrier-loop", daemon=True)
         self._pool = ThreadPoolExecutor(_WEBHOOKS_AT_ONCE, thread_name_prefix="carrier-http")

@@ -1,8 +1,4 @@
-"""The pretend Twilio's REST API: calls created, changed, fetched and listed over HTTP.
-
-Error bodies are Twilio's: ``code``, ``message``, ``more_info``, ``status``
-(https://www.twilio.com/docs/usage/twilios-response, codes: https://www.twilio.com/docs/api/errors).
-"""
+"""The pretend Twilio's REST API: calls created, changed, fetched and listed over HTTP; the account."""
 
 from __future__ import annotations
 
@@ -20,6 +16,8 @@ from threading import Event, Lock, Thread
 from typing import Any, Literal, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from callapp.simulators.carrier_account import Account
+from callapp.simulators.carrier_refusal import Refusal
 from callapp.simulators.phone_call import Call
 from callapp.simulators.phone_record import Address, Document, Plan, Source, StatusCallback
 
@@ -32,25 +30,12 @@ _MAX_TWIML_CHARS = 4000
 _HANG_S = 60
 
 
-class Refusal(Exception):
-    """An answer of Twilio's that says no."""
-
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {
-            "code": code,
-            "message": message,
-            "more_info": f"https://www.twilio.com/docs/errors/{code}",
-            "status": status,
-        }
-
-
 class Desk(Protocol):
     """What the API needs of the carrier behind it; every method is called from many threads."""
 
     account_sid: str
     auth_token: str
+    account: Account
 
     def dial(self, plan: Plan) -> Call:
         """Begin an outgoing call."""
@@ -145,8 +130,14 @@ class RestApi:
             if method == "POST":
                 # It may be ringing by now; what a creation answers is always the same.
                 as_created = {"status": "queued", "start_time": None}
-                return 201, self._resource(self._desk.dial(_plan(form))) | as_created
+                plan = _plan(form)
+                if not self._desk.account.may_call_from(plan.from_number):
+                    raise Refusal(400, 21210, f"'From' phone number not verified: {plan.from_number}")
+                return 201, self._resource(self._desk.dial(plan)) | as_created
             return 200, self._list(target)
+        answer = self._desk.account.answer(method, path, parse_qs(urlsplit(target).query), form)
+        if answer is not None:
+            return answer
         call = None
         if path.startswith(f"{base}/") and path.endswith(".json"):
             call = self._desk.find_call(path.removeprefix(f"{base}/").removesuffix(".json"))

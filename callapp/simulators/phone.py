@@ -16,7 +16,7 @@ How the parts stand on each other, lowest first, all but the sockets without I/O
     phone_socket     the socket under it, and its time
     twiml_reader, twiml_runner, webhooks, reporter   what Twilio does around a stream
     phone_record, phone_call                         one call
-    carrier_rest, carrier                            the REST API and the whole
+    carrier_account, carrier_rest, carrier           the customer, the REST API and the whole
 """
 
 from callapp.simulators.callee import (
@@ -32,6 +32,7 @@ from callapp.simulators.callee import (
     WaitForEnd,
 )
 from callapp.simulators.carrier import Carrier
+from callapp.simulators.carrier_account import OwnNumber
 from callapp.simulators.carrier_rest import RestRequest
 from callapp.simulators.clips import Clip, clip, load_clips
 from callapp.simulators.phone_call import Call
@@ -49,6 +50,7 @@ __all__ = [
     "HangUp",
     "Hear",
     "HearPause",
+    "OwnNumber",
     "Pause",
     "PhoneStream",
     "Playout",

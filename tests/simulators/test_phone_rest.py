@@ -10,7 +10,7 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-from callapp.simulators.phone import Callee, Carrier
+from callapp.simulators.phone import Callee, Carrier, OwnNumber
 
 HANGUP = "<Response><Hangup/></Response>"
 WAITING = '<Response><Pause length="30"/></Response>'
@@ -190,3 +190,85 @@ def test_busy_unanswered_and_failed_calls_run_no_twiml(carrier: Carrier, client:
         call.wait_ended(5)
         assert call.status == outcome
         assert not call.said
+
+
+def test_the_account_is_shown_as_it_is(client: Client, carrier: Carrier) -> None:
+    account = client.api.v2010.accounts(carrier.account_sid).fetch()
+    assert (account.sid, account.status, account.type) == (carrier.account_sid, "active", "Full")
+    with Carrier(account_kind="Trial", account_status="suspended") as other:
+        account = client_of(other, other.auth_token).api.v2010.accounts(other.account_sid).fetch()
+        assert (account.status, account.type) == ("suspended", "Trial")
+
+
+def test_nobody_elses_account_is_shown(client: Client, carrier: Carrier) -> None:
+    with pytest.raises(TwilioRestException) as refused:
+        client.api.v2010.accounts("AC" + "9" * 32).fetch()
+    assert (refused.value.status, refused.value.code) == (404, 20404)
+    with pytest.raises(TwilioRestException) as refused:
+        client_of(carrier, "wrong").api.v2010.accounts(carrier.account_sid).fetch()
+    assert (refused.value.status, refused.value.code) == (401, 20003)
+
+
+@pytest.fixture
+def numbers() -> Iterator[Client]:
+    """The account of a customer with three numbers, one of them for messages only."""
+    own = [OwnNumber("+14155550100"), OwnNumber("+14155550101"), OwnNumber("+819012345670", voice=False)]
+    with Carrier(numbers=own) as carrier:
+        yield client_of(carrier, carrier.auth_token)
+
+
+def test_numbers_are_listed_and_looked_up_by_a_part(numbers: Client) -> None:
+    def found(pattern: str | None = None) -> list[str]:
+        listed = numbers.incoming_phone_numbers
+        return [own.phone_number for own in (listed.list(phone_number=pattern) if pattern else listed.list())]
+
+    assert found() == ["+14155550100", "+14155550101", "+819012345670"]
+    assert found("+14155550101") == ["+14155550101"]
+    assert found("555010*") == ["+14155550100", "+14155550101"]
+    assert found("+14155550109") == []
+    assert [own.capabilities["voice"] for own in numbers.incoming_phone_numbers.list()] == [True, True, False]
+
+
+def test_the_webhook_of_a_number_can_be_set(numbers: Client) -> None:
+    own = numbers.incoming_phone_numbers.list(phone_number="+14155550100")[0]
+    assert (own.voice_url, own.voice_method) == ("", "POST")
+    changed = numbers.incoming_phone_numbers(own.sid).update(
+        voice_url="https://voice.example.com/incoming-call", voice_method="GET"
+    )
+    assert changed.voice_url == "https://voice.example.com/incoming-call"
+    fetched = numbers.incoming_phone_numbers(own.sid).fetch()
+    assert (fetched.voice_url, fetched.voice_method) == ("https://voice.example.com/incoming-call", "GET")
+    assert numbers.incoming_phone_numbers.list(phone_number="+14155550101")[0].voice_url == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"voice_url": "voice.example.com"}, 21402),
+        ({"voice_url": "wss://voice.example.com/ws"}, 21402),
+        ({"voice_method": "PUT"}, 21403),
+        ({"sms_url": "https://voice.example.com/sms"}, 20001),
+    ],
+)
+def test_a_number_is_not_changed_to_what_cannot_be(
+    numbers: Client, fields: dict[str, str], code: int
+) -> None:
+    own = numbers.incoming_phone_numbers.list()[0]
+    with pytest.raises(TwilioRestException) as refused:
+        numbers.incoming_phone_numbers(own.sid).update(**fields)
+    assert (refused.value.status, refused.value.code) == (400, code)
+    assert numbers.incoming_phone_numbers(own.sid).fetch().voice_url == ""
+
+
+def test_a_number_that_is_not_there_cannot_be_changed(numbers: Client) -> None:
+    with pytest.raises(TwilioRestException) as refused:
+        numbers.incoming_phone_numbers("PN" + "0" * 32).update(voice_url="https://voice.example.com/")
+    assert (refused.value.status, refused.value.code) == (404, 20404)
+
+
+@pytest.mark.parametrize("from_", ["+14155550199", "+819012345670"])
+def test_a_customer_with_numbers_calls_from_those_that_can_only(numbers: Client, from_: str) -> None:
+    with pytest.raises(TwilioRestException) as refused:
+        numbers.calls.create(to="+819012345678", from_=from_, twiml=HANGUP)
+    assert (refused.value.status, refused.value.code) == (400, 21210)
+    assert numbers.calls.create(to="+819012345678", from_="+14155550100", twiml=HANGUP).status == "queued"
