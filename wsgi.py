@@ -2,11 +2,11 @@
 
 import sys
 
-from callapp import create_app
+from callapp import create_app, doctor
 from callapp.errors import ConfigError
 from callapp.logs import refuse_to_start
 
 try:
-    app = create_app()
+    app = doctor.waiting_room() if doctor.called() else create_app()
 except ConfigError as error:
     sys.exit(refuse_to_start(error))

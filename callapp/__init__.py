@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__)
     app.config["SOCK_SERVER_OPTIONS"] = media.SOCK_SERVER_OPTIONS
 
-    database_url = settings.database_url or _default_database(app)
+    database_url = settings.database_url or schema.default_url(_instance(app))
     if cli.database_needed():
         schema.prepare(database_url)
     tools = load_tools(settings.tools_dir)
@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _default_database(app: Flask) -> str:
+def _instance(app: Flask) -> Path:
     folder = Path(app.instance_path)
     folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'callapp.db'}"
+    return folder

@@ -6,6 +6,7 @@ from flask import Flask
 
 from callapp.call.cli import call
 from callapp.call_log.cli import db
+from callapp.doctor.cli import doctor
 from callapp.simulators.demo import demo
 
 
@@ -14,3 +15,4 @@ def register_commands(app: Flask) -> None:
     app.cli.add_command(call)
     app.cli.add_command(db)
     app.cli.add_command(demo)
+    app.cli.add_command(doctor)

@@ -33,6 +33,9 @@ SHOWN_CHARACTERS = 80
 TWILIO_LONGEST_CALL_S = 86_400
 """Twilio ends every call after 24 hours."""
 
+LONGEST_MODEL_SESSION_S = 3_300
+"""OpenAI ends a session after 60 minutes; five of them are left to find a quiet moment in."""
+
 
 def _check_secret(value: SecretStr) -> SecretStr:
     # All of them travel in HTTP headers, where a space or a stray quote from a text editor ends in a 401
@@ -289,6 +292,20 @@ class Settings(BaseModel):
         expected="a whole number from 1 to 86400",
         ge=1,
         le=TWILIO_LONGEST_CALL_S,
+    )
+    model_session_seconds: int = _setting(
+        3300,
+        help="Age at which a call's session at OpenAI is renewed, unheard. OpenAI ends one after 60 minutes.",
+        expected="a whole number from 1 to 3300",
+        ge=1,
+        le=LONGEST_MODEL_SESSION_S,
+    )
+    max_call_cost_usd: float | None = _setting(
+        None,
+        help="What a call may cost at OpenAI, in US dollars; at the limit a goodbye is spoken.",
+        expected="an amount above 0, e.g. 0.50",
+        gt=0,
+        allow_inf_nan=False,
     )
     web_concurrency: int = _setting(
         1,

@@ -113,7 +113,7 @@ def test_every_end_reason_is_in_the_readme_and_no_other(readme: str) -> None:
         for path in (ROOT / "callapp" / folder).glob("*.py"):
             written |= set(END_REASON.findall(path.read_text(encoding="utf-8")))
     documented = {name for name in names(readme, "## What ends a call") if not name.startswith("MAX")}
-    statuses = {"twilio.completed", "twilio.failed"}
+    statuses = {"twilio.failed"}
     assert documented - statuses == written
     assert documented >= statuses
 

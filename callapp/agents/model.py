@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from callapp.agents import templates
+from callapp.agents.manners import Idle, Interruptions
 
 
 def _blank_is_none(value: object) -> object:
@@ -50,6 +51,18 @@ class Agent(BaseModel):
     )
     max_call_seconds: Annotated[int, Field(strict=True, ge=1)] | None = Field(
         default=None, description="a whole number of seconds, 1 or more"
+    )
+    idle: Idle = Field(
+        default=Idle(), description="nudge_seconds, a number of seconds, e.g. {nudge_seconds: 15}"
+    )
+    waiting: tuple[Annotated[Text, StringConstraints(min_length=1)], ...] = Field(
+        default=(),
+        strict=True,
+        description='a list of lines, e.g. ["One moment, please.", "I am still looking."]',
+    )
+    interruptions: Interruptions = Field(
+        default=Interruptions(),
+        description="min_speech_ms, most_in_30_seconds and noise_line, e.g. {min_speech_ms: 400}",
     )
 
     def missing(self, parameters: Mapping[str, str]) -> list[str]:

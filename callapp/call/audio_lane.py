@@ -1,7 +1,8 @@
 """The caller's audio on its way to the model: a lane of its own, beside the conversation.
 
-It comes 50 times a second a call and needs no decision, so once the lane is open a chunk is handed
-on by the thread that read it, and nothing else is touched. Until then the newest seconds are kept.
+It comes 50 times a second a call and needs no decision, so while the lane is open a chunk is handed
+on by the thread that read it, and nothing else is touched. While it is closed, because the model is
+not there yet or not any more, the newest seconds are kept.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ class AudioLane:
         Raises:
             LegLost: the model's socket is gone.
         """
-        # An open lane never closes again, so no lock is needed to see that it is.
         if self._open or not self._keep(payload):
             self._send(payload)
 
@@ -49,7 +49,13 @@ class AudioLane:
         with self._lock:
             while self._kept:
                 self._send(self._kept.popleft())
+            self._kept_bytes = 0
             self._open = True
+
+    def close(self) -> None:
+        """Keep what comes from here on."""
+        with self._lock:
+            self._open = False
 
     def _keep(self, payload: bytes) -> bool:
         """Keep a chunk; false when the lane has been opened meanwhile."""

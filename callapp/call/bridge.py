@@ -4,7 +4,7 @@ Threads, and what each may touch:
 
 - *uplink*, the thread of the Flask request: reads the caller leg, hands audio to the lane, keeps
   the conversation's deadlines;
-- *downlink*, ours: dials the model leg and reads it;
+- *downlink*, ours: dials the model leg and reads it, and its successor when it is lost;
 - *errand*, ours and brief: asks the carrier to complete the call, which no audio may wait for;
 - any other (a tool of the pool, a status callback, the registry's drain) comes in through ``feed``.
 
@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from threading import RLock, Thread
+from random import uniform
+from threading import Event, RLock, Thread
 from time import monotonic
 
 from callapp.call.audio_lane import AudioLane
@@ -26,35 +28,45 @@ from callapp.conversation.commands import (
     AnswerTool,
     CancelResponse,
     ClearAudio,
+    CloseAudio,
     Command,
     CompleteCall,
     CreateResponse,
     DeleteItem,
+    DropModel,
     Finish,
     OpenAudio,
     PlayAudio,
+    Reconnect,
     RunTool,
     SendMark,
+    Tell,
     TruncateItem,
 )
 from callapp.conversation.events import (
     CallerLost,
     CompletionFailed,
-    EndCall,
+    DigitPressed,
     EndedElsewhere,
-    Event,
     ModelLost,
     Tick,
     ToolReturned,
     WindUpAsked,
+    Wish,
 )
+from callapp.conversation.events import Event as CallEvent
 from callapp.conversation.machine import Conversation, Plan
 from callapp.errors import CallappError, LegLost
+from callapp.realtime.events import ModelCommand
 from callapp.realtime.leg import ModelLeg
 from callapp.telephony.leg import CallerLeg
-from callapp.telephony.media_streams import CallerAudio, DigitPressed
+from callapp.telephony.media_streams import CallerAudio
 
+# After its end a call waits so long for its threads: what the system looks up for them, such as a
+# name, cannot be broken off.
 JOIN_S = 5.0
+# Twilio sends audio all the time, silence too: a stream that brings none is dead.
+NO_MEDIA_S = 10.0
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -64,13 +76,15 @@ class Outside:
     """What a call needs of the world, as plain functions; each may be called from any thread.
 
     Args:
+        new_model: makes a model leg, not dialled yet; a call may need several, one after another.
         run_tool: starts a tool: ``(name, arguments, done)``; ``done`` gets its result, once.
         complete_call: ends the phone call through the carrier. Blocks; raises `CallappError`.
         apologise: speaks a last line over the carrier when the model is gone and the TwiML after
             the stream has nothing to say; ``None`` when it has. Blocks; raises `CallappError`.
     """
 
-    run_tool: Callable[[str, str, Callable[[str | EndCall], None]], None]
+    new_model: Callable[[], ModelLeg]
+    run_tool: Callable[[str, str, Callable[[str | Wish], None]], None]
     complete_call: Callable[[], None]
     apologise: Callable[[], None] | None = None
 
@@ -78,15 +92,18 @@ class Outside:
 class Bridge:
     """Carries one call from its stream's start to its end."""
 
-    def __init__(self, caller: CallerLeg, model: ModelLeg, plan: Plan, outside: Outside, log: Log) -> None:
+    def __init__(self, caller: CallerLeg, plan: Plan, outside: Outside, log: Log) -> None:
         self.conversation = Conversation(plan)
         self._caller = caller
-        self._model = model
         self._outside = outside
         self._log = log
         self._lock = RLock()
-        self._lane = AudioLane(model.send_audio)
+        self._model = outside.new_model()
+        self._model_gone = False  # the conversation knows that this leg is lost
+        self._redial_ms: float | None = None  # after how long its successor is to be dialled
+        self._lane = AudioLane(lambda payload: self._model.send_audio(payload))
         self._began_s = monotonic()
+        self._over = Event()
         self._threads: list[Thread] = []
 
     # -- from outside ---------------------------------------------------------------------------
@@ -100,21 +117,22 @@ class Bridge:
         finally:
             self.feed(EndedElsewhere("server.error"))  # of no effect unless this is an exception
             self._model.close()
+            deadline_s = monotonic() + JOIN_S
             for thread in self._threads:
-                thread.join(JOIN_S)
-            self._model.release()
+                thread.join(max(0.0, deadline_s - monotonic()))
+            if self._lane.dropped_ms:
+                self._log.warning(
+                    "! %d ms of the caller's audio were dropped: the model was away", self._lane.dropped_ms
+                )
             reason = self.conversation.end_reason or "server.error"
             self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
         return reason
 
-    def feed(self, event: Event) -> None:
+    def feed(self, event: CallEvent) -> None:
         """Tell the conversation what happened, and do what it says. Safe from any thread."""
         with self._lock:
             for command in self.conversation.receive(event, self.now_ms()):
-                try:
-                    self._perform(command)
-                except LegLost as loss:
-                    self._on_loss(loss)
+                self._perform(command)
 
     def wind_up(self, reason: str) -> None:
         """Have a last goodbye said, and end the call. Safe from any thread."""
@@ -132,62 +150,119 @@ class Bridge:
 
     def _uplink(self) -> None:
         conversation = self.conversation
+        heard_s = monotonic()
         while not conversation.over:
             try:
                 heard = self._caller.receive()
             except LegLost as loss:
-                self._on_loss(loss)
+                self._on_caller_lost(loss)
                 return
+            if heard:
+                heard_s = monotonic()
+            elif monotonic() - heard_s > NO_MEDIA_S:
+                self.cut("twilio.no_media")
             for event in heard:
                 if isinstance(event, CallerAudio):
                     self._hear(event.payload)
-                elif isinstance(event, DigitPressed):
-                    self._log.info("< key pressed")
                 else:
+                    if isinstance(event, DigitPressed):
+                        self._log.info("< key pressed")
                     self.feed(event)
             deadline_ms = conversation.deadline_ms
             if deadline_ms is not None and self.now_ms() >= deadline_ms:
                 self.feed(Tick())
 
     def _hear(self, payload: bytes) -> None:
+        leg = self._model
         try:
             self._lane.offer(payload)
         except LegLost as loss:
-            self._on_loss(loss)
+            self._on_model_lost(leg, loss)
+            with suppress(LegLost):  # the call ends without a model: nobody has to hear this
+                self._lane.offer(payload)  # kept, unless a successor is there already
 
     def _downlink(self) -> None:
         try:
-            self._model.dial()
-            while not self.conversation.over:
-                for event in self._model.receive():
-                    self.feed(event)
-        except LegLost as loss:
-            self._on_loss(loss)
+            self._talk()
+            while self._redial():
+                self._talk()
         except Exception:  # noqa: BLE001 - the top of a thread: whatever it is, the call ends
             self._log.exception("! bug in the downlink")
             self.cut("server.error")
 
-    def _on_loss(self, loss: LegLost) -> None:
-        if self.conversation.over:
-            return
-        if loss.leg == "caller":
-            self._log.info("< caller leg lost: %s %s", loss.code, loss.reason)
-            self.feed(CallerLost())
-        else:
+    def _talk(self) -> None:
+        """Carry one session of the model, from the dial until it is over."""
+        leg = self._model
+        try:
+            leg.dial()
+            while not (self._model_gone or self.conversation.over):
+                for event in leg.receive():
+                    self._feed_from_model(event)
+        except LegLost as loss:
+            self._on_model_lost(leg, loss)
+        finally:
+            leg.close()
+            leg.release()
+
+    def _redial(self) -> bool:
+        """Wait as long as the conversation wants to, and put a new leg in place of the lost one."""
+        if self._redial_ms is None or self._over.wait(self._redial_ms / 1000 * uniform(0.75, 1)):  # noqa: S311
+            return False
+        with self._lock:
+            self._redial_ms = None
+            self._model = self._outside.new_model()
+            self._model_gone = False
+        return True
+
+    def _feed_from_model(self, event: CallEvent) -> None:
+        with self._lock:
+            if not self._model_gone:
+                self._model_gone = isinstance(event, ModelLost)
+                self.feed(event)
+
+    def _on_model_lost(self, leg: ModelLeg, loss: LegLost) -> None:
+        """The socket of a model leg failed; several threads may see it, the last when it has a successor."""
+        with self._lock:
+            if leg is not self._model or self._model_gone or self.conversation.over:
+                return
             self._log.warning("< model leg lost: %s %s", loss.code, loss.reason)
-            self.feed(ModelLost(self._model.reason_of(loss)))
+            self._feed_from_model(leg.meaning_of(loss))
+            leg.close()
+
+    def _on_caller_lost(self, loss: LegLost) -> None:
+        if not self.conversation.over:
+            self._log.info("< caller leg lost: %s %s", loss.code, loss.reason)
+            stalled = isinstance(loss.__cause__, TimeoutError)
+            self.feed(CallerLost("twilio.stalled" if stalled else "twilio.disconnected"))
 
     # -- doing what was decided -----------------------------------------------------------------
 
     def _perform(self, command: Command) -> None:
         match command:
             case PlayAudio() | SendMark() | ClearAudio():
-                self._caller.send(command)
-            case CreateResponse() | CancelResponse() | TruncateItem() | DeleteItem() | AnswerTool():
-                self._log.debug("> %s", command)
-                self._model.send(command)
-            case OpenAudio():
-                self._lane.open()
+                try:
+                    self._caller.send(command)
+                except LegLost as loss:
+                    self._on_caller_lost(loss)
+            case (
+                CreateResponse()
+                | CancelResponse()
+                | TruncateItem()
+                | DeleteItem()
+                | AnswerTool()
+                | Tell()
+                | OpenAudio()
+            ):
+                self._perform_on_model(command)
+            case CloseAudio():
+                self._lane.close()
+            case DropModel(why=why):
+                self._log.info("= model session given up: %s", why)
+                self._model_gone = True
+                self._model.close()
+            case Reconnect(after_ms=after_ms):
+                self._log.info("= model: next try in %.1f s", after_ms / 1000)
+                self._redial_ms = after_ms
             case RunTool(tool_call_id=tool_call_id, name=name, arguments=arguments):
                 self._log.info("= tool %s", name)
                 self._outside.run_tool(
@@ -199,6 +274,19 @@ class Bridge:
             case Finish(reason=reason):
                 self._finish(reason)
 
+    def _perform_on_model(self, command: ModelCommand | OpenAudio) -> None:
+        if self._model_gone:
+            return  # decided before the loss was known: its successor is told what matters
+        leg = self._model
+        try:
+            if isinstance(command, OpenAudio):
+                self._lane.open()
+            else:
+                self._log.debug("> %s", command)
+                leg.send(command)
+        except LegLost as loss:
+            self._on_model_lost(leg, loss)
+
     def _complete(self) -> None:
         try:
             self._outside.complete_call()
@@ -208,6 +296,7 @@ class Bridge:
 
     def _finish(self, reason: str) -> None:
         """Let both reading threads come to their end."""
+        self._over.set()
         if reason.startswith("openai.") and self._outside.apologise is not None:
             self._start(self._apologise, "errand")
         else:

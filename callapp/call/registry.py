@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 JANITOR_S = 0.25
 # So long before the drain is over, the calls that still live are told to say goodbye.
 GOODBYE_S = 8.0
+# Calls that are told something are waited for so long, all together.
+TELL_S = 1.0
+# So many calls that the carrier said are over are remembered: a webhook of theirs may come late.
+MOST_PAST = 1000
 
 
 class LiveCall(Protocol):
@@ -54,6 +58,7 @@ class Registry:
         self.on_drained: Callable[[], None] | None = None
         self._lock = Lock()
         self._slots: dict[str, _Slot] = {}  # a slot stands under each name that it goes by
+        self._past: dict[str, None] = {}  # names of calls that are over, oldest first
         self._drain_ends_s: float | None = None
         self._wound_up = False
         self._stopped = Event()
@@ -90,9 +95,12 @@ class Registry:
         return len(self._live_calls())
 
     def take_slot(self, key: str) -> bool:
-        """Take a slot under a name, or find it taken under it; false when there is none left."""
+        """Take a slot under a name, or find it taken under it; false when there is none left.
+
+        A call that is known to be over needs none; should its stream come nevertheless, it takes one then.
+        """
         with self._lock:
-            if key in self._slots:
+            if key in self._slots or key in self._past:
                 return True
             if self.draining or self._count() >= self.max_calls:
                 return False
@@ -154,8 +162,13 @@ class Registry:
         with self._lock:
             slot = self._slots.get(call_sid)
             call = slot.live if slot is not None else None
+            for name in slot.keys if slot is not None else (call_sid,):
+                self._past[name] = None
+            while len(self._past) > MOST_PAST:
+                del self._past[next(iter(self._past))]
         if call is not None:
-            call.cut(f"twilio.{status}")
+            # What else completes a call is our own doing, and has set its reason already.
+            call.cut("caller.hung_up" if status == "completed" else f"twilio.{status}")
         else:
             self.give_back(call_sid)
 
@@ -172,8 +185,9 @@ class Registry:
         with self._lock:
             expired = {id(s): s for s in self._slots.values() if s.live is None and s.until_s <= now_s}
             for slot in expired.values():
-                log.info("= no stream came: a slot is free again")
                 self._remove(slot)
+        for _ in expired:
+            log.info("= no stream came: a slot is free again")
 
     def _drain(self) -> None:
         now_s = monotonic()
@@ -184,11 +198,9 @@ class Registry:
         if live and now_s < self._drain_ends_s:
             if not self._wound_up and now_s >= self._drain_ends_s - GOODBYE_S:
                 self._wound_up = True
-                for call in live:
-                    call.wind_up("server.draining")
+                _tell_each(live, lambda call: call.wind_up("server.draining"))
             return
-        for call in live:
-            call.cut("server.draining")
+        _tell_each(live, lambda call: call.cut("server.draining"))
         on_drained, self.on_drained = self.on_drained, None
         if on_drained is not None:
             on_drained()
@@ -205,3 +217,13 @@ class Registry:
     def _live_calls(self) -> list[LiveCall]:
         with self._lock:
             return list({id(s): s.live for s in self._slots.values() if s.live is not None}.values())
+
+
+def _tell_each(calls: list[LiveCall], tell: Callable[[LiveCall], None]) -> None:
+    """Tell all calls at once: one whose socket is stuck takes seconds, for which the others must not wait."""
+    threads = [Thread(target=tell, args=(call,), name="drain", daemon=True) for call in calls]
+    for thread in threads:
+        thread.start()
+    deadline_s = monotonic() + TELL_S
+    for thread in threads:
+        thread.join(max(0.0, deadline_s - monotonic()))

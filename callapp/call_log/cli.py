@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 from flask.cli import with_appcontext
 
 from callapp.call_log import schema
+from callapp.command_line import asked_command
 from callapp.errors import ConfigError
 from callapp.services import services
 
@@ -33,5 +32,4 @@ def upgrade() -> None:
 
 def database_needed() -> bool:
     """False inside a ``flask`` command that uses no database, or starts on a schema that is out of date."""
-    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    return command not in ("db", "demo", "load")
+    return asked_command() not in ("db", "demo", "load")

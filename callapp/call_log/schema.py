@@ -21,7 +21,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from callapp.call_log.engine import is_sqlite, open_engine, parse_url
+from callapp.call_log.engine import BUSY_S, is_sqlite, open_engine, parse_url
 from callapp.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,28 @@ def prepare(database_url: str) -> None:
                 f"this version of callapp needs {wanted}: run `flask db upgrade`"
             ]
         )
+
+
+def default_url(instance: Path) -> str:
+    """Where the database is when DATABASE_URL is not set: in Flask's instance folder."""
+    return f"sqlite:///{instance / 'callapp.db'}"
+
+
+def revision(database_url: str) -> str | None:
+    """The schema that a database has; ``None`` if it has none yet. Changes nothing.
+
+    Raises:
+        ConfigError: it cannot be opened, or not be written.
+    """
+    with _connect(database_url, BUSY_S) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def known(revision: str) -> bool:
+    """Whether this version of callapp can upgrade a database of that schema."""
+    return any(
+        script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions()
+    )
 
 
 def upgrade(database_url: str) -> None:
@@ -100,9 +122,9 @@ def _run_migrations(connection: Connection) -> None:
 
 
 @contextmanager
-def _connect(database_url: str) -> Iterator[Connection]:
+def _connect(database_url: str, busy_s: int = UPGRADE_S) -> Iterator[Connection]:
     """A connection in a transaction; what goes wrong in it is told in one line, without the password."""
-    engine = open_engine(database_url, busy_s=UPGRADE_S)
+    engine = open_engine(database_url, busy_s=busy_s)
     try:
         with engine.begin() as connection:
             yield connection

@@ -35,6 +35,26 @@ class OpenAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseAudio:
+    """Keep the caller's audio: the model is not there to hear it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Put a line into the model's conversation as text. ``role``: agent, caller or system.
+
+    Nothing ``sensitive`` shows in a log.
+    """
+
+    role: str
+    text: str
+    sensitive: bool = False
+
+    def __repr__(self) -> str:
+        return f"Tell(role={self.role!r}, text={_shown(self.text, self.sensitive)})"
+
+
+@dataclass(frozen=True, slots=True)
 class CreateResponse:
     """Ask the model to speak.
 
@@ -76,10 +96,29 @@ class DeleteItem:
 
 @dataclass(frozen=True, slots=True)
 class AnswerTool:
-    """Give the model the one output of a tool call."""
+    """Give the model the one output of a tool call. Nothing ``sensitive`` shows in a log."""
 
     tool_call_id: str
     output: str
+    sensitive: bool = False
+
+    def __repr__(self) -> str:
+        output = _shown(self.output, self.sensitive)
+        return f"AnswerTool(tool_call_id={self.tool_call_id!r}, output={output})"
+
+
+@dataclass(frozen=True, slots=True)
+class DropModel:
+    """Give this session up; ``why`` is for the log."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Open a new session after a while; its confirmation comes back as ``SessionConfirmed``."""
+
+    after_ms: float
 
 
 # -- to our own side ----------------------------------------------------------------------------
@@ -111,6 +150,10 @@ Command = (
     | SendMark
     | ClearAudio
     | OpenAudio
+    | CloseAudio
+    | Tell
+    | DropModel
+    | Reconnect
     | CreateResponse
     | CancelResponse
     | TruncateItem
@@ -120,3 +163,7 @@ Command = (
     | CompleteCall
     | Finish
 )
+
+
+def _shown(text: str, sensitive: bool) -> str:
+    return "…" if sensitive else repr(text)

@@ -5,20 +5,43 @@ Names are in the past tense. The machine that takes them knows neither Twilio no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 # -- the model's side ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What the service reports to have used: tokens read and written; cached ones are among those read.
+
+    ``transcribed_s`` is the caller's speech that was transcribed, in seconds.
+    """
+
+    input_text: int = 0
+    input_audio: int = 0
+    cached_text: int = 0
+    cached_audio: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+    transcribed_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class SessionConfirmed:
-    """The model's session stands as asked, mu-law both ways: the conversation may begin."""
+    """The model's session stands as asked, mu-law both ways: the conversation may begin.
+
+    ``lasts_ms`` is how long the service will keep it, ``None`` if it does not say.
+    """
+
+    lasts_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The model heard the caller begin to speak."""
+    """The model heard the caller begin to speak; what they say will be this item."""
+
+    item_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +63,24 @@ class MessageStarted:
 
     response_id: str
     item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSaid:
+    """Words of an item that is spoken: more of them, or with ``whole`` all of them."""
+
+    item_id: str
+    text: str
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSaid:
+    """What the caller said in an item, as a transcription understood it. Comes late."""
+
+    item_id: str
+    text: str
+    usage: Usage | None = None
 
 
 class AudioArrived(NamedTuple):
@@ -72,6 +113,13 @@ class ToolCalled:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputTaken:
+    """A tool's output stands in the model's conversation: responses that begin now know it."""
+
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseEnded:
     """A response is over. ``status``: completed, cancelled, failed or incomplete.
 
@@ -82,6 +130,7 @@ class ResponseEnded:
     status: str = "completed"
     error_code: str | None = None
     tool_calls: tuple[ToolCalled, ...] = ()
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +142,15 @@ class RequestRefused:
 
 @dataclass(frozen=True, slots=True)
 class ModelLost:
-    """The model is gone: refused, dropped, or not to be trusted. ``reason`` is the end reason."""
+    """The model is gone: refused, dropped, or not to be trusted.
+
+    Args:
+        reason: the end reason, if the call ends of it.
+        hopeless: whether another try would fare no better.
+    """
 
     reason: str
+    hopeless: bool = False
 
 
 # -- the caller's side --------------------------------------------------------------------------
@@ -109,13 +164,22 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitPressed:
+    """The caller pressed a key: ``0-9 * # A-D``. It may be of a secret, so no log shows it."""
+
+    digit: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class CallerHungUp:
     """The phone's side ended the stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallerLost:
-    """The caller's socket went away without a word."""
+    """The caller's socket went away without a word, or takes none any more."""
+
+    reason: str = "twilio.disconnected"
 
 
 # -- our own side -------------------------------------------------------------------------------
@@ -129,11 +193,31 @@ class EndCall:
 
 
 @dataclass(frozen=True, slots=True)
+class CollectDigits:
+    """What ``collect_digits`` asks for: its answer is what the caller presses.
+
+    ``sensitive`` digits reach the model and nobody else.
+    """
+
+    count: int
+    sensitive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StaySilent:
+    """What ``wait`` asks for: no response follows."""
+
+
+Wish = EndCall | CollectDigits | StaySilent
+"""What a tool may want of the conversation instead of giving an answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolReturned:
     """A tool is done: its answer for the model, or what it wants of the conversation."""
 
     tool_call_id: str
-    result: str | EndCall
+    result: str | Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,13 +250,17 @@ Event = (
     | SpeechStopped
     | ResponseStarted
     | MessageStarted
+    | AgentSaid
+    | CallerSaid
     | AudioArrived
     | AudioEnded
     | ToolCalled
+    | OutputTaken
     | ResponseEnded
     | RequestRefused
     | ModelLost
     | Played
+    | DigitPressed
     | CallerHungUp
     | CallerLost
     | ToolReturned

@@ -8,31 +8,40 @@ which tool calls are open, whether a goodbye is under way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import IntEnum
 
+from callapp.conversation.asides import Asides, Manners, Scene
+from callapp.conversation.budget import Budget
 from callapp.conversation.commands import (
     AnswerTool,
-    ClearAudio,
+    CloseAudio,
     Command,
     CompleteCall,
-    DeleteItem,
+    DropModel,
     Finish,
     OpenAudio,
+    Reconnect,
     RunTool,
-    TruncateItem,
+    Tell,
 )
 from callapp.conversation.events import (
+    AgentSaid,
     AudioArrived,
     AudioEnded,
     CallerHungUp,
     CallerLost,
+    CallerSaid,
+    CollectDigits,
     CompletionFailed,
+    DigitPressed,
     EndCall,
     EndedElsewhere,
     Event,
     MessageStarted,
     ModelLost,
+    OutputTaken,
     Played,
     RequestRefused,
     ResponseEnded,
@@ -40,10 +49,13 @@ from callapp.conversation.events import (
     SessionConfirmed,
     SpeechStarted,
     SpeechStopped,
+    StaySilent,
     Tick,
     ToolCalled,
     ToolReturned,
+    Usage,
     WindUpAsked,
+    Wish,
 )
 from callapp.conversation.farewell import (
     ASK_FOR_GOODBYE,
@@ -53,9 +65,14 @@ from callapp.conversation.farewell import (
     NOT_ENDED,
     Farewell,
 )
+from callapp.conversation.history import AGENT, CALLER, History
+from callapp.conversation.keys import Entry, Keys
+from callapp.conversation.lifeline import Lifeline
+from callapp.conversation.noise import Noise
 from callapp.conversation.playback import Part, Playback
 from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request, Responses
 from callapp.conversation.tool_calls import ToolCalls
+from callapp.conversation.voice import Voice
 
 # The model's session has to stand by then, counted from the start of the stream.
 SESSION_MS = 10_000
@@ -63,6 +80,13 @@ SESSION_MS = 10_000
 LEAVING_MS = 5_000
 
 CUT_SHORT = '{"error": "The caller interrupted before this call was complete. It was not run."}'
+CALL_GOES_ON = (
+    "The connection was interrupted for a moment; this is the same call, and what was said so far "
+    "stands above. Do not greet again. Go on where the conversation stopped; if the caller's last "
+    "words are missing, ask for them."
+)
+COLLECTING = '{"error": "Digits are being collected already. Wait for those."}'
+WAITING = '{"status": "listening"}'
 TOO_SLOW = '{"error": "The tool took too long. Tell the caller, and offer another way."}'
 
 
@@ -83,10 +107,20 @@ class Plan:
         greeting: instructions for the response that opens the call; ``None`` lets the caller
             speak first.
         most_ms: how long the call may last, from the start of the stream.
+        hold_line: what the caller hears while the model is not there: base64 of mu-law.
+        session_ms: how old a session of the model may become before it is renewed.
+        manners: how the agent deals with silence, slow tools and noise.
+        most_usd: what the call may cost at the model before it has to end; ``None`` for any amount.
+        usd_of: prices what the model's service reports to have used.
     """
 
     greeting: str | None = None
     most_ms: float = 1_800_000
+    hold_line: str | None = None
+    session_ms: float = 3_300_000
+    manners: Manners = field(default_factory=Manners)
+    most_usd: float | None = None
+    usd_of: Callable[[Usage], float] | None = None
 
 
 class Conversation:
@@ -97,16 +131,29 @@ class Conversation:
         self.phase = Phase.WAITING
         self.end_reason: str | None = None
         self.playback = Playback()
-        self.responses = Responses()
+        self.history = History()
+        self.voice = Voice(self.playback, self.history)
         self.tool_calls = ToolCalls()
         self.farewell = Farewell()
-        self._spoken: set[str] = set()  # responses of which audio was sent
+        self.lifeline = Lifeline(self.plan.session_ms)
+        self.keys = Keys()
+        self.noise = Noise(self.plan.manners.shortest_speech_ms, self.plan.manners.most_interruptions)
+        self.asides = Asides(self.plan.manners, self.plan.most_ms)
+        self.budget = Budget(self.plan.most_usd, self.plan.usd_of)
+        self._session_until_ms: float = SESSION_MS
+        self._answer_owed = False  # the model was lost when it was its turn
+        self._turn_cut = False  # the model was lost while the caller spoke
+        self._orphans: dict[str, str] = {}  # tools that a lost session called, by tool call
+        self._notes: list[Tell] = []  # what the next session has to be told besides
         self._ended: set[str] = set()  # responses that are over
-        self._unspoken: dict[str, str] = {}  # messages that sent no audio yet, and their response
-        self._forgotten: set[str] = set()  # items that the model was told to forget, all or in part
         self._end_asked: dict[str, str] = {}  # tool calls that ask for the end, and their response
         self._leaving_until_ms = 0.0
-        self.deadline_ms: float | None = min(SESSION_MS, self.plan.most_ms)
+        self.deadline_ms = self._next_deadline_ms(0.0)
+
+    @property
+    def responses(self) -> Responses:
+        """The gate of the present session of the model."""
+        return self.voice.responses
 
     @property
     def over(self) -> bool:
@@ -121,27 +168,29 @@ class Conversation:
             at_ms: when, in milliseconds since the stream began; never less than before.
         """
         if type(event) is AudioArrived:  # the hot path: no deadline hangs on it
-            return self._on_audio(event, at_ms) if self.phase is Phase.LIVE else []
+            return self.voice.play(event, at_ms) if self.phase is Phase.LIVE else []
         if self.phase is Phase.ENDED:
             return []
         commands = self._dispatch(event, at_ms)
         if self.phase is Phase.LIVE:
             commands += self._go_on(at_ms)
-        self.deadline_ms = self._next_deadline_ms()
+        self.deadline_ms = self._next_deadline_ms(at_ms)
         return commands
 
     def _dispatch(self, event: Event, at_ms: float) -> list[Command]:
+        if isinstance(event, ResponseEnded | CallerSaid):
+            self.budget.spend(event.usage)
         match event:
             case CallerHungUp():
                 return self._finish("caller.hung_up")
-            case CallerLost():
-                return self._finish("twilio.disconnected")
+            case CallerLost(reason=reason):
+                return self._finish(reason)
             case EndedElsewhere(reason=reason):
                 return self._finish(reason)
             case CompletionFailed():
                 return self._close_the_stream()
-            case ModelLost(reason=reason):
-                return self._on_model_lost(reason)
+            case ModelLost(reason=reason, hopeless=hopeless):
+                return self._on_model_lost(reason, hopeless, at_ms)
             case WindUpAsked(reason=reason):
                 return self._on_wind_up(reason, at_ms)
             case Tick():
@@ -149,21 +198,32 @@ class Conversation:
             case Played(mark=mark):
                 self.playback.played(mark, at_ms)
                 return []
-            case SessionConfirmed() if self.phase is Phase.WAITING:
-                return self._on_session(at_ms)
+            case DigitPressed(digit=digit) if self.phase < Phase.LEAVING:
+                return self._on_digit(digit, at_ms)
+            case SessionConfirmed(lasts_ms=lasts_ms) if not self.lifeline.up and self.phase < Phase.LEAVING:
+                return self._on_session(lasts_ms, at_ms)
+            case CallerSaid(item_id=item_id, text=text):
+                self.history.settle(CALLER, item_id, text)
+                return []
+            case AgentSaid():
+                self.voice.said(event)
+                return []
             case _ if self.phase is not Phase.LIVE:
                 return []
-            case SpeechStarted():
+            case SpeechStarted(item_id=item_id):
+                self.history.begin(CALLER, item_id)
                 return self._on_speech_started(at_ms)
             case SpeechStopped():
-                self.responses.turn_ended(at_ms)
-                return []
+                return self._on_speech_stopped(at_ms)
             case ResponseStarted(response_id=response_id, tag=tag):
-                return self._on_response_started(response_id, tag)
+                return self._on_response_started(response_id, tag, at_ms)
             case MessageStarted(response_id=response_id, item_id=item_id):
-                return self._on_message_started(response_id, item_id)
+                return self.voice.message_started(response_id, item_id)
             case AudioEnded(item_id=item_id, content_index=index):
                 return self.playback.end_part(Part(item_id, index), at_ms)
+            case OutputTaken(tool_call_id=tool_call_id):
+                self.tool_calls.taken(tool_call_id)
+                return []
             case ToolCalled():
                 return self._on_tool_called(event, at_ms)
             case ToolReturned(tool_call_id=tool_call_id, result=result):
@@ -171,56 +231,118 @@ class Conversation:
             case ResponseEnded():
                 return self._on_response_ended(event, at_ms)
             case RequestRefused(request_id=request_id):
-                self.responses.refused(request_id, at_ms)
-                return []
+                self.asides.refused(self.responses.refused(request_id, at_ms))
+                return self._hush(at_ms)
             case _:
                 return []
 
     # -- the beginning --------------------------------------------------------------------------
 
-    def _on_session(self, at_ms: float) -> list[Command]:
+    def _on_session(self, lasts_ms: float | None, at_ms: float) -> list[Command]:
+        first = self.phase is Phase.WAITING
         self.phase = Phase.LIVE
-        commands: list[Command] = []
-        if self.plan.greeting is not None:
+        self.lifeline.restored(at_ms, lasts_ms)
+        commands = self._take_notes() if first else self._retell()
+        if self.plan.greeting is not None and not self.history.items(AGENT):
             self.responses.want(Request(GREETING, self.plan.greeting, tools_allowed=False))
-            commands += self.responses.next(at_ms)  # ahead of the audio, so that it comes first
+        elif self._answer_owed:
+            self.responses.want(Request(ANSWER))
+        elif self._turn_cut:
+            self.responses.turn_ended(at_ms)  # the rest of it is in the audio that was kept
+        self._answer_owed = self._turn_cut = False
+        commands += self.responses.next(at_ms)  # ahead of the audio, so that it comes first
         commands.append(OpenAudio())
+        return commands
+
+    def _retell(self) -> list[Command]:
+        """Tell a new session all that was said, and heard, and what became of the tools."""
+        commands: list[Command] = []
+        for role, text, interrupted in self.history.lines():
+            commands.append(Tell(role, f"{text} … [interrupted]" if interrupted else text))
+        commands.append(Tell("system", CALL_GOES_ON))
+        return commands + self._take_notes()
+
+    def _take_notes(self) -> list[Command]:
+        notes, self._notes = self._notes, []
+        return [*notes]
+
+    # -- the model is not there -----------------------------------------------------------------
+
+    def _on_model_lost(self, reason: str, hopeless: bool, at_ms: float) -> list[Command]:
+        if self.phase is Phase.LEAVING or (self.farewell.begun and not self.responses.busy):
+            return []  # the goodbye is in the phone's queue already
+        if self.farewell.begun:
+            if self.playback.all_heard:  # nobody is left to say goodbye but the carrier
+                return self._finish(self.farewell.reason or reason)
+            return self.voice.session_lost(at_ms)
+        commands: list[Command] = []
+        if self.lifeline.up:
+            commands += self._sever(at_ms)
+        after_ms = None if hopeless else self.lifeline.lost(at_ms, self.playback.dry_ms)
+        if after_ms is None:
+            return commands + self._finish(reason)
+        self._session_until_ms = at_ms + after_ms + SESSION_MS
+        return [*commands, Reconnect(after_ms)]
+
+    def _drop_model(self, reason: str, at_ms: float) -> list[Command]:
+        return [DropModel(reason), *self._on_model_lost(reason, False, at_ms)]
+
+    def _renew(self, at_ms: float) -> list[Command]:
+        """Change to a new session while nobody speaks, so that nobody hears it."""
+        if self.responses.owed or self.playback.playing(at_ms) or self.tool_calls.pending:
+            self.lifeline.not_now(at_ms)
+            return []
+        self.lifeline.renewing(at_ms)
+        return [
+            DropModel("its time is nearly over"),
+            *self._on_model_lost("openai.session_expired", False, at_ms),
+        ]
+
+    def _sever(self, at_ms: float) -> list[Command]:
+        """Let go of everything that lived in the session that is lost."""
+        self._answer_owed = self.responses.answer_due
+        self._turn_cut = self.responses.caller_speaking
+        for tool_call_id, name in self.tool_calls.abandon():
+            self._orphans[tool_call_id] = name
+        self._end_asked.clear()
+        self.noise.session_lost()
+        return [*self.voice.session_lost(at_ms), CloseAudio()]
+
+    def _hold_the_line(self, at_ms: float) -> list[Command]:
+        """Let the caller hear that somebody is there, when they have heard nothing for a while."""
+        lifeline, line = self.lifeline, self.plan.hold_line
+        if line is None or lifeline.up or at_ms < lifeline.line_ms or self.playback.playing(at_ms):
+            return []
+        commands = self.voice.play_own(line, at_ms)
+        lifeline.line_spoken(self.playback.dry_ms)
         return commands
 
     # -- the agent speaks -----------------------------------------------------------------------
 
-    def _on_response_started(self, response_id: str, tag: str | None) -> list[Command]:
-        commands = self.responses.started(response_id, tag)
-        if self.farewell.last and self.responses.active_tag != GOODBYE:
-            commands += self.responses.interrupt()  # time is up: only the goodbye is to be heard
-        return commands
+    def _on_response_started(self, response_id: str, tag: str | None, at_ms: float) -> list[Command]:
+        commands = self.responses.started(response_id, tag, covers_tools=self.tool_calls.all_taken)
+        self.asides.begun(self.responses.active_tag)
+        return commands + self._hush(at_ms)
 
-    def _on_message_started(self, response_id: str, item_id: str) -> list[Command]:
-        if self.responses.silenced(response_id):
-            return self._forget(item_id)  # it began while the cancel was under way
-        self._unspoken[item_id] = response_id
+    def _hush(self, at_ms: float) -> list[Command]:
+        """Silence a response that has begun unasked where none is to be heard."""
+        if self.responses.active is None:
+            return []
+        tag = self.responses.active_tag
+        over_agent = self.playback.playing(at_ms)
+        time_is_up = self.farewell.last and tag != GOODBYE
+        if self.responses.caller_speaking and not self.farewell.last and tag != GREETING:
+            return self.responses.interrupt()  # the caller went on speaking: their turn is not over
+        if time_is_up or (tag is None and self.noise.answered(at_ms, over_agent=over_agent)):
+            return self.responses.interrupt()
         return []
-
-    def _on_audio(self, audio: AudioArrived, at_ms: float) -> list[Command]:
-        response_id, item_id, content_index, payload = audio
-        if self.responses.silenced(response_id):
-            return self._forget(item_id)
-        self._unspoken.pop(item_id, None)
-        self._spoken.add(response_id)
-        return self.playback.play(response_id, Part(item_id, content_index), payload, at_ms)
 
     def _on_response_ended(self, ended: ResponseEnded, at_ms: float) -> list[Command]:
         response_id = ended.response_id
-        commands: list[Command] = []
-        if ended.status == "cancelled" and not self.responses.silenced(response_id):
-            # Cancelled, but not by us. What it left in the phone's queue must not be heard either.
-            self.responses.silence(response_id)
-            commands += self._silence(at_ms)
-        commands += self.playback.end_response(response_id, at_ms)
+        commands = self.voice.response_ended(ended, at_ms)
         for call in ended.tool_calls:
             commands += self._on_tool_called(call, at_ms)
         self._ended.add(response_id)
-        self._unspoken = {i: r for i, r in self._unspoken.items() if r != response_id}
         if not self.responses.ended(response_id, failed=ended.status == "failed", at_ms=at_ms):
             return commands + self._finish("openai.failed")
         return commands + self._settle(response_id, at_ms)
@@ -229,60 +351,128 @@ class Conversation:
 
     def _on_speech_started(self, at_ms: float) -> list[Command]:
         self.responses.turn_started()
+        self.keys.wait_on(at_ms)
+        over_agent = self.playback.playing(at_ms)
+        return self._barge_in(at_ms) if self.noise.speech_began(at_ms, over_agent=over_agent) else []
+
+    def _barge_in(self, at_ms: float) -> list[Command]:
+        """The caller's speech counts: the agent falls silent, or says that it is too noisy."""
         if self.farewell.last:
             return []
-        self.farewell.call_off()
-        self.responses.forget_goodbye()
-        return self._silence(at_ms)
-
-    def _silence(self, at_ms: float) -> list[Command]:
-        """Stop the agent: clear first, then cancel, then have the unheard forgotten."""
-        playing = self.playback.playing(at_ms)
-        commands: list[Command] = [ClearAudio()] if playing else []
-        cancels = self.responses.interrupt()
-        commands += cancels
-        for cut in self.playback.cut(at_ms) if playing or cancels else ():
-            self.responses.silence(cut.response_id)
-            if cut.heard_ms > 0:
-                self._forgotten.add(cut.part.item_id)
-                commands.append(TruncateItem(*cut.part, cut.heard_ms))
-            else:
-                # Truncate needs audio_end_ms > 0, so an unheard item is deleted instead.
-                commands += self._forget(cut.part.item_id)
-        for item_id, response_id in self._unspoken.items():
-            if self.responses.silenced(response_id):
-                commands += self._forget(item_id)
+        too_often = self.playback.playing(at_ms) and self.noise.interrupted(at_ms)
+        commands = self._listen(at_ms)
+        if too_often and not self.responses.wanting:
+            self.responses.want(self.asides.about_the_noise())
         return commands
 
-    def _forget(self, item_id: str) -> list[Command]:
-        if item_id in self._forgotten:
+    def _listen(self, at_ms: float) -> list[Command]:
+        """Whatever the agent was saying: it is the caller's turn."""
+        self.farewell.call_off()
+        self.responses.forget_goodbye()
+        self.asides.silence.caller_heard()
+        return self.voice.silence(at_ms)
+
+    def _on_speech_stopped(self, at_ms: float) -> list[Command]:
+        commands = self._barge_in(at_ms) if self.noise.speech_lasted(at_ms) else []
+        self.keys.wait_on(at_ms)
+        if self.noise.speech_over(at_ms, over_agent=self.playback.playing(at_ms)):
+            self.responses.turn_dismissed()
+            return commands
+        self.asides.silence.caller_heard()
+        if self.responses.speaking and not self.farewell.begun:
+            # A response that the caller's turn did not silence is in the way of the model's own answer.
+            self.responses.want(Request(ANSWER))
+        self.responses.turn_ended(at_ms)
+        return commands
+
+    # -- the caller presses keys ----------------------------------------------------------------
+
+    def _on_digit(self, digit: str, at_ms: float) -> list[Command]:
+        if self.farewell.last or self.keys.in_vain(digit, at_ms):
             return []
-        self._forgotten.add(item_id)
-        return [DeleteItem(item_id)]
+        commands = self._listen(at_ms)
+        entry = self.keys.pressed(digit, at_ms)
+        return commands if entry is None else commands + self._on_entry(entry, at_ms)
+
+    def _on_entry(self, entry: Entry, at_ms: float) -> list[Command]:
+        if entry.as_history:
+            self.history.settle(CALLER, f"keys-{entry.number}", entry.as_history)
+        if entry.tool_call_id is not None:
+            return self._on_tool_returned(entry.tool_call_id, entry.as_output, at_ms, entry.sensitive)
+        told = Tell("caller", entry.as_input, entry.sensitive)
+        if self.lifeline.up:
+            if not self.farewell.begun:
+                self.responses.want(Request(ANSWER))
+            return [told]
+        self._answer_owed = True
+        if self.phase is Phase.WAITING or entry.sensitive:  # the history will not tell it
+            self._notes.append(told)
+        return []
 
     # -- tools ----------------------------------------------------------------------------------
 
     def _on_tool_called(self, call: ToolCalled, at_ms: float) -> list[Command]:
-        if not self.tool_calls.open(call.tool_call_id, call.response_id, at_ms):
+        if not self.tool_calls.open(call.tool_call_id, call.name, call.response_id, at_ms):
             return []
         if not call.complete:
             return self._answer(call.tool_call_id, CUT_SHORT, at_ms)
         return [RunTool(call.tool_call_id, call.name, call.arguments)]
 
-    def _on_tool_returned(self, tool_call_id: str, result: str | EndCall, at_ms: float) -> list[Command]:
-        if isinstance(result, str):
-            return self._answer(tool_call_id, result, at_ms)
+    def _on_tool_returned(
+        self, tool_call_id: str, result: str | Wish, at_ms: float, sensitive: bool = False
+    ) -> list[Command]:
+        if tool_call_id in self._orphans:
+            return self._on_orphan_returned(self._orphans.pop(tool_call_id), result, sensitive)
         response_id = self.tool_calls.response_of(tool_call_id)
         if response_id is None:
             return []
-        self._end_asked[tool_call_id] = response_id
-        return self._settle(response_id, at_ms)
+        match result:
+            case str():
+                return self._answer(tool_call_id, result, at_ms, sensitive=sensitive)
+            case EndCall():
+                self._end_asked[tool_call_id] = response_id
+                return self._settle(response_id, at_ms)
+            case StaySilent():
+                self.asides.silence.wait(at_ms)
+                return self._answer(tool_call_id, WAITING, at_ms, silent=True)
+            case CollectDigits():
+                return self._collect(tool_call_id, result, at_ms)
 
-    def _answer(self, tool_call_id: str, output: str, at_ms: float) -> list[Command]:
-        response_id = self.tool_calls.answer(tool_call_id)
+    def _collect(self, tool_call_id: str, wish: CollectDigits, at_ms: float) -> list[Command]:
+        if self.keys.collecting:
+            return self._answer(tool_call_id, COLLECTING, at_ms)
+        self.tool_calls.wait_for_caller(tool_call_id)
+        entry = self.keys.collect(tool_call_id, wish, at_ms)
+        return [] if entry is None else self._on_entry(entry, at_ms)
+
+    def _on_orphan_returned(self, name: str, result: str | Wish, sensitive: bool) -> list[Command]:
+        """The session that made the call is gone, so its successor is told in words."""
+        if not isinstance(result, str):
+            return []
+        note = Tell(
+            "system", f"The tool {name} was called before the interruption. {_returned(result)}", sensitive
+        )
+        if self.lifeline.up:
+            self.responses.want(Request(ANSWER))
+        else:
+            self._answer_owed = True
+        if not sensitive:
+            self.history.note(note.text)
+        elif not self.lifeline.up:
+            self._notes.append(note)
+        return [note] if self.lifeline.up else []
+
+    def _answer(
+        self, tool_call_id: str, output: str, at_ms: float, *, silent: bool = False, sensitive: bool = False
+    ) -> list[Command]:
+        response_id = self.tool_calls.answer(tool_call_id, silent=silent)
         if response_id is None:
             return []
-        return [AnswerTool(tool_call_id, output), *self._settle(response_id, at_ms)]
+        if not sensitive:
+            self.history.note(
+                f"The tool {self.tool_calls.name_of(tool_call_id)} was called. {_returned(output)}"
+            )
+        return [AnswerTool(tool_call_id, output, sensitive), *self._settle(response_id, at_ms)]
 
     def _settle(self, response_id: str, at_ms: float) -> list[Command]:
         """Once a response is over, answer its ``end_call``; once its tools are done, go on."""
@@ -291,7 +481,8 @@ class Conversation:
         commands: list[Command] = []
         for tool_call_id in [t for t, r in self._end_asked.items() if r == response_id]:
             del self._end_asked[tool_call_id]
-            self.tool_calls.answer(tool_call_id)
+            if self.tool_calls.answer(tool_call_id) is None:
+                continue  # the response took so long to end that the tool was given up
             commands.append(AnswerTool(tool_call_id, self._say_goodbye(response_id, at_ms)))
         if self.tool_calls.batch_done(response_id) and not self.farewell.begun:
             self.responses.want(Request(ANSWER))
@@ -302,7 +493,7 @@ class Conversation:
         if self.responses.silenced(response_id) or self.responses.caller_speaking:
             return NOT_ENDED
         self.farewell.begin("agent.ended", at_ms)
-        if response_id in self._spoken:
+        if self.voice.has_spoken(response_id):
             return ENDING  # it said goodbye with the words that came with the call
         self.responses.want(GOODBYE_REQUEST)
         return ASK_FOR_GOODBYE
@@ -311,13 +502,24 @@ class Conversation:
 
     def _go_on(self, at_ms: float) -> list[Command]:
         """What follows from how things stand: a response that may be asked for, or the end."""
-        commands = self.responses.next(at_ms, over_the_caller=self.farewell.last)
+        aside = self.asides.next(self._scene(at_ms))
+        if not self.lifeline.up and not self.farewell.begun:
+            return []
+        commands: list[Command] = []
+        if self.budget.exhausted and not self.farewell.begun:
+            commands += self._on_wind_up("limit.cost", at_ms)
+        if aside is not None:
+            self.responses.want(aside)
+            if aside.tag == GOODBYE:
+                self.farewell.begin("limit.silence", at_ms)
+        over_the_caller = self.farewell.last or self.noise.deaf(at_ms)
+        commands += self.responses.next(at_ms, over_the_caller=over_the_caller)
         if self.farewell.begun and not self.responses.busy and self.playback.all_heard:
             commands += self._leave(at_ms)
         return commands
 
     def _on_wind_up(self, reason: str, at_ms: float) -> list[Command]:
-        if self.phase is Phase.WAITING:
+        if self.phase < Phase.LEAVING and not self.lifeline.up:
             return self._finish(reason)  # no voice to say goodbye with: the carrier's is heard
         if self.phase is not Phase.LIVE or self.farewell.last:
             return []
@@ -326,23 +528,27 @@ class Conversation:
         if goodbye_under_way:
             return []
         self.responses.want(LAST_GOODBYE_REQUEST)
-        return self._silence(at_ms)
-
-    def _on_model_lost(self, reason: str) -> list[Command]:
-        if self.phase is Phase.LEAVING or (self.farewell.begun and not self.responses.busy):
-            return []  # the goodbye is in the phone's queue already
-        return self._finish(reason)
+        return self.voice.silence(at_ms)
 
     def _on_tick(self, at_ms: float) -> list[Command]:
-        if self.phase is Phase.WAITING:
-            return self._finish("openai.no_session") if at_ms >= SESSION_MS else self._past_limit(at_ms)
         if self.phase is Phase.LEAVING:
             return self._close_the_stream() if at_ms >= self._leaving_until_ms else []
-        commands: list[Command] = []
+        if not self.lifeline.up and at_ms >= self._session_until_ms:
+            return self._finish("openai.no_session")
+        commands = self._hold_the_line(at_ms)
+        if self.noise.speech_lasted(at_ms):
+            commands += self._barge_in(at_ms)
+        entry = self.keys.expired(at_ms, self.playback.dry_ms)
+        if entry is not None:
+            commands += self._on_entry(entry, at_ms)
         for tool_call_id in self.tool_calls.expired(at_ms):
             commands += self._answer(tool_call_id, TOO_SLOW, at_ms)
+        if self.lifeline.up and not self.farewell.begun and self.responses.ignored(at_ms):
+            self.responses.want(Request(ANSWER))
         if self.responses.overdue(at_ms):
-            return commands + self._finish("openai.no_answer")
+            return [*commands, *self._drop_model("openai.no_answer", at_ms)]
+        if at_ms >= self.lifeline.renew_ms and not self.farewell.begun:
+            return [*commands, *self._renew(at_ms)]
         until_ms = self._farewell_until_ms()
         if until_ms is not None and at_ms >= until_ms:
             return commands + self._leave(at_ms)
@@ -368,21 +574,41 @@ class Conversation:
 
     # -- time -----------------------------------------------------------------------------------
 
+    def _scene(self, at_ms: float) -> Scene:
+        responses = self.responses
+        free = self.lifeline.up and not (
+            self.farewell.begun or responses.busy or responses.active or responses.caller_speaking
+        )
+        return Scene(at_ms, free, self.playback.dry_ms, self.tool_calls.running_since_ms, self.keys.awaited)
+
     def _farewell_until_ms(self) -> float | None:
         return self.farewell.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
 
-    def _next_deadline_ms(self) -> float | None:
+    def _next_deadline_ms(self, at_ms: float) -> float | None:
         """When a ``Tick`` is needed if nothing happens before."""
-        if self.phase is Phase.WAITING:
-            return min(SESSION_MS, self.plan.most_ms)
         if self.phase is Phase.LEAVING:
             return self._leaving_until_ms
         if self.phase is Phase.ENDED:
             return None
         deadlines = (
             None if self.farewell.last else self.plan.most_ms,
-            self.responses.deadline_ms,
+            None if self.lifeline.up else self._session_until_ms,
+            self._line_due_ms(),
+            None if self.farewell.begun else self.lifeline.renew_ms,
+            self.responses.deadline_ms if self.lifeline.up or self.farewell.begun else None,
             self.tool_calls.deadline_ms,
+            self.noise.deadline_ms,
+            self.keys.deadline_ms(self.playback.dry_ms),
+            self.asides.deadline_ms(self._scene(at_ms)),
             self._farewell_until_ms(),
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def _line_due_ms(self) -> float | None:
+        if self.lifeline.up or self.plan.hold_line is None:
+            return None
+        return max(self.lifeline.line_ms, self.playback.dry_ms)
+
+
+def _returned(output: str) -> str:
+    return f"It returned: {output}"

@@ -26,6 +26,8 @@ BYTES_PER_MS = 8
 # A second, but for a hair: whole base64 quadruples, so that a payload can be cut there undecoded.
 # It is how often a mark is sent, and the most that goes into one message.
 SECOND_BYTES = 7_998
+# An echo that is late by more than this is not late but lost.
+LOST_MARK_MS = 10_000.0
 PIECE_CHARS = SECOND_BYTES // 3 * 4
 
 
@@ -42,6 +44,7 @@ class Cut(NamedTuple):
     response_id: str
     part: Part
     heard_ms: int
+    sent_ms: int
 
 
 @dataclass(slots=True)
@@ -125,6 +128,10 @@ class Playback:
                 commands += self.end_part(part, at_ms)
         return commands
 
+    def end_all(self, at_ms: float) -> list[Command]:
+        """Note that nothing that was begun gets more audio."""
+        return [command for part in list(self._ledgers) for command in self.end_part(part, at_ms)]
+
     def _add(
         self,
         response_id: str,
@@ -195,8 +202,9 @@ class Playback:
             if not ledger.ended:
                 heard_of.setdefault(part, ledger.sent_bytes)
         cuts = [
-            Cut(self._ledgers[part].response_id, part, heard // BYTES_PER_MS)
+            Cut(ledger.response_id, part, heard // BYTES_PER_MS, ledger.sent_bytes // BYTES_PER_MS)
             for part, heard in heard_of.items()
+            for ledger in (self._ledgers[part],)
         ]
         self._ledgers.clear()
         self._queue.clear()
@@ -209,6 +217,11 @@ class Playback:
     def playing(self, at_ms: float) -> bool:
         """Whether the phone holds audio that was not heard yet."""
         return self._heard_bytes(at_ms) < self.sent_bytes
+
+    @property
+    def items(self) -> set[str]:
+        """The items of which something may still be unheard, or still come."""
+        return {part.item_id for part in self._ledgers}
 
     @property
     def all_heard(self) -> bool:
@@ -233,7 +246,8 @@ class Playback:
         if self._round_trip_ms is None or not self._marks:
             return self._behind_ms
         oldest = next(iter(self._marks.values()))
-        return max(self._behind_ms, at_ms - oldest.due_ms - self._round_trip_ms)
+        overdue_ms = at_ms - oldest.due_ms - self._round_trip_ms
+        return max(self._behind_ms, overdue_ms) if overdue_ms < LOST_MARK_MS else self._behind_ms
 
     def _forget_heard(self) -> None:
         while self._queue and self._queue[0].end <= self._played_bytes:

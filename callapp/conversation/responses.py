@@ -1,7 +1,7 @@
 """One response at a time: who may ask the model to speak, and when.
 
-The model answers a caller's turn by itself; we ask for the greeting, for an answer after tools,
-and for the goodbye. Two responses at once are an error, so at most one request is *wanted*, one
+The model answers a caller's turn by itself; we ask for the greeting, for an answer after tools, for
+asides, and for the goodbye. Two responses at once are an error, so at most one request is *wanted*, one
 *asked for*, and one response *active*.
 """
 
@@ -14,9 +14,12 @@ from callapp.conversation.commands import CancelResponse, Command, CreateRespons
 GREETING = "greeting"
 ANSWER = "answer"
 GOODBYE = "goodbye"
+ASIDE = "aside"
 
 # How long after the caller's turn the model's own answer is waited for before we ask for ours.
 OWN_ANSWER_MS = 1_500
+# A turn that the model has not begun to answer after so long, it is asked to.
+TURN_MS = 4_000
 # A request that leads to nothing in this time is made once more.
 REQUEST_MS = 10_000
 # A failed response is asked for again so many times in a row, after so long.
@@ -26,11 +29,15 @@ RETRY_MS = 500
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A response that we want of the model."""
+    """A response that we want of the model.
+
+    An ``aside`` is wanted now or not at all: whatever else is to be said takes its place.
+    """
 
     tag: str
     instructions: str | None = None
     tools_allowed: bool = True
+    aside: bool = False
 
 
 @dataclass(slots=True)
@@ -51,10 +58,11 @@ class Responses:
         self.active_tag: str | None = None
         self.caller_speaking = False
         self._wanted: Request | None = None
-        self._wanted_in_turn = False  # wanted before the caller's turn ended: their answer covers it
         self._asked: _Asked | None = None
         self._last_asked: tuple[str, Request] | None = None
         self._silenced: set[str] = set()
+        self._turn_open = False  # the caller has finished a turn that nothing has answered yet
+        self._turn_until_ms = 0.0  # when the model should have begun to answer it
         self._hold_until_ms = 0.0
         self._asked_count = 0
         self._failures = 0
@@ -63,8 +71,27 @@ class Responses:
     @property
     def busy(self) -> bool:
         """Whether the model is speaking, or about to. What was silenced does not count."""
-        speaking = self.active is not None and self.active not in self._silenced
-        return speaking or self._asked is not None or self._wanted is not None
+        return self.speaking or self._asked is not None or self._wanted is not None
+
+    @property
+    def wanting(self) -> bool:
+        """Whether a response is wanted that could not be asked for yet."""
+        return self._wanted is not None
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a response is active and to be heard."""
+        return self.active is not None and self.active not in self._silenced
+
+    @property
+    def owed(self) -> bool:
+        """Whether the model has yet to speak, or the caller to finish what it will answer."""
+        return self.answer_due or self.caller_speaking
+
+    @property
+    def answer_due(self) -> bool:
+        """Whether it is the model's turn."""
+        return self.busy or self._turn_open
 
     @property
     def deadline_ms(self) -> float | None:
@@ -73,15 +100,17 @@ class Responses:
             return self._asked.until_ms
         if self._wanted is not None and self.active is None and not self.caller_speaking:
             return self._hold_until_ms
+        if self._turn_open and not self.busy and not self.caller_speaking:
+            return self._turn_until_ms
         return None
 
     # -- asking ---------------------------------------------------------------------------------
 
     def want(self, request: Request) -> None:
-        """Ask for a response as soon as there may be one. A goodbye outranks an answer."""
-        if self._wanted is None or self._wanted.tag != GOODBYE:
+        """Ask for a response as soon as there may be one. A goodbye outranks an answer, that an aside."""
+        wanted = self._wanted
+        if wanted is None or wanted.aside or (wanted.tag != GOODBYE and not request.aside):
             self._wanted = request
-            self._wanted_in_turn = False
 
     def next(self, at_ms: float, *, over_the_caller: bool = False) -> list[Command]:
         """Make the wanted request if now is the time for it."""
@@ -96,16 +125,22 @@ class Responses:
         self._last_asked = request_id, request
         return [CreateResponse(request_id, request.tag, request.instructions, request.tools_allowed)]
 
-    def refused(self, request_id: str, at_ms: float) -> None:
-        """Another response was active when the request came: want it again, after that one."""
+    def refused(self, request_id: str, at_ms: float) -> str | None:
+        """Another response was active when the request came: want it again, after that one.
+
+        Returns:
+            The request's tag, ``None`` if it is not known any more.
+        """
         if self._last_asked is None or self._last_asked[0] != request_id:
-            return
+            return None
         doomed = self._asked is not None and self._asked.doomed
         self._asked = None
         self.active_tag = None  # what is active was not ours after all
         self._hold_until_ms = at_ms + RETRY_MS
-        if not doomed:
-            self.want(self._last_asked[1])
+        request = self._last_asked[1]
+        if not doomed and not request.aside:
+            self.want(request)
+        return request.tag
 
     def overdue(self, at_ms: float) -> bool:
         """Whether the model has left a request unanswered for the second time."""
@@ -116,11 +151,24 @@ class Responses:
         self.want(request)
         return self._unanswered > 1
 
+    def ignored(self, at_ms: float) -> bool:
+        """Whether the model has let a turn of the caller's pass that it should have answered by itself."""
+        due_ms = self.deadline_ms
+        if not self._turn_open or self.busy or due_ms is None or at_ms < due_ms:
+            return False
+        self._turn_open = False
+        return True
+
     # -- what the model does --------------------------------------------------------------------
 
-    def started(self, response_id: str, tag: str | None) -> list[Command]:
-        """A response is active: ours, or the model's answer to the caller's turn."""
+    def started(self, response_id: str, tag: str | None, *, covers_tools: bool) -> list[Command]:
+        """A response is active: ours, or the model's answer to the caller's turn.
+
+        Args:
+            covers_tools: whether all outputs of tools stood in the conversation when it began.
+        """
         self.active, self.active_tag = response_id, tag
+        self._turn_open = False
         self._hold_until_ms = 0.0
         asked = self._asked
         if asked is not None and tag in (None, asked.request.tag):
@@ -130,8 +178,10 @@ class Responses:
             if asked.doomed:
                 self._silenced.add(response_id)
                 return [CancelResponse(response_id)]
-        elif self._wanted is not None and self._wanted.tag == ANSWER and self._wanted_in_turn:
-            self._wanted = None  # the tools' outputs stood in the conversation before it began
+        elif self._wanted is not None and (
+            self._wanted.aside or (self._wanted.tag == ANSWER and covers_tools)
+        ):
+            self._wanted = None  # what it was wanted for, this response does
         return []
 
     def ended(self, response_id: str, *, failed: bool, at_ms: float) -> bool:
@@ -160,8 +210,13 @@ class Responses:
     def turn_ended(self, at_ms: float) -> None:
         """The caller has finished: the model answers by itself, so wait for that a little."""
         self.caller_speaking = False
+        self._turn_open = True
+        self._turn_until_ms = at_ms + TURN_MS
         self._hold_until_ms = at_ms + OWN_ANSWER_MS
-        self._wanted_in_turn = self._wanted is not None
+
+    def turn_dismissed(self) -> None:
+        """What seemed to be the caller was not: nothing has to be answered."""
+        self.caller_speaking = False
 
     def interrupt(self) -> list[Command]:
         """Silence what is active, and what was asked for and has not begun.

@@ -6,6 +6,7 @@ the model is asked once to go on.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 TOOL_MS = 15_000
@@ -13,9 +14,13 @@ TOOL_MS = 15_000
 
 @dataclass(slots=True)
 class _Call:
+    name: str
     response_id: str
+    since_ms: float
     deadline_ms: float
     answered: bool = False
+    taken: bool = False
+    silent: bool = False
 
 
 class ToolCalls:
@@ -24,20 +29,50 @@ class ToolCalls:
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
 
-    def open(self, tool_call_id: str, response_id: str, at_ms: float) -> bool:
+    def open(self, tool_call_id: str, name: str, response_id: str, at_ms: float) -> bool:
         """Note a call. False when it is known already: a call is told more than once."""
         if tool_call_id in self._calls:
             return False
-        self._calls[tool_call_id] = _Call(response_id, at_ms + TOOL_MS)
+        self._calls[tool_call_id] = _Call(name, response_id, at_ms, at_ms + TOOL_MS)
         return True
 
-    def answer(self, tool_call_id: str) -> str | None:
-        """Close a call; return its response, or ``None`` when there is nothing left to answer."""
+    def wait_for_caller(self, tool_call_id: str) -> None:
+        """Let a call stay open: it waits for the caller, who has no deadline of ours."""
+        self._calls[tool_call_id].deadline_ms = math.inf
+
+    def answer(self, tool_call_id: str, *, silent: bool = False) -> str | None:
+        """Close a call; return its response, or ``None`` when there is nothing left to answer.
+
+        Args:
+            silent: the answer gives the model nothing to speak about.
+        """
         call = self._calls.get(tool_call_id)
         if call is None or call.answered:
             return None
         call.answered = True
+        call.silent = silent
         return call.response_id
+
+    def name_of(self, tool_call_id: str) -> str:
+        """The tool that a call is of; empty for a call that is not known."""
+        call = self._calls.get(tool_call_id)
+        return call.name if call is not None else ""
+
+    def taken(self, tool_call_id: str) -> None:
+        """The output stands in the model's conversation."""
+        if tool_call_id in self._calls:
+            self._calls[tool_call_id].taken = True
+
+    @property
+    def all_taken(self) -> bool:
+        """Whether no output is still on its way into the model's conversation."""
+        return all(call.taken for call in self._calls.values() if call.answered)
+
+    def abandon(self) -> list[tuple[str, str]]:
+        """Forget all calls: their session is gone. Return those still open, with their names."""
+        left = [(tool_call_id, call.name) for tool_call_id, call in self._calls.items() if not call.answered]
+        self._calls.clear()
+        return left
 
     def response_of(self, tool_call_id: str) -> str | None:
         """The response that made a call which is still open."""
@@ -45,9 +80,22 @@ class ToolCalls:
         return None if call is None or call.answered else call.response_id
 
     def batch_done(self, response_id: str) -> bool:
-        """Whether the response made calls and all of them are answered."""
-        batch = [call.answered for call in self._calls.values() if call.response_id == response_id]
-        return bool(batch) and all(batch)
+        """Whether the response made calls, all are answered, and the model has something to go on from."""
+        batch = [call for call in self._calls.values() if call.response_id == response_id]
+        return all(call.answered for call in batch) and any(not call.silent for call in batch)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a call is open."""
+        return any(not call.answered for call in self._calls.values())
+
+    @property
+    def running_since_ms(self) -> float | None:
+        """Since when a tool has been at work; one that waits for the caller is not."""
+        return min(
+            (c.since_ms for c in self._calls.values() if not c.answered and c.deadline_ms < math.inf),
+            default=None,
+        )
 
     def expired(self, at_ms: float) -> list[str]:
         """Calls that should have been answered by now."""

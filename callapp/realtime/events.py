@@ -17,22 +17,27 @@ from callapp.conversation.commands import (
     CancelResponse,
     CreateResponse,
     DeleteItem,
+    Tell,
     TruncateItem,
 )
 from callapp.conversation.events import (
+    AgentSaid,
     AudioArrived,
     AudioEnded,
+    CallerSaid,
     MessageStarted,
+    OutputTaken,
     ResponseEnded,
     ResponseStarted,
     SpeechStarted,
     SpeechStopped,
     ToolCalled,
+    Usage,
 )
 from callapp.errors import BadMessage
 
 Message = dict[str, Any]
-ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | TruncateItem
+ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | Tell | TruncateItem
 
 _is_base64 = re.compile(r"[A-Za-z0-9+/]*={0,2}").fullmatch
 
@@ -52,15 +57,6 @@ class SessionUpdated:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """What somebody said, as text. ``role``: agent or caller."""
-
-    role: str
-    item_id: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Complaint:
     """An ``error`` event; ``event_id`` is that of our own event which it answers, if any."""
 
@@ -73,12 +69,14 @@ class Complaint:
 Decoded = (
     SessionCreated
     | SessionUpdated
-    | Words
+    | AgentSaid
+    | CallerSaid
     | Complaint
     | SpeechStarted
     | SpeechStopped
     | ResponseStarted
     | MessageStarted
+    | OutputTaken
     | AudioArrived
     | AudioEnded
     | ToolCalled
@@ -167,6 +165,11 @@ def _item_added(message: Message) -> MessageStarted | None:
     return MessageStarted(_text(message, "response_id"), _text(item, "id"))
 
 
+def _item_placed(message: Message) -> OutputTaken | None:
+    item = _object(message, "item")
+    return OutputTaken(_text(item, "call_id")) if item.get("type") == "function_call_output" else None
+
+
 def _item_done(message: Message) -> ToolCalled | None:
     return _tool_called(_object(message, "item"), _text(message, "response_id"))
 
@@ -202,7 +205,44 @@ def _response_done(message: Message) -> ResponseEnded:
         status,
         code if isinstance(code, str) else None,
         tuple(call for call in calls if call is not None),
+        _usage(response.get("usage")),
     )
+
+
+def _usage(reported: Any) -> Usage | None:
+    """What a response took. Any part of the report can be null, and then counts as nothing."""
+    if not isinstance(reported, dict):
+        return None
+    read = _part(reported, "input_token_details")
+    # Where it is not told what of the input was cached, it counts at the full price.
+    cached = _part(read, "cached_tokens_details")
+    written = _part(reported, "output_token_details")
+    return Usage(
+        input_text=_count(read, "text_tokens"),
+        input_audio=_count(read, "audio_tokens"),
+        cached_text=_count(cached, "text_tokens"),
+        cached_audio=_count(cached, "audio_tokens"),
+        output_text=_count(written, "text_tokens"),
+        output_audio=_count(written, "audio_tokens"),
+    )
+
+
+def _part(report: Message, key: str) -> Message:
+    part = report.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _count(report: Message, key: str) -> int:
+    count = report.get(key)
+    return count if isinstance(count, int) and count > 0 else 0
+
+
+def _caller_said(message: Message) -> CallerSaid:
+    # The newer models are billed by time; what the older ones report, tokens, is not counted.
+    reported = message.get("usage")
+    seconds = reported.get("seconds") if isinstance(reported, dict) else None
+    usage = Usage(transcribed_s=seconds) if isinstance(seconds, int | float) and seconds > 0 else None
+    return CallerSaid(_text(message, "item_id"), _text(message, "transcript"), usage)
 
 
 def _error(message: Message) -> Complaint:
@@ -221,19 +261,22 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "response.created": _response_created,
     "response.done": _response_done,
     "response.output_item.added": _item_added,
+    "conversation.item.added": _item_placed,
     "response.output_item.done": _item_done,
-    "response.output_audio_transcript.done": lambda m: Words(
-        "agent", _text(m, "item_id"), _text(m, "transcript")
+    "response.output_audio_transcript.delta": lambda m: AgentSaid(_text(m, "item_id"), _text(m, "delta")),
+    "response.output_audio_transcript.done": lambda m: AgentSaid(
+        _text(m, "item_id"), _text(m, "transcript"), whole=True
     ),
-    "conversation.item.input_audio_transcription.completed": lambda m: Words(
-        "caller", _text(m, "item_id"), _text(m, "transcript")
-    ),
-    "input_audio_buffer.speech_started": lambda _: SpeechStarted(),
+    "conversation.item.input_audio_transcription.completed": _caller_said,
+    "input_audio_buffer.speech_started": lambda m: SpeechStarted(_text(m, "item_id")),
     "input_audio_buffer.speech_stopped": lambda _: SpeechStopped(),
     "session.created": lambda m: SessionCreated(_text(_object(m, "session"), "id")),
     "session.updated": lambda m: SessionUpdated(_object(m, "session")),
     "error": _error,
 }
+
+
+_ROLES = {"agent": "assistant", "caller": "user", "system": "system"}
 
 
 # -- what we send -------------------------------------------------------------------------------
@@ -269,6 +312,14 @@ def _client_event(command: ModelCommand) -> Message:
             }
         case DeleteItem(item_id):
             return {"type": "conversation.item.delete", "item_id": item_id}
+        case Tell(role, text):
+            kind = "output_text" if role == "agent" else "input_text"
+            item = {
+                "type": "message",
+                "role": _ROLES[role],
+                "content": [{"type": kind, "text": text}],
+            }
+            return {"type": "conversation.item.create", "item": item}
         case AnswerTool(tool_call_id, output):
             item = {"type": "function_call_output", "call_id": tool_call_id, "output": output}
             return {"type": "conversation.item.create", "item": item}

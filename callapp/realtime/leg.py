@@ -6,17 +6,18 @@ Dialled and read by one thread, the call's downlink; written by any, under the c
 from __future__ import annotations
 
 import logging
-import socket
+import time
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-import websocket
-
 from callapp.conversation.events import (
+    AgentSaid,
     AudioArrived,
     AudioEnded,
+    CallerSaid,
     MessageStarted,
     ModelLost,
+    OutputTaken,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -26,12 +27,12 @@ from callapp.conversation.events import (
     ToolCalled,
 )
 from callapp.errors import BadMessage, LegLost
+from callapp.realtime.dialling import Dialling
 from callapp.realtime.events import (
     Complaint,
     ModelCommand,
     SessionCreated,
     SessionUpdated,
-    Words,
     decode,
     encode,
     encode_audio,
@@ -40,13 +41,16 @@ from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import Binary
 
-log = logging.getLogger(__name__)
+Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 # At the start of a call nobody waits for a socket longer than that: the caller sits in silence.
-DIAL_S = 4.0
-QUIET_S = 30.0
+DIAL_S = 3.0
+# A service that has been quiet for so long is asked for a sign of life; if it gives none for as long
+# again, it is lost, however open its socket is: the caller would sit in silence for ever.
+QUIET_S = 1.75
 WRITE_S = 5.0
 MOST_MESSAGE_BYTES = 16 * 2**20
+NO_SIGN_OF_LIFE = 1006
 
 ACTIVE_RESPONSE = "conversation_already_has_active_response"
 # Races that the protocol cannot avoid; they end nothing.
@@ -66,6 +70,9 @@ ModelEvent = (
     | SpeechStopped
     | ResponseStarted
     | MessageStarted
+    | OutputTaken
+    | AgentSaid
+    | CallerSaid
     | AudioArrived
     | AudioEnded
     | ToolCalled
@@ -96,13 +103,15 @@ class Endpoint:
 class ModelLeg:
     """OpenAI's end of a call."""
 
-    def __init__(self, endpoint: Endpoint, config: SessionConfig) -> None:
+    def __init__(self, endpoint: Endpoint, config: SessionConfig, log: Log) -> None:
         self._endpoint = endpoint
         self._handshake = Handshake(config)
         self._confirmed = False
         self._last_code = ""  # of the newest error: what the close that follows is about
+        self._dialling = Dialling()
         self._connection: Connection | None = None
-        self.log: logging.Logger | logging.LoggerAdapter[logging.Logger] = log
+        self._received = -1  # what had been received when it was last asked for a sign of life
+        self._log = log
 
     def dial(self) -> None:
         """Open the socket and ask for the session; the answer comes through ``receive``.
@@ -113,22 +122,7 @@ class ModelLeg:
         if not self._endpoint.api_key:
             raise LegLost("model", 3000, "invalid_api_key: OPENAI_API_KEY is not set")
         url = f"{self._endpoint.url}?{urlencode({'model': self._endpoint.model})}"
-        try:
-            dialled = websocket.create_connection(
-                url,
-                timeout=DIAL_S,
-                header=[f"Authorization: Bearer {self._endpoint.api_key}"],
-                suppress_origin=True,
-                redirect_limit=0,  # a redirect would take our key to another host
-                skip_utf8_validation=True,
-                # One address has its say: the caller waits.
-                sockopt=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
-            )
-        except (websocket.WebSocketException, OSError) as error:
-            raise LegLost("model", 1006, _first_line(error)) from error
-        # The socket is ours from here on.
-        sock, dialled.sock = dialled.sock, None
-        assert sock is not None
+        sock = self._dialling.open(url, [f"Authorization: Bearer {self._endpoint.api_key}"], DIAL_S)
         self._connection = Connection(
             sock,
             client=True,
@@ -143,18 +137,22 @@ class ModelLeg:
         """Wait for what comes next; ``[]`` when nothing came for a while.
 
         Raises:
-            LegLost: the socket is gone.
+            LegLost: the socket is gone, or nothing alive is behind it.
         """
-        assert self._connection is not None, "dial() comes first"
+        connection = self._connection
+        assert connection is not None, "dial() comes first"
         events: list[ModelEvent] = []
-        for message in self._connection.receive():
+        messages = connection.receive()
+        if not messages:
+            self._look_for_life(connection)
+        for message in messages:
             if isinstance(message, Binary):
-                self.log.warning("! model leg: ignored a binary message")
+                self._log.warning("! model leg: ignored a binary message")
                 continue
             try:
                 decoded = decode(message)
             except BadMessage as error:
-                self.log.warning("! model leg: ignored a bad message: %s", error)
+                self._log.warning("! model leg: ignored a bad message: %s", error)
                 continue
             match decoded:
                 case None:
@@ -162,12 +160,16 @@ class ModelLeg:
                 case SessionUpdated() | Complaint():
                     events += self._on_service(decoded)
                 case SessionCreated(session_id=session_id):
-                    self.log.info("= model session %s", session_id)
-                case Words(role=role, text=text):
-                    self.log.debug("< %s said: %s", role, text)
+                    self._log.info("= model session %s", session_id)
                 case _:
                     events.append(decoded)
         return events
+
+    def _look_for_life(self, connection: Connection) -> None:
+        if connection.received == self._received:
+            raise LegLost("model", NO_SIGN_OF_LIFE, "no sign of life")
+        self._received = connection.received
+        connection.ping()
 
     def send(self, command: ModelCommand) -> None:
         """Carry out a command. Safe from any thread.
@@ -184,29 +186,33 @@ class ModelLeg:
         self._connection.send_text(encode_audio(payload))
 
     def close(self) -> None:
-        """End the session; wakes whoever reads it. Safe from any thread, and twice."""
+        """End the session, or the dial under way; wakes whoever reads. Safe from any thread, and twice."""
         if self._connection is not None:
             self._connection.close(1000, "")
+        else:
+            self._dialling.break_off()
 
     def release(self) -> None:
         """Give the socket back to the system, once nobody reads it any more."""
         if self._connection is not None:
             self._connection.release()
 
-    def reason_of(self, loss: LegLost) -> str:
-        """The end reason that a lost socket stands for: what the service said weighs most."""
+    def meaning_of(self, loss: LegLost) -> ModelLost:
+        """What a lost socket stands for. What the service said weighs more than the close code."""
         words = f"{self._last_code} {loss.reason}"
         if any(code in words for code in FATAL_CODES):
-            return "openai.refused"
+            return ModelLost("openai.refused", hopeless=True)
         if "session_expired" in words:
-            return "openai.session_expired"
-        return "openai.disconnected" if self._connection is not None else "openai.unreachable"
+            return ModelLost("openai.session_expired")
+        if self._connection is None:
+            return ModelLost("openai.unreachable")
+        return ModelLost("openai.disconnected")
 
     def _on_service(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:
         if isinstance(event, Complaint):
             self._last_code = event.code
             level = logging.INFO if event.code in BENIGN_CODES else logging.WARNING
-            self.log.log(
+            self._log.log(
                 level,
                 "! model leg: %s: %s (param %s, answers %s)",
                 event.code,
@@ -218,20 +224,16 @@ class ModelLeg:
             return self._shake_hands(event)
         if isinstance(event, Complaint):
             if event.code in FATAL_CODES:
-                return [ModelLost("openai.refused")]
+                return [ModelLost("openai.refused", hopeless=True)]
             if event.code == ACTIVE_RESPONSE and event.event_id is not None:
                 return [RequestRefused(event.event_id)]
         return []
 
     def _shake_hands(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:
-        outcome = self._handshake.receive(event)
+        outcome = self._handshake.receive(event, time.time())
         if isinstance(outcome, bytes):
             assert self._connection is not None
             self._connection.send_text(outcome)
             return []
         self._confirmed = isinstance(outcome, SessionConfirmed)
         return [outcome]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

@@ -18,6 +18,7 @@ from callapp.conversation.events import ModelLost, SessionConfirmed
 from callapp.realtime.events import Complaint, SessionUpdated
 
 PCMU = "audio/pcmu"
+TRANSCRIPTION_MODEL = "gpt-transcribe"
 FIRST_UPDATE = "session-1"
 SECOND_UPDATE = "session-2"
 
@@ -76,7 +77,7 @@ def session_update(config: SessionConfig, *, essential: bool = False) -> bytes:
     if not essential:
         turn_detection |= {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500}
         audio_input["transcription"] = {
-            "model": "gpt-transcribe",
+            "model": TRANSCRIPTION_MODEL,
             "languages": [config.language.partition("-")[0].lower()],
         }
         audio_output["voice"] = config.voice
@@ -100,14 +101,22 @@ class Handshake:
         """The message to send as soon as the socket is open."""
         return session_update(self._config)
 
-    def receive(self, event: SessionUpdated | Complaint) -> bytes | SessionConfirmed | ModelLost:
-        """Take the service's answer: a further message to send, or how it came out."""
+    def receive(
+        self, event: SessionUpdated | Complaint, now_s: float
+    ) -> bytes | SessionConfirmed | ModelLost:
+        """Take the service's answer: a further message to send, or how it came out.
+
+        Args:
+            now_s: Unix time, in which the service says when it will end the session.
+        """
         if isinstance(event, SessionUpdated):
-            return SessionConfirmed() if _speaks_pcmu(event.session) else ModelLost("openai.not_pcmu")
+            if not _speaks_pcmu(event.session):
+                return ModelLost("openai.not_pcmu", hopeless=True)
+            return SessionConfirmed(_lasts_ms(event.session, now_s))
         if event.code in FATAL_CODES:
-            return ModelLost("openai.refused")
+            return ModelLost("openai.refused", hopeless=True)
         if self._reduced:
-            return ModelLost("openai.session_rejected")
+            return ModelLost("openai.session_rejected", hopeless=True)
         self._reduced = True
         return session_update(self._config, essential=True)
 
@@ -118,3 +127,8 @@ def _speaks_pcmu(session: dict[str, Any]) -> bool:
         return all(audio[way]["format"]["type"] == PCMU for way in ("input", "output"))
     except (KeyError, TypeError):
         return False
+
+
+def _lasts_ms(session: dict[str, Any], now_s: float) -> float | None:
+    expires_at = session.get("expires_at")
+    return (expires_at - now_s) * 1000 if isinstance(expires_at, int) and expires_at > now_s else None

@@ -9,13 +9,13 @@ import logging
 from time import monotonic
 
 from callapp.conversation.commands import ClearAudio, PlayAudio, SendMark
-from callapp.conversation.events import CallerHungUp, Played
+from callapp.conversation.events import CallerHungUp, DigitPressed, Played
 from callapp.errors import BadMessage, LegLost
+from callapp.telephony.gaps import Gaps
 from callapp.telephony.media_streams import (
     CallerAudio,
     Connected,
     Decoded,
-    DigitPressed,
     Encoder,
     Started,
     decode,
@@ -47,6 +47,7 @@ class CallerLeg:
         self._connection = connection
         self._encoder: Encoder | None = None
         self._waiting: list[bytes | Binary] = []
+        self._gaps = Gaps()
         self._oddities: set[str] = set()
         self.log: logging.Logger | logging.LoggerAdapter[logging.Logger] = log
 
@@ -68,13 +69,16 @@ class CallerLeg:
                     return decoded
                 if first and not isinstance(decoded, Connected):
                     raise self._refuse("a stream begins with connected or start")
+                if isinstance(decoded, CallerHungUp):
+                    raise self._refuse("the stream stopped before it started")
                 first = False
         raise self._refuse("no start came")
 
     def receive(self) -> list[Heard]:
         """Wait for what comes next; ``[]`` when nothing came for a while.
 
-        Chunks of audio that wait one after another are joined into one.
+        Chunks of audio that wait one after another are joined into one. Where the phone sent none,
+        silence is heard.
 
         Raises:
             LegLost: the socket is gone.
@@ -83,23 +87,30 @@ class CallerLeg:
         if len(messages) == 1:
             decoded = self._decode(messages[0])
             if type(decoded) is CallerAudio:  # nearly always
-                return [decoded]
+                silence = self._gaps.before(decoded)
+                return [decoded] if silence is None else [silence, decoded]
+        if not messages:
+            silence = self._gaps.quiet(QUIET_S * 1000)
+            return [] if silence is None else [silence]
         heard: list[Heard] = []
         chunks: list[bytes] = []
         for message in messages:
             decoded = self._decode(message)
             if type(decoded) is CallerAudio:
+                silence = self._gaps.before(decoded)
+                if silence is not None:
+                    chunks.append(silence.payload)
                 chunks.append(decoded.payload)
                 continue
             if chunks:
-                heard.append(CallerAudio(join(chunks)))
+                heard.append(CallerAudio(join(chunks), None))
                 chunks = []
             if isinstance(decoded, Played | DigitPressed | CallerHungUp):
                 heard.append(decoded)
             elif isinstance(decoded, Started):
                 self._odd("a second start")
         if chunks:
-            heard.append(CallerAudio(join(chunks)))
+            heard.append(CallerAudio(join(chunks), None))
         return heard
 
     def send(self, command: PlayAudio | SendMark | ClearAudio) -> None:

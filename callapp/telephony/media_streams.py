@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 import orjson
 
 from callapp.conversation.commands import ClearAudio, PlayAudio, SendMark
-from callapp.conversation.events import CallerHungUp, Played
+from callapp.conversation.events import CallerHungUp, DigitPressed, Played
 from callapp.errors import BadMessage
 
 Message = dict[str, Any]
+
+KEYS = "0123456789*#ABCD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +39,24 @@ class Started:
 
 
 class CallerAudio(NamedTuple):
-    """A chunk of the caller's voice: base64 of mu-law, as it came."""
+    """A chunk of the caller's voice: base64 of mu-law, as it came.
+
+    ``at_ms`` is where in the stream it begins, by Twilio's clock; ``None`` if that is not said.
+    """
 
     payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DigitPressed:
-    """The caller pressed a key."""
-
-    digit: str
+    at_ms: int | None
 
 
 Decoded = Connected | Started | CallerAudio | Played | DigitPressed | CallerHungUp
 
 _media = re.compile(
     rb'\{"event":"media","sequenceNumber":"\d+",(?:"streamSid":"\w+",)?'
-    rb'"media":\{"track":"inbound","chunk":"\d+","timestamp":"\d+",'
+    rb'"media":\{"track":"inbound","chunk":"\d+","timestamp":"(\d{1,15})",'
     rb'"payload":"(?!")((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"\}'
     rb'(?:,"streamSid":"\w+")?\}'
 ).fullmatch
+_is_timestamp = re.compile(r"[0-9]{1,15}").fullmatch
 
 
 def decode(data: bytes) -> Decoded | None:
@@ -67,7 +67,7 @@ def decode(data: bytes) -> Decoded | None:
     """
     media = _media(data)
     if media is not None:
-        return CallerAudio(media[1])
+        return CallerAudio(media[2], int(media[1]))
     try:
         message = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -80,7 +80,7 @@ def decode(data: bytes) -> Decoded | None:
         case "mark":
             return Played(_text(_object(message, "mark"), "name"))
         case "dtmf":
-            return DigitPressed(_text(_object(message, "dtmf"), "digit"))
+            return _decode_dtmf(_text(_object(message, "dtmf"), "digit"))
         case "connected":
             return Connected()
         case "start":
@@ -106,7 +106,15 @@ def _decode_media(media: Message) -> CallerAudio | None:
         binascii.a2b_base64(payload, strict_mode=True)
     except binascii.Error as error:
         raise BadMessage(f"media: payload is not base64: {error}") from error
-    return CallerAudio(payload) if payload else None
+    timestamp = media.get("timestamp")
+    at_ms = int(timestamp) if isinstance(timestamp, str) and _is_timestamp(timestamp) else None
+    return CallerAudio(payload, at_ms) if payload else None
+
+
+def _decode_dtmf(digit: str) -> DigitPressed:
+    if len(digit) != 1 or digit not in KEYS:
+        raise BadMessage("dtmf: digit is not one of a phone's keys")
+    return DigitPressed(digit)
 
 
 def _decode_start(message: Message) -> Started:

@@ -44,6 +44,30 @@ class CallState:
     duration_s: int | None
 
 
+@dataclass(frozen=True)
+class AccountState:
+    """What Twilio says of the account. ``trial`` accounts are not allowed to use ``<Stream>``."""
+
+    status: str
+    trial: bool
+
+
+@dataclass(frozen=True)
+class OwnNumber:
+    """A phone number of the account's.
+
+    Args:
+        voice: whether it can have calls.
+        voice_url: the webhook of a call that comes in, empty if there is none.
+        handled_by: what takes its calls instead of that webhook: a trunk or a TwiML app, or ``None``.
+    """
+
+    sid: str
+    voice: bool
+    voice_url: str
+    handled_by: str | None
+
+
 class Carrier:
     """The Twilio account in the settings. Credentials are demanded when one is used, not before."""
 
@@ -91,6 +115,35 @@ class Carrier:
     def apologise(self, call_sid: str, language: str) -> None:
         """Cut whatever goes on in the call, say sorry, hang up. Raises as ``place_call`` does."""
         self._update(call_sid, twiml=twiml.apology(language))
+
+    def account(self) -> AccountState:
+        """Ask how the account stands. Raises as ``place_call`` does."""
+        sid = self._settings.twilio_account_sid
+        account = self._request(lambda client: client.api.v2010.accounts(sid).fetch())
+        return AccountState(str(account.status), str(account.type).lower() == "trial")
+
+    def own_number(self, number: str) -> OwnNumber | None:
+        """Look up one of the account's phone numbers. Raises as ``place_call`` does."""
+        found = self._request(
+            lambda client: client.incoming_phone_numbers.list(phone_number=number, limit=20)
+        )
+        for own in found:
+            if own.phone_number == number:  # what is looked for may be a part of a longer one
+                return OwnNumber(
+                    str(own.sid),
+                    bool((own.capabilities or {}).get("voice")),
+                    str(own.voice_url or ""),
+                    own.trunk_sid or own.voice_application_sid or None,
+                )
+        return None
+
+    def set_webhook(self, number_sid: str, url: str) -> None:
+        """Let Twilio ask this URL what to do with a call that comes in. Raises as ``place_call`` does."""
+        self._request(
+            lambda client: client.incoming_phone_numbers(number_sid).update(
+                voice_url=url, voice_method="POST"
+            )
+        )
 
     def close(self) -> None:
         """Close idle connections."""

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from callapp.errors import ConfigError
-from callapp.tools import end_call
+from callapp.tools import collect_digits, end_call, wait
 from callapp.tools.declare import is_tool, replaces_another
 from callapp.tools.running import Tool, UnknownTool
 from callapp.tools.schema import describe, place_of
 
-BUILT_IN: tuple[Callable[..., object], ...] = (end_call.end_call,)
+BUILT_IN: tuple[Callable[..., object], ...] = (
+    end_call.end_call,
+    collect_digits.collect_digits,
+    wait.wait,
+)
 
 # Each load gets a package name of its own, so that nothing of an earlier one is found again.
 _loads = itertools.count(1)

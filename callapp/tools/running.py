@@ -15,13 +15,13 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from callapp.conversation.events import EndCall
+from callapp.conversation.events import Wish
 from callapp.errors import ToolError
 from callapp.tools.declare import CallContext
 
 logger = logging.getLogger(__name__)
 
-Result = str | EndCall
+Result = str | Wish
 
 # The model reads every character of an answer before it speaks, and the caller waits meanwhile.
 LONGEST_ANSWER = 20_000
@@ -116,7 +116,7 @@ def failure(what: str) -> str:
 
 
 def _shaped(value: object) -> Result:
-    if isinstance(value, EndCall):
+    if isinstance(value, Wish):
         return value
     if value is None:
         return '{"ok": true}'  # "null" reads to a model as if nothing had been found

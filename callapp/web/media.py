@@ -14,12 +14,16 @@ from simple_websocket import Server
 
 from callapp.agents import Agent
 from callapp.call.bridge import Bridge, Outside
+from callapp.call.lines import hold_line
+from callapp.call.pricing import pricing
 from callapp.call_log.records import Admission
+from callapp.call_log.store import StoreUnavailable
+from callapp.conversation.asides import Manners
 from callapp.conversation.machine import Plan
 from callapp.errors import LegLost
 from callapp.logs import call_logger
 from callapp.realtime.leg import Endpoint, ModelLeg
-from callapp.realtime.session import SessionConfig, greeting_instructions
+from callapp.realtime.session import TRANSCRIPTION_MODEL, SessionConfig, greeting_instructions
 from callapp.services import Services, services
 from callapp.telephony.leg import MOST_MESSAGE_BYTES, QUIET_S, WRITE_S, CallerLeg
 from callapp.telephony.media_streams import Started
@@ -89,6 +93,9 @@ def stream(upgraded: Server) -> None:
         _carry(CallerLeg(connection), services())
     except LegLost as loss:
         log.warning("! stream refused: %s", loss.reason)
+    except StoreUnavailable as error:
+        log.error("! stream refused: database: %s", error)
+        connection.close(TRY_AGAIN_LATER)
     except Exception:
         log.exception("! bug: a stream ended")
         connection.close(INTERNAL_ERROR)
@@ -137,26 +144,30 @@ def _bridge(
         to_number=admission.to_number,
         direction=admission.direction,
     )
-    greeting = agent.line("greeting", parameters)
-    model = ModelLeg(
-        Endpoint(
-            settings.openai_realtime_url,
-            agent.model or settings.openai_realtime_model,
-            settings.openai_api_key.get_secret_value() if settings.openai_api_key else "",
-        ),
-        SessionConfig(
-            instructions=_instructions(agent, parameters, call_log),
-            voice=agent.voice,
-            language=agent.language,
-            tools=tools.definitions(),
-        ),
+    endpoint = Endpoint(
+        settings.openai_realtime_url,
+        agent.model or settings.openai_realtime_model,
+        settings.openai_api_key.get_secret_value() if settings.openai_api_key else "",
     )
-    model.log = call_log
+    config = SessionConfig(
+        instructions=_instructions(agent, parameters, call_log),
+        voice=agent.voice,
+        language=agent.language,
+        tools=tools.definitions(),
+    )
+    greeting = agent.line("greeting", parameters)
+    most_usd = settings.max_call_cost_usd
     plan = Plan(
         greeting=greeting_instructions(greeting, agent.language) if greeting else None,
+        hold_line=hold_line(agent.language),
+        most_usd=most_usd,
+        usd_of=None if most_usd is None else pricing(endpoint.model, TRANSCRIPTION_MODEL),
         most_ms=1000 * min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds),
+        session_ms=1000 * settings.model_session_seconds,
+        manners=_manners(agent),
     )
     outside = Outside(
+        new_model=lambda: ModelLeg(endpoint, config, call_log),
         run_tool=lambda name, arguments, done: parts.tool_pool.submit(
             tools.find(name), arguments, context, done
         ),
@@ -166,7 +177,18 @@ def _bridge(
         if agent.line("closing", parameters)
         else lambda: parts.carrier.apologise(call_sid, agent.language),
     )
-    return Bridge(caller, model, plan, outside, call_log)
+    return Bridge(caller, plan, outside, call_log)
+
+
+def _manners(agent: Agent) -> Manners:
+    return Manners(
+        language=agent.language,
+        nudge_ms=agent.idle.nudge_seconds * 1000 or None,
+        waiting_lines=agent.waiting,
+        shortest_speech_ms=agent.interruptions.min_speech_ms,
+        most_interruptions=agent.interruptions.most_in_30_seconds or None,
+        noise_line=agent.interruptions.noise_line,
+    )
 
 
 def _instructions(

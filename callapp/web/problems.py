@@ -43,6 +43,7 @@ def register(app: Flask) -> None:
     """Answer every error of the app with a problem: ours, Flask's own, and unexpected exceptions."""
     app.register_error_handler(HTTPException, _answer)
     app.register_error_handler(StoreUnavailable, _database_down)
+    app.register_error_handler(ConnectionError, _peer_gone)
 
 
 def _answer(error: HTTPException) -> Response | HTTPException:
@@ -66,6 +67,12 @@ def _database_down(error: StoreUnavailable) -> Response:
         {"Retry-After": str(DATABASE_RETRY_S)},
         {},
     )
+
+
+def _peer_gone(error: ConnectionError) -> Response:
+    # Nobody will read the answer; but it is no fault of ours, and needs no traceback.
+    log.warning("! a request's connection was lost before all of it had come: %s", error)
+    return _problem(HTTPStatus.BAD_REQUEST, "The request did not come whole.", {}, {})
 
 
 def _problem(status: int, detail: str, headers: Mapping[str, str], members: Mapping[str, Any]) -> Response:

@@ -15,6 +15,7 @@ from time import monotonic
 from callapp.errors import LegLost
 from callapp.websocket.framing import (
     CLOSE,
+    PING,
     PONG,
     TEXT,
     Binary,
@@ -57,6 +58,7 @@ class Connection:
         "_write_s",
         "_writing",
         "name",
+        "received",
     )
 
     def __init__(
@@ -70,6 +72,7 @@ class Connection:
         write_s: float,
     ) -> None:
         self.name = name
+        self.received = 0  # messages of any kind so far, pings and pongs too: the peer is alive
         self._quiet_s = quiet_s
         self._write_s = write_s
         self._socket = adopt(sock)
@@ -115,6 +118,15 @@ class Connection:
         with self._writing:
             self._send(TEXT, text)
 
+    def ping(self) -> None:
+        """Ask the peer for a sign of life; its pong counts as ``received``.
+
+        Raises:
+            LegLost: as ``send_text``.
+        """
+        with self._writing:
+            self._send(PING, b"")
+
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End the connection, with a close frame if that can be sent. From any thread, as often as you like.
 
@@ -149,6 +161,7 @@ class Connection:
     def _sift(self, messages: list[Message]) -> list[bytes | Binary]:
         """Return the messages that are for the caller; see to the others."""
         wanted: list[bytes | Binary] = []
+        self.received += len(messages)
         for message in messages:
             match message:
                 case bytes() | Binary():

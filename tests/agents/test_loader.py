@@ -122,8 +122,7 @@ def test_dashes_in_the_instructions_are_theirs(read: Read) -> None:
         ("voise: coral", "field 'voise': there is no such field; expected perhaps 'voice'"),
         (
             "zzz: 1",
-            "field 'zzz': there is no such field; expected one of closing, greeting, language, "
-            "max_call_seconds, model, opening, tools, voice",
+            f"field 'zzz': there is no such field; expected one of {', '.join(sorted(FIELDS))}",
         ),
         ("name: shop", "field 'name': there is no such field; expected"),
         ("instructions: x", "field 'instructions': there is no such field; expected"),
@@ -147,6 +146,13 @@ def test_dashes_in_the_instructions_are_theirs(read: Read) -> None:
             "field 'tools': there is no tool 'zzz'; expected one of end_call, opening_hours",
         ),
         ("tools: [end_call, end_call]", "field 'tools': 'end_call' is there twice; expected it once"),
+        ("idle: 10", "field 'idle': 10 does not fit; expected nudge_seconds, a number of seconds"),
+        ("idle: {nudge: 10}", "field 'idle': {'nudge': 10} does not fit; expected nudge_seconds"),
+        ("idle: {nudge_seconds: -1}", "field 'idle': {'nudge_seconds': -1} does not fit; expected"),
+        ("waiting: One moment.", "field 'waiting': 'One moment.' does not fit; expected a list of lines"),
+        ("waiting: [5]", "field 'waiting': 5 does not fit; expected a list of lines"),
+        ("interruptions: {min_speech_ms: long}", "field 'interruptions': {'min_speech_ms': 'long'} does"),
+        ("interruptions: {noise_line: ''}", "field 'interruptions': {'noise_line': ''} does not fit"),
         ("max_call_seconds: soon", "field 'max_call_seconds': 'soon' does not fit; expected a whole number"),
         ("max_call_seconds: 0", "field 'max_call_seconds': 0 does not fit; expected a whole number"),
         ("max_call_seconds: 1.5", "field 'max_call_seconds': 1.5 does not fit; expected a whole number"),

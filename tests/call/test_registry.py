@@ -95,7 +95,7 @@ def test_the_carriers_word_that_a_call_is_over_ends_it(two):
     call = FakeCall()
     two.enter("a", "CA1", call)
     two.call_ended_elsewhere("CA1", "completed")
-    assert call.told == ["cut: twilio.completed"]
+    assert call.told == ["cut: caller.hung_up"]
     two.take_slot("CA2")
     two.call_ended_elsewhere("CA2", "busy")
     two.call_ended_elsewhere("unknown", "completed")
@@ -135,3 +135,49 @@ def test_a_drain_without_calls_is_over_at_once(monkeypatch):
         assert drained.wait(2)
     finally:
         registry.close()
+
+
+def test_a_call_that_is_over_takes_no_slot_again(two):
+    """Its webhook was on its way when its end was reported, and nobody would give that slot back."""
+    two.take_slot("placed")
+    two.also_known_as("placed", "CA1")
+    two.call_ended_elsewhere("CA1", "completed")
+    two.call_ended_elsewhere("CA2", "busy")  # the first we hear of it
+    for key in ("placed", "CA1", "CA2"):
+        assert two.take_slot(key)
+        two.expect_stream(key, 60)
+    assert two.take_slot("a")
+    assert two.take_slot("b")
+    assert two.enter("placed", "CA1", FakeCall()) == "at capacity"
+    two.give_back("a")
+    assert two.enter("placed", "CA1", FakeCall()) is None
+
+
+def test_calls_that_are_over_are_not_remembered_for_ever(two, monkeypatch):
+    monkeypatch.setattr(module, "MOST_PAST", 3)
+    for number in range(5):
+        two.call_ended_elsewhere(f"CA{number}", "completed")
+    assert list(two._past) == ["CA2", "CA3", "CA4"]
+
+
+def test_at_a_stop_a_call_that_is_stuck_keeps_no_other_from_its_goodbye(monkeypatch):
+    monkeypatch.setattr(module, "TELL_S", 0.05)
+
+    class Stuck(FakeCall):
+        def wind_up(self, reason: str) -> None:
+            released.wait(5)
+
+    released = threading.Event()
+    registry = Registry(3, drain_s=module.GOODBYE_S)
+    others = [FakeCall(), FakeCall()]
+    for number, call in enumerate([Stuck(), *others]):
+        assert registry.enter(f"CA{number}", f"CA{number}", call) is None
+    registry.start()
+    registry.drain_requested = True
+    for call in others:
+        assert call.heard.wait(2)
+        assert call.told == ["wind up: server.draining"]
+    released.set()
+    for number in range(3):
+        registry.leave(f"CA{number}")
+    registry.close()

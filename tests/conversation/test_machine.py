@@ -10,12 +10,15 @@ from callapp.conversation.commands import (
     AnswerTool,
     CancelResponse,
     ClearAudio,
+    CloseAudio,
     CompleteCall,
     CreateResponse,
     DeleteItem,
+    DropModel,
     Finish,
     OpenAudio,
     PlayAudio,
+    Reconnect,
     RunTool,
     SendMark,
     TruncateItem,
@@ -30,6 +33,7 @@ from callapp.conversation.events import (
     EndedElsewhere,
     MessageStarted,
     ModelLost,
+    OutputTaken,
     Played,
     RequestRefused,
     ResponseEnded,
@@ -48,8 +52,8 @@ from callapp.conversation.machine import Conversation, Phase, Plan
 class Call:
     """A conversation with a clock to set, and all commands it gave."""
 
-    def __init__(self, *, greeting: str | None = None, most_ms: float = 1_800_000) -> None:
-        self.conversation = Conversation(Plan(greeting=greeting, most_ms=most_ms))
+    def __init__(self, **plan) -> None:
+        self.conversation = Conversation(Plan(**plan))
         self.now_ms = 0.0
         self.given: list = []
 
@@ -207,9 +211,25 @@ def test_while_the_caller_speaks_nothing_is_asked_for_and_their_turn_covers_the_
     call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
     call.tell(ResponseEnded("resp_1"), SpeechStarted())
     assert only(call.tell(ToolReturned("call_1", "42")), CreateResponse) == []
-    call.tell(SpeechStopped(), ResponseStarted("resp_2"), ResponseEnded("resp_2"))
-    call.tell(Tick(), at_ms=60_000)
+    call.tell(OutputTaken("call_1"), SpeechStopped(), ResponseStarted("resp_2"), ResponseEnded("resp_2"))
+    call.tell(Tick(), at_ms=5_000)
     assert only(call.given, CreateResponse) == []
+
+
+def test_an_output_that_crosses_the_models_own_answer_is_asked_about_after_it():
+    """The answer began before the output stood in the conversation, so it knows nothing of it."""
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
+    call.tell(ResponseEnded("resp_1"), SpeechStarted(), ToolReturned("call_1", "42"))
+    call.tell(SpeechStopped(), ResponseStarted("resp_2"), OutputTaken("call_1"))
+    assert len(only(call.tell(ResponseEnded("resp_2")), CreateResponse)) == 1
+
+
+def test_an_answer_that_begins_while_the_caller_speaks_again_is_not_heard():
+    call = live()
+    call.tell(SpeechStarted(), SpeechStopped(), SpeechStarted(), at_ms=1_000)
+    assert call.tell(ResponseStarted("resp_1")) == [CancelResponse("resp_1")]
+    assert call.tell(audio("resp_1", "item_1", 100)) == [DeleteItem("item_1")]
 
 
 def test_if_the_model_does_not_answer_the_turn_by_itself_it_is_asked_to():
@@ -239,10 +259,10 @@ def test_a_request_that_was_overtaken_by_the_caller_is_cancelled_as_soon_as_it_b
     assert call.tell(audio("resp_2", "item_2", 100)) == [DeleteItem("item_2")]
 
 
-def test_an_unanswered_request_is_made_once_more_and_then_the_model_is_given_up():
+def test_an_unanswered_request_is_made_once_more_and_then_the_session_is_given_up():
     call = live(greeting="Say hello")
     assert [type(c) for c in call.tell(Tick(), at_ms=10_300)] == [CreateResponse]
-    assert call.tell(Tick(), at_ms=20_300) == [Finish("openai.no_answer")]
+    assert call.tell(Tick(), at_ms=20_300) == [DropModel("openai.no_answer"), CloseAudio(), Reconnect(0)]
 
 
 def test_a_failed_response_is_asked_for_again_but_not_for_ever():
@@ -253,6 +273,23 @@ def test_a_failed_response_is_asked_for_again_but_not_for_ever():
         call.tell(Tick(), at_ms=call.now_ms + 2_000)
     assert len(only(call.given, CreateResponse)) == 3
     assert call.given[-1] == Finish("openai.failed")
+
+
+def test_a_turn_that_ends_under_the_greeting_is_answered_after_it():
+    """The caller began before the greeting did: it was not silenced, and is in the answer's way."""
+    call = live(greeting="Say hello")
+    call.tell(SpeechStarted("item_1"), at_ms=400)
+    assert call.tell(ResponseStarted("resp_1", "greeting")) == []
+    call.tell(audio("resp_1", "item_2", 500), SpeechStopped(), at_ms=900)
+    commands = call.tell(ResponseEnded("resp_1"), Tick(), at_ms=2_500)
+    assert [c.tag for c in only(commands, CreateResponse)] == ["answer"]
+
+
+def test_a_turn_that_the_model_lets_pass_is_asked_to_be_answered():
+    call = live()
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=1_000)
+    assert call.conversation.deadline_ms == 5_000
+    assert [c.tag for c in only(call.tell(Tick(), at_ms=5_000), CreateResponse)] == ["answer"]
 
 
 # -- tools --------------------------------------------------------------------------------------
@@ -274,7 +311,7 @@ def test_a_tool_that_takes_too_long_is_answered_for_and_its_late_result_dropped(
     call = live()
     call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "slow", "{}"))
     call.tell(ResponseEnded("resp_1"))
-    commands = call.tell(Tick(), at_ms=call.conversation.deadline_ms)
+    commands = call.tell(Tick(), at_ms=15_300)
     assert [type(c) for c in commands] == [AnswerTool, CreateResponse]
     assert "too long" in commands[0].output
     assert call.tell(ToolReturned("call_1", "late")) == []
@@ -413,13 +450,13 @@ def test_a_completion_that_leads_to_nothing_closes_the_stream():
     [
         (CallerHungUp(), "caller.hung_up"),
         (CallerLost(), "twilio.disconnected"),
-        (ModelLost("openai.disconnected"), "openai.disconnected"),
+        (ModelLost("openai.refused", hopeless=True), "openai.refused"),
         (EndedElsewhere("twilio.completed"), "twilio.completed"),
     ],
 )
 def test_the_first_end_reason_wins_and_the_rest_is_fallout(before, event, reason):
     call = before()
-    assert call.tell(event) == [Finish(reason)]
+    assert call.tell(event)[-1] == Finish(reason)
     assert call.tell(CallerLost(), ModelLost("openai.disconnected"), Tick()) == []
     assert call.conversation.end_reason == reason
 
@@ -474,3 +511,11 @@ def test_audio_passes_untouched_and_in_order():
     pieces = [audio("resp_1", "item_1", ms) for ms in (20, 40, 60)]
     call.tell(ResponseStarted("resp_1"), *pieces)
     assert [c.payload for c in only(call.given, PlayAudio)] == [p.payload for p in pieces]
+
+
+def test_an_end_call_that_was_given_up_is_not_answered_again_when_its_response_ends():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "end_call", "{}"))
+    call.tell(ToolReturned("call_1", EndCall("done")))
+    assert len(only(call.tell(Tick(), at_ms=16_000), AnswerTool)) == 1
+    assert only(call.tell(ResponseEnded("resp_1"), at_ms=16_500), AnswerTool) == []

@@ -147,7 +147,7 @@ def test_all_is_heard_when_the_phone_says_so_and_not_before():
 def test_a_part_of_which_more_was_to_come_is_cut_where_it_stopped():
     playback = Playback()
     playback.play("r", HELLO, speech(400), at_ms=0)
-    assert playback.cut(at_ms=1_000) == [Cut("r", HELLO, 400)]
+    assert playback.cut(at_ms=1_000) == [Cut("r", HELLO, 400, 400)]
 
 
 @given(

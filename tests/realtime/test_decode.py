@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callapp.conversation.events import (
+    AgentSaid,
     AudioArrived,
     AudioEnded,
+    CallerSaid,
     MessageStarted,
     ModelLost,
     ResponseEnded,
@@ -20,9 +22,10 @@ from callapp.conversation.events import (
     SpeechStarted,
     SpeechStopped,
     ToolCalled,
+    Usage,
 )
 from callapp.errors import BadMessage
-from callapp.realtime.events import Complaint, SessionUpdated, Words, decode
+from callapp.realtime.events import Complaint, SessionUpdated, decode
 from callapp.realtime.session import Handshake, SessionConfig
 
 CONFIG = SessionConfig("Be kind.", "coral", "ja-JP")
@@ -51,7 +54,10 @@ def ids(**more):
             AudioArrived("resp_1", "item_1", 0, "//8="),
         ),
         ({"type": "response.output_audio.done", **ids()}, AudioEnded("resp_1", "item_1", 0)),
-        ({"type": "input_audio_buffer.speech_started", "audio_start_ms": 5, "item_id": "i"}, SpeechStarted()),
+        (
+            {"type": "input_audio_buffer.speech_started", "audio_start_ms": 5, "item_id": "i"},
+            SpeechStarted("i"),
+        ),
         ({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 9, "item_id": "i"}, SpeechStopped()),
         (
             {"type": "response.created", "response": {"id": "resp_1", "metadata": None}},
@@ -78,7 +84,7 @@ def ids(**more):
         ),
         (
             {"type": "response.output_audio_transcript.done", **ids(transcript="はい")},
-            Words("agent", "item_1", "はい"),
+            AgentSaid("item_1", "はい", whole=True),
         ),
         ({"type": "rate_limits.updated", "rate_limits": []}, None),
         ({"type": "something.new"}, None),
@@ -154,7 +160,7 @@ def test_arbitrary_json_of_known_types_never_crashes(kind, fields):
     except (BadMessage, UnicodeEncodeError):
         return
     if isinstance(decoded, SessionUpdated | Complaint):
-        Handshake(CONFIG).receive(decoded)
+        Handshake(CONFIG).receive(decoded, 0.0)
 
 
 # -- the handshake ------------------------------------------------------------------------------
@@ -167,7 +173,12 @@ def confirmed(kind_in="audio/pcmu", kind_out="audio/pcmu"):
 
 
 def test_mu_law_both_ways_confirms_the_session():
-    assert Handshake(CONFIG).receive(confirmed()) == SessionConfirmed()
+    assert Handshake(CONFIG).receive(confirmed(), 0.0) == SessionConfirmed()
+
+
+def test_the_service_says_how_long_a_session_lasts():
+    session = {**confirmed().session, "expires_at": 1_800}
+    assert Handshake(CONFIG).receive(SessionUpdated(session), 300.0) == SessionConfirmed(1_500_000)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +191,7 @@ def test_mu_law_both_ways_confirms_the_session():
     ],
 )
 def test_another_format_is_never_played(answer):
-    assert Handshake(CONFIG).receive(answer) == ModelLost("openai.not_pcmu")
+    assert Handshake(CONFIG).receive(answer, 0.0) == ModelLost("openai.not_pcmu", hopeless=True)
 
 
 def test_a_rejected_update_is_followed_by_the_essential_one_and_no_third():
@@ -188,12 +199,64 @@ def test_a_rejected_update_is_followed_by_the_essential_one_and_no_third():
     rejected = Complaint(
         "unknown_parameter", "no such thing", "session.audio.input.transcription", "session-1"
     )
-    second = handshake.receive(rejected)
+    second = handshake.receive(rejected, 0.0)
     assert isinstance(second, bytes)
     assert "transcription" not in json.loads(second)["session"]["audio"]["input"]
-    assert handshake.receive(rejected) == ModelLost("openai.session_rejected")
+    assert handshake.receive(rejected, 0.0) == ModelLost("openai.session_rejected", hopeless=True)
 
 
 def test_a_fatal_refusal_is_not_tried_again():
     refusal = Complaint("invalid_api_key", "wrong key", None, None)
-    assert Handshake(CONFIG).receive(refusal) == ModelLost("openai.refused")
+    assert Handshake(CONFIG).receive(refusal, 0.0) == ModelLost("openai.refused", hopeless=True)
+
+
+USAGE = {
+    "total_tokens": 253,
+    "input_tokens": 132,
+    "output_tokens": 121,
+    "input_token_details": {
+        "text_tokens": 119,
+        "audio_tokens": 13,
+        "image_tokens": 0,
+        "cached_tokens": 64,
+        "cached_tokens_details": {"text_tokens": 60, "audio_tokens": 4, "image_tokens": 0},
+    },
+    "output_token_details": {"text_tokens": 30, "audio_tokens": 91},
+}
+
+
+def usage_of(reported):
+    return read(type="response.done", response={"id": "resp_1", "usage": reported}).usage
+
+
+def test_the_usage_of_a_response_is_read():
+    assert usage_of(USAGE) == Usage(119, 13, 60, 4, 30, 91)
+
+
+@pytest.mark.parametrize("status", ["cancelled", "failed", "incomplete"])
+def test_a_response_that_did_not_end_well_has_cost_something_too(status):
+    response = {"id": "resp_1", "status": status, "usage": USAGE}
+    assert read(type="response.done", response=response).usage == Usage(119, 13, 60, 4, 30, 91)
+
+
+def test_any_part_of_a_usage_can_be_missing():
+    assert usage_of(None) is None
+    assert usage_of({}) == Usage()
+    assert usage_of({"input_token_details": None, "output_token_details": {"audio_tokens": None}}) == Usage()
+    read_only = {"text_tokens": 5, "cached_tokens": 5, "cached_tokens_details": None}
+    assert usage_of({"input_token_details": read_only}) == Usage(input_text=5)
+    assert usage_of({"output_token_details": {"audio_tokens": -3}}) == Usage()
+
+
+def test_the_seconds_of_a_transcription_are_read():
+    said = {
+        "type": "conversation.item.input_audio_transcription.completed",
+        "item_id": "i",
+        "content_index": 0,
+        "transcript": "Hello",
+    }
+    assert read(**said, usage={"type": "duration", "seconds": 1.5}) == CallerSaid(
+        "i", "Hello", Usage(transcribed_s=1.5)
+    )
+    for other in ({"type": "tokens", "total_tokens": 7}, None, {"type": "duration", "seconds": "1"}):
+        assert read(**said, usage=other) == CallerSaid("i", "Hello")

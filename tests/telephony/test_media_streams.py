@@ -36,18 +36,24 @@ def read(message: object) -> object:
 @pytest.mark.parametrize("order", list(permutations(["event", "sequenceNumber", "streamSid", "media"])))
 def test_media_means_the_same_in_every_order_of_its_keys(order):
     message = {"event": "media", "sequenceNumber": "4", "streamSid": SID, "media": MEDIA}
-    assert read({key: message[key] for key in order}) == CallerAudio(b"//8=")
+    assert read({key: message[key] for key in order}) == CallerAudio(b"//8=", 25)
 
 
 @pytest.mark.parametrize("order", list(permutations(MEDIA)))
 def test_and_of_its_inner_keys(order):
     message = {"event": "media", "sequenceNumber": "4", "media": {k: MEDIA[k] for k in order}}
-    assert read(message) == CallerAudio(b"//8=")
+    assert read(message) == CallerAudio(b"//8=", 25)
 
 
 def test_media_with_white_space_or_more_fields_goes_the_long_way():
     message = {"event": "media", "media": {**MEDIA, "new": {"deep": [1]}}, "more": None}
-    assert decode(json.dumps(message, indent=1).encode()) == CallerAudio(b"//8=")
+    assert decode(json.dumps(message, indent=1).encode()) == CallerAudio(b"//8=", 25)
+
+
+@pytest.mark.parametrize("timestamp", ["", "soon", "-5", "9" * 16, 25, None])
+def test_a_timestamp_that_is_none_is_not_known(timestamp):
+    message = {"event": "media", "sequenceNumber": "4", "media": {**MEDIA, "timestamp": timestamp}}
+    assert read(message) == CallerAudio(b"//8=", None)
 
 
 def test_start_carries_the_parameters():
@@ -100,6 +106,9 @@ def test_the_other_messages(message, event):
         b'{"event":"media","media":{"payload":"/\\"8="}}',
         b'{"event":"mark","mark":{}}',
         b'{"event":"start","start":{"callSid":"CA1"}}',
+        b'{"event":"dtmf","dtmf":{"digit":"12"}}',
+        b'{"event":"dtmf","dtmf":{"digit":""}}',
+        b'{"event":"dtmf","dtmf":{"digit":"E"}}',
     ],
 )
 def test_a_known_message_with_something_wrong_is_bad(data):

@@ -44,14 +44,14 @@ def faults_in(folder: Path) -> tuple[str, ...]:
 
 
 def test_end_call_is_built_in() -> None:
-    assert list(load_tools()) == ["end_call"]
+    assert "end_call" in load_tools()
 
 
 def test_the_users_files_add_to_the_built_in_tools(write: Write, tmp_path: Path) -> None:
     write("hours.py", HOURS)
     write("notes.txt", "not Python")
     tools = load_tools(tmp_path)
-    assert list(tools) == ["end_call", "opening_hours"]
+    assert list(tools) == [*load_tools(), "opening_hours"]
     assert tools["opening_hours"].run('{"day": "Monday"}', CONTEXT) == "10:00-19:00"
 
 
@@ -81,7 +81,7 @@ def test_files_may_share_helpers_and_each_others_tools(write: Write, tmp_path: P
         HOURS.replace('"10:00-19:00"', "_stock.HOURS").replace("\n\n", "\nfrom . import _stock\n", 1),
     )
     tools = load_tools(tmp_path)
-    assert list(tools) == ["end_call", "opening_hours"]
+    assert list(tools) == [*load_tools(), "opening_hours"]
     assert tools["opening_hours"].run('{"day": "Monday"}', CONTEXT) == "9-17"
 
 
@@ -90,7 +90,7 @@ def test_loading_again_reads_the_files_again(write: Write, tmp_path: Path) -> No
     load_tools(tmp_path)
     path.unlink()
     write("closing.py", HOURS.replace("opening", "closing"))
-    assert list(load_tools(tmp_path)) == ["end_call", "closing_hours"]
+    assert list(load_tools(tmp_path)) == [*load_tools(), "closing_hours"]
 
 
 def test_future_annotations_and_wrapped_functions_work(write: Write, tmp_path: Path) -> None:

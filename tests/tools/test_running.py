@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from callapp.conversation.events import CollectDigits, StaySilent
 from callapp.tools import CallContext, EndCall, ToolError
 from callapp.tools.registry import load_tools
 from callapp.tools.running import LONGEST_ANSWER, Result
@@ -181,7 +182,17 @@ def test_an_answer_that_cannot_be_json_is_a_failure() -> None:
 def test_a_tool_that_the_model_made_up() -> None:
     tools = load_tools()
     error = error_of(tools.find("transfer_call").run("{}", CONTEXT))
-    assert error == "There is no tool 'transfer_call'. The tools you have: end_call."
+    assert error == f"There is no tool 'transfer_call'. The tools you have: {', '.join(load_tools())}."
+
+
+def test_collect_digits_and_wait_hand_over_what_they_want() -> None:
+    tools = load_tools()
+    assert tools["wait"].run("{}", CONTEXT) == StaySilent()
+    collect_digits = tools["collect_digits"]
+    assert collect_digits.run('{"count": 4}', CONTEXT) == CollectDigits(4)
+    assert collect_digits.run('{"count": 4, "sensitive": true}', CONTEXT) == CollectDigits(4, sensitive=True)
+    for count in (0, 33):
+        assert "'count'" in str(collect_digits.run(f'{{"count": {count}}}', CONTEXT))
 
 
 def test_end_call_hands_over_its_reason() -> None:

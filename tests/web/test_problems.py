@@ -33,6 +33,15 @@ def test_a_bug_is_a_problem_that_tells_nothing(world: World) -> None:
     assert "secret" not in answer.text
 
 
+def test_a_request_that_breaks_off_is_no_bug(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    @world.app.post("/cut")
+    def cut() -> str:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    assert world.client.post("/cut").status_code == 400
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 def test_a_redirect_stays_a_redirect(world: World) -> None:
     @world.app.get("/folder/")
     def folder() -> str:

@@ -1,0 +1,168 @@
+"""What we have the model say of our own accord, in moments in which nobody else speaks.
+
+A line while a tool takes its time, a word when the call is nearly over, a question into a silence.
+Each is a response with instructions of its own; the tools stay out of it. An aside is said now or
+not at all: an answer always goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from callapp.conversation.patience import Patience
+from callapp.conversation.responses import ASIDE, GOODBYE, Request
+from callapp.conversation.silence import MOST_NUDGES, Silence
+
+LAST_MINUTE = "last minute"
+NOISE = "noise"
+
+# The caller is told when so much is left of a call that may be at least so long, if there is a quiet
+# moment before it is nearly over.
+WARNING_MS = 60_000.0
+LONG_CALL_MS = 180_000.0
+TOO_LATE_MS = 15_000.0
+# A breath after the agent's last word.
+BREATH_MS = 500.0
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How an agent behaves when the model alone would not know to.
+
+    Args:
+        language: of the call until the caller has spoken, e.g. ``ja-JP``.
+        nudge_ms: how long nobody may speak before the caller is asked whether they are there;
+            ``None`` for ever.
+        waiting_lines: said in turn while a tool takes its time; empty leaves the words to the model.
+        shortest_speech_ms: shorter speech does not interrupt the agent.
+        most_interruptions: more than that within 30 s are taken for noise; ``None`` sets no limit.
+        noise_line: said then; ``None`` leaves the words to the model.
+    """
+
+    language: str = "en-US"
+    nudge_ms: float | None = None
+    waiting_lines: Sequence[str] = ()
+    shortest_speech_ms: float = 0
+    most_interruptions: int | None = None
+    noise_line: str | None = None
+
+
+class Scene(NamedTuple):
+    """How things stand at a moment.
+
+    Args:
+        free: the model is there, nothing of it is under way or wanted, and the caller is silent.
+        heard_ms: when the agent will have been heard out.
+        tool_since_ms: since when a tool has been at work.
+        awaiting_keys: the caller is about to press keys.
+    """
+
+    at_ms: float
+    free: bool
+    heard_ms: float
+    tool_since_ms: float | None
+    awaiting_keys: bool
+
+
+class Asides:
+    """What is due to be said, and when.
+
+    Args:
+        most_ms: how long the call may last.
+    """
+
+    def __init__(self, manners: Manners, most_ms: float) -> None:
+        self._manners = manners
+        self.silence = Silence(manners.nudge_ms)
+        self._patience = Patience()
+        self._end_ms = most_ms
+        self._warned = most_ms < LONG_CALL_MS
+
+    def next(self, scene: Scene) -> Request | None:
+        """What is due now. A goodbye among it ends the call."""
+        silent = scene.free and scene.tool_since_ms is None and not scene.awaiting_keys
+        self.silence.observe(scene.at_ms, silent=silent)
+        if not scene.free:
+            return None
+        if _due(self._patience.deadline_ms(scene.tool_since_ms, scene.heard_ms), scene.at_ms):
+            return self._ask_for_patience(scene.at_ms)
+        if _due(self._warning_ms(scene), scene.at_ms):
+            return self._aside("about one minute is left of this call", LAST_MINUTE)
+        if _due(self.silence.deadline_ms(scene.heard_ms), scene.at_ms):
+            return self._break_the_silence()
+        return None
+
+    def deadline_ms(self, scene: Scene) -> float | None:
+        """When ``next`` has something to say, if nothing happens before."""
+        if not scene.free:
+            return None
+        deadlines = (
+            self._patience.deadline_ms(scene.tool_since_ms, scene.heard_ms),
+            self._warning_ms(scene),
+            self.silence.deadline_ms(scene.heard_ms),
+        )
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def begun(self, tag: str | None) -> None:
+        """The model has begun a response that was asked for by this tag."""
+        self._warned = self._warned or tag == LAST_MINUTE
+
+    def refused(self, tag: str | None) -> None:
+        """What was asked for by this tag was refused: if something began, it was another response."""
+        self._warned = self._warned and tag != LAST_MINUTE
+
+    def about_the_noise(self) -> Request:
+        """What is said when the agent is interrupted all the time."""
+        line = self._manners.noise_line
+        request = self._aside(
+            "it is noisy on the line and you do not hear the caller well, and ask them to speak from a "
+            "quieter place, or closer to the phone"
+        )
+        instructions = _exactly(line).instructions if line is not None else request.instructions
+        return Request(NOISE, instructions, tools_allowed=False)  # not given up for what the noise leads to
+
+    def _ask_for_patience(self, at_ms: float) -> Request:
+        lines, count = self._manners.waiting_lines, self._patience.lines
+        self._patience.spoken(at_ms)
+        if lines:
+            return _exactly(lines[count % len(lines)])
+        return self._aside(
+            "you are looking it up and it takes a moment. Answer nothing yet, and use other words than before"
+        )
+
+    def _warning_ms(self, scene: Scene) -> float | None:
+        if self._warned or scene.awaiting_keys or scene.tool_since_ms is not None:
+            return None
+        if scene.at_ms >= self._end_ms - TOO_LATE_MS:
+            return None
+        return max(self._end_ms - WARNING_MS, scene.heard_ms + BREATH_MS)
+
+    def _break_the_silence(self) -> Request:
+        if self.silence.nudges == MOST_NUDGES:
+            goodbye = self._aside(
+                "you do not hear the caller any more, that you end the call for now, and goodbye"
+            )
+            return Request(GOODBYE, goodbye.instructions, tools_allowed=False)
+        self.silence.nudged()
+        if self.silence.nudges == 1:
+            return self._aside("you are still there, and ask whether the caller is, too")
+        return self._aside(
+            "you cannot hear the caller, and ask again whether they are there. Use other words than before"
+        )
+
+    def _aside(self, what: str, tag: str = ASIDE) -> Request:
+        instructions = (
+            f"In the language of the conversation ({self._manners.language} if nobody has spoken yet), say "
+            f"in one short, friendly sentence that {what}. Say nothing else."
+        )
+        return Request(tag, instructions, tools_allowed=False, aside=True)
+
+
+def _exactly(line: str) -> Request:
+    return Request(ASIDE, f"Say exactly this and nothing else: {line}", tools_allowed=False, aside=True)
+
+
+def _due(deadline_ms: float | None, at_ms: float) -> bool:
+    return deadline_ms is not None and at_ms >= deadline_ms

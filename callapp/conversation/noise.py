@@ -1,0 +1,97 @@
+"""Whether what the model takes for speech is worth falling silent for.
+
+Three rules guard the agent while it is heard. A sound shorter than a speech is none: it is decided
+before anything is cancelled. Who interrupts too often within half a minute is not a person but a
+noise, and for a few seconds nothing interrupts. And an answer that the model begins to something
+that was dismissed is not to be heard on top of what is being said.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from callapp.conversation.responses import OWN_ANSWER_MS
+
+OFTEN_MS = 30_000.0
+# After too many interruptions, nothing interrupts for so long: enough for a sentence about the noise.
+DEAF_MS = 8_000.0
+
+
+class Noise:
+    """The guard against noise.
+
+    Args:
+        shortest_ms: speech shorter than that does not interrupt; 0 lets all speech do so.
+        most: so many interruptions within `OFTEN_MS` are a person's; ``None`` sets no limit.
+    """
+
+    def __init__(self, shortest_ms: float = 0, most: int | None = None) -> None:
+        self._shortest_ms = shortest_ms
+        self._most = most
+        self._doubt_until_ms: float | None = None  # speech goes on that may yet prove too short
+        self._dismissing = False  # speech goes on that does not count
+        self._interruptions: deque[float] = deque()
+        self._deaf_until_ms = 0.0
+        self._dismissed_until_ms = 0.0
+
+    @property
+    def deadline_ms(self) -> float | None:
+        """When speech that goes on has become long enough."""
+        return self._doubt_until_ms
+
+    def deaf(self, at_ms: float) -> bool:
+        """Whether nothing interrupts at present."""
+        return at_ms < self._deaf_until_ms
+
+    def speech_began(self, at_ms: float, *, over_agent: bool) -> bool:
+        """The caller begins to speak; return whether that is to be heeded at once."""
+        self._dismissing = self.deaf(at_ms)
+        self._doubt_until_ms = None
+        if self._dismissing:
+            return False
+        if over_agent and self._shortest_ms:
+            self._doubt_until_ms = at_ms + self._shortest_ms
+        return self._doubt_until_ms is None
+
+    def speech_lasted(self, at_ms: float) -> bool:
+        """Whether speech that was in doubt has just proved long enough."""
+        if self._doubt_until_ms is None or at_ms < self._doubt_until_ms:
+            return False
+        self._doubt_until_ms = None
+        return True
+
+    def speech_over(self, at_ms: float, *, over_agent: bool) -> bool:
+        """The caller stops; return whether it was nothing but a noise.
+
+        A short word at the very end of what the agent says is none: it is heard when the agent has
+        finished, and may well be the answer.
+        """
+        dismissed = self._dismissing or (self._doubt_until_ms is not None and over_agent)
+        self._dismissing = False
+        self._doubt_until_ms = None
+        if dismissed:  # the model took it for a turn, and may begin to answer it
+            self._dismissed_until_ms = at_ms + OWN_ANSWER_MS
+        return dismissed
+
+    def interrupted(self, at_ms: float) -> bool:
+        """The agent was interrupted; return whether that was once too often."""
+        if self._most is None:
+            return False
+        self._interruptions.append(at_ms)
+        while self._interruptions[0] <= at_ms - OFTEN_MS:
+            self._interruptions.popleft()
+        if len(self._interruptions) <= self._most:
+            return False
+        self._interruptions.clear()
+        self._deaf_until_ms = at_ms + DEAF_MS
+        self._dismissing = True  # what has just interrupted goes on
+        return True
+
+    def answered(self, at_ms: float, *, over_agent: bool) -> bool:
+        """The model begins an answer of its own; return whether it is one to a mere noise."""
+        return self.deaf(at_ms) or (over_agent and at_ms < self._dismissed_until_ms)
+
+    def session_lost(self) -> None:
+        """Whoever told that the caller began to speak will not tell that they stopped."""
+        self._doubt_until_ms = None
+        self._dismissing = False

@@ -1,0 +1,179 @@
+"""What can be seen without leaving this machine: files, limits, the database, agents and tools."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from callapp.agents import Agents, load_agents
+from callapp.call_log import schema
+from callapp.call_log.engine import is_sqlite, parse_url
+from callapp.doctor.finding import Finding, fault, ok, warning
+from callapp.errors import ConfigError
+from callapp.prices import model_prices
+from callapp.settings import Settings
+from callapp.tools.registry import load_tools
+
+# As gunicorn.conf.py has them: threads beyond the calls; a call's sockets and what else it opens.
+HTTP_THREADS = 16
+FILES_PER_CALL = 4
+# A call holds gunicorn's thread and one of its own; tools and the rest of the process need some, too.
+THREADS_PER_CALL = 2
+OTHER_THREADS = 64
+OTHER_FILES = 128
+
+
+def check_dotenv(path: Path) -> Finding:
+    """Whether others on this machine can read the secrets."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return ok("there is no .env here: all settings come from the environment")
+    if mode & 0o077:
+        return warning(f"{path} can be read by others on this machine", f"chmod 600 {path}")
+    return ok(f"{path} is its owner's alone")
+
+
+def check_signatures_wanted(settings: Settings) -> list[Finding]:
+    if settings.twilio_validate_signatures:
+        return []
+    return [
+        warning(
+            "TWILIO_VALIDATE_SIGNATURES is false, so anybody can pretend to be Twilio",
+            "remove it, unless this is an experiment that nobody else can reach",
+        )
+    ]
+
+
+def check_api_key(settings: Settings) -> Finding:
+    if settings.callapp_api_key is None:
+        return warning(
+            "CALLAPP_API_KEY is not set, so /outgoing-call serves this machine only",
+            "set it to a long random text if calls are to be placed from elsewhere",
+        )
+    return ok("CALLAPP_API_KEY protects /outgoing-call")
+
+
+def check_agents_and_tools(settings: Settings) -> tuple[list[Finding], Agents | None]:
+    """Load them as the server does; the agents are returned, too, if they are all right."""
+    try:
+        tools = load_tools(settings.tools_dir)
+        agents = load_agents(settings.agents_dir, settings.default_agent, tools)
+    except ConfigError as error:
+        return [fault(line, "correct it; the server does not start before") for line in error.faults], None
+    findings = [ok(f"agents: {', '.join(sorted(agents))}; tools: {', '.join(sorted(tools))}")]
+    if settings.max_call_cost_usd is not None:
+        findings += [
+            warning(
+                f"the prices of {model} are not known, so MAX_CALL_COST_USD does not hold for its calls",
+                "add them to callapp/prices.json, or use another model",
+            )
+            for model in sorted(models_in_use(settings, agents))
+            if model_prices(model) is None
+        ]
+    return findings, agents
+
+
+def models_in_use(settings: Settings, agents: Agents | None) -> dict[str, str]:
+    """The models that calls may need, and what names each."""
+    models = {settings.openai_realtime_model: "OPENAI_REALTIME_MODEL"}
+    for name, agent in (agents or {}).items():
+        if agent.model is not None:
+            models.setdefault(agent.model, f"the field model of agent {name}")
+    return models
+
+
+def check_database(database_url: str) -> Finding:
+    """Whether it can be used, and has the tables of this version. Nothing is changed in it."""
+    try:
+        url = parse_url(database_url)
+        path = Path(str(url.database)) if is_sqlite(url) else None
+        if path is not None and not path.exists():
+            return _check_place(path)
+        revision = schema.revision(database_url)
+    except ConfigError as error:
+        return fault(error.faults[0], "start it, or correct DATABASE_URL")
+    name = "SQLite" if path is not None else "PostgreSQL"
+    if revision == schema.head():
+        return ok(f"database: {name}, schema {revision}")
+    if revision is not None and not schema.known(revision):
+        return fault(
+            f"database: {name} has schema {revision}, of a newer callapp than this one",
+            "install that version, or give this one another DATABASE_URL",
+        )
+    if path is not None:
+        return ok(f"database: {name}, schema {revision or 'none yet'}; the next start upgrades it")
+    return fault(
+        f"database: {name} has schema {revision or 'none yet'}, this version needs {schema.head()}",
+        "run `flask db upgrade`",
+    )
+
+
+def _check_place(path: Path) -> Finding:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if os.access(folder, os.W_OK | os.X_OK):
+        return ok(f"database: SQLite, {path} is made at the first start")
+    return fault(f"database: {folder} cannot be written", "make it writable, or set DATABASE_URL")
+
+
+def check_threads(settings: Settings, environ: Mapping[str, str]) -> Finding:
+    """Whether every call gets its threads: from gunicorn, and from the system."""
+    calls, workers = settings.max_concurrent_calls, settings.web_concurrency
+    threads = calls + HTTP_THREADS
+    given = _gunicorn_option(environ, "--threads")
+    if given is not None and (not given.isdigit() or int(given) < threads):
+        return fault(
+            f"GUNICORN_CMD_ARGS gives gunicorn {given} threads, {calls} calls need {threads}",
+            "take --threads out of it; gunicorn.conf.py sets them",
+        )
+    kind = _gunicorn_option(environ, "--worker-class", "-k")
+    if kind not in (None, "gthread"):
+        return fault(
+            f"GUNICORN_CMD_ARGS asks for {kind} workers", "take it out; gunicorn.conf.py asks for gthread"
+        )
+    wanted = workers * (calls * THREADS_PER_CALL + OTHER_THREADS)
+    most = _most_threads()
+    if most is not None and most < wanted:
+        return warning(
+            f"{workers} × {calls} calls may need {wanted} threads, the system allows {most}",
+            "lower MAX_CONCURRENT_CALLS, or raise the limit (ulimit -u, pids.max of the container)",
+        )
+    return ok(f"threads: {threads} in each of {workers} worker(s), for {calls} calls")
+
+
+def check_files(settings: Settings) -> Finding:
+    """Whether every call can open its sockets. gunicorn.conf.py raises the soft limit by itself."""
+    wanted = settings.max_concurrent_calls * FILES_PER_CALL + OTHER_FILES
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        return fault(
+            f"{settings.max_concurrent_calls} calls need {wanted} open files, the limit is {hard}",
+            "lower MAX_CONCURRENT_CALLS, or raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)",
+        )
+    return ok(f"open files: {wanted} wanted, {'any number' if hard < 0 else hard} allowed")
+
+
+def _gunicorn_option(environ: Mapping[str, str], *names: str) -> str | None:
+    """What the environment tells gunicorn over the head of gunicorn.conf.py."""
+    words = shlex.split(environ.get("GUNICORN_CMD_ARGS", ""))
+    for position, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name in names:
+            return value if equals else next(iter(words[position + 1 :]), "")
+    return None
+
+
+def _most_threads() -> int | None:
+    """How many threads this user, or this container, may have; None for as many as it likes."""
+    limits = []
+    # The limit of a user does not hold for root.
+    if os.geteuid() != 0 and hasattr(resource, "RLIMIT_NPROC"):
+        soft = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+        limits += [] if soft == resource.RLIM_INFINITY else [soft]
+    with suppress(OSError, ValueError):  # "max", or no Linux
+        limits.append(int(Path("/sys/fs/cgroup/pids.max").read_text()))
+    return min(limits, default=None)

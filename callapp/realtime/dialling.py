@@ -1,0 +1,86 @@
+"""Opening a WebSocket towards the model, in a way that another thread can break off.
+
+websocket-client does the upgrade; the TCP connection and TLS are made here, because a dial under way
+has to end with its call, and the library's socket cannot be got at before it is done.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from threading import Lock
+from time import monotonic
+from urllib.parse import urlsplit
+
+import websocket
+
+from callapp.errors import LegLost
+
+NO_CLOSE_FRAME = 1006
+
+
+class Dialling:
+    """One attempt. ``open`` is one thread's, ``break_off`` anybody's."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._socket: socket.socket | None = None
+        self._broken_off = False
+
+    def open(self, url: str, headers: Sequence[str], within_s: float) -> socket.socket:
+        """Return the upgraded socket.
+
+        Args:
+            headers: lines of the upgrade request; may hold a key, so no redirect is followed.
+            within_s: for each of connecting, TLS and upgrade what is left of it; looking up the
+                name has the system's own time.
+
+        Raises:
+            LegLost: nobody there, or they do not want us, or it was broken off.
+        """
+        deadline = monotonic() + within_s
+        parts = urlsplit(url)
+        host, secure = parts.hostname or "", parts.scheme == "wss"
+        try:
+            sock = socket.create_connection((host, parts.port or (443 if secure else 80)), within_s)
+            self._hold(sock)
+            if secure:
+                sock = _tls_context().wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+                self._hold(sock)
+                sock.settimeout(max(0.01, deadline - monotonic()))
+                sock.do_handshake()
+            sock.settimeout(max(0.01, deadline - monotonic()))
+            websocket.create_connection(
+                url, socket=sock, header=list(headers), suppress_origin=True, redirect_limit=0
+            ).sock = None  # its work is done: the socket is ours again
+            return sock
+        except (websocket.WebSocketException, OSError) as error:
+            self.break_off()
+            with self._lock:
+                if self._socket is not None:
+                    self._socket.close()
+            raise LegLost("model", NO_CLOSE_FRAME, str(error).partition("\n")[0]) from error
+
+    def break_off(self) -> None:
+        """Have an attempt under way fail now, and one that is yet to come."""
+        with self._lock:
+            self._broken_off = True
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _hold(self, sock: socket.socket) -> None:
+        """Let ``break_off`` get at the socket."""
+        with self._lock:
+            self._socket = sock
+            if self._broken_off:
+                raise ConnectionAbortedError("broken off")
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    # Loading the certificates takes 10 ms and some memory: once for all calls.
+    return ssl.create_default_context()

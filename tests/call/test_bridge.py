@@ -1,0 +1,561 @@
+"""The bridge between two fake legs: what it performs, in which order, and how it comes to its end."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from callapp.call.bridge import Bridge, Outside
+from callapp.conversation import machine
+from callapp.conversation.commands import (
+    AnswerTool,
+    CancelResponse,
+    ClearAudio,
+    CreateResponse,
+    PlayAudio,
+    SendMark,
+    TruncateItem,
+)
+from callapp.conversation.events import (
+    AudioArrived,
+    AudioEnded,
+    CallerHungUp,
+    EndCall,
+    ModelLost,
+    Played,
+    ResponseEnded,
+    ResponseStarted,
+    SessionConfirmed,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCalled,
+    ToolReturned,
+)
+from callapp.conversation.machine import Plan
+from callapp.errors import CarrierUnreachable, LegLost
+from callapp.telephony.media_streams import CallerAudio
+
+WAIT_S = 5.0
+QUIET_S = 0.02
+SECOND = "/" * 10_664  # base64 of 7,998 bytes
+LIVE_MS = 60_000
+
+
+class FakeLeg:
+    """A leg made of a queue and a list: what is put in is heard, what is sent is told in the journal.
+
+    An exception in the queue is raised. Once closed, or lost, it stays so.
+    """
+
+    def __init__(self, name: str, journal: Journal) -> None:
+        self.name = name
+        self.journal = journal
+        self.inbox: queue.Queue[Any] = queue.Queue()
+        self.loss: BaseException | None = None
+        self.send_fails = False
+        self._heard = False
+        self.log = logging.getLogger("callapp.call")
+
+    def hears(self, *events: Any) -> None:
+        for event in events:
+            self.inbox.put(event)
+
+    def receive(self) -> list[Any]:
+        if self.loss is not None:
+            raise self.loss
+        if self._heard:
+            self.inbox.task_done()  # so that `inbox.join()` returns once all was dealt with
+        try:
+            heard = self.inbox.get(timeout=QUIET_S)
+            self._heard = True
+        except queue.Empty:
+            self._heard = False
+            return []
+        if isinstance(heard, BaseException):
+            self.loss = self.loss or heard
+            raise self.loss
+        return [heard]
+
+    def send(self, command: Any) -> None:
+        if self.send_fails:
+            self.loss = LegLost(self.name, 1006, "broken pipe")
+            raise self.loss
+        self.journal.add(self.name, command)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        self.journal.add(self.name, "close")
+        self.hears(LegLost(self.name, code, "closed by us"))
+
+
+class FakeModel(FakeLeg):
+    """The model's leg; ``dials`` decides how dialling goes."""
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__("model", journal)
+        self.dials: Callable[[], None] = lambda: None
+        self.dialled = threading.Event()
+        self.hopeless = True
+
+    def dial(self) -> None:
+        self.dialled.set()
+        self.dials()
+
+    def send_audio(self, payload: bytes) -> None:
+        self.send(payload)
+
+    def release(self) -> None:
+        self.journal.add("model", "release")
+
+    def meaning_of(self, loss: LegLost) -> ModelLost:
+        return ModelLost("openai.disconnected", hopeless=self.hopeless)
+
+
+class Journal:
+    """What was done, in order, on both legs, with a way to wait for it."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, Any]] = []
+        self._changed = threading.Condition()
+
+    def add(self, leg: str, what: Any) -> None:
+        with self._changed:
+            self.entries.append((leg, what))
+            self._changed.notify_all()
+
+    def wait_for(self, what: Any) -> None:
+        """Wait for an entry: equal to this, or of this type."""
+
+        def there() -> bool:
+            return any(
+                isinstance(done, what) if isinstance(what, type) else done == what for _, done in self.entries
+            )
+
+        with self._changed:
+            assert self._changed.wait_for(there, WAIT_S), f"no {what} in {str(self)[:2000]}"
+
+    def __str__(self) -> str:
+        return ", ".join(f"{leg}: {str(what)[:60]}" for leg, what in self.entries)
+
+    def of(self, leg: str) -> list[Any]:
+        with self._changed:
+            return [done for one, done in self.entries if one == leg]
+
+
+class World:
+    """A bridge, what is at its ends, and the thread in which it runs."""
+
+    def __init__(self, plan: Plan | None = None, *, apologises: bool = False) -> None:
+        self.journal = Journal()
+        self.caller = FakeLeg("caller", self.journal)
+        self.model = FakeModel(self.journal)
+        self.models = [self.model]
+        self.tools: queue.Queue[tuple[str, str, Callable[[str | EndCall], None]]] = queue.Queue()
+        self.completion: Callable[[], None] = lambda: self.caller.hears(CallerHungUp())
+        outside = Outside(
+            new_model=self._next_model,
+            run_tool=lambda name, arguments, done: self.tools.put((name, arguments, done)),
+            complete_call=self._complete,
+            apologise=(lambda: self.journal.add("carrier", "apology")) if apologises else None,
+        )
+        self.bridge = Bridge(
+            self.caller,  # type: ignore[arg-type]
+            plan or Plan(most_ms=LIVE_MS),
+            outside,
+            logging.getLogger("callapp.call"),
+        )
+        self.result: str | BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="uplink")
+
+    def _next_model(self) -> Any:
+        return self.models.pop(0)
+
+    def _complete(self) -> None:
+        self.journal.add("carrier", "complete")
+        self.completion()
+
+    def _run(self) -> None:
+        try:
+            self.result = self.bridge.run()
+        except BaseException as error:  # noqa: BLE001 - the test looks at it
+            self.result = error
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def end(self) -> str | BaseException | None:
+        """Wait until the call is over; return why."""
+        self._thread.join(WAIT_S)
+        assert not self._thread.is_alive(), str(self.journal)
+        return self.result
+
+    # Scripts
+
+    def goes_live(self) -> None:
+        self.model.hears(SessionConfirmed())
+        self.caller.hears(CallerAudio(b"////", 0))
+        self.journal.wait_for(b"////")
+
+    def speaks(self, response_id: str = "r1", item_id: str = "i1", *, ends: bool = True) -> None:
+        """The agent says a second of something."""
+        self.model.hears(ResponseStarted(response_id), AudioArrived(response_id, item_id, 0, SECOND))
+        if ends:
+            self.model.hears(AudioEnded(response_id, item_id, 0), ResponseEnded(response_id))
+        self.journal.wait_for(PlayAudio)
+
+    def says_goodbye(self) -> None:
+        """The agent says goodbye with `end_call`; it is being heard."""
+        call = ToolCalled("r1", "c1", "end_call", "{}")
+        self.model.hears(
+            ResponseStarted("r1"),
+            AudioArrived("r1", "i1", 0, SECOND),
+            AudioEnded("r1", "i1", 0),
+            call,
+            ResponseEnded("r1", tool_calls=(call,)),
+        )
+        _, _, done = self.tools.get(timeout=WAIT_S)
+        done(EndCall("done"))
+        self.journal.wait_for(AnswerTool)
+
+    def hears_the_goodbye(self) -> None:
+        mark = next(done for done in self.journal.of("caller") if isinstance(done, SendMark))
+        self.caller.hears(Played(mark.name))
+        self.journal.wait_for("complete")
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.bridge.cut("test.over")
+
+
+# -- how a call ends ----------------------------------------------------------------------------
+
+
+def dialling(world: World) -> None:
+    """The model's socket is not open yet, and will not be before the call is over."""
+    gate = threading.Event()
+    close = world.model.close
+    world.model.dials = lambda: (gate.wait(WAIT_S), None)[1]
+    world.model.close = lambda code=1000, reason="": (gate.set(), close(code, reason))[1]  # type: ignore[method-assign]
+    world.begin()
+    assert world.model.dialled.wait(WAIT_S)
+
+
+def waiting(world: World) -> None:
+    world.begin()
+    assert world.model.dialled.wait(WAIT_S)
+
+
+def live(world: World) -> None:
+    world.begin()
+    world.goes_live()
+
+
+def speaking(world: World) -> None:
+    live(world)
+    world.speaks(ends=False)
+
+
+def goodbye(world: World) -> None:
+    live(world)
+    world.says_goodbye()
+
+
+def leaving(world: World) -> None:
+    world.completion = lambda: None
+    goodbye(world)
+    world.hears_the_goodbye()
+
+
+PHASES = [dialling, waiting, live, speaking, goodbye, leaving]
+
+
+def assert_over(world: World) -> None:
+    """Both sockets are closed, and the model's is given back."""
+    assert "close" in world.journal.of("caller")
+    assert {"close", "release"} <= {what for what in world.journal.of("model") if isinstance(what, str)}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_caller_may_be_lost_in_any_phase(world: World, phase: Callable[[World], None]) -> None:
+    phase(world)
+    world.caller.hears(LegLost("caller", 1006, "gone"))
+    assert world.end() == ("agent.ended" if phase is leaving else "twilio.disconnected")
+    assert_over(world)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_caller_may_hang_up_in_any_phase(world: World, phase: Callable[[World], None]) -> None:
+    phase(world)
+    world.caller.hears(CallerHungUp())
+    assert world.end() == ("agent.ended" if phase is leaving else "caller.hung_up")
+    assert_over(world)
+
+
+@pytest.mark.parametrize("phase", [waiting, live, speaking])
+def test_the_model_may_be_lost_in_any_phase(world: World, phase: Callable[[World], None]) -> None:
+    phase(world)
+    world.model.hears(LegLost("model", 1006, "gone"))
+    assert world.end() == "openai.disconnected"
+    assert_over(world)
+
+
+@pytest.mark.parametrize("phase", [goodbye, leaving])
+def test_a_model_that_is_lost_once_the_goodbye_is_in_the_phone_changes_nothing(
+    world: World, phase: Callable[[World], None]
+) -> None:
+    """What is to be heard has been sent."""
+    phase(world)
+    world.model.hears(LegLost("model", 1006, "gone"))
+    if phase is goodbye:
+        world.hears_the_goodbye()
+    else:
+        world.caller.hears(CallerHungUp())
+    assert world.end() == "agent.ended"
+    assert_over(world)
+
+
+def test_a_model_that_cannot_be_reached_ends_the_call(world: World) -> None:
+    def nobody_there() -> None:
+        raise LegLost("model", 1006, "connection refused")
+
+    world.model.dials = nobody_there
+    world.begin()
+    assert world.end() == "openai.disconnected"
+    assert_over(world)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_call_may_be_cut_in_any_phase_from_any_thread(world: World, phase: Callable[[World], None]) -> None:
+    phase(world)
+    world.bridge.cut("twilio.completed")
+    assert world.end() == ("agent.ended" if phase is leaving else "twilio.completed")
+    assert_over(world)
+
+
+def test_a_write_that_fails_is_blamed_on_the_leg_it_was_meant_for(world: World) -> None:
+    """The downlink writes to the phone: its loss is not the model's."""
+    live(world)
+    world.caller.send_fails = True
+    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", "i1", 0, SECOND))
+    assert world.end() == "twilio.disconnected"
+    assert_over(world)
+
+
+def test_audio_that_the_model_does_not_take_is_blamed_on_the_model(world: World) -> None:
+    live(world)
+    world.model.send_fails = True
+    world.caller.hears(CallerAudio(b"AAAA", 0))
+    assert world.end() == "openai.disconnected"
+    assert_over(world)
+
+
+def test_a_bug_in_the_uplink_ends_the_call_and_is_seen(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It goes on up: the door logs it with its traceback."""
+    caplog.set_level(logging.INFO)
+    live(world)
+    world.caller.hears(RuntimeError("a bug"))
+    assert isinstance(world.end(), RuntimeError)
+    assert world.bridge.conversation.end_reason == "server.error"
+    assert "x call ended: server.error" in caplog.text
+    assert_over(world)
+
+
+def test_a_bug_in_the_downlink_ends_the_call_and_is_seen(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    live(world)
+    world.model.hears(RuntimeError("a bug"))
+    assert world.end() == "server.error"
+    assert "a bug" in caplog.text
+    assert_over(world)
+
+
+def test_the_end_is_told_once_with_its_reason(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    live(world)
+    world.caller.hears(CallerHungUp(), LegLost("caller", 1006, "gone"))
+    world.model.hears(LegLost("model", 1006, "gone"))
+    world.bridge.cut("twilio.completed")
+    world.end()
+    assert caplog.text.count("x call ended") == 1
+
+
+def test_a_model_that_never_confirms_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds in life; audio heard meanwhile goes nowhere."""
+    monkeypatch.setattr(machine, "SESSION_MS", 50)
+    world = World(Plan(greeting="Hello!"))
+    world.begin()
+    world.caller.hears(CallerAudio(b"////", 0))
+    assert world.end() == "openai.no_session"
+    assert {"close", "release"} == set(world.journal.of("model"))
+
+
+def test_a_model_that_is_lost_for_no_good_reason_is_followed_by_another(world: World) -> None:
+    """Audio heard in between goes to the second one, and the first one's socket is given back."""
+    world.model.hopeless = False
+    second = FakeModel(world.journal)
+    world.models.append(second)
+    live(world)
+    world.model.hears(LegLost("model", 1006, "gone"))
+    assert second.dialled.wait(WAIT_S)
+    world.caller.hears(CallerAudio(b"AAAA", 0))
+    world.caller.inbox.join()
+    second.hears(SessionConfirmed())
+    world.journal.wait_for(b"AAAA")
+    world.caller.hears(CallerHungUp())
+    assert world.end() == "caller.hung_up"
+    assert world.journal.of("model").count("release") == 2
+    assert_over(world)
+
+
+def test_a_lost_model_is_apologised_for_before_the_phone_is_let_go() -> None:
+    """When nothing in the TwiML would be heard."""
+    world = World(apologises=True)
+    live(world)
+    world.model.hears(LegLost("model", 1006, "gone"))
+    assert world.end() == "openai.disconnected"
+    done = [what for leg, what in world.journal.entries if (leg, what) != ("model", "close")]
+    assert done.index("apology") < done.index("close")
+
+
+def test_nobody_apologises_to_a_caller_who_hung_up() -> None:
+    world = World(apologises=True)
+    live(world)
+    world.caller.hears(CallerHungUp())
+    assert world.end() == "caller.hung_up"
+    assert world.journal.of("carrier") == []
+
+
+def test_a_completion_that_fails_closes_the_stream(world: World) -> None:
+    def fails() -> None:
+        raise CarrierUnreachable("no route")
+
+    world.completion = fails
+    goodbye(world)
+    world.hears_the_goodbye()
+    assert world.end() == "agent.ended"
+    assert_over(world)
+
+
+# -- what it performs ---------------------------------------------------------------------------
+
+
+def test_caller_audio_waits_for_the_session_and_then_flows_in_order(world: World) -> None:
+    world.begin()
+    chunks = [b"AAA%d" % number for number in range(8)]
+    world.caller.hears(*(CallerAudio(chunk, None) for chunk in chunks[:4]))
+    world.caller.inbox.join()
+    assert world.journal.of("model") == []
+    world.model.hears(SessionConfirmed())
+    world.caller.hears(*(CallerAudio(chunk, None) for chunk in chunks[4:]))
+    world.journal.wait_for(chunks[-1])
+    assert world.journal.of("model") == chunks
+    world.caller.hears(CallerHungUp())
+    assert world.end() == "caller.hung_up"
+
+
+def test_a_barge_in_clears_the_phone_before_anything_is_said_to_the_model(world: World) -> None:
+    """Every message before it is heard longer than need be."""
+    clock_ms = 100.0
+    world.bridge.now_ms = lambda: clock_ms  # type: ignore[method-assign]
+    speaking(world)
+    before = len(world.journal.entries)
+    clock_ms += 400
+    world.model.hears(SpeechStarted())
+    world.journal.wait_for(TruncateItem)
+    done = world.journal.entries[before:]
+    assert [leg for leg, _ in done] == ["caller", "model", "model"]
+    assert [what for _, what in done[:2]] == [ClearAudio(), CancelResponse("r1")]
+    assert done[2][1].item_id == "i1"
+    assert 395 <= done[2][1].heard_ms <= 400
+
+
+def test_late_audio_after_a_barge_in_is_not_played(world: World) -> None:
+    speaking(world)
+    world.model.hears(
+        SpeechStarted(),
+        AudioArrived("r1", "i1", 0, SECOND),
+        AudioArrived("r1", "i1", 0, SECOND),
+        ResponseEnded("r1", "cancelled"),
+        SpeechStopped(),
+    )
+    world.model.hears(ResponseStarted("r2"), AudioArrived("r2", "i2", 0, "AAAA"))
+    world.journal.wait_for(PlayAudio("AAAA"))
+    played = [what for what in world.journal.of("caller") if isinstance(what, PlayAudio | ClearAudio)]
+    assert played == [PlayAudio(SECOND), ClearAudio(), PlayAudio("AAAA")]
+
+
+def test_what_many_threads_feed_is_written_in_the_order_in_which_it_was_decided(world: World) -> None:
+    """Tools of one batch come back in their own threads; each is answered once, and one request follows."""
+    live(world)
+    calls = tuple(ToolCalled("r1", f"c{number}", "t", "{}") for number in range(8))
+    world.model.hears(ResponseStarted("r1"), ResponseEnded("r1", tool_calls=calls))
+    done = [world.tools.get(timeout=WAIT_S)[2] for _ in calls]
+    gate = threading.Barrier(len(done))
+    threads = [
+        threading.Thread(target=lambda one=one: (gate.wait(WAIT_S), one("ok"), one("again"))) for one in done
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+    world.journal.wait_for(CreateResponse)
+    told = [what for what in world.journal.of("model") if not isinstance(what, bytes)]
+    assert sorted(what.tool_call_id for what in told[:-1]) == [call.tool_call_id for call in calls]
+    assert isinstance(told[-1], CreateResponse)
+
+
+def test_a_tool_that_returns_after_the_end_is_ignored(world: World) -> None:
+    live(world)
+    call = ToolCalled("r1", "c1", "t", "{}")
+    world.model.hears(ResponseStarted("r1"), ResponseEnded("r1", tool_calls=(call,)))
+    _, _, done = world.tools.get(timeout=WAIT_S)
+    world.caller.hears(CallerHungUp())
+    assert world.end() == "caller.hung_up"
+    before = list(world.journal.entries)
+    done("too late")
+    done(EndCall("too late"))
+    world.bridge.feed(ToolReturned("c1", "too late"))
+    world.bridge.wind_up("server.draining")
+    world.bridge.cut("server.draining")
+    assert world.journal.entries == before
+
+
+def test_the_call_is_completed_once_when_the_goodbye_was_heard(world: World) -> None:
+    goodbye(world)
+    assert world.journal.of("carrier") == []
+    world.hears_the_goodbye()
+    assert world.end() == "agent.ended"
+    assert world.journal.of("carrier") == ["complete"]
+    assert_over(world)
+
+
+def test_a_slow_completion_holds_up_neither_the_caller_nor_the_model(world: World) -> None:
+    """It is an HTTP request, and may take seconds; meanwhile people hear what they say."""
+    gate = threading.Event()
+    world.completion = lambda: (gate.wait(WAIT_S), None)[1]
+    goodbye(world)
+    world.hears_the_goodbye()
+    world.caller.hears(CallerAudio(b"late", 0))
+    world.journal.wait_for(b"late")
+    world.caller.hears(CallerHungUp())
+    gate.set()
+    assert world.end() == "agent.ended"
+
+
+def test_a_wind_up_is_said_and_completed(world: World) -> None:
+    live(world)
+    world.bridge.wind_up("server.draining")
+    world.journal.wait_for(CreateResponse)
+    world.speaks()
+    world.hears_the_goodbye()
+    assert world.end() == "server.draining"

@@ -1,0 +1,331 @@
+"""Whatever happens, in whichever order and at whatever time: what may never go wrong, does not.
+
+Hypothesis makes up the events; what is printed for a failure is the shortest list of them that it found.
+"""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from collections.abc import Callable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from callapp.conversation.commands import (
+    AnswerTool,
+    CancelResponse,
+    Command,
+    CompleteCall,
+    CreateResponse,
+    DeleteItem,
+    Finish,
+    OpenAudio,
+    PlayAudio,
+    Reconnect,
+    RunTool,
+    SendMark,
+    Tell,
+    TruncateItem,
+)
+from callapp.conversation.events import (
+    AgentSaid,
+    AudioArrived,
+    AudioEnded,
+    CallerHungUp,
+    CallerLost,
+    CallerSaid,
+    CompletionFailed,
+    EndCall,
+    EndedElsewhere,
+    Event,
+    MessageStarted,
+    ModelLost,
+    Played,
+    RequestRefused,
+    ResponseEnded,
+    ResponseStarted,
+    SessionConfirmed,
+    SpeechStarted,
+    SpeechStopped,
+    Tick,
+    ToolCalled,
+    ToolReturned,
+    WindUpAsked,
+)
+from callapp.conversation.machine import Conversation, Plan
+from callapp.conversation.responses import REQUEST_MS
+
+MOST_MS = 120_000
+LINE = b64encode(b"\x55" * 1_200 * 8).decode()
+NUMBERS = st.integers(1, 3)
+TO_THE_MODEL = (
+    AnswerTool,
+    CancelResponse,
+    CreateResponse,
+    DeleteItem,
+    OpenAudio,
+    Tell,
+    TruncateItem,
+)
+
+# Made up without knowing the session: its names come when it is told.
+Made = Callable[[str], Event]
+
+
+def tool_called(session: str, response: int, number: int, complete: bool) -> ToolCalled:
+    return ToolCalled(f"{session}r{response}", f"{session}t{response}{number}", "look", "{}", complete)
+
+
+def audio(ms: int) -> str:
+    return b64encode(b"\x55" * ms * 8).decode()
+
+
+# What the model says in a session, with names that belong to that session alone.
+of_the_model: st.SearchStrategy[Made] = st.one_of(
+    st.builds(lambda n: lambda s: SpeechStarted(f"{s}c{n}"), NUMBERS),
+    st.just(lambda s: SpeechStopped()),
+    st.builds(
+        lambda n, tag: lambda s: ResponseStarted(f"{s}r{n}", tag),
+        NUMBERS,
+        st.sampled_from([None, "greeting", "answer", "goodbye"]),
+    ),
+    st.builds(lambda n, i: lambda s: MessageStarted(f"{s}r{n}", f"{s}i{n}{i}"), NUMBERS, NUMBERS),
+    st.builds(
+        lambda n, i, ms: lambda s: AudioArrived(f"{s}r{n}", f"{s}i{n}{i}", 0, audio(ms)),
+        NUMBERS,
+        NUMBERS,
+        st.sampled_from([0, 20, 500, 2_500]),
+    ),
+    st.builds(lambda n, i: lambda s: AudioEnded(f"{s}r{n}", f"{s}i{n}{i}", 0), NUMBERS, NUMBERS),
+    st.builds(
+        lambda n, i, whole: lambda s: AgentSaid(f"{s}i{n}{i}", "some words", whole),
+        NUMBERS,
+        NUMBERS,
+        st.booleans(),
+    ),
+    st.builds(lambda n: lambda s: CallerSaid(f"{s}c{n}", "Hello?"), NUMBERS),
+    st.builds(
+        lambda n, t, complete: lambda s: tool_called(s, n, t, complete), NUMBERS, NUMBERS, st.booleans()
+    ),
+    st.builds(
+        lambda n, status, calls: (
+            lambda s: ResponseEnded(
+                f"{s}r{n}", status, None, tuple(tool_called(s, n, t, True) for t in calls)
+            )
+        ),
+        NUMBERS,
+        st.sampled_from(["completed", "completed", "cancelled", "failed", "incomplete"]),
+        st.lists(NUMBERS, max_size=2, unique=True),
+    ),
+    st.builds(lambda n: lambda s: RequestRefused(f"ask-{n}"), NUMBERS),
+)
+lost = st.builds(lambda: lambda s: ModelLost("openai.disconnected"))
+confirmed = st.builds(
+    lambda lasts_ms: lambda s: SessionConfirmed(lasts_ms), st.sampled_from([None, 3_600_000.0, 60_000.0])
+)
+of_others: st.SearchStrategy[Made] = st.one_of(
+    st.builds(lambda n: lambda s: Played(f"mark-{n}"), st.integers(1, 6)),
+    st.builds(lambda r, n: lambda s: ToolReturned(f"{s}t{r}{n}", "an answer"), NUMBERS, NUMBERS),
+    st.builds(lambda r, n: lambda s: ToolReturned(f"{s}t{r}{n}", EndCall("done")), NUMBERS, NUMBERS),
+    st.just(lambda s: Tick()),
+)
+ending: st.SearchStrategy[Made] = st.one_of(
+    st.just(lambda s: CallerHungUp()),
+    st.just(lambda s: CallerLost()),
+    st.just(lambda s: WindUpAsked("server.draining")),
+    st.just(lambda s: EndedElsewhere("twilio.completed")),
+    st.just(lambda s: CompletionFailed()),
+    st.just(lambda s: ModelLost("openai.refused", hopeless=True)),
+)
+waits = st.sampled_from([0.0, 0.0, 1.0, 20.0, 20.0, 400.0, 400.0, 1_600.0, 4_000.0, 11_000.0])
+# Endings are rare, or there would be nothing else; ``one_of`` would take them all for equals.
+SHARES = [of_the_model] * 28 + [of_others] * 8 + [lost] + [confirmed] * 3 + [ending]
+happenings = st.tuples(waits, st.sampled_from(SHARES).flatmap(lambda kind: kind))
+plans = st.builds(
+    Plan,
+    greeting=st.sampled_from([None, "Say hello"]),
+    most_ms=st.just(float(MOST_MS)),
+    hold_line=st.sampled_from([None, LINE]),
+)
+
+
+class Watcher:
+    """A call that is looked at while it happens, fed as the bridge does it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.conversation = Conversation(plan)
+        self.now_ms = 0.0
+        self.session = "-"
+        self.sessions = 0
+        self.up = False
+        self.finished = False
+        self.asked_until_ms = -math.inf
+        self.active: str | None = None
+        self.cancelled: set[str] = set()
+        self.answered: set[str] = set()
+        self.run: set[str] = set()
+        self.sent_ms: dict[str, float] = {}
+        self.marks: set[str] = set()
+
+    def pass_time(self, wait_ms: float) -> None:
+        """Let time go by, with the ticks that are due meanwhile."""
+        until_ms = self.now_ms + wait_ms
+        while not self.finished:
+            deadline_ms = self.conversation.deadline_ms
+            assert deadline_ms is not None, "nothing would ever end this call"
+            assert math.isfinite(deadline_ms)
+            if deadline_ms > until_ms:
+                break
+            # The bridge looks at it with each chunk of the caller's audio.
+            self.now_ms = min(until_ms, max(self.now_ms + 20, deadline_ms))
+            self.feed(Tick())
+            if self.now_ms >= until_ms:
+                break
+        self.now_ms = until_ms
+
+    def feed(self, event: Event) -> list[Command]:
+        self._before(event)
+        commands = self.conversation.receive(event, self.now_ms)
+        for command in commands:
+            self._check(event, command)
+        if self.finished:
+            assert self.conversation.deadline_ms is None
+            assert self.conversation.receive(event, self.now_ms) == []
+        return commands
+
+    def happen(self, made: Made) -> None:
+        """Something happens, if it can: a model that is away says nothing, and is confirmed only once."""
+        if made(self.session).__class__ is SessionConfirmed and not self.up:
+            self.sessions += 1
+            self.session = f"s{self.sessions}-"
+        event = made(self.session)
+        if self.up or not self._of_model(event):
+            self.feed(event)
+
+    @staticmethod
+    def _of_model(event: Event) -> bool:
+        return isinstance(
+            event,
+            SpeechStarted
+            | SpeechStopped
+            | ResponseStarted
+            | MessageStarted
+            | AudioArrived
+            | AudioEnded
+            | AgentSaid
+            | CallerSaid
+            | ToolCalled
+            | ResponseEnded
+            | RequestRefused,
+        )
+
+    def _before(self, event: Event) -> None:
+        match event:
+            case SessionConfirmed():
+                self.up = True
+            case ModelLost():
+                self._model_gone()
+            case ResponseStarted(response_id=response_id):
+                self.active = response_id
+                self.asked_until_ms = -math.inf
+            case ResponseEnded(response_id=response_id):
+                if self.active == response_id:
+                    self.active = None
+            case RequestRefused():
+                self.asked_until_ms = -math.inf
+
+    def _model_gone(self) -> None:
+        self.up = False
+        self.active = None
+        self.asked_until_ms = -math.inf
+
+    def _check(self, event: Event, command: Command) -> None:
+        assert not self.finished, f"{command} after the end"
+        if isinstance(command, TO_THE_MODEL):
+            assert self.up, f"{command} to a model that is not there"
+        match command:
+            case CreateResponse():
+                assert self.active is None, "a second response at once"
+                assert self.now_ms >= self.asked_until_ms, "asked twice"
+                self.asked_until_ms = self.now_ms + REQUEST_MS
+            case CancelResponse(response_id=response_id):
+                assert response_id == self.active
+                self.cancelled.add(response_id)
+            case PlayAudio(payload=payload):
+                if isinstance(event, AudioArrived):
+                    assert event.response_id not in self.cancelled
+                    item = f"{event.item_id}"
+                    self.sent_ms[item] = self.sent_ms.get(item, 0) + len(payload) * 3 / 4 / 8
+                else:
+                    assert not self.up, "a line of ours while the model is there"
+            case TruncateItem(item_id=item_id, heard_ms=heard_ms):
+                assert 0 < heard_ms <= self.sent_ms[item_id] + 0.5
+                assert item_id.startswith(self.session), "an item of a session that is lost"
+            case DeleteItem(item_id=item_id):
+                assert item_id.startswith(self.session), "an item of a session that is lost"
+            case SendMark(name=name):
+                assert name not in self.marks
+                self.marks.add(name)
+            case RunTool(tool_call_id=tool_call_id):
+                assert tool_call_id not in self.run
+                self.run.add(tool_call_id)
+            case AnswerTool(tool_call_id=tool_call_id):
+                assert tool_call_id not in self.answered
+                assert tool_call_id.startswith(self.session), "a tool call of a session that is lost"
+                self.answered.add(tool_call_id)
+            case Reconnect(after_ms=after_ms):
+                assert 0 <= after_ms <= 10_000
+                self._model_gone()
+            case Finish():
+                self.finished = True
+
+
+def play(plan: Plan, happened: list[tuple[float, Made]]) -> Watcher:
+    """Let it happen to a call whose session stands, as most do when something happens."""
+    call = Watcher(plan)
+    call.happen(lambda session: SessionConfirmed())
+    for wait_ms, made in happened:
+        call.pass_time(wait_ms)
+        if call.finished:
+            break
+        call.happen(made)
+    return call
+
+
+@settings(max_examples=600, deadline=None)
+@given(plans, st.lists(happenings, min_size=20, max_size=80))
+def test_whatever_happens_the_rules_hold_and_the_call_ends(
+    plan: Plan, happened: list[tuple[float, Made]]
+) -> None:
+    call = play(plan, happened)
+    # From here on the model is dead, and nobody says anything any more.
+    call.pass_time(MOST_MS + 30_000)
+    assert call.finished
+    assert call.conversation.over
+    assert call.conversation.end_reason is not None
+
+
+@settings(max_examples=300, deadline=None)
+@given(plans, st.lists(happenings, min_size=20, max_size=80))
+def test_a_model_that_comes_back_late_says_nothing_to_a_call_that_is_over(
+    plan: Plan, happened: list[tuple[float, Made]]
+) -> None:
+    call = play(plan, happened)
+    commands = call.feed(EndedElsewhere("server.error")) if not call.finished else []
+    assert not any(isinstance(command, CompleteCall) for command in commands)
+    for _, made in happened:
+        assert call.conversation.receive(made("late-"), call.now_ms) == []
+
+
+@settings(max_examples=300, deadline=None)
+@given(plans, st.lists(happenings, max_size=40))
+def test_nothing_at_all_makes_it_raise(plan: Plan, happened: list[tuple[float, Made]]) -> None:
+    """Here all sessions use the same names, and a model that is away speaks all the same."""
+    conversation = Conversation(plan)
+    now_ms = 0.0
+    for wait_ms, made in happened:
+        now_ms += wait_ms
+        over = conversation.over
+        commands = conversation.receive(made(""), now_ms)
+        assert not (over and commands)

@@ -1,0 +1,195 @@
+"""Noise does not cut the agent, where its file says so; and nobody interrupts five times in half a minute."""
+
+from __future__ import annotations
+
+from callapp.conversation.asides import Manners
+from callapp.conversation.commands import CancelResponse, ClearAudio, CreateResponse, TruncateItem
+from callapp.conversation.events import (
+    MessageStarted,
+    ModelLost,
+    RequestRefused,
+    ResponseEnded,
+    ResponseStarted,
+    SessionConfirmed,
+    SpeechStarted,
+    SpeechStopped,
+    Tick,
+    ToolCalled,
+    ToolReturned,
+)
+from tests.conversation.test_machine import Call, audio, end_call, live, only
+
+HALF_A_SECOND = Manners(shortest_speech_ms=500)
+AT_MOST_FOUR = Manners(most_interruptions=4)
+
+
+def speaking(manners: Manners, *, done: bool = True) -> Call:
+    """A call in which the agent began to speak at 1 s, ten seconds long."""
+    call = live(manners=manners)
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 10_000, done=done)
+    return call
+
+
+def noise(call: Call, at_ms: float, ms: float = 300) -> list:
+    commands = call.tell(SpeechStarted(f"noise-{at_ms}"), at_ms=at_ms)
+    return commands + call.tell(SpeechStopped(), at_ms=at_ms + ms)
+
+
+# -- too short to be speech ---------------------------------------------------------------------
+
+
+def test_a_short_noise_does_not_cut_the_agent():
+    call = speaking(HALF_A_SECOND, done=False)
+    assert noise(call, 2_000) == []
+    assert only(call.tell(ResponseEnded("resp_1"), Tick(), at_ms=8_000), ClearAudio, CreateResponse) == []
+
+
+def test_speech_that_lasts_cuts_it_where_it_was_heard():
+    call = speaking(HALF_A_SECOND, done=False)
+    assert call.tell(SpeechStarted("item_2"), at_ms=2_000) == []
+    assert call.conversation.deadline_ms == 2_500
+    commands = call.tell(Tick(), at_ms=2_500)
+    assert [type(c) for c in commands] == [ClearAudio, CancelResponse, TruncateItem]
+    assert 1_495 <= commands[2].heard_ms <= 1_500
+
+
+def test_speech_that_proved_long_enough_just_as_it_ended_counts():
+    call = speaking(HALF_A_SECOND)
+    call.tell(SpeechStarted("item_2"), at_ms=2_000)
+    assert [type(c) for c in call.tell(SpeechStopped(), at_ms=2_505)] == [ClearAudio, TruncateItem]
+    assert call.tell(ResponseStarted("resp_2")) == []
+
+
+def test_what_the_model_begins_to_answer_to_a_noise_is_cancelled():
+    """The model answers each turn by itself, unless a response of its own is still active."""
+    call = speaking(HALF_A_SECOND)
+    noise(call, 2_000)
+    assert call.tell(ResponseStarted("resp_2"), at_ms=2_700) == [CancelResponse("resp_2")]
+    assert call.tell(MessageStarted("resp_2", "item_2"), audio("resp_2", "item_2", 400))[1:] == []
+    assert (
+        only(call.tell(ResponseEnded("resp_2", "cancelled"), at_ms=2_900), ClearAudio, CreateResponse) == []
+    )
+
+
+def test_a_response_that_we_asked_for_is_not():
+    call = speaking(HALF_A_SECOND)
+    call.tell(ResponseStarted("resp_2"), ToolCalled("resp_2", "call_1", "look_up", "{}"))
+    call.tell(ResponseEnded("resp_2"))
+    noise(call, 2_000)
+    [create] = only(call.tell(ToolReturned("call_1", "42")), CreateResponse)
+    assert call.tell(ResponseStarted("resp_3", create.tag)) == []
+
+
+def test_a_short_word_at_the_agents_last_is_answered():
+    call = live(manners=HALF_A_SECOND)
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 1_200)
+    assert noise(call, 2_100) == []  # "yes", and the agent has been heard out by its end
+    assert call.tell(ResponseStarted("resp_2"), at_ms=2_900) == []
+    assert call.tell(audio("resp_2", "item_2", 400))
+
+
+def test_while_the_agent_is_silent_every_word_counts():
+    call = live(manners=HALF_A_SECOND)
+    noise(call, 2_000, ms=200)
+    assert call.tell(ResponseStarted("resp_1"), at_ms=2_500) == []
+    assert call.tell(audio("resp_1", "item_1", 400))
+
+
+def test_a_noise_does_not_call_off_the_goodbye():
+    call = live(manners=HALF_A_SECOND)
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "goodbye", 3_000, done=False)
+    end_call(call, "resp_1")
+    noise(call, 2_000)
+    assert call.conversation.farewell.begun
+
+
+def test_a_tools_answer_waits_while_it_is_in_doubt_whether_the_caller_speaks():
+    call = speaking(HALF_A_SECOND)
+    call.tell(ResponseStarted("resp_2"), ToolCalled("resp_2", "call_1", "look_up", "{}"))
+    call.tell(ResponseEnded("resp_2"), SpeechStarted("item_2"), at_ms=2_000)
+    assert only(call.tell(ToolReturned("call_1", "42")), CreateResponse) == []
+    assert only(call.tell(SpeechStopped(), at_ms=2_200), CreateResponse)
+
+
+def test_a_doubt_ends_with_its_session():
+    call = speaking(HALF_A_SECOND)
+    call.tell(SpeechStarted("item_2"), at_ms=2_000)
+    call.tell(ModelLost("openai.disconnected"), SessionConfirmed(), at_ms=2_100)
+    assert only(call.tell(Tick(), at_ms=2_600), ClearAudio) == []
+
+
+# -- too often to be a person -------------------------------------------------------------------
+
+
+def interrupt(call: Call, times: int) -> None:
+    """Interrupt as often, a second apart; each time the agent begins anew."""
+    for number in range(times):
+        call.tell(SpeechStarted(f"caller_{number}"), at_ms=call.now_ms + 500)
+        call.tell(SpeechStopped(), at_ms=call.now_ms + 250)
+        call.speak(f"again_{number}", f"again_{number}", 10_000)
+        call.now_ms += 250
+
+
+def test_the_fifth_interruption_in_half_a_minute_is_followed_by_a_line_about_the_noise():
+    call = speaking(AT_MOST_FOUR)
+    interrupt(call, 4)
+    assert only(call.given, CreateResponse) == []
+    commands = call.tell(SpeechStarted("noise"), at_ms=call.now_ms + 500)
+    assert isinstance(commands[0], ClearAudio)
+    assert "noisy" in commands[-1].instructions  # asked for over the noise
+
+
+def test_then_nothing_interrupts_for_some_seconds_and_no_noise_is_answered():
+    call = speaking(AT_MOST_FOUR)
+    interrupt(call, 4)
+    [create] = only(call.tell(SpeechStarted("noise"), at_ms=6_000), CreateResponse)
+    call.speak("line", "line", 5_000, done=False)
+    assert create.tag == "noise"
+    assert call.tell(SpeechStopped(), at_ms=7_000) == []
+    assert noise(call, 8_000) == []
+    call.tell(ResponseEnded("line"))
+    assert call.tell(ResponseStarted("resp_2"), at_ms=9_000) == [CancelResponse("resp_2")]
+
+
+def test_and_after_them_the_caller_can_interrupt_again():
+    call = speaking(AT_MOST_FOUR)
+    interrupt(call, 5)
+    call.tell(SpeechStopped())
+    call.speak("resp_2", "item_2", 20_000)
+    assert only(call.tell(SpeechStarted("caller"), at_ms=call.now_ms + 8_000), ClearAudio)
+
+
+def test_the_agents_own_line_about_the_noise_is_said_word_for_word():
+    call = speaking(Manners(most_interruptions=1, noise_line="お声が遠いようです。"))
+    interrupt(call, 1)
+    [create] = only(call.tell(SpeechStarted("noise"), at_ms=9_000), CreateResponse)
+    assert create.instructions.endswith("お声が遠いようです。")
+
+
+def test_a_line_about_the_noise_that_the_models_answer_came_before_is_said_after_it():
+    call = speaking(Manners(most_interruptions=1))
+    interrupt(call, 1)
+    [create] = only(call.tell(SpeechStarted("noise"), at_ms=3_000), CreateResponse)
+    call.tell(SpeechStopped(), ResponseStarted("resp_2"), at_ms=3_100)
+    assert call.tell(RequestRefused(create.request_id)) == [CancelResponse("resp_2")]
+    commands = call.tell(ResponseEnded("resp_2", "cancelled"), Tick(), at_ms=3_700)
+    assert [c.tag for c in only(commands, CreateResponse)] == ["noise"]
+
+
+def test_interruptions_that_are_far_apart_are_a_persons():
+    call = speaking(Manners(most_interruptions=1))
+    for number in range(4):
+        assert only(call.tell(SpeechStarted(f"caller_{number}"), at_ms=call.now_ms + 2_000), ClearAudio)
+        call.tell(SpeechStopped(), at_ms=call.now_ms + 30_000)
+        call.speak(f"again_{number}", f"again_{number}", 10_000)
+    assert only(call.given, CreateResponse) == []
+
+
+def test_without_a_limit_the_caller_may_interrupt_for_ever():
+    call = speaking(Manners(most_interruptions=None))
+    interrupt(call, 20)
+    assert len(only(call.given, ClearAudio)) == 20
+    assert only(call.given, CreateResponse) == []

@@ -1,0 +1,103 @@
+"""Opening the model's socket: over TLS as over TCP, refused, silent, and broken off."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+import trustme
+from websockets.sync.server import ServerConnection, serve
+
+from callapp.errors import LegLost
+from callapp.realtime import dialling
+from callapp.realtime.dialling import Dialling
+
+
+@contextmanager
+def server(tls: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[str]]]:
+    """A WebSocket server that notes the keys it was shown and closes with 1000."""
+    shown: list[str] = []
+
+    def note(connection: ServerConnection) -> None:
+        shown.append(connection.request.headers["Authorization"])
+
+    with serve(note, "localhost", 0, ssl=tls) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        try:
+            yield running.socket.getsockname()[1], shown
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_the_upgraded_socket_is_handed_over_with_nothing_read_from_it():
+    with server() as (port, shown):
+        sock = Dialling().open(f"ws://localhost:{port}/v1?model=m", ["Authorization: Bearer k"], 3)
+        with closing(sock):
+            assert sock.recv(100)[:1] == b"\x88"  # the server's close frame
+        assert shown == ["Bearer k"]
+
+
+def test_tls_is_checked_against_the_systems_authorities(tmp_path, monkeypatch):
+    authority = trustme.CA()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(tls)
+    with server(tls) as (port, shown):
+        dialling._tls_context.cache_clear()
+        with pytest.raises(LegLost, match="certificate"):
+            Dialling().open(f"wss://localhost:{port}/", ["Authorization: Bearer k"], 3)
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        dialling._tls_context.cache_clear()
+        with closing(Dialling().open(f"wss://localhost:{port}/", ["Authorization: Bearer k"], 3)) as sock:
+            sock.settimeout(3)
+            assert sock.recv(100)[:1] == b"\x88"
+        dialling._tls_context.cache_clear()
+    assert shown == ["Bearer k"]
+
+
+def test_nobody_there():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(LegLost):
+        Dialling().open(f"ws://127.0.0.1:{port}/", [], 3)
+
+
+def test_a_server_that_says_nothing_is_not_waited_for_long():
+    with silent() as port, pytest.raises(LegLost):
+        Dialling().open(f"ws://127.0.0.1:{port}/", [], 0.1)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_a_dial_under_way_is_broken_off_from_another_thread(scheme):
+    with silent() as port:
+        attempt = Dialling()
+        timer = threading.Timer(0.1, attempt.break_off)
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(LegLost):
+            attempt.open(f"{scheme}://127.0.0.1:{port}/", [], 30)
+        assert time.monotonic() - began < 5
+        timer.join()
+
+
+def test_a_dial_that_was_broken_off_before_it_began_fails():
+    with server() as (port, shown):
+        attempt = Dialling()
+        attempt.break_off()
+        with pytest.raises(LegLost):
+            attempt.open(f"ws://localhost:{port}/", [], 3)
+        assert shown == []
