@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("tests.stage")
+
+from tests.stage import Server  # noqa: E402 - it has to be rewritten first
+
+
+@contextmanager
+def started(folder: Path, **environ: str) -> Iterator[Server]:
+    """A server that has to end well when the test is over."""
+    server = Server(folder, **environ)
+    try:
+        yield server
+        if server.process.poll() is None:
+            server.terminate()
+            # Nobody is on the line: a server that lingers here would linger at every deployment.
+            assert server.wait(3) == 0, "\n".join(server.lines)
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def one_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that takes one call at a time: a slot that is not given back is a next test that fails."""
+    with started(tmp_path_factory.mktemp("one-line"), MAX_CONCURRENT_CALLS="1") as server:
+        server.warm_up()
+        yield server
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start a server of the test's own."""
+    with ExitStack() as stack:
+        yield lambda **environ: stack.enter_context(started(tmp_path, **environ))
+
+
+@pytest.fixture(scope="session")
+def twenty_lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with started(tmp_path_factory.mktemp("twenty-lines"), MAX_CONCURRENT_CALLS="20") as server:
+        server.warm_up()
+        yield server

@@ -1,0 +1,201 @@
+"""Every slot is taken: the server stays awake, and nothing that Twilio repeats or mixes up costs a slot."""
+
+from __future__ import annotations
+
+import json
+import socket
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from callapp.simulators.model_script import Say, Script
+from callapp.simulators.phone import Call, Callee
+from tests.end_to_end.test_doors import CONNECTED, STOP, close_of, upgraded
+from tests.end_to_end.test_doors import start as start_of
+from tests.stage import DEADLINE_S, OUR_NUMBER, THEIR_NUMBER, Scene, Server, eventually, words
+
+LINES = 3
+QUICK_S = 0.1
+SID = "CA" + "4" * 32
+
+
+@pytest.fixture
+def server(start: Callable[..., Server]) -> Server:
+    return start(MAX_CONCURRENT_CALLS=str(LINES))
+
+
+def timed(deed: Callable[[], object]) -> float:
+    began_s = time.monotonic()
+    deed()
+    return time.monotonic() - began_s
+
+
+def answer_incoming(server: Server, call_sid: str, agent: str = "quiet") -> str:
+    """Let Twilio ask what to do with a call; return the TwiML."""
+    fields = {"CallSid": call_sid, "From": THEIR_NUMBER, "To": OUR_NUMBER}
+    answer = server.webhook(f"/incoming-call?agent={agent}", **fields)
+    assert answer.status == 200
+    return answer.text
+
+
+def tell_status(server: Server, call_sid: str, status: str, query: str = "") -> None:
+    assert server.webhook(f"/call-status{query}", CallSid=call_sid, CallStatus=status).status == 204
+
+
+def takes_its_calls(scene: Scene) -> list[Call]:
+    """Have as many calls as there are lines, all at once; fails if a slot is missing or one is too many."""
+    calls = [scene.ring() for _ in range(LINES)]
+    for call in calls:
+        scene.server.wait_for_line(call.sid, "= call live", since=scene.since)
+    assert scene.server.get("/readyz").status == 503
+    for call in calls:
+        call.hang_up()
+    for call in calls:
+        assert scene.ending(call).reason == "caller.hung_up"
+    assert eventually(lambda: scene.server.get("/readyz").status == 200)
+    return calls
+
+
+def test_health_checks_and_webhooks_answer_at_once_while_all_are_talking(server: Server) -> None:
+    """A platform that finds us slow kills us, and Twilio's patience is 15 s for all it asks."""
+    script = Script(Say(words("And so on, and so on, and so on.", 20_000)))
+    with server.scene(script) as scene:
+        calls = [scene.ring(agent="host") for _ in range(LINES)]
+        for call in calls:
+            call.wait_for(lambda call=call: call.streams and call.stream.heard_ms() > 500, DEADLINE_S)
+        assert server.get("/readyz").status == 503
+
+        deeds: dict[str, Callable[[], object]] = {
+            "health": lambda: server.get("/healthz"),
+            "ready": lambda: server.get("/readyz"),
+            "status": lambda: tell_status(server, SID, "ringing"),
+            "busy line": lambda: answer_incoming(server, SID),
+            "503": lambda: server.request("POST", "/outgoing-call", {"phoneNumber": THEIR_NUMBER}),
+        }
+        took_s: dict[str, list[float]] = {}
+        with ThreadPoolExecutor(8) as crowd:
+            for name, deed in deeds.items():
+                took_s[name] = list(crowd.map(lambda _, deed=deed: timed(deed), range(40)))
+        medians = {name: statistics.median(all_s) for name, all_s in took_s.items()}
+        assert all(median_s < QUICK_S for median_s in medians.values()), medians
+
+        assert [call.status for call in calls] == ["in-progress"] * LINES
+        for call in calls:
+            call.hang_up()
+            assert scene.ending(call).reason == "caller.hung_up"
+
+
+def test_requests_that_never_end_leave_room_for_health_checks(server: Server) -> None:
+    """Half of the threads beyond the calls hang on a client that sends nothing more."""
+    with server.scene() as scene, ExitStack() as stack:
+        calls = [scene.live()[0] for _ in range(LINES)]
+        for _ in range(8):
+            held = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            held.sendall(
+                b"POST /call-status HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+                b"Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+            )
+        assert statistics.median(server.get("/healthz").took_s for _ in range(20)) < QUICK_S
+        for call in calls:
+            call.hang_up()
+            assert scene.ending(call).reason == "caller.hung_up"
+
+
+def test_a_webhook_that_comes_twice_takes_one_slot(server: Server) -> None:
+    with server.scene() as scene:
+        for _ in range(5):
+            assert "<Stream" in answer_incoming(server, SID)
+        others = [scene.live()[0] for _ in range(LINES - 1)]
+        assert "<Stream" not in answer_incoming(server, "CA" + "5" * 32)
+        tell_status(server, SID, "completed")
+        third, _ = scene.live()
+        for call in (*others, third):
+            call.hang_up()
+            assert scene.ending(call).reason == "caller.hung_up"
+
+
+def test_statuses_come_twice_late_and_of_calls_that_there_are_not(server: Server) -> None:
+    with server.scene() as scene:
+        call, _ = scene.live()
+        for status in ("completed", "completed", "ringing", "in-progress", "completed"):
+            tell_status(server, "CA" + "0" * 32, status)
+            tell_status(server, SID, status, "?placed=no-such-call")
+        assert call.status == "in-progress"
+        call.hang_up()
+        scene.ending(call)
+        for status in ("completed", "in-progress", "completed"):
+            tell_status(server, call.sid, status)
+        takes_its_calls(scene)
+
+
+def test_a_webhook_that_comes_after_the_end_of_its_call_takes_no_slot(server: Server) -> None:
+    """Nobody is on that line any more; a slot would be held for a minute for nothing."""
+    with server.scene() as scene:
+        for number in range(LINES):
+            call_sid = f"CA{number:032d}"
+            answer_incoming(server, call_sid)
+            tell_status(server, call_sid, "completed")
+            answer_incoming(server, call_sid)
+        takes_its_calls(scene)
+
+
+def test_a_dial_that_reaches_nobody_gives_its_slot_back(server: Server) -> None:
+    """Also when its webhooks come after that, and twice."""
+    with server.scene() as scene:
+        for _ in range(LINES + 1):
+            call = scene.dial(Callee(picks_up="busy"), agent="quiet")
+            call.wait_ended(DEADLINE_S)
+            (address,) = {request.url for request in call.requests if "/call-status" in request.url}
+            late = server.webhook(
+                "/incoming-call" + address.partition("/call-status")[2],
+                CallSid=call.sid,
+                From=OUR_NUMBER,
+                To=THEIR_NUMBER,
+            )
+            assert late.status == 200
+        takes_its_calls(scene)
+
+
+def test_streams_that_stop_before_they_start_take_no_slot(server: Server) -> None:
+    with server.scene() as scene:
+        for messages in ([STOP], [CONNECTED, STOP], [CONNECTED, STOP, start_of("none")], [CONNECTED]):
+            with upgraded(server, *messages) as stream:
+                if messages[-1] is CONNECTED:
+                    stream.close()
+                else:
+                    assert close_of(stream) == 1008
+        assert scene.model.attempts == 0
+        takes_its_calls(scene)
+
+
+def test_a_start_with_a_stop_at_its_heels_is_a_call_that_ended(server: Server) -> None:
+    with server.scene() as scene:
+        for number in range(LINES + 1):
+            call_sid = f"CA{number:032d}"
+            with upgraded(server, CONNECTED, start_of(server.token(call_sid), call_sid)) as stream:
+                stop = {**STOP, "stop": {"callSid": call_sid}}
+                stream.send(json.dumps(stop))
+                stream.send(json.dumps(stop))
+                assert close_of(stream) == 1000
+            server.wait_for_line(call_sid, "x call ended: caller.hung_up", since=scene.since)
+        takes_its_calls(scene)
+
+
+def test_second_streams_take_no_slot_and_no_audio(server: Server) -> None:
+    """Each call is joined by another stream under its own name, while all lines are taken."""
+    with server.scene() as scene:
+        calls = [scene.live()[0] for _ in range(LINES)]
+        sessions = scene.model.sessions
+        for call in calls:
+            with upgraded(server, CONNECTED, start_of(server.token(call.sid), call.sid)) as stream:
+                assert close_of(stream) == 1008
+        assert scene.model.sessions == sessions
+        assert [call.status for call in calls] == ["in-progress"] * LINES
+        for call in calls:
+            call.hang_up()
+            assert scene.ending(call).reason == "caller.hung_up"
+        takes_its_calls(scene)

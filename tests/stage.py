@@ -1,0 +1,534 @@
+"""The stage for tests of the whole: callapp under a real gunicorn, a pretend Twilio and a pretend OpenAI.
+
+A `Server` is started once and serves many tests. Each test plays a `Scene` on it: a Twilio and an OpenAI of
+its own, at the addresses that the server knows. When a scene is over, what has to hold of every call is
+checked: nobody broke a protocol, every frame to OpenAI has its judges' blessing, each call that lived has
+one line that says why it ended, nothing secret was logged, and the server's threads and file descriptors
+are as many as they were.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Condition, Event, Thread
+from typing import Any
+from xml.etree import ElementTree
+
+from twilio.request_validator import RequestValidator
+
+from callapp.simulators import webhooks
+from callapp.simulators.clips import Clip
+from callapp.simulators.model import PretendModel
+from callapp.simulators.model_script import INSTANT, Script
+from callapp.simulators.model_session import Session
+from callapp.simulators.phone import Call, Callee, Carrier
+from callapp.simulators.speech import babble_clip
+from tests import judges
+
+ROOT = Path(__file__).parent.parent
+DEADLINE_S = 20
+"""For anything that has to happen; far more than it takes."""
+
+ACCOUNT_SID = "AC" + "5" * 32
+AUTH_TOKEN = "stage-auth-token-0123456789abcdef"
+OPENAI_KEY = "sk-stage-0123456789abcdef"
+API_KEY = "stage-api-key"
+HTTP_THREADS = 16
+"""Threads of gunicorn's beyond those for calls."""
+OUR_NUMBER = "+15005550006"
+THEIR_NUMBER = "+819012345678"
+SECRETS = (AUTH_TOKEN, OPENAI_KEY, API_KEY, OUR_NUMBER, THEIR_NUMBER, OUR_NUMBER[1:], THEIR_NUMBER[1:])
+
+HUNG_UP = {"caller.hung_up", "twilio.completed"}
+"""Of a call that we placed, `stop` and the status callback tell the same; the first to be heard names it."""
+
+END_LINE = re.compile(r"(CA[0-9a-f]{32}).*x call ended: (\S+) after ([0-9.]+) s")
+LIVE_LINE = re.compile(r"(CA[0-9a-f]{32}).*= call live")
+
+AGENTS = {
+    "quiet": "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call]\n---\nYou answer the phone.\n",
+    "bare": "---\nlanguage: en-US\n---\nYou answer the phone.\n",
+    "host": (
+        "---\nlanguage: en-US\ngreeting: Welcome!\nclosing: That was all.\ntools: [end_call]\n---\n"
+        "You answer the phone.\n"
+    ),
+    "named": "---\nlanguage: en-US\ntools: []\n---\nYou speak with {{ name }}, who is {{ age }}.\n",
+    "handy": (
+        "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call, opening_hours, breaks, waits]\n---\n"
+        "You have tools.\n"
+    ),
+    "hurried": (
+        "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call]\nmax_call_seconds: 2\n---\n"
+        "Be quick.\n"
+    ),
+}
+TOOLS = '''
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from callapp.tools import tool
+
+
+def write_down(*_):
+    """What each thread is doing. Not by faulthandler, which reads running threads and can crash on it."""
+    for number, top in sys._current_frames().items():
+        stack = "".join(traceback.format_stack(top))
+        os.write(2, f"Thread 0x{number:x}:\\n{stack}\\n".encode())
+
+
+signal.signal(signal.SIGUSR2, write_down)
+
+
+@tool
+def opening_hours(day: str) -> str:
+    """Tell when the shop is open on a day of the week."""
+    return f"{day}: 10:00-19:00"
+
+
+@tool
+def breaks() -> str:
+    """A tool that raises."""
+    raise RuntimeError("no database")
+
+
+@tool
+def waits(path: str) -> str:
+    """Wait until somebody opens the other end of a named pipe, and tell what they wrote."""
+    return Path(path).read_text()
+'''
+
+
+def words(text: str, ms: int) -> Clip:
+    """Something that sounds like speech of that length; other texts sound different."""
+    return babble_clip(text, text, ms)
+
+
+def eventually(holds: Callable[[], object], within_s: float = 5.0) -> bool:
+    """Whether something comes to hold in time. For /proc and the like, which wake nobody."""
+    deadline = time.monotonic() + within_s
+    pause = Event()
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.01)
+    return True
+
+
+def free_port() -> int:
+    """A free port below those that the system hands out, so that nobody gets it by chance meanwhile."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as attempt:
+            try:
+                attempt.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server answered to an HTTP request."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    took_s: float
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The line in the log that tells why a call ended."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a process holds of the system."""
+
+    threads: int
+    descriptors: int
+
+
+class Server:
+    """A gunicorn with callapp, what it has logged so far, and the addresses of the simulators it talks to."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.port, self.carrier_port, self.model_port = free_port(), free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
+        for name, text in AGENTS.items():
+            _write(folder / "agents" / f"{name}.md", text)
+        _write(folder / "tools" / "stage_tools.py", TOOLS)
+        settings = {
+            "PORT": str(self.port),
+            "PUBLIC_URL": self.url,
+            "TWILIO_API_URL": f"http://127.0.0.1:{self.carrier_port}",
+            "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+            "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+            "OPENAI_API_KEY": OPENAI_KEY,
+            "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{self.model_port}/v1/realtime",
+            "FROM_PHONE_NUMBER": OUR_NUMBER,
+            "CALLAPP_API_KEY": API_KEY,
+            "DATABASE_URL": f"sqlite:///{folder}/calls.sqlite",
+            "AGENTS_DIR": str(folder / "agents"),
+            "TOOLS_DIR": str(folder / "tools"),
+            "RATE_LIMIT_PER_KEY": "100000/minute",
+            "RATE_LIMIT_PER_CALLEE": "100000/minute",
+            "LOG_LEVEL": "debug",
+        }
+        kept = {
+            name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "wsgi:app"],
+            cwd=ROOT,
+            env=kept | {"PYTHONWARNINGS": "default"} | settings | environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # a signal to all its processes must not reach ours
+        )
+        self.lines: list[str] = []
+        self._changed = Condition()
+        self._at_rest: Counts | None = None
+        self._max_concurrent_calls = int(environ.get("MAX_CONCURRENT_CALLS", "100"))
+        self._reader = Thread(target=self._read, name="server-log", daemon=True)
+        self._reader.start()
+        self.wait_for_line("Listening at")
+        assert self.get("/healthz").status == 200  # waits in the kernel's queue until a worker is up
+
+    # What it says
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+
+    def wait_for_line(self, *texts: str, since: int = 0, within_s: float = DEADLINE_S) -> str:
+        """Wait for a line that holds all these texts, the first from a position on; return it."""
+
+        def found() -> str | None:
+            return next((one for one in self.lines[since:] if all(text in one for text in texts)), None)
+
+        with self._changed:
+            line = self._changed.wait_for(found, within_s)
+        assert line is not None, f"no line with {texts} in:\n" + "\n".join(self.lines[since:])
+        return line
+
+    # What it answers
+
+    def request(
+        self, method: str, path: str, body: object = None, within_s: float = DEADLINE_S, **headers: str
+    ) -> Answer:
+        """Ask on a connection of its own; ``body`` goes as JSON."""
+        sent = {"Connection": "close", "Authorization": f"Bearer {API_KEY}"} | headers
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        began = time.monotonic()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=within_s)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body), sent)
+            response = connection.getresponse()
+            text = response.read().decode()
+            return Answer(response.status, dict(response.getheaders()), text, time.monotonic() - began)
+        finally:
+            connection.close()
+
+    def get(self, path: str, within_s: float = DEADLINE_S) -> Answer:
+        return self.request("GET", path, within_s=within_s)
+
+    def webhook(self, path: str, method: str = "POST", **fields: str) -> webhooks.Answer:
+        """Call a webhook as Twilio does, signed."""
+        return webhooks.send(AUTH_TOKEN, method, self.url + path, fields)
+
+    def token(self, call_sid: str, agent: str = "quiet") -> str:
+        """A one-time token, from the TwiML that answers an incoming call."""
+        answer = self.webhook(
+            f"/incoming-call?agent={agent}", CallSid=call_sid, From=THEIR_NUMBER, To=OUR_NUMBER
+        )
+        parameters = {
+            one.attrib["name"]: one.attrib["value"]
+            for one in ElementTree.fromstring(answer.text).iter("Parameter")
+        }
+        return parameters["callapp_token"]
+
+    @property
+    def signature(self) -> str:
+        """What Twilio puts into the header of the stream's upgrade."""
+        return str(RequestValidator(AUTH_TOKEN).compute_signature(self.ws_url, {}))
+
+    # What it holds
+
+    @property
+    def workers(self) -> list[int]:
+        """The process IDs of the workers."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def counts(self) -> Counts:
+        """What all workers hold; without the tool pool's threads, which stay a while."""
+        threads = sum(_entries(worker, "task") for worker in self.workers)
+        if self._at_rest is not None and threads > self._at_rest.threads:
+            threads -= sum("callapp/tools/pool.py" in stack for stack in self.stacks())
+        return Counts(threads, sum(_entries(worker, "fd") for worker in self.workers))
+
+    def stacks(self) -> list[str]:
+        """What each thread of the only worker is doing."""
+        since = len(self.lines)
+        os.kill(self.workers[0], signal.SIGUSR2)
+        self.get(f"/written-{since}")
+        self.wait_for_line(f"/written-{since}", " 404 ", since=since)
+        dump = [line for line in self.lines[since:] if re.match(r'(Current t|T)hread 0x|  File "', line)]
+        return re.split(r"\n(?=Current thread|Thread)", "\n".join(dump))
+
+    def warm_up(self) -> None:
+        """Let everything come into being that stays: gunicorn's threads, database connections, imports.
+
+        From then on every scene has to leave as many threads and descriptors as there were.
+        """
+        self._start_all_threads()
+        with self.scene() as scene:
+            call = scene.dial()
+            scene.session()
+            call.hang_up()
+            scene.ending(call)
+        self._at_rest = self._steady_counts()
+
+    def _start_all_threads(self) -> None:
+        """Keep every thread of gunicorn's busy once, with requests whose bodies do not come."""
+        wanted = self._max_concurrent_calls + HTTP_THREADS
+        held = (
+            b"POST /outgoing-call HTTP/1.1\r\nHost: callapp\r\nContent-Type: application/json\r\n"
+            b"Authorization: Bearer %b\r\nContent-Length: 9\r\n\r\n" % API_KEY.encode()
+        )
+        (worker,) = self.workers
+        before = _entries(worker, "task")
+        with ExitStack() as stack:
+            for _ in range(wanted):
+                request = stack.enter_context(socket.create_connection(("127.0.0.1", self.port)))
+                request.sendall(held)
+            # One is there already: it answered to the first request.
+            assert eventually(lambda: _entries(worker, "task") >= before + wanted - 1)
+
+    def _steady_counts(self) -> Counts:
+        """The counts, once two looks in a row have shown the same."""
+        seen: list[Counts] = []
+
+        def steady() -> bool:
+            seen.append(self.counts())
+            return len(seen) > 20 and len(set(seen[-20:])) == 1
+
+        assert eventually(steady), seen[-20:]
+        return seen[-1]
+
+    def is_at_rest(self) -> bool:
+        """Whether no more is held than after the warm-up."""
+        if self._at_rest is None:
+            return True
+        now = self.counts()
+        return now.threads <= self._at_rest.threads and now.descriptors <= self._at_rest.descriptors
+
+    # Its end
+
+    def terminate(self) -> None:
+        """Ask it to stop, as a platform does."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, within_s: float = DEADLINE_S) -> int:
+        """Wait for its end; return the exit status."""
+        status = self.process.wait(within_s)
+        self._reader.join(DEADLINE_S)
+        return status
+
+    def close(self) -> None:
+        """End it, if it still lives, without a word."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        assert self.process.stdout
+        self.process.stdout.close()
+
+    # The play
+
+    @contextmanager
+    def scene(
+        self,
+        script: Script | None = None,
+        *,
+        latency_ms: float = 0,
+        reversed_keys: bool = False,
+        **model: Any,
+    ) -> Iterator[Scene]:
+        """A Twilio and an OpenAI for this server, and at the end the checks that hold for all calls."""
+        scene = Scene(self, script, latency_ms, reversed_keys, model)
+        try:
+            yield scene
+            scene.check()
+        finally:
+            scene.close()
+
+
+class Scene:
+    """Some calls on a server, with a Twilio and an OpenAI of their own."""
+
+    def __init__(
+        self,
+        server: Server,
+        script: Script | None,
+        latency_ms: float,
+        reversed_keys: bool,
+        model: dict[str, Any],
+    ) -> None:
+        self.server = server
+        self.since = len(server.lines)
+        self.expects_traceback = False
+        """Whether user code is to fail on purpose."""
+        self.carrier = Carrier(
+            account_sid=ACCOUNT_SID,
+            auth_token=AUTH_TOKEN,
+            port=server.carrier_port,
+            say_ms_per_char=0,
+            latency_ms=latency_ms,
+            reversed_keys=reversed_keys,
+        )
+        self._open_model = ExitStack()
+        try:
+            self.model = self._open_model.enter_context(
+                PretendModel(
+                    script, port=server.model_port, **{"api_key": OPENAI_KEY, "pace": INSTANT} | model
+                )
+            )
+        except BaseException:
+            self.carrier.close()
+            raise
+
+    def close(self) -> None:
+        """End all calls and take both companies off the air."""
+        try:
+            self.carrier.close()
+        finally:
+            self.close_model()
+
+    def close_model(self) -> None:
+        """Take OpenAI off the air: connections are refused from now on."""
+        self._open_model.close()
+
+    # Calls
+
+    def dial(self, callee: Callee | None = None, **body: object) -> Call:
+        """Have the server place a call to this person."""
+        self.carrier.next_callee(callee or Callee(rings_ms=0))
+        answer = self.server.request("POST", "/outgoing-call", {"phoneNumber": THEIR_NUMBER, **body})
+        assert answer.status == 201, answer
+        call = self.carrier.find_call(answer.json["callSid"])
+        assert call is not None
+        return call
+
+    def ring(self, callee: Callee | None = None, agent: str = "quiet", method: str = "POST") -> Call:
+        """Let this person call our number."""
+        return self.carrier.incoming_call(
+            f"{self.server.url}/incoming-call?agent={agent}",
+            callee=callee,
+            from_number=THEIR_NUMBER,
+            to_number=OUR_NUMBER,
+            method=method,
+        )
+
+    def session(self) -> Session:
+        """The next session at OpenAI."""
+        return self.model.wait_for_session(DEADLINE_S)
+
+    def live(self, callee: Callee | None = None, agent: str = "quiet") -> tuple[Call, Session]:
+        """A call whose session stands: the model hears the caller."""
+        call = self.ring(callee, agent)
+        session = self.session()
+        session.wait_for(lambda: session.heard_audio, DEADLINE_S)
+        return call, session
+
+    def ending(self, call: Call, within_s: float = DEADLINE_S) -> Ending:
+        """Wait until a call is over on all sides; return what the server said of its end."""
+        call.wait_ended(within_s)
+        line = self.server.wait_for_line(call.sid, "x call ended", since=self.since, within_s=within_s)
+        found = END_LINE.search(line)
+        assert found, line
+        return Ending(found[2], float(found[3]))
+
+    def warnings(self) -> list[str]:
+        """What the server has complained of during this scene."""
+        return [line for line in self.server.lines[self.since :] if ": ! " in line]
+
+    # What has to hold of them all
+
+    def check(self) -> None:
+        """Check what holds for every scene."""
+        for call in self.carrier.calls:
+            call.wait_ended(DEADLINE_S)
+            assert call.violations == [], call.summary()
+            assert [stream.after_close for stream in call.streams if stream.after_close] == []
+        for session in self.model.sessions:
+            session.wait_closed(DEADLINE_S)
+            assert session.violations == []
+            assert [fault for one in session.received for fault in judges.faults(one.event)] == []
+        server = self.server
+        if server.process.poll() is None:
+            assert eventually(server.is_at_rest), f"{server.counts()}:\n" + "\n".join(server.stacks())
+            assert eventually(lambda: server.get("/readyz").status == 200), "a slot was not given back"
+        lines = server.lines[self.since :]
+        lived = [found[1] for line in lines if (found := LIVE_LINE.search(line))]
+        ended = [found[1] for line in lines if (found := END_LINE.search(line))]
+        assert sorted(lived) == sorted(ended)
+        tokens = [
+            stream.parameters.get("callapp_token", "?")
+            for call in self.carrier.calls
+            for stream in call.streams
+        ]
+        for line in lines:
+            assert self.expects_traceback or "Traceback" not in line, "\n".join(lines)
+            assert "! bug" not in line, "\n".join(lines)
+            assert not any(secret in line for secret in (*SECRETS, *tokens)), line
+
+
+def media_after(call: Call, at_ms: float) -> list[bytes]:
+    """The pieces of audio that reached the phone after a moment of its latest stream."""
+    return [chunk.audio for chunk in call.stream.playout.chunks if chunk.arrived_ns > at_ms * 1_000_000]
+
+
+def kinds_received(session: Session) -> list[str]:
+    """The types of what a session received, without the caller's audio."""
+    kinds = [str(one.event["type"]) for one in session.received]
+    return [kind for kind in kinds if kind != "input_audio_buffer.append"]
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _entries(pid: int, what: str) -> int:
+    return len(list(Path(f"/proc/{pid}/{what}").iterdir()))
