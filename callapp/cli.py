@@ -8,6 +8,7 @@ from callapp.call.cli import call
 from callapp.call_log.cli import db
 from callapp.doctor.cli import doctor
 from callapp.simulators.demo import demo
+from callapp.simulators.load.cli import load
 
 
 def register_commands(app: Flask) -> None:
@@ -15,4 +16,5 @@ def register_commands(app: Flask) -> None:
     app.cli.add_command(call)
     app.cli.add_command(db)
     app.cli.add_command(demo)
+    app.cli.add_command(load)
     app.cli.add_command(doctor)

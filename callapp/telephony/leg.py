@@ -84,11 +84,8 @@ class CallerLeg:
             LegLost: the socket is gone.
         """
         messages, self._waiting = self._waiting or self._connection.receive(), []
-        if len(messages) == 1:
-            decoded = self._decode(messages[0])
-            if type(decoded) is CallerAudio:  # nearly always
-                silence = self._gaps.before(decoded)
-                return [decoded] if silence is None else [silence, decoded]
+        if len(messages) == 1:  # nearly always
+            return self._hear_one(self._decode(messages[0]))
         if not messages:
             silence = self._gaps.quiet(QUIET_S * 1000)
             return [] if silence is None else [silence]
@@ -105,13 +102,20 @@ class CallerLeg:
             if chunks:
                 heard.append(CallerAudio(join(chunks), None))
                 chunks = []
-            if isinstance(decoded, Played | DigitPressed | CallerHungUp):
-                heard.append(decoded)
-            elif isinstance(decoded, Started):
-                self._odd("a second start")
+            heard += self._hear_one(decoded)
         if chunks:
             heard.append(CallerAudio(join(chunks), None))
         return heard
+
+    def _hear_one(self, decoded: Decoded | None) -> list[Heard]:
+        if type(decoded) is CallerAudio:
+            silence = self._gaps.before(decoded)
+            return [decoded] if silence is None else [silence, decoded]
+        if isinstance(decoded, Played | DigitPressed | CallerHungUp):
+            return [decoded]
+        if isinstance(decoded, Started):
+            self._odd("a second start")
+        return []
 
     def send(self, command: PlayAudio | SendMark | ClearAudio) -> None:
         """Carry out a command. Safe from any thread.

@@ -53,7 +53,7 @@ Decoded = Connected | Started | CallerAudio | Played | DigitPressed | CallerHung
 _media = re.compile(
     rb'\{"event":"media","sequenceNumber":"\d+",(?:"streamSid":"\w+",)?'
     rb'"media":\{"track":"inbound","chunk":"\d+","timestamp":"(\d{1,15})",'
-    rb'"payload":"(?!")((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"\}'
+    rb'"payload":"([A-Za-z0-9+/]++={0,2}+)"\}'  # and of a length that is a multiple of four
     rb'(?:,"streamSid":"\w+")?\}'
 ).fullmatch
 _is_timestamp = re.compile(r"[0-9]{1,15}").fullmatch
@@ -66,8 +66,8 @@ def decode(data: bytes) -> Decoded | None:
         BadMessage: it is not a JSON object, or a known event lacks a field.
     """
     media = _media(data)
-    if media is not None:
-        return CallerAudio(media[2], int(media[1]))
+    if media is not None and not len(payload := media[2]) & 3:
+        return CallerAudio(payload, int(media[1]))
     try:
         message = orjson.loads(data)
     except orjson.JSONDecodeError as error:

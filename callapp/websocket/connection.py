@@ -94,7 +94,7 @@ class Connection:
             LegLost: the connection has ended; messages that came before its end have been returned first.
         """
         with self._reading:
-            deadline = monotonic() + self._quiet_s
+            deadline = None
             while self._end is None:
                 try:
                     data = self._socket.read()
@@ -105,7 +105,11 @@ class Connection:
                 if not data:
                     raise self._failed("closed without a close frame")
                 messages = self._sift(self._decoder.receive(data))
-                if messages or monotonic() >= deadline:
+                if messages:
+                    return messages
+                if deadline is None:
+                    deadline = monotonic() + self._quiet_s
+                elif monotonic() >= deadline:
                     return messages
             raise self._lost()
 
@@ -162,6 +166,8 @@ class Connection:
         """Return the messages that are for the caller; see to the others."""
         wanted: list[bytes | Binary] = []
         self.received += len(messages)
+        if len(messages) == 1 and type(messages[0]) is bytes:
+            return [messages[0]]  # nearly always
         for message in messages:
             match message:
                 case bytes() | Binary():

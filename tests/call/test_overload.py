@@ -132,7 +132,7 @@ class Call:
     def speak(self, chunks: int) -> None:
         """The caller says something: so many frames."""
         for _ in range(chunks):
-            self.caller.incoming.put(CallerAudio(CHUNK))
+            self.caller.incoming.put(CallerAudio(CHUNK, None))
 
     def say(self, number: int) -> None:
         """The model says something, 20 ms of it."""

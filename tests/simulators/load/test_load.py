@@ -1,0 +1,80 @@
+"""``flask load`` against the real server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from callapp.simulators.load.cli import load
+from callapp.simulators.load.run import Plan, open_load
+from callapp.simulators.load.server import MakeRecipe, Recipe, ServerFailed, Surroundings, callapp_recipe
+
+
+@pytest.mark.timeout(120)
+def test_five_calls_give_sane_figures(tmp_path: Path) -> None:
+    json_file, svg_file = tmp_path / "load.json", tmp_path / "load.svg"
+    arguments = ["--calls", "5", "--seconds", "3", "--json", str(json_file), "--svg", str(svg_file)]
+
+    result = CliRunner().invoke(load, arguments, catch_exceptions=False)
+
+    assert result.exit_code == 0, result.output
+    assert "phone to model" in result.output
+    report = json.loads(json_file.read_text())
+    assert report["calls"] == 5
+    assert 700 < report["delayMs"]["toModel"]["count"] < 800
+    assert report["delayMs"]["toPhone"]["count"] > 0
+    for way in report["delayMs"].values():
+        assert 0 < way["p50"] <= way["p95"] <= way["p99"] <= way["max"] < 5000
+    assert report["loss"]["callerChunksSent"] > 750
+    assert report["loss"]["callerChunksLost"] == report["loss"]["callerChunksRepeated"] == 0
+    assert report["loss"]["agentBytesLost"] == report["loss"]["agentDisorder"] == 0
+    assert report["clearMs"]["missed"] == report["clearMs"]["staleMessages"] == 0
+    assert report["callsSeen"]["failed"] == report["callsSeen"]["sessionsLeftOpen"] == 0
+    assert report["server"]["cpuMsPerCallSecond"] > 0
+    assert 1 <= report["server"]["threadsPerCall"] <= 3
+    assert len(report["series"]) == 3
+    ET.fromstring(svg_file.read_text())
+
+
+@pytest.mark.timeout(120)
+def test_calls_interrupt_hang_up_and_are_ended_by_the_agent(tmp_path: Path) -> None:
+    """Short calls, so that all kinds of ends come within seconds; by TLS where a certificate can be made."""
+    plan = Plan(calls=8, seconds=12, call_s=10, delta_ms=200, tls=shutil.which("openssl") is not None)
+    with open_load(plan, lambda *_: None, callapp_recipe(tmp_path)) as running:
+        running.grow(plan.calls)
+        running.measure(plan.seconds)
+        running.end()
+        tally = running.world.tally
+    assert tally.failures == {}
+    assert tally.lost == tally.clears_missed == tally.stale == tally.sessions_left == 0
+    assert tally.clears_due > 0
+    assert tally.agent_bytes > 0
+    assert min(tally.hung_up, tally.ended_by_agent, tally.dropped) > 0
+
+
+@pytest.mark.timeout(120)
+def test_calls_beyond_the_cap_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
+    plan = Plan(calls=6, seconds=3)
+    with open_load(plan, lambda *_: None, callapp_recipe(tmp_path, cap=4)) as running:
+        running.grow(plan.calls)
+        measured = running.measure(plan.seconds)
+        running.end()
+        tally = running.world.tally
+    assert measured.calls == 4
+    assert tally.refused >= 2
+    assert tally.failures == {}
+    assert tally.lost == 0
+
+
+def test_a_server_that_does_not_start_is_quoted() -> None:
+    def recipe(_around: Surroundings, _port: int) -> Recipe:
+        return Recipe(["sh", "-c", "echo no such thing; exit 3"], {})
+
+    make: MakeRecipe = recipe
+    with pytest.raises(ServerFailed, match="no such thing"), open_load(Plan(), lambda *_: None, make):
+        pass
