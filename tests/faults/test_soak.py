@@ -71,7 +71,7 @@ def test_the_slope_of_a_line_is_found() -> None:
 def test_nothing_grows_while_calls_come_and_go(tmp_path: Path) -> None:
     with Lab(tmp_path, CALLS) as lab:
         worker = lab.server.workers[0]
-        lab.server._hold_all_threads()  # gunicorn starts its threads one by one, and keeps them
+        lab.server._start_all_threads()  # gunicorn starts its threads one by one, and keeps them
         began_s = time.monotonic()
         ends_s = began_s + SECONDS
         reasons: Counter[str] = Counter()
