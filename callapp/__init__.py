@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
 from flask import Flask
 
 from callapp.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from callapp.agents import Agents
 
 __all__ = ["create_app"]
 
@@ -21,12 +26,15 @@ def create_app(settings: Settings | None = None) -> Flask:
         ConfigError: a setting, an agent file or a tool file is wrong, or the database cannot be used.
     """
     # Imported here so that `import callapp` alone, as tool files do it, costs next to nothing.
-    from callapp.agents import load_agents
+    from callapp.agents import WatchedAgents, load_agents
+    from callapp.agents.loader import BUILT_IN_DIR
     from callapp.call.registry import Registry
     from callapp.call_log import cli, schema
     from callapp.call_log.store import Store
     from callapp.cli import register_commands
     from callapp.logs import configure_logging
+    from callapp.office.messages import Messages
+    from callapp.office.reservations import Reservations
     from callapp.services import Services
     from callapp.telephony.rest import Carrier
     from callapp.tools.pool import ToolPool
@@ -43,14 +51,20 @@ def create_app(settings: Settings | None = None) -> Flask:
     database_url = settings.database_url or schema.default_url(_instance(app))
     if cli.database_needed():
         schema.prepare(database_url)
-    tools = load_tools(settings.tools_dir)
+    store = Store(database_url)
+    tools = load_tools(settings.tools_dir, provided=(Reservations(store), Messages(store)))
+
+    def read_agents() -> Agents:
+        return load_agents(settings.agents_dir, settings.default_agent, tools)
+
+    agent_dirs = tuple(folder for folder in (BUILT_IN_DIR, settings.agents_dir) if folder is not None)
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
     app.extensions["callapp"] = Services(
         settings=settings,
-        agents=load_agents(settings.agents_dir, settings.default_agent, tools),
+        agents=WatchedAgents(read_agents, agent_dirs) if _in_development() else read_agents(),
         tools=tools,
         tool_pool=ToolPool(),
-        store=Store(database_url),
+        store=store,
         carrier=Carrier(settings),
         registry=registry,
         rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
@@ -63,6 +77,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     register_commands(app)
     apply_proxy_fix(app, settings)
     return app
+
+
+def _in_development() -> bool:
+    """Whether this is ``flask run``, where agents are edited between two calls."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.info_name == "run"
 
 
 def _instance(app: Flask) -> Path:

@@ -390,6 +390,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def read_variable(name: str, dotenv: str | Path = ".env") -> str | None:
+    """Read a variable that is none of the settings, e.g. a token that an agent file names."""
+    return os.environ.get(name) or dotenv_values(dotenv).get(name) or None
+
+
 def _given(environ: Mapping[str, str], dotenv: str | Path) -> dict[str, str]:
     """Return what is set of our variables. An empty one in the environment hides the one in ``dotenv``."""
     found = {**dotenv_values(dotenv), **environ}

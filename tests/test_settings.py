@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from callapp.errors import ConfigError
-from callapp.settings import SETTINGS, Settings, is_loopback, json_wanted, load_settings
+from callapp.settings import SETTINGS, Settings, is_loopback, json_wanted, load_settings, read_variable
 
 ROOT = Path(__file__).parent.parent
 NO_DOTENV = Path("no-such-file")
@@ -261,3 +261,14 @@ def test_the_examples_of_env_example_are_valid(tmp_path: Path) -> None:
     shown = dict(re.findall(r"^# ([A-Z_]+)=(.+)$", text, flags=re.MULTILINE))
     del shown["AGENTS_DIR"], shown["TOOLS_DIR"]  # folders that only a user has
     load(**shown)
+
+
+def test_a_variable_that_is_no_setting_is_read_from_the_environment_then_from_dotenv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("CRM_TOKEN=from-the-file\n")
+    assert read_variable("CRM_TOKEN", dotenv) == "from-the-file"
+    monkeypatch.setenv("CRM_TOKEN", "from-the-environment")
+    assert read_variable("CRM_TOKEN", dotenv) == "from-the-environment"
+    assert read_variable("NO_SUCH_VARIABLE", dotenv) is None

@@ -1,7 +1,8 @@
 """Agents: what the AI is, one Markdown file each.
 
-``model`` is an agent as read, ``templates`` fills in what is known of a call, ``loader`` reads the
-files. The built-in agents are the ``*.md`` files of this folder.
+``model`` is an agent as read and ``fields`` what has fields of its own, ``templates`` fills in what is
+known of a call, ``loader`` reads the files, ``watching`` reads them again. The built-in agents are the
+``*.md`` files of this folder.
 """
 
 from __future__ import annotations
@@ -9,5 +10,6 @@ from __future__ import annotations
 from callapp.agents.loader import Agents, load_agents
 from callapp.agents.model import Agent
 from callapp.agents.templates import CannotFill
+from callapp.agents.watching import WatchedAgents
 
-__all__ = ["Agent", "Agents", "CannotFill", "load_agents"]
+__all__ = ["Agent", "Agents", "CannotFill", "WatchedAgents", "load_agents"]

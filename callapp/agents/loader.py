@@ -13,15 +13,29 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from callapp.agents import templates
+from callapp.agents.fields import Idle, Interruptions, McpServer, Transcription, TurnDetection
 from callapp.agents.model import Agent
 from callapp.errors import ConfigError
+from callapp.settings import read_variable
+from callapp.tools.registry import BUILT_IN_NAMES
 
 BUILT_IN_DIR = Path(__file__).parent
 FIELDS = tuple(field for field in Agent.model_fields if field not in ("name", "instructions"))
 _TEXT_FIELDS = ("greeting", "opening", "closing")
+_WITHIN: Mapping[str, type[BaseModel]] = {
+    "idle": Idle,
+    "interruptions": Interruptions,
+    "mcp": McpServer,
+    "transcription": Transcription,
+    "turn_detection": TurnDetection,
+}
+# YAML would take +81… for a number, and lose the sign.
+_AS_WRITTEN = frozenset({"numbers", "fallback_number"})
+# What stands there may hold a secret that was put in the wrong place.
+_NEVER_SHOWN = frozenset({"mcp", "server_url", "authorization"})
 _AGENT_NAME = re.compile(r"[\w.-]{1,64}")
 _LONGEST_SHOWN = 40
 
@@ -49,13 +63,17 @@ class Agents(Mapping[str, Agent]):
     @property
     def default(self) -> Agent:
         """The agent of calls that name none."""
-        return self._agents[self._default]
+        return self[self._default]
+
+    def of_number(self, number: str) -> Agent | None:
+        """The agent that answers calls to this number of ours, if one claims it."""
+        return next((agent for agent in self.values() if number in agent.numbers), None)
 
 
 def load_agents(
     agents_dir: Path | None = None,
     default_agent: str = "operator",
-    tools: Collection[str] = ("end_call",),
+    tools: Collection[str] = BUILT_IN_NAMES,
 ) -> Agents:
     """Read the built-in agents and the user's.
 
@@ -74,11 +92,15 @@ def load_agents(
         else:
             faults.append(f"AGENTS_DIR: {str(agents_dir)!r} is not a folder; expected one with *.md files")
     agents: dict[str, Agent] = {}
+    claims: dict[str, str] = {}
     for name, path in paths.items():
         try:
-            agents[name] = read_agent(path, tools)
+            file = _open(path)
+            agents[name] = file.agent(tools)
         except ConfigError as error:
             faults += error.faults
+        else:
+            faults += file.claim_numbers(claims)
     if default_agent not in paths:
         faults.append(
             f"DEFAULT_AGENT: there is no agent {default_agent!r}; {_expected(default_agent, paths)}"
@@ -94,6 +116,10 @@ def read_agent(path: Path, tools: Collection[str]) -> Agent:
     Raises:
         ConfigError: one fault for each thing that is wrong with it.
     """
+    return _open(path).agent(tools)
+
+
+def _open(path: Path) -> _File:
     if not _AGENT_NAME.fullmatch(path.stem):
         raise ConfigError(
             [f"{path}:1: the file name does not fit; expected letters, digits, - and _, e.g. shop.md"]
@@ -105,7 +131,7 @@ def read_agent(path: Path, tools: Collection[str]) -> Agent:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{path}:{line}: is not UTF-8; expected a UTF-8 text file"]) from None
-    return _File(path, text).agent(tools)
+    return _File(path, text)
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -114,12 +140,20 @@ def _files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in paths if path.stem.lower() != "readme"}
 
 
+Place = tuple[str | int, ...]
+"""The way to a value inside a field: names and indices."""
+
+
 class _Field(NamedTuple):
-    """A field as it stands in the file. ``item_lines`` are those of a list's items."""
+    """A field as it stands in the file. ``lines`` are those of what is inside it."""
 
     value: Any
     line: int
-    item_lines: tuple[int, ...] = ()
+    lines: Mapping[Place, int]
+
+    def item_line(self, index: int) -> int:
+        """The line of an item of a list."""
+        return self.lines.get((index,), self.line)
 
 
 class _File:
@@ -129,20 +163,35 @@ class _File:
         self.path = path
         self.lines = re.split(r"\r\n|\r|\n", text)
         self.faults: list[str] = []
+        self.fields: dict[str, _Field] = {}
 
     def agent(self, tools: Collection[str]) -> Agent:
         """The agent that the file describes."""
         end = self._end_of_front_matter()
-        fields = self._front_matter(end)
+        fields = self.fields = self._front_matter(end)
         instructions = "\n".join(self.lines[end + 1 :]).strip()
         if not instructions:
             self._fault(end + 1, "there are no instructions; expected text after the second line ---")
         agent = self._validated(fields, instructions)
         self._check_tools(fields, tools)
+        self._check_secrets(fields, agent)
         self._check_templates(fields, end)
         if agent is None or self.faults:
             raise ConfigError(sorted(self.faults, key=_line_of))
         return agent
+
+    def claim_numbers(self, claims: dict[str, str]) -> list[str]:
+        """Note which numbers this agent answers; return a fault for each that another one has."""
+        field = self.fields.get("numbers")
+        if field is None:
+            return []
+        before = len(self.faults)
+        for index, number in enumerate([field.value] if isinstance(field.value, str) else field.value):
+            line = field.item_line(index)
+            holder = claims.setdefault(number, f"{self.path}:{line}")
+            if holder != f"{self.path}:{line}":
+                self._field_fault(line, "numbers", f"{number} is taken by {holder}; expected it in one agent")
+        return self.faults[before:]
 
     def _end_of_front_matter(self) -> int:
         """The index of the second line of dashes."""
@@ -192,16 +241,35 @@ class _File:
         elif name in fields:
             self._field_fault(line, name, f"is there twice, first on line {fields[name].line}")
         else:
+            lines: dict[Place, int] = {}
+            self._find_lines(name, node, (), lines)
             try:
-                value = _value_of(node)
+                value = _value_of(node, yaml.BaseLoader if name in _AS_WRITTEN else yaml.SafeLoader)
             except (yaml.YAMLError, ValueError):
                 written = self.lines[node.start_mark.line][node.start_mark.column :]
-                self._does_not_fit(line, name, written)
+                self._does_not_fit(line, (name,), written)
                 return
-            if value is not None:  # a field with nothing after its colon is as good as left out
-                items = node.value if isinstance(node, yaml.SequenceNode) else ()
-                lines = tuple(item.start_mark.line + 1 for item in items)
+            if value is not None and (value or name not in _AS_WRITTEN):
+                # a field with nothing after its colon is as good as left out
                 fields[name] = _Field(value, line, lines)
+
+    def _find_lines(self, name: str, node: yaml.Node, place: Place, lines: dict[Place, int]) -> None:
+        """Note the line of each value inside a field."""
+        if isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                lines[*place, index] = item.start_mark.line + 1
+                self._find_lines(name, item, (*place, index), lines)
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inner = (*place, str(key.value))
+                if inner in lines:
+                    self._field_fault(
+                        key.start_mark.line + 1,
+                        _dotted((name, *inner)),
+                        f"is there twice, first on line {lines[inner]}",
+                    )
+                lines[inner] = key.start_mark.line + 1
+                self._find_lines(name, value, inner, lines)
 
     def _validated(self, fields: Mapping[str, _Field], instructions: str) -> Agent | None:
         values = {
@@ -211,26 +279,50 @@ class _File:
         try:
             return Agent(name=self.path.stem, instructions=instructions, **values)
         except ValidationError as error:
-            for fault in error.errors(include_url=False, include_context=False):
+            for fault in error.errors(include_url=False):
                 name, *inside = fault["loc"]
-                field = fields[str(name)]
-                if inside and isinstance(inside[0], int) and inside[0] < len(field.item_lines):
-                    self._does_not_fit(field.item_lines[inside[0]], str(name), fault["input"])
-                else:
-                    self._does_not_fit(field.line, str(name), field.value)
+                self._misfit(str(name), tuple(inside), fields[str(name)], fault)
             return None
+
+    def _misfit(self, name: str, inside: Place, field: _Field, fault: Any) -> None:
+        """Tell what pydantic finds wrong with a field, in our words, at the line where it stands."""
+        known = max((place for place in _beginnings(inside) if place in field.lines), key=len, default=())
+        line = field.lines.get(known, field.line)
+        place = (name, *(inside if fault["type"] in ("missing", "extra_forbidden") else known))
+        match fault["type"]:
+            case "extra_forbidden":
+                self._field_fault(
+                    line,
+                    _dotted(place),
+                    f"there is no such field; {_expected(str(place[-1]), _inner_fields(name))}",
+                )
+            case "missing":
+                self._field_fault(line, _dotted(place), f"is missing; expected {_description(place)}")
+            case "value_error" if str(fault["ctx"]["error"]):
+                self._field_fault(line, _dotted(place), str(fault["ctx"]["error"]))
+            case _:
+                self._does_not_fit(line, place, fault["input"] if known else field.value)
 
     def _check_tools(self, fields: Mapping[str, _Field], tools: Collection[str]) -> None:
         field = fields.get("tools")
         if field is None or not isinstance(field.value, list):
             return
-        for index, (name, line) in enumerate(zip(field.value, field.item_lines, strict=True)):
+        for index, name in enumerate(field.value):
+            line = field.item_line(index)
             if not isinstance(name, str):
                 continue  # told already
             if name in field.value[:index]:
                 self._field_fault(line, "tools", f"{name!r} is there twice; expected it once")
             elif name not in tools:
                 self._field_fault(line, "tools", f"there is no tool {name!r}; {_expected(name, tools)}")
+
+    def _check_secrets(self, fields: Mapping[str, _Field], agent: Agent | None) -> None:
+        for index, server in enumerate(agent.mcp if agent is not None else ()):
+            if server.authorization is not None and not read_variable(server.authorization):
+                place: Place = ("mcp", index, "authorization")
+                line = fields["mcp"].lines[place[1:]]
+                what = f"there is no such environment variable; expected {_description(place)}"
+                self._field_fault(line, _dotted(place), what)
 
     def _check_templates(self, fields: Mapping[str, _Field], end: int) -> None:
         try:
@@ -245,9 +337,10 @@ class _File:
                 except templates.TemplateFault as fault:
                     self._field_fault(field.line, name, fault.what)
 
-    def _does_not_fit(self, line: int, name: str, value: object) -> None:
-        expected = Agent.model_fields[name].description
-        self._field_fault(line, name, f"{_shown(value)} does not fit; expected {expected}")
+    def _does_not_fit(self, line: int, place: Place, value: object) -> None:
+        innermost = [part for part in place if isinstance(part, str)][-1]
+        shown = "what is written there" if innermost in _NEVER_SHOWN else _shown(value)
+        self._field_fault(line, _dotted(place), f"{shown} does not fit; expected {_description(place)}")
 
     def _field_fault(self, line: int, name: str, what: str) -> None:
         self._fault(line, f"field {name!r}: {what}")
@@ -256,12 +349,33 @@ class _File:
         self.faults.append(f"{self.path}:{line}: {what}")
 
 
-def _value_of(node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
+def _value_of(node: yaml.Node, loader_class: type[yaml.SafeLoader | yaml.BaseLoader]) -> Any:
+    loader = loader_class("")
     try:
         return loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _beginnings(place: Place) -> Iterator[Place]:
+    """The place itself, and all that it is inside of."""
+    return (place[:length] for length in range(1, len(place) + 1))
+
+
+def _dotted(place: Place) -> str:
+    """The name of a place as it is told; the line tells which item of a list it is."""
+    return ".".join(part for part in place if isinstance(part, str))
+
+
+def _inner_fields(name: str) -> Collection[str]:
+    return _WITHIN[name].model_fields
+
+
+def _description(place: Place) -> str | None:
+    """What to write in this place."""
+    top, *inner = (part for part in place if isinstance(part, str))
+    field = (_WITHIN[top].model_fields.get(inner[0]) if inner else None) or Agent.model_fields[top]
+    return field.description
 
 
 def _line_of(fault: str) -> int:

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from callapp.agents import templates
-from callapp.agents.manners import Idle, Interruptions
+from callapp.agents.fields import (
+    Idle,
+    Interruptions,
+    McpServer,
+    PhoneNumber,
+    PhoneNumbers,
+    Transcription,
+    TurnDetection,
+    Word,
+    off_is_none,
+    read_transcription,
+    read_turn_detection,
+)
+
+# What callapp itself knows of each call; a call's parameter of the same name takes precedence.
+PROVIDED = frozenset({"today", "now"})
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_WEEKDAYS_JA = "月火水木金土日"
 
 
 def _blank_is_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, LookupError) as error:  # LookupError: ZoneInfoNotFoundError
+        raise ValueError from error
+    return name
+
+
 _TEXT = "text, in quotes if it is a number or begins with a sign"
 
 Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True)]
 Line = Annotated[Text | None, BeforeValidator(_blank_is_none)]
-Word = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 
 
 class Agent(BaseModel):
@@ -35,11 +61,20 @@ class Agent(BaseModel):
     name: str
     instructions: str
     voice: Word = Field(default="marin", description="the name of a voice, e.g. coral or marin")
+    speed: Annotated[float, Field(strict=True, ge=0.25, le=1.5)] | None = Field(
+        default=None, description="a number from 0.25 to 1.5; 1 is the voice's own speed"
+    )
     model: Word | None = Field(
         default=None, description="the name of a realtime model, e.g. gpt-realtime-2.1-mini"
     )
+    reasoning: Literal["minimal", "low", "medium", "high", "xhigh"] | None = Field(
+        default=None, description="minimal, low, medium, high or xhigh"
+    )
     language: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = Field(
         default="en-US", description="a language tag, e.g. ja-JP or en-US"
+    )
+    timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
+        default="UTC", description="the name of a time zone, e.g. Asia/Tokyo"
     )
     greeting: Line = Field(default=None, description=f"what the agent says first: {_TEXT}")
     opening: Line = Field(
@@ -48,6 +83,25 @@ class Agent(BaseModel):
     closing: Line = Field(default=None, description=f"what is read out after the agent has left: {_TEXT}")
     tools: tuple[str, ...] = Field(
         default=(), strict=True, description="a list of tool names, e.g. [end_call]"
+    )
+    mcp: tuple[McpServer, ...] = Field(
+        default=(), description="a list of remote MCP servers, each with server_label and server_url"
+    )
+    transcription: Annotated[Transcription | None, BeforeValidator(read_transcription)] = Field(
+        default=Transcription(),
+        description="off, the name of a model, or the fields model, language and keywords",
+    )
+    turn_detection: Annotated[TurnDetection, BeforeValidator(read_turn_detection)] = Field(
+        default=TurnDetection(), description="server_vad, semantic_vad, or the field type and its settings"
+    )
+    noise_reduction: Annotated[Literal["near_field", "far_field"] | None, BeforeValidator(off_is_none)] = (
+        Field(default=None, description="near_field, far_field or off")
+    )
+    numbers: PhoneNumbers = Field(
+        default=(), description="a list of phone numbers in E.164, e.g. [+815012345678]"
+    )
+    fallback_number: PhoneNumber | None = Field(
+        default=None, description="a phone number in E.164, e.g. +815012345678"
     )
     max_call_seconds: Annotated[int, Field(strict=True, ge=1)] | None = Field(
         default=None, description="a whole number of seconds, 1 or more"
@@ -69,18 +123,19 @@ class Agent(BaseModel):
         """The names that the agent's texts need and that the call does not give, sorted."""
         texts = (self.instructions, self.greeting, self.opening, self.closing)
         needed = {name for text in texts if text for name in templates.needed(text)}
-        return sorted(needed - parameters.keys())
+        return sorted(needed - parameters.keys() - PROVIDED)
 
-    def fill(self, parameters: Mapping[str, str], *, strict: bool) -> str:
+    def fill(self, parameters: Mapping[str, str], *, strict: bool, at: datetime | None = None) -> str:
         """The instructions for one call; the same parameters always give the same bytes.
 
         Args:
             strict: whether a missing value is an error; if not, it is left empty.
+            at: the moment for those that ask for ``today`` or ``now``; the present one if left out.
 
         Raises:
             CannotFill: a value is missing, or the instructions cannot be filled at all.
         """
-        return templates.fill(self.instructions, parameters, strict=strict)
+        return templates.fill(self.instructions, self._known(parameters, at), strict=strict)
 
     def line(
         self, which: Literal["greeting", "opening", "closing"], parameters: Mapping[str, str]
@@ -93,4 +148,13 @@ class Agent(BaseModel):
         text: str | None = getattr(self, which)
         if text is None:
             return None
-        return templates.fill(text, parameters, strict=False).strip() or None
+        return templates.fill(text, self._known(parameters, None), strict=False).strip() or None
+
+    def _known(self, parameters: Mapping[str, str], at: datetime | None) -> dict[str, str]:
+        """The call's parameters, and what is known without them."""
+        here = (at or datetime.now(UTC)).astimezone(ZoneInfo(self.timezone))
+        if self.language.partition("-")[0].lower() == "ja":
+            weekday = f"({_WEEKDAYS_JA[here.weekday()]}曜日)"
+        else:
+            weekday = f" ({_WEEKDAYS[here.weekday()]})"
+        return {"today": f"{here:%Y-%m-%d}{weekday}", "now": f"{here:%H:%M}", **parameters}

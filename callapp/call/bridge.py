@@ -42,6 +42,7 @@ from callapp.conversation.commands import (
     SendMark,
     Tell,
     TruncateItem,
+    Warn,
 )
 from callapp.conversation.events import (
     CallerLost,
@@ -268,6 +269,8 @@ class Bridge:
                 self._outside.run_tool(
                     name, arguments, lambda result: self.feed(ToolReturned(tool_call_id, result))
                 )
+            case Warn(words=words):
+                self._log.warning("! %s", words)
             case CompleteCall():
                 self._log.info("= goodbye heard, completing the call")
                 self._start(self._complete, "errand")

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from callapp.call_log.records import Admission, Claim, ClaimOutcome, PlacedCall
-from callapp.call_log.store import Store, StoreUnavailable
+from callapp.call_log.store import Store, StoreUnavailable, Taken
 
-__all__ = ["Admission", "Claim", "ClaimOutcome", "PlacedCall", "Store", "StoreUnavailable", "open_store"]
+__all__ = [
+    "Admission",
+    "Claim",
+    "ClaimOutcome",
+    "PlacedCall",
+    "Store",
+    "StoreUnavailable",
+    "Taken",
+    "open_store",
+]
 
 
 def open_store(database_url: str) -> Store:

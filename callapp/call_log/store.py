@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -211,7 +211,7 @@ class Store:
                 self._sweep(session, now)
                 session.execute(insert(IdempotencyKeyRow).values(api_key_hash=api_key_hash, key=key, **fresh))
             return Claim(ClaimOutcome.NEW, claim_id)
-        except _Taken:
+        except Taken:
             pass
         with self._transaction() as session:
             row = session.get(IdempotencyKeyRow, (api_key_hash, key))
@@ -252,6 +252,17 @@ class Store:
         with self._transaction() as session:
             session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.claim_id == claim.id))
 
+    # -- tables of others --------------------------------------------------------------------
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """A short transaction on a connection of its own, for tables that are looked after elsewhere.
+
+        Raises:
+            Taken: a row with this key is there already.
+            StoreUnavailable: anything else that the database does wrong.
+        """
+        return self._transaction()
+
     # -- inside ------------------------------------------------------------------------------
 
     @contextmanager
@@ -260,7 +271,7 @@ class Store:
             with self._sessions.begin() as session:
                 yield session
         except IntegrityError as error:
-            raise _Taken(str(error.orig)) from error
+            raise Taken(str(error.orig)) from error
         except SQLAlchemyError as error:
             raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from error
 
@@ -274,7 +285,7 @@ class Store:
         session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.expires_at <= now))
 
 
-class _Taken(StoreUnavailable):
+class Taken(StoreUnavailable):
     """A row with this key is there already."""
 
 

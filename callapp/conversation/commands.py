@@ -134,6 +134,13 @@ class RunTool:
 
 
 @dataclass(frozen=True, slots=True)
+class Warn:
+    """Write a warning to the log."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteCall:
     """End the phone call through the carrier, off the audio threads."""
 
@@ -160,6 +167,7 @@ Command = (
     | DeleteItem
     | AnswerTool
     | RunTool
+    | Warn
     | CompleteCall
     | Finish
 )

@@ -120,6 +120,11 @@ class OutputTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteToolReturned:
+    """A tool that the service runs by itself is done, or was refused; it waits to be asked to go on."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseEnded:
     """A response is over. ``status``: completed, cancelled, failed or incomplete.
 
@@ -256,6 +261,7 @@ Event = (
     | AudioEnded
     | ToolCalled
     | OutputTaken
+    | RemoteToolReturned
     | ResponseEnded
     | RequestRefused
     | ModelLost

@@ -25,6 +25,7 @@ from callapp.conversation.commands import (
     Reconnect,
     RunTool,
     Tell,
+    Warn,
 )
 from callapp.conversation.events import (
     AgentSaid,
@@ -43,6 +44,7 @@ from callapp.conversation.events import (
     ModelLost,
     OutputTaken,
     Played,
+    RemoteToolReturned,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -87,6 +89,10 @@ CALL_GOES_ON = (
 )
 COLLECTING = '{"error": "Digits are being collected already. Wait for those."}'
 WAITING = '{"status": "listening"}'
+TOO_MANY_ROUNDS = (
+    '{"error": "Not run: too many tool calls in a row. Call no more tools now. Tell the caller what you '
+    'know, and ask how to go on."}'
+)
 TOO_SLOW = '{"error": "The tool took too long. Tell the caller, and offer another way."}'
 
 
@@ -147,6 +153,7 @@ class Conversation:
         self._notes: list[Tell] = []  # what the next session has to be told besides
         self._ended: set[str] = set()  # responses that are over
         self._end_asked: dict[str, str] = {}  # tool calls that ask for the end, and their response
+        self._remote_answer_due = False  # the service ran a tool, and nothing was said since
         self._leaving_until_ms = 0.0
         self.deadline_ms = self._next_deadline_ms(0.0)
 
@@ -218,7 +225,7 @@ class Conversation:
             case ResponseStarted(response_id=response_id, tag=tag):
                 return self._on_response_started(response_id, tag, at_ms)
             case MessageStarted(response_id=response_id, item_id=item_id):
-                return self.voice.message_started(response_id, item_id)
+                return self._on_message_started(response_id, item_id)
             case AudioEnded(item_id=item_id, content_index=index):
                 return self.playback.end_part(Part(item_id, index), at_ms)
             case OutputTaken(tool_call_id=tool_call_id):
@@ -226,6 +233,8 @@ class Conversation:
                 return []
             case ToolCalled():
                 return self._on_tool_called(event, at_ms)
+            case RemoteToolReturned():
+                return self._on_remote_tool_returned()
             case ToolReturned(tool_call_id=tool_call_id, result=result):
                 return self._on_tool_returned(tool_call_id, result, at_ms)
             case ResponseEnded():
@@ -300,8 +309,9 @@ class Conversation:
 
     def _sever(self, at_ms: float) -> list[Command]:
         """Let go of everything that lived in the session that is lost."""
-        self._answer_owed = self.responses.answer_due
+        self._answer_owed = self.responses.answer_due or self._remote_answer_due
         self._turn_cut = self.responses.caller_speaking
+        self._remote_answer_due = False
         for tool_call_id, name in self.tool_calls.abandon():
             self._orphans[tool_call_id] = name
         self._end_asked.clear()
@@ -337,6 +347,11 @@ class Conversation:
             return self.responses.interrupt()
         return []
 
+    def _on_message_started(self, response_id: str, item_id: str) -> list[Command]:
+        if not self.responses.silenced(response_id):
+            self._remote_answer_due = False
+        return self.voice.message_started(response_id, item_id)
+
     def _on_response_ended(self, ended: ResponseEnded, at_ms: float) -> list[Command]:
         response_id = ended.response_id
         commands = self.voice.response_ended(ended, at_ms)
@@ -345,7 +360,7 @@ class Conversation:
         self._ended.add(response_id)
         if not self.responses.ended(response_id, failed=ended.status == "failed", at_ms=at_ms):
             return commands + self._finish("openai.failed")
-        return commands + self._settle(response_id, at_ms)
+        return commands + self._settle(response_id, at_ms) + self._ask_after_remote_tools()
 
     # -- the caller speaks ----------------------------------------------------------------------
 
@@ -369,8 +384,13 @@ class Conversation:
         """Whatever the agent was saying: it is the caller's turn."""
         self.farewell.call_off()
         self.responses.forget_goodbye()
-        self.asides.silence.caller_heard()
+        self._heed()
         return self.voice.silence(at_ms)
+
+    def _heed(self) -> None:
+        """This was the caller, and no mere noise: they are there, and want something."""
+        self.asides.silence.caller_heard()
+        self.tool_calls.caller_spoke()
 
     def _on_speech_stopped(self, at_ms: float) -> list[Command]:
         commands = self._barge_in(at_ms) if self.noise.speech_lasted(at_ms) else []
@@ -378,7 +398,7 @@ class Conversation:
         if self.noise.speech_over(at_ms, over_agent=self.playback.playing(at_ms)):
             self.responses.turn_dismissed()
             return commands
-        self.asides.silence.caller_heard()
+        self._heed()
         if self.responses.speaking and not self.farewell.begun:
             # A response that the caller's turn did not silence is in the way of the model's own answer.
             self.responses.want(Request(ANSWER))
@@ -416,7 +436,27 @@ class Conversation:
             return []
         if not call.complete:
             return self._answer(call.tool_call_id, CUT_SHORT, at_ms)
+        if self.tool_calls.looping:
+            warning = Warn(f"tool loop cut: {call.name} was not run")
+            return [warning, *self._answer(call.tool_call_id, TOO_MANY_ROUNDS, at_ms)]
         return [RunTool(call.tool_call_id, call.name, call.arguments)]
+
+    def _on_remote_tool_returned(self) -> list[Command]:
+        """The service ran a tool by itself: unless its response goes on to speak, ask for another one."""
+        # One that had to be approved comes back when its response is over, and is no part of another.
+        self.tool_calls.count_round(self.responses.active or f"after {len(self._ended)} responses")
+        self._remote_answer_due = True
+        return self._ask_after_remote_tools() if self.responses.active is None else []
+
+    def _ask_after_remote_tools(self) -> list[Command]:
+        if not self._remote_answer_due or self.farewell.begun:
+            return []
+        self._remote_answer_due = False
+        self.responses.want(self._request_after_tools())
+        return [Warn("tool loop cut: the next answer has to do without")] if self.tool_calls.looping else []
+
+    def _request_after_tools(self) -> Request:
+        return Request(ANSWER, tools_allowed=not self.tool_calls.looping)
 
     def _on_tool_returned(
         self, tool_call_id: str, result: str | Wish, at_ms: float, sensitive: bool = False
@@ -485,7 +525,7 @@ class Conversation:
                 continue  # the response took so long to end that the tool was given up
             commands.append(AnswerTool(tool_call_id, self._say_goodbye(response_id, at_ms)))
         if self.tool_calls.batch_done(response_id) and not self.farewell.begun:
-            self.responses.want(Request(ANSWER))
+            self.responses.want(self._request_after_tools())
         return commands
 
     def _say_goodbye(self, response_id: str, at_ms: float) -> str:

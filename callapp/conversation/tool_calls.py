@@ -1,7 +1,8 @@
 """The model's tool calls: each is answered exactly once, whatever becomes of the tool.
 
 Calls made in one response are a batch: when the response is over and all of them are answered,
-the model is asked once to go on.
+the model is asked once to go on. A batch is a *round*; a model that goes round and round while the
+caller says nothing is stopped.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import math
 from dataclasses import dataclass
 
 TOOL_MS = 15_000
+# So many rounds may follow one another without a word of the caller.
+MOST_ROUNDS = 8
 
 
 @dataclass(slots=True)
@@ -28,12 +31,27 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
+        self._rounds: set[str] = set()  # since the caller last spoke: responses that called tools
+
+    @property
+    def looping(self) -> bool:
+        """Whether the model has used up its rounds: no tool is run until the caller speaks."""
+        return len(self._rounds) > MOST_ROUNDS
+
+    def caller_spoke(self) -> None:
+        """Whatever the tools are used for now, somebody has asked for it."""
+        self._rounds.clear()
+
+    def count_round(self, name: str) -> None:
+        """Count a round once, by its response."""
+        self._rounds.add(name)
 
     def open(self, tool_call_id: str, name: str, response_id: str, at_ms: float) -> bool:
         """Note a call. False when it is known already: a call is told more than once."""
         if tool_call_id in self._calls:
             return False
         self._calls[tool_call_id] = _Call(name, response_id, at_ms, at_ms + TOOL_MS)
+        self.count_round(response_id)
         return True
 
     def wait_for_caller(self, tool_call_id: str) -> None:

@@ -5,6 +5,7 @@ Field names are those of the ``openai`` Python package 3.54.0 (``openai.types.re
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from callapp.conversation.events import (
     CallerSaid,
     MessageStarted,
     OutputTaken,
+    RemoteToolReturned,
     ResponseEnded,
     ResponseStarted,
     SpeechStarted,
@@ -66,6 +68,15 @@ class Complaint:
     event_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ApprovalAsked:
+    """The service wants to know whether it may run a remote tool. Told more than once."""
+
+    request_id: str
+    server_label: str
+    name: str
+
+
 Decoded = (
     SessionCreated
     | SessionUpdated
@@ -80,6 +91,8 @@ Decoded = (
     | AudioArrived
     | AudioEnded
     | ToolCalled
+    | ApprovalAsked
+    | RemoteToolReturned
     | ResponseEnded
 )
 
@@ -170,8 +183,17 @@ def _item_placed(message: Message) -> OutputTaken | None:
     return OutputTaken(_text(item, "call_id")) if item.get("type") == "function_call_output" else None
 
 
-def _item_done(message: Message) -> ToolCalled | None:
-    return _tool_called(_object(message, "item"), _text(message, "response_id"))
+def _item_done(message: Message) -> ToolCalled | ApprovalAsked | None:
+    item = _object(message, "item")
+    if item.get("type") == "mcp_approval_request":
+        return ApprovalAsked(_text(item, "id"), _text(item, "server_label"), _text(item, "name"))
+    return _tool_called(item, _text(message, "response_id"))
+
+
+def _conversation_item_done(message: Message) -> Decoded | None:
+    # All other items are known by their response.
+    kind = _object(message, "item").get("type")
+    return _item_done(message) if kind == "mcp_approval_request" else None
 
 
 def _tool_called(item: Message, response_id: str, *, cut: bool = False) -> ToolCalled | None:
@@ -263,6 +285,9 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "response.output_item.added": _item_added,
     "conversation.item.added": _item_placed,
     "response.output_item.done": _item_done,
+    "conversation.item.done": _conversation_item_done,
+    "response.mcp_call.completed": lambda _: RemoteToolReturned(),
+    "response.mcp_call.failed": lambda _: RemoteToolReturned(),
     "response.output_audio_transcript.delta": lambda m: AgentSaid(_text(m, "item_id"), _text(m, "delta")),
     "response.output_audio_transcript.done": lambda m: AgentSaid(
         _text(m, "item_id"), _text(m, "transcript"), whole=True
@@ -285,6 +310,19 @@ _ROLES = {"agent": "assistant", "caller": "user", "system": "system"}
 def encode(command: ModelCommand) -> bytes:
     """Write a command as the client event that carries it out."""
     return orjson.dumps(_client_event(command))
+
+
+def encode_approval(request_id: str, *, approve: bool) -> bytes:
+    """Answer the service's question whether it may run a remote tool."""
+    item = {
+        "type": "mcp_approval_response",
+        "id": f"approval_{hashlib.sha256(request_id.encode()).hexdigest()[:20]}",
+        "approval_request_id": request_id,
+        "approve": approve,
+    }
+    if not approve:
+        item["reason"] = "This tool may not be used in this call. Offer the caller another way."
+    return orjson.dumps({"type": "conversation.item.create", "item": item})
 
 
 def encode_audio(payload: bytes) -> bytes:

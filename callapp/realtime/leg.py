@@ -18,6 +18,7 @@ from callapp.conversation.events import (
     MessageStarted,
     ModelLost,
     OutputTaken,
+    RemoteToolReturned,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -29,12 +30,14 @@ from callapp.conversation.events import (
 from callapp.errors import BadMessage, LegLost
 from callapp.realtime.dialling import Dialling
 from callapp.realtime.events import (
+    ApprovalAsked,
     Complaint,
     ModelCommand,
     SessionCreated,
     SessionUpdated,
     decode,
     encode,
+    encode_approval,
     encode_audio,
 )
 from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig
@@ -76,6 +79,7 @@ ModelEvent = (
     | AudioArrived
     | AudioEnded
     | ToolCalled
+    | RemoteToolReturned
     | ResponseEnded
     | RequestRefused
     | ModelLost
@@ -105,12 +109,14 @@ class ModelLeg:
 
     def __init__(self, endpoint: Endpoint, config: SessionConfig, log: Log) -> None:
         self._endpoint = endpoint
+        self._config = config
         self._handshake = Handshake(config)
         self._confirmed = False
         self._last_code = ""  # of the newest error: what the close that follows is about
         self._dialling = Dialling()
         self._connection: Connection | None = None
         self._received = -1  # what had been received when it was last asked for a sign of life
+        self._approvals: set[str] = set()  # requests that have been answered
         self._log = log
 
     def dial(self) -> None:
@@ -159,6 +165,8 @@ class ModelLeg:
                     pass
                 case SessionUpdated() | Complaint():
                     events += self._on_service(decoded)
+                case ApprovalAsked():
+                    events += self._on_approval_asked(decoded)
                 case SessionCreated(session_id=session_id):
                     self._log.info("= model session %s", session_id)
                 case _:
@@ -207,6 +215,19 @@ class ModelLeg:
         if self._connection is None:
             return ModelLost("openai.unreachable")
         return ModelLost("openai.disconnected")
+
+    def _on_approval_asked(self, asked: ApprovalAsked) -> list[ModelEvent]:
+        """Answer by the agent file's rule. After a yes the service runs the tool and says so."""
+        if asked.request_id in self._approvals:
+            return []
+        self._approvals.add(asked.request_id)
+        approve = self._config.may_call(asked.server_label, asked.name)
+        self._log.info(
+            "= remote tool %s of %s: %s", asked.name, asked.server_label, "approved" if approve else "refused"
+        )
+        assert self._connection is not None
+        self._connection.send_text(encode_approval(asked.request_id, approve=approve))
+        return [] if approve else [RemoteToolReturned()]
 
     def _on_service(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:
         if isinstance(event, Complaint):

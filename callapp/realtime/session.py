@@ -14,11 +14,11 @@ from typing import Any
 
 import orjson
 
+from callapp.agents.fields import DEFAULT_TRANSCRIBER, McpServer, Transcription, TurnDetection
 from callapp.conversation.events import ModelLost, SessionConfirmed
 from callapp.realtime.events import Complaint, SessionUpdated
 
 PCMU = "audio/pcmu"
-TRANSCRIPTION_MODEL = "gpt-transcribe"
 FIRST_UPDATE = "session-1"
 SECOND_UPDATE = "session-2"
 
@@ -40,26 +40,54 @@ FATAL_CODES = frozenset(
 
 
 @dataclass(frozen=True)
+class RemoteTools:
+    """An MCP server, and the token that it wants to see, if any. The token is never logged."""
+
+    server: McpServer
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class SessionConfig:
     """What an agent wants of its session.
 
     Args:
         instructions: the agent's prompt, filled in.
         voice: one of OpenAI's voices.
-        language: of the agent, e.g. ``ja-JP``; its first part guides the transcription.
+        language: of the agent, e.g. ``ja-JP``; its first part guides the transcription, unless that
+            names its own.
         tools: function definitions as the API takes them.
+        remote_tools: MCP servers, which OpenAI calls by itself.
+        speed: 0.25 to 1.5; ``None`` for the voice's own.
+        reasoning: how much the model thinks before it speaks; ``None`` leaves it to the model.
+        transcription: ``None`` for none: the caller's words are then not known here.
+        noise_reduction: ``near_field``, ``far_field`` or ``None``.
     """
 
     instructions: str
     voice: str
     language: str
     tools: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    remote_tools: Sequence[RemoteTools] = ()
+    speed: float | None = None
+    reasoning: str | None = None
+    transcription: Transcription | None = field(default_factory=Transcription)
+    turn_detection: TurnDetection = field(default_factory=TurnDetection)
+    noise_reduction: str | None = None
+
+    def may_call(self, server_label: str, name: str) -> bool:
+        """Whether a remote tool that OpenAI asks for approval of may run."""
+        return any(
+            name in remote.server.approve
+            for remote in self.remote_tools
+            if remote.server.server_label == server_label
+        )
 
 
 def session_update(config: SessionConfig, *, essential: bool = False) -> bytes:
     """Write the ``session.update`` for a config; ``essential`` leaves out what may be rejected."""
     turn_detection: dict[str, Any] = {
-        "type": "server_vad",
+        "type": "server_vad" if essential else config.turn_detection.type,
         "create_response": True,
         # Whether speech interrupts is decided here, where it is known what was heard.
         "interrupt_response": False,
@@ -75,14 +103,57 @@ def session_update(config: SessionConfig, *, essential: bool = False) -> bytes:
         "tool_choice": "auto",
     }
     if not essential:
-        turn_detection |= {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 500}
-        audio_input["transcription"] = {
-            "model": TRANSCRIPTION_MODEL,
-            "languages": [config.language.partition("-")[0].lower()],
-        }
+        turn_detection |= _turns(config.turn_detection)
+        if config.transcription is not None:
+            audio_input["transcription"] = _transcription(config.transcription, config.language)
+        if config.noise_reduction is not None:
+            audio_input["noise_reduction"] = {"type": config.noise_reduction}
         audio_output["voice"] = config.voice
+        if config.speed is not None:
+            audio_output["speed"] = config.speed
+        if config.reasoning is not None:
+            session["reasoning"] = {"effort": config.reasoning}
+        session["tools"] += [_mcp(remote) for remote in config.remote_tools]
     event_id = SECOND_UPDATE if essential else FIRST_UPDATE
     return orjson.dumps({"type": "session.update", "event_id": event_id, "session": session})
+
+
+def _turns(turns: TurnDetection) -> dict[str, Any]:
+    if turns.type == "semantic_vad":
+        return {"eagerness": turns.eagerness}
+    return {
+        "threshold": turns.threshold,
+        "prefix_padding_ms": turns.prefix_padding_ms,
+        # Always said: the service's own value is not the documented one (observed 2026-11).
+        "silence_duration_ms": turns.silence_duration_ms,
+    }
+
+
+def _transcription(wanted: Transcription, language: str) -> dict[str, Any]:
+    codes = list(wanted.language) or [language.partition("-")[0].lower()]
+    written: dict[str, Any] = {"model": wanted.model}
+    if wanted.model == DEFAULT_TRANSCRIBER:
+        written["languages"] = codes
+    else:  # the older ones take one language, under another name
+        written["language"] = codes[0]
+    if wanted.keywords:
+        written["keywords"] = list(wanted.keywords)
+    return written
+
+
+def _mcp(remote: RemoteTools) -> dict[str, Any]:
+    server = remote.server
+    written: dict[str, Any] = {
+        "type": "mcp",
+        "server_label": server.server_label,
+        "server_url": server.server_url,
+        "require_approval": server.require_approval,
+    }
+    if server.allowed_tools:
+        written["allowed_tools"] = list(server.allowed_tools)
+    if remote.token is not None:
+        written["authorization"] = remote.token
+    return written
 
 
 def greeting_instructions(greeting: str, language: str) -> str:

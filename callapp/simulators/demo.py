@@ -25,18 +25,26 @@ _STOPPED_BY_HAND = 130
 
 @click.command("demo")
 @click.option(
+    "--agent",
+    type=click.Choice(["operator", "reservation"]),
+    default="operator",
+    show_default=True,
+    help="Whose call it is. The reservation agent books a table, with its real tools and database.",
+)
+@click.option(
     "--wav",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the recording; instance/demo if left out.",
 )
 @click.option("--log", "shows_log", is_flag=True, help="Show the server's log as well, as it is written.")
 @with_appcontext
-def demo(wav: Path | None, shows_log: bool) -> None:
+def demo(agent: str, wav: Path | None, shows_log: bool) -> None:
     """Make a whole call on this machine, with no account and no key.
 
     Exit status: 0 if everything in the call was as it has to be, 1 if not.
     """
     # Imported here: every server knows this command, and none has a use for the simulators.
+    from callapp.simulators.demo_plays import PLAYS
     from callapp.simulators.demo_scene import perform, pretend_model
     from callapp.simulators.demo_screen import open_console
 
@@ -47,7 +55,8 @@ def demo(wav: Path | None, shows_log: bool) -> None:
     console = open_console()
     try:
         with _ended_by_signals():
-            status = perform(console, wav, pretend_model(), shows_log=shows_log)
+            play = PLAYS[agent]
+            status = perform(console, wav, pretend_model(play), play, shows_log=shows_log)
     except KeyboardInterrupt:
         console.print("\n  Stopped.\n")
         status = _STOPPED_BY_HAND

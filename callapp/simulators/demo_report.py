@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.demo_cost import model_usd, transcription_usd
+from callapp.simulators.demo_plays import Play
 from callapp.simulators.demo_watch import AgentItem, Watch, cut_words
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_faults import Refusal
@@ -124,7 +125,12 @@ def cost(session: Session) -> float | None:
 
 
 def faults(
-    watch: Watch, carrier: Carrier, model: PretendModel, end_reason: str | None, log: Sequence[str]
+    watch: Watch,
+    carrier: Carrier,
+    model: PretendModel,
+    play: Play,
+    end_reason: str | None,
+    log: Sequence[str],
 ) -> list[str]:
     """List what went wrong or is missing, one sentence each; nothing for a call as it has to be."""
     call, session = watch.call, watch.session
@@ -150,7 +156,7 @@ def faults(
     else:
         found += [f"Against OpenAI's protocol: {one.code} {one.message}" for one in session.violations]
     if session is not None and call.streams:
-        found += _of_the_call(watch, call.stream, session)
+        found += _of_the_call(watch, call.stream, session, play)
     completed = [
         request
         for request in carrier.requests
@@ -166,7 +172,7 @@ def faults(
     return found
 
 
-def _of_the_call(watch: Watch, stream: PhoneStream, session: Session) -> list[str]:
+def _of_the_call(watch: Watch, stream: PhoneStream, session: Session, play: Play) -> list[str]:
     """List what is wrong with what was said and heard."""
     voice, heard = bytes(stream.voice), session.heard_audio
     spoken = [spoken.clip.text for spoken in stream.callee.spoken]
@@ -189,12 +195,13 @@ def _of_the_call(watch: Watch, stream: PhoneStream, session: Session) -> list[st
         ),
         (0 < ends_ns <= marked_ns, "The goodbye was not heard to its end: its mark did not come back."),
         (
-            len(stream.playout.clears) == 1 and len(cut) == 1,
-            f"There were {len(stream.playout.clears)} clears and {len(cut)} interrupted lines, not one.",
+            len(stream.playout.clears) == play.interruptions == len(cut),
+            f"There were {len(stream.playout.clears)} clears and {len(cut)} interrupted lines, "
+            f"not {play.interruptions} of each.",
         ),
         (
-            tools == ["end_call"],
-            f"The model called {tools}, not end_call once.",
+            tools == list(play.tools),
+            f"The model called {tools}, not {list(play.tools)}.",
         ),
         (not session.conversation.unanswered, "A tool call was left without its output."),
     )

@@ -8,19 +8,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from callapp.simulators.callee import Callee, Hear, HearPause, Say, WaitForEnd
 from callapp.simulators.carrier import Carrier
-from callapp.simulators.clips import clip
+from callapp.simulators.demo_plays import OPERATOR, Outcome, Play
 from callapp.simulators.demo_report import faults, figures
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
 from callapp.simulators.demo_server import Server, ServerFailed, ended_by
 from callapp.simulators.demo_watch import Watch
 from callapp.simulators.model import PretendModel
-from callapp.simulators.model_script import Call, Pace, Script
-from callapp.simulators.model_script import Say as Speak
+from callapp.simulators.model_script import Pace
 from callapp.simulators.speech import Speech
 
-_CALLEE = "+819012345678"
+_PERSON = "+819012345678"
 _OUR_NUMBER = "+15005550006"
 _MODEL_KEY = "sk-demo"
 _LONGEST_S = 60
@@ -28,32 +26,10 @@ _LOOK_S = 0.08
 _LOG_LINES = 20
 
 
-def pretend_caller() -> Callee:
-    """The person who is called: asks, interrupts the answer once, says goodbye."""
-    return Callee(
-        [
-            HearPause(350),
-            Say(clip("caller-question")),
-            Hear(2600),
-            Say(clip("caller-correction")),
-            HearPause(350),
-            Say(clip("caller-goodbye")),
-            WaitForEnd(),
-        ],
-        rings_ms=600,
-    )
-
-
-def pretend_model(*, credit: bool = True) -> PretendModel:
+def pretend_model(play: Play = OPERATOR, *, credit: bool = True) -> PretendModel:
     """The model and what it answers; without credit it refuses every session."""
-    script = Script(
-        Speak("agent-greeting"),
-        [Speak("agent-preamble", phase="commentary"), Speak("agent-answer", phase="final_answer")],
-        Speak("agent-change"),
-        [Speak("agent-goodbye"), Call("end_call", {"reason": "用件が済んだ"})],
-    )
     return PretendModel(
-        script,
+        play.script(),
         api_key=_MODEL_KEY,
         credit=credit,
         speech=Speech.bundled(),
@@ -62,7 +38,9 @@ def pretend_model(*, credit: bool = True) -> PretendModel:
     )
 
 
-def perform(console: Console, wav: Path, model: PretendModel, *, shows_log: bool = False) -> int:
+def perform(
+    console: Console, wav: Path, model: PretendModel, play: Play = OPERATOR, *, shows_log: bool = False
+) -> int:
     """Make the call and tell of it; return the exit status. Leaves no process and no thread."""
     print_heading(
         console,
@@ -77,30 +55,34 @@ def perform(console: Console, wav: Path, model: PretendModel, *, shows_log: bool
         Carrier(say_ms_per_char=50, on_note=watch.note) as carrier,
         Server(Path(folder), _settings(carrier, model)) as server,
     ):
-        carrier.next_callee(pretend_caller())
         with Screen(console, server if shows_log else None) as screen:
             try:
-                _make_the_call(server, watch, carrier, model, screen)
+                _make_the_call(play, server, watch, carrier, model, screen)
             except ServerFailed as error:
                 failures.append(str(error))
             status = server.stop()
             watch.look(carrier, model)
             screen.show_rest(watch.lines)
         log = server.log()
+        outcome = play.outcome(server.database) if play.outcome is not None else Outcome()
     end_reason = ended_by(log)
     if status != 0:
         failures.append(
             "The server did not end." if status is None else f"The server ended with status {status}."
         )
     if watch.call is not None:
-        failures += faults(watch, carrier, model, end_reason, log)
+        failures += faults(watch, carrier, model, play, end_reason, log)
+        failures += outcome.faults
         if watch.call.streams:
             try:
                 wav.parent.mkdir(parents=True, exist_ok=True)
                 watch.call.write_wav(wav)
             except OSError as error:
                 failures.append(f"The recording could not be written: {error}")
-            print_figures(console, figures(watch, watch.call.stream, watch.session, end_reason, _shown(wav)))
+            rows = figures(watch, watch.call.stream, watch.session, end_reason, _shown(wav))
+            if outcome.shown:
+                rows.insert(-1, ("Booked", outcome.shown, "\nread from the server's database"))
+            print_figures(console, rows)
     if failures:
         print_faults(console, failures, log[-_LOG_LINES:])
     console.print()
@@ -108,19 +90,24 @@ def perform(console: Console, wav: Path, model: PretendModel, *, shows_log: bool
 
 
 def _make_the_call(
-    server: Server, watch: Watch, carrier: Carrier, model: PretendModel, screen: Screen
+    play: Play, server: Server, watch: Watch, carrier: Carrier, model: PretendModel, screen: Screen
 ) -> None:
-    """Dial, and look on until the call is over.
+    """Dial or ring, and look on until the call is over.
 
     Raises:
         ServerFailed: the server did not do its part, or not in time.
     """
     screen.say(f"{server.wait_ready()} serves {server.url}")
     screen.began_s = time.monotonic()
-    answer = server.post("/outgoing-call", {"phoneNumber": _CALLEE})
-    if answer.status != 201:
-        raise ServerFailed(f"POST /outgoing-call was answered {answer.status}: {answer.body.get('detail')}")
-    watch.tell("callapp", f"POST /outgoing-call → 201, calls {answer.body['to']}", screen.began_s)
+    if play.incoming:
+        webhook = f"/incoming-call?agent={play.agent}"
+        watch.tell("Twilio", f"{_PERSON} calls the number whose webhook is {webhook}", screen.began_s)
+        carrier.incoming_call(
+            server.url + webhook, callee=play.person(), from_number=_PERSON, to_number=_OUR_NUMBER
+        )
+    else:
+        carrier.next_callee(play.person())
+        _dial(play, server, watch, screen)
     call = carrier.wait_for_call(_LOOK_S)
     ends_s = time.monotonic() + _LONGEST_S
     over = False
@@ -131,6 +118,13 @@ def _make_the_call(
         screen.show(watch.lines)
         if time.monotonic() > ends_s:
             raise ServerFailed(f"The call was not over after {_LONGEST_S} s.")
+
+
+def _dial(play: Play, server: Server, watch: Watch, screen: Screen) -> None:
+    answer = server.post("/outgoing-call", {"phoneNumber": _PERSON, "agent": play.agent})
+    if answer.status != 201:
+        raise ServerFailed(f"POST /outgoing-call was answered {answer.status}: {answer.body.get('detail')}")
+    watch.tell("callapp", f"POST /outgoing-call → 201, calls {answer.body['to']}", screen.began_s)
 
 
 def _settings(carrier: Carrier, model: PretendModel) -> dict[str, str]:

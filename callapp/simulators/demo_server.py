@@ -53,13 +53,14 @@ class Server:
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.log_path = folder / "server.log"
+        self.database = folder / "demo.db"
         with socket.create_server(("127.0.0.1", 0)) as listener, self.log_path.open("wb") as log:
             self.port = int(listener.getsockname()[1])
             self.url = f"http://127.0.0.1:{self.port}"
             own = {
                 "PORT": str(self.port),
                 "PUBLIC_URL": self.url,
-                "DATABASE_URL": f"sqlite:///{folder / 'demo.db'}",
+                "DATABASE_URL": f"sqlite:///{self.database}",
                 "WEB_CONCURRENCY": "1",
                 "DRAIN_SECONDS": "1",
                 "PYTHONUTF8": "1",

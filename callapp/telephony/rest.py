@@ -112,9 +112,12 @@ class Carrier:
         """Hang up. That the call has ended already is fine. Raises as ``place_call`` does."""
         self._update(call_sid, status="completed")
 
-    def apologise(self, call_sid: str, language: str) -> None:
-        """Cut whatever goes on in the call, say sorry, hang up. Raises as ``place_call`` does."""
-        self._update(call_sid, twiml=twiml.apology(language))
+    def apologise(self, call_sid: str, language: str, transfer_to: str | None = None) -> None:
+        """Cut whatever goes on in the call, say sorry, and hang up, or let a person at a number take it.
+
+        Raises as ``place_call`` does.
+        """
+        self._update(call_sid, twiml=twiml.apology(language, transfer_to))
 
     def account(self) -> AccountState:
         """Ask how the account stands. Raises as ``place_call`` does."""

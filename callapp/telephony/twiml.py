@@ -23,6 +23,11 @@ _APOLOGY = {
     "ja": "申し訳ございません。ただいまお電話をお繋ぎできません。のちほど、おかけ直しください。",
     "en": "We are sorry, your call cannot be connected right now. Please call again later.",
 }
+# Before the call goes to the agent's `fallback_number`.
+_TRANSFER = {
+    "ja": "申し訳ございません。担当者にお繋ぎいたしますので、そのままお待ちください。",
+    "en": "We are sorry, something went wrong here. Please hold, we are connecting you to a person.",
+}
 # Characters that no XML 1.0 document can hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -65,18 +70,22 @@ def busy(language: str) -> str:
     return _spoken(_BUSY, language)
 
 
-def apology(language: str) -> str:
-    """Something of ours is broken."""
-    return _spoken(_APOLOGY, language)
+def apology(language: str, transfer_to: str | None = None) -> str:
+    """Something of ours is broken. With a number in ``transfer_to`` a person there takes the call."""
+    if transfer_to is None:
+        return _spoken(_APOLOGY, language)
+    return _spoken(_TRANSFER, language, transfer_to)
 
 
-def _spoken(texts: Mapping[str, str], language: str) -> str:
+def _spoken(texts: Mapping[str, str], language: str, transfer_to: str | None = None) -> str:
     """Say it in the agent's language if we know the words, else in English."""
     text = texts.get(language.partition("-")[0].lower())
     if text is None:
         text, language = texts["en"], "en-US"
     response = VoiceResponse()
     response.say(text, language=language)
+    if transfer_to is not None:
+        response.dial(transfer_to)
     response.hangup()
     return str(response)
 

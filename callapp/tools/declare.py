@@ -32,6 +32,19 @@ class CallContext:
     to_number: str
     direction: Literal["incoming", "outgoing"]
 
+    @property
+    def caller_number(self) -> str:
+        """The number of the person on the line, whoever dialled."""
+        return self.from_number if self.direction == "incoming" else self.to_number
+
+
+class Provided:
+    """Base of what callapp hands to a tool besides the call, such as the reservation book.
+
+    A tool that has a parameter of a class below this one is given the one object of that class that
+    there is; the model never sees that parameter. Which objects there are is said to ``load_tools``.
+    """
+
 
 @dataclass(frozen=True)
 class _Mark:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from callapp.errors import ConfigError
-from callapp.tools import collect_digits, end_call, wait
-from callapp.tools.declare import is_tool, replaces_another
+from callapp.tools import collect_digits, end_call, reservations, take_message, wait
+from callapp.tools.declare import Provided, is_tool, replaces_another
 from callapp.tools.running import Tool, UnknownTool
 from callapp.tools.schema import describe, place_of
 
@@ -21,7 +21,13 @@ BUILT_IN: tuple[Callable[..., object], ...] = (
     end_call.end_call,
     collect_digits.collect_digits,
     wait.wait,
+    reservations.check_availability,
+    reservations.book_table,
+    reservations.change_booking,
+    reservations.cancel_booking,
+    take_message.take_message,
 )
+BUILT_IN_NAMES = tuple(function.__name__ for function in BUILT_IN)
 
 # Each load gets a package name of its own, so that nothing of an earlier one is found again.
 _loads = itertools.count(1)
@@ -59,11 +65,15 @@ class Tools(Mapping[str, Tool]):
         return self._tools.get(name) or UnknownTool(name, tuple(self._tools))
 
 
-def load_tools(tools_dir: Path | None = None) -> Tools:
+def load_tools(tools_dir: Path | None = None, provided: Iterable[Provided] = ()) -> Tools:
     """Find all tools: the built-in ones, and every ``@tool`` of the ``*.py`` files in a folder.
 
     A file whose name begins with an underscore is not searched; the others may import it, as
     ``from ._stock import find``.
+
+    Args:
+        tools_dir: the user's folder.
+        provided: the objects that tools may have as a parameter, one of each class.
 
     Raises:
         ConfigError: one fault, with file and line, for each thing that is wrong in any file.
@@ -75,9 +85,10 @@ def load_tools(tools_dir: Path | None = None) -> Tools:
             if function not in functions:  # one file may import another one's tools
                 functions.append(function)
     tools: dict[str, Tool] = {}
+    by_type: dict[type, Provided] = {type(thing): thing for thing in provided}
     for function in functions:
         try:
-            tool = describe(function)
+            tool = describe(function, by_type)
         except ConfigError as error:
             faults += error.faults
             continue

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -46,6 +46,7 @@ class Tool:
         description: when and how to use it, for the model.
         parameters_schema: JSON Schema of what the model has to give.
         context_parameter: the parameter that takes the ``CallContext``, if there is one.
+        provided: what else is passed by us and hidden from the model, by parameter.
         arguments: reads what the model gave; each field's alias is the parameter's name.
     """
 
@@ -55,6 +56,7 @@ class Tool:
     function: Callable[..., object]
     context_parameter: str | None
     arguments: type[BaseModel]
+    provided: Mapping[str, object] = field(default_factory=dict)
 
     def definition(self) -> dict[str, Any]:
         """What the model is told of this tool."""
@@ -71,7 +73,7 @@ class Tool:
             given = self._read(arguments_json)
             if self.context_parameter is not None:
                 given[self.context_parameter] = context
-            return _shaped(self.function(**given))
+            return _shaped(self.function(**given, **self.provided))
         except ToolError as error:
             return failure(str(error))
         except BaseException:  # user code, sys.exit() included: the model still gets its answer

@@ -6,7 +6,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import docstring_parser
@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from callapp.errors import ConfigError
-from callapp.tools.declare import CallContext
+from callapp.tools.declare import CallContext, Provided
 from callapp.tools.running import Tool
 
 # What OpenAI takes for a function's name.
@@ -33,11 +33,15 @@ class _LeanSchema(GenerateJsonSchema):
         return False
 
 
-def describe(function: Callable[..., object]) -> Tool:
+def describe(function: Callable[..., object], provided: Mapping[type, Provided] | None = None) -> Tool:
     """What the model is told of a function, and how to read what the model gives it.
 
     The name is the function's, the description is the docstring's first paragraph, and what its
     ``Args:`` section says of a parameter is that parameter's description.
+
+    Args:
+        provided: what is passed by us, by type. A tool that wants what is not among them can be
+            described, but fails when it is run.
 
     Raises:
         ConfigError: the function cannot be a tool; one fault for each reason.
@@ -55,6 +59,7 @@ def describe(function: Callable[..., object]) -> Tool:
 
     fields: dict[str, Any] = {}
     context_parameter: str | None = None
+    bound: dict[str, object] = {}
     try:
         annotations = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
     except Exception as error:  # noqa: BLE001 - an annotation is user code, it may raise anything
@@ -67,6 +72,9 @@ def describe(function: Callable[..., object]) -> Tool:
         complaint = _parameter_fault(parameter, annotations)
         if complaint:
             faults.append(f"{where}: parameter {parameter.name!r} {complaint}")
+        elif _is_provided(annotations[parameter.name]):
+            if provided and annotations[parameter.name] in provided:
+                bound[parameter.name] = provided[annotations[parameter.name]]
         elif not _is_context(annotations[parameter.name]):
             # Numbered, and known by their alias: a parameter may have any name, `schema` or
             # `_day` included, without getting in the way of pydantic's own.
@@ -89,6 +97,7 @@ def describe(function: Callable[..., object]) -> Tool:
         function=function,
         context_parameter=context_parameter,
         arguments=arguments,
+        provided=bound,
     )
 
 
@@ -129,7 +138,7 @@ def _parameter_fault(parameter: inspect.Parameter, annotations: dict[str, Any]) 
     if parameter.name not in annotations:
         return "has no type; expected an annotation, e.g. `day: str`"
     annotation = annotations[parameter.name]
-    if _is_context(annotation):
+    if _is_context(annotation) or _is_provided(annotation):
         return None
     try:
         TypeAdapter(annotation).json_schema()
@@ -153,6 +162,10 @@ def _is_context(annotation: object) -> bool:
     ):
         return any(_is_context(inner) for inner in typing.get_args(annotation))
     return annotation is CallContext
+
+
+def _is_provided(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Provided)
 
 
 def _field(parameter: inspect.Parameter, description: str | None) -> FieldInfo:

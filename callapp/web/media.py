@@ -23,8 +23,9 @@ from callapp.conversation.machine import Plan
 from callapp.errors import LegLost
 from callapp.logs import call_logger
 from callapp.realtime.leg import Endpoint, ModelLeg
-from callapp.realtime.session import TRANSCRIPTION_MODEL, SessionConfig, greeting_instructions
+from callapp.realtime.session import RemoteTools, SessionConfig, greeting_instructions
 from callapp.services import Services, services
+from callapp.settings import read_variable
 from callapp.telephony.leg import MOST_MESSAGE_BYTES, QUIET_S, WRITE_S, CallerLeg
 from callapp.telephony.media_streams import Started
 from callapp.telephony.signature import valid_upgrade
@@ -154,14 +155,24 @@ def _bridge(
         voice=agent.voice,
         language=agent.language,
         tools=tools.definitions(),
+        remote_tools=[
+            RemoteTools(server, read_variable(server.authorization) if server.authorization else None)
+            for server in agent.mcp
+        ],
+        speed=agent.speed,
+        reasoning=agent.reasoning,
+        transcription=agent.transcription,
+        turn_detection=agent.turn_detection,
+        noise_reduction=agent.noise_reduction,
     )
     greeting = agent.line("greeting", parameters)
     most_usd = settings.max_call_cost_usd
+    heard_by = agent.transcription.model if agent.transcription is not None else ""
     plan = Plan(
         greeting=greeting_instructions(greeting, agent.language) if greeting else None,
         hold_line=hold_line(agent.language),
         most_usd=most_usd,
-        usd_of=None if most_usd is None else pricing(endpoint.model, TRANSCRIPTION_MODEL),
+        usd_of=None if most_usd is None else pricing(endpoint.model, heard_by),
         most_ms=1000 * min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds),
         session_ms=1000 * settings.model_session_seconds,
         manners=_manners(agent),
@@ -174,8 +185,8 @@ def _bridge(
         complete_call=lambda: parts.carrier.complete_call(call_sid),
         # With a closing line in the TwiML, closing the stream is enough: that line is heard.
         apologise=None
-        if agent.line("closing", parameters)
-        else lambda: parts.carrier.apologise(call_sid, agent.language),
+        if agent.line("closing", parameters) and agent.fallback_number is None
+        else lambda: parts.carrier.apologise(call_sid, agent.language, agent.fallback_number),
     )
     return Bridge(caller, plan, outside, call_log)
 

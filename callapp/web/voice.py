@@ -124,7 +124,7 @@ def _who(call_sid: str, fields: MultiDict[str, str]) -> _Who:
     app = services()
     placed_id = request.args.get("placed")
     if placed_id is None:
-        name = request.args.get("agent") or app.settings.default_agent
+        name = request.args.get("agent") or _agent_of(fields.get("To", ""))
         admission = Admission(
             slot_key=call_sid,
             call_sid=call_sid,
@@ -152,6 +152,13 @@ def _who(call_sid: str, fields: MultiDict[str, str]) -> _Who:
     if agent is None:
         raise _CannotAnswer(f"there is no agent {name!r}")
     return _Who(agent, admission)
+
+
+def _agent_of(number: str) -> str:
+    """The agent of the number that was called, or the default one."""
+    app = services()
+    agent = app.agents.of_number(number)
+    return agent.name if agent is not None else app.settings.default_agent
 
 
 def _fields() -> MultiDict[str, str]:

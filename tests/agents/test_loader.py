@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from callapp.agents import Agent, CannotFill, load_agents
 from callapp.agents.loader import FIELDS, read_agent
 from callapp.errors import ConfigError
+from callapp.tools.registry import BUILT_IN_NAMES
 
 TOOLS = ("end_call", "opening_hours")
 
@@ -147,12 +148,15 @@ def test_dashes_in_the_instructions_are_theirs(read: Read) -> None:
         ),
         ("tools: [end_call, end_call]", "field 'tools': 'end_call' is there twice; expected it once"),
         ("idle: 10", "field 'idle': 10 does not fit; expected nudge_seconds, a number of seconds"),
-        ("idle: {nudge: 10}", "field 'idle': {'nudge': 10} does not fit; expected nudge_seconds"),
-        ("idle: {nudge_seconds: -1}", "field 'idle': {'nudge_seconds': -1} does not fit; expected"),
+        ("idle: {nudge: 10}", "field 'idle.nudge': there is no such field; expected one of nudge_seconds"),
+        ("idle: {nudge_seconds: -1}", "field 'idle.nudge_seconds': -1 does not fit; expected a number of"),
         ("waiting: One moment.", "field 'waiting': 'One moment.' does not fit; expected a list of lines"),
         ("waiting: [5]", "field 'waiting': 5 does not fit; expected a list of lines"),
-        ("interruptions: {min_speech_ms: long}", "field 'interruptions': {'min_speech_ms': 'long'} does"),
-        ("interruptions: {noise_line: ''}", "field 'interruptions': {'noise_line': ''} does not fit"),
+        (
+            "interruptions: {min_speech_ms: long}",
+            "field 'interruptions.min_speech_ms': 'long' does not fit; expected a whole number of milli",
+        ),
+        ("interruptions: {noise_line: ''}", "field 'interruptions.noise_line': nothing does not fit; exp"),
         ("max_call_seconds: soon", "field 'max_call_seconds': 'soon' does not fit; expected a whole number"),
         ("max_call_seconds: 0", "field 'max_call_seconds': 0 does not fit; expected a whole number"),
         ("max_call_seconds: 1.5", "field 'max_call_seconds': 1.5 does not fit; expected a whole number"),
@@ -243,7 +247,7 @@ def test_no_file_is_read_with_anything_but_faults(text: str, path: Path) -> None
 
 def test_operator_is_built_in_and_the_default() -> None:
     agents = load_agents()
-    assert list(agents) == ["operator"]
+    assert sorted(agents) == ["operator", "receptionist", "reservation"]
     operator = agents.default
     assert operator is agents.get("operator")
     assert (operator.voice, operator.language) == ("coral", "ja-JP")
@@ -261,14 +265,14 @@ def test_the_users_agents_add_to_the_built_in_ones(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# My agents")
     (tmp_path / "shop.txt").write_text("not an agent")
     agents = load_agents(tmp_path, "shop")
-    assert sorted(agents) == ["operator", "shop"]
+    assert sorted(agents) == ["operator", "receptionist", "reservation", "shop"]
     assert agents.default.name == "shop"
 
 
 def test_the_same_name_replaces_a_built_in_one(tmp_path: Path) -> None:
     (tmp_path / "operator.md").write_text(front("voice: cedar"))
     agents = load_agents(tmp_path)
-    assert list(agents) == ["operator"]
+    assert sorted(agents) == ["operator", "receptionist", "reservation"]
     assert agents.default.voice == "cedar"
 
 
@@ -279,8 +283,9 @@ def test_the_faults_of_all_files_are_told_together(tmp_path: Path) -> None:
         load_agents(tmp_path, "c")
     assert caught.value.faults == (
         f"{tmp_path}/a.md:2: field 'voise': there is no such field; expected perhaps 'voice'",
-        f"{tmp_path}/b.md:2: field 'tools': there is no tool 'sing'; expected one of end_call",
-        "DEFAULT_AGENT: there is no agent 'c'; expected one of a, b, operator",
+        f"{tmp_path}/b.md:2: field 'tools': there is no tool 'sing'; expected one of "
+        + ", ".join(sorted(BUILT_IN_NAMES)),
+        "DEFAULT_AGENT: there is no agent 'c'; expected one of a, b, operator, receptionist, reservation",
     )
 
 

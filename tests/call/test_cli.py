@@ -136,7 +136,11 @@ def test_a_number_may_be_written_as_people_write_it(make_app: MakeApp, twilio: C
         ({}, ["+8190"], "'+8190' is not a number that exists"),
         ({}, ["09012345678"], "'09012345678' is not a number that exists"),
         ({"allowed_destinations": ("+1", "+49")}, [TO], "ALLOWED_DESTINATIONS permits +1, +49"),
-        ({}, [TO, "--agent", "nobody"], "there is no agent 'nobody': the agents are operator, shop"),
+        (
+            {},
+            [TO, "--agent", "nobody"],
+            "there is no agent 'nobody': the agents are operator, receptionist, reservation, shop",
+        ),
         ({}, [TO, "--agent", "shop", "--param", "name=x"], "add --param customerId=…"),
         ({}, [TO, "--param", "name"], "--param name: expected KEY=VALUE"),
         ({}, [TO, "--param", "=x"], "--param =x: expected KEY=VALUE"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from callapp.agents.fields import McpServer, Transcription, TurnDetection
 from callapp.conversation.commands import (
     AnswerTool,
     CancelResponse,
@@ -14,8 +17,9 @@ from callapp.conversation.commands import (
     Tell,
     TruncateItem,
 )
-from callapp.realtime.events import encode, encode_audio
-from callapp.realtime.session import SessionConfig, greeting_instructions, session_update
+from callapp.realtime.events import encode, encode_approval, encode_audio
+from callapp.realtime.session import RemoteTools, SessionConfig, greeting_instructions, session_update
+from callapp.simulators.model_schema import CLIENT_EVENTS
 from tests.judges import faults
 
 CONFIG = SessionConfig(
@@ -31,8 +35,40 @@ CONFIG = SessionConfig(
         },
     ),
 )
+FULL = replace(
+    CONFIG,
+    speed=1.25,
+    reasoning="low",
+    transcription=Transcription(language=("ja", "en"), keywords=("callapp",)),
+    turn_detection=TurnDetection(threshold=0.8, silence_duration_ms=700),
+    noise_reduction="far_field",
+    remote_tools=[
+        RemoteTools(
+            McpServer(
+                server_label="crm",
+                server_url="https://crm.example.com/mcp",
+                allowed_tools=("find", "list"),
+                approve=("find",),
+            ),
+            "a-secret-token",
+        )
+    ],
+)
+OTHER = replace(
+    CONFIG,
+    transcription=Transcription(model="gpt-4o-transcribe"),
+    turn_detection=TurnDetection(type="semantic_vad", eagerness="high"),
+    noise_reduction="near_field",
+)
+SILENT = replace(CONFIG, transcription=None)
 FRAMES = {
     "session.update": session_update(CONFIG),
+    "session.update, every field": session_update(FULL),
+    "session.update, other kinds": session_update(OTHER),
+    "session.update, no transcription": session_update(SILENT),
+    "session.update, every field, essential": session_update(FULL, essential=True),
+    "approve": encode_approval("mcpr_1", approve=True),
+    "refuse": encode_approval("mcpr_1", approve=False),
     "session.update, essential": session_update(CONFIG, essential=True),
     "append": encode_audio(b"//8="),
     "create": encode(CreateResponse("ask-1", "answer")),
@@ -70,3 +106,73 @@ def test_the_essential_update_keeps_the_formats_the_prompt_and_the_tools():
 
 def test_a_prompt_is_byte_stable():
     assert session_update(CONFIG) == session_update(CONFIG)
+    assert session_update(FULL) == session_update(FULL)
+
+
+def session_of(config: SessionConfig, **how: bool) -> Any:
+    return json.loads(session_update(config, **how))["session"]
+
+
+def test_what_an_agent_file_says_is_what_is_asked_for():
+    session = session_of(FULL)
+    assert session["reasoning"] == {"effort": "low"}
+    assert session["audio"]["output"] == {"format": {"type": "audio/pcmu"}, "voice": "coral", "speed": 1.25}
+    heard = session["audio"]["input"]
+    assert heard["noise_reduction"] == {"type": "far_field"}
+    assert heard["transcription"] == {
+        "model": "gpt-transcribe",
+        "languages": ["ja", "en"],
+        "keywords": ["callapp"],
+    }
+    assert heard["turn_detection"] == {
+        "type": "server_vad",
+        "threshold": 0.8,
+        "prefix_padding_ms": 300,
+        "silence_duration_ms": 700,
+        "create_response": True,
+        "interrupt_response": False,
+    }
+    assert session["tools"][1] == {
+        "type": "mcp",
+        "server_label": "crm",
+        "server_url": "https://crm.example.com/mcp",
+        "allowed_tools": ["find", "list"],
+        "require_approval": "always",
+        "authorization": "a-secret-token",
+    }
+    assert "a-secret-token" not in repr(FULL)
+
+
+@pytest.mark.parametrize("config", [FULL, OTHER, SILENT])
+def test_the_strict_simulator_takes_it_too(config: SessionConfig):
+    CLIENT_EVENTS["session.update"].validate_json(session_update(config))
+
+
+def test_what_is_not_said_is_not_sent():
+    session = session_of(CONFIG)
+    assert "reasoning" not in session
+    assert "speed" not in session["audio"]["output"]
+    assert "noise_reduction" not in session["audio"]["input"]
+    assert "transcription" not in session_of(SILENT)["audio"]["input"]
+
+
+def test_the_caller_is_transcribed_in_the_agents_language_unless_the_file_says_another():
+    assert session_of(CONFIG)["audio"]["input"]["transcription"]["languages"] == ["ja"]
+    assert session_of(OTHER)["audio"]["input"]["transcription"] == {
+        "model": "gpt-4o-transcribe",
+        "language": "ja",
+    }
+
+
+def test_interruptions_stay_ours_whatever_detects_the_turns():
+    turns = session_of(OTHER)["audio"]["input"]["turn_detection"]
+    assert turns == {
+        "type": "semantic_vad",
+        "eagerness": "high",
+        "create_response": True,
+        "interrupt_response": False,
+    }
+
+
+def test_the_essential_update_of_a_rich_agent_is_that_of_a_plain_one():
+    assert session_update(FULL, essential=True) == session_update(CONFIG, essential=True)

@@ -8,17 +8,21 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import wave
 from array import array
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from callapp.simulators.demo import demo
 from callapp.simulators.demo_cost import model_usd, transcription_usd
+from callapp.simulators.demo_plays import PLAYS, RESERVATION
 from callapp.simulators.demo_scene import perform, pretend_model
 from callapp.simulators.demo_screen import Screen
 from callapp.simulators.demo_watch import Line
@@ -125,6 +129,56 @@ def test_a_whole_call_is_made_told_and_recorded_whatever_is_in_dotenv(project: P
         samples = array("h", wav.readframes(wav.getnframes()))
     assert_voice(samples[0::2])
     assert_voice(samples[1::2])
+
+
+BOOKING = r"""
+Twilio   \+819012345678 calls the number whose webhook is
+agent    はい、レストラン、オリーブでございます。
+caller   明日の夜七時に、二人で予約をお願いします。
+agent    確認いたします。
+model    calls check_availability\(
+"available":true
+agent    はい、明日の夜七時、二名様でお取りできます。
+caller   田中です。
+model    calls book_table\(
+agent    田中様で承りました。予約番号は、\d{6}です。
+caller   いえ、大丈夫です。ありがとうございました。
+agent    お電話ありがとうございました。
+model    calls end_call\(
+Ended by +agent\.ended
+Booked +\d{4}-\d\d-\d\d 19:00, 2 people, 田中, code \d{6}
+read from the server's database
+""".strip().splitlines()
+
+
+def test_a_table_is_booked_and_stands_in_the_database(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    status = perform(console, tmp_path / "booking.wav", pretend_model(RESERVATION), RESERVATION)
+    output = console.file.getvalue()  # type: ignore[attr-defined]
+    assert status == 0, output
+    at = 0
+    for line in BOOKING:
+        found = re.compile(line).search(output, at)
+        assert found, f"no {line!r} after {output[:at]!r} in:\n{output}"
+        at = found.end()
+    codes = set(re.findall(r"(?<!\d)\d{6}(?!\d)", re.sub(r"\d{8}-\d{6}", "", output)))
+    assert len(codes) == 1, "what the tool gave is what was said and what is in the database"
+
+
+def test_every_play_can_be_asked_for() -> None:
+    (option,) = [option for option in demo.params if option.name == "agent"]
+    assert list(option.type.choices) == list(PLAYS)  # type: ignore[attr-defined]
+
+
+def test_a_booking_that_is_not_in_the_database_is_a_failure(tmp_path: Path) -> None:
+    """As when a tool only said that it had worked."""
+    database = tmp_path / "demo.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(
+            "CREATE TABLE reservations (code, day, starts_at, party_size, name, phone, status)"
+        )
+    assert RESERVATION.outcome is not None
+    assert RESERVATION.outcome(database).faults == ("There are 0 reservations in the database, not one.",)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -273,6 +273,12 @@ def test_an_apology_replaces_what_the_call_does(carrier: Carrier, twilio: Twilio
     assert document == twiml.apology("ja-JP")
 
 
+def test_an_apology_may_transfer_the_call(carrier: Carrier, twilio: Twilio) -> None:
+    twilio.answers(200, {"sid": CALL_SID, "status": "in-progress"})
+    carrier.apologise(CALL_SID, "ja-JP", "+815012345678")
+    assert twilio.requests[0][2]["Twiml"] == [twiml.apology("ja-JP", "+815012345678")]
+
+
 def test_credentials_are_demanded_when_they_are_needed(twilio: Twilio) -> None:
     with closing(Carrier(settings(twilio.url, twilio_auth_token=None, twilio_account_sid=None))) as carrier:
         with pytest.raises(ConfigError) as raised:

@@ -93,3 +93,13 @@ def test_busy_and_apology_are_spoken_and_the_line_closes(
     assert [verb.tag for verb in document] == ["Say", "Hangup"]
     assert document[0].get("language") == said_in
     assert word in (document[0].text or "")
+
+
+@pytest.mark.parametrize(
+    ("language", "word"), [("ja-JP", "担当者"), ("en-US", "person"), ("fr-FR", "person")]
+)
+def test_an_apology_with_a_number_goes_on_to_a_person(language: str, word: str) -> None:
+    document = ElementTree.fromstring(twiml.apology(language, "+815012345678"))
+    assert [verb.tag for verb in document] == ["Say", "Dial", "Hangup"]
+    assert word in (document[0].text or "")
+    assert document[1].text == "+815012345678"

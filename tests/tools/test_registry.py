@@ -10,7 +10,7 @@ from openai.types.realtime import RealtimeFunctionTool
 
 from callapp.errors import ConfigError
 from callapp.tools import CallContext
-from callapp.tools.registry import load_tools
+from callapp.tools.registry import BUILT_IN_NAMES, load_tools
 
 CONTEXT = CallContext("CA1", "operator", {}, "+15005550006", "+819012345678", "incoming")
 
@@ -43,15 +43,16 @@ def faults_in(folder: Path) -> tuple[str, ...]:
     return caught.value.faults
 
 
-def test_end_call_is_built_in() -> None:
-    assert "end_call" in load_tools()
+def test_the_built_in_tools_are_there() -> None:
+    assert tuple(load_tools()) == BUILT_IN_NAMES
+    assert "end_call" in BUILT_IN_NAMES
 
 
 def test_the_users_files_add_to_the_built_in_tools(write: Write, tmp_path: Path) -> None:
     write("hours.py", HOURS)
     write("notes.txt", "not Python")
     tools = load_tools(tmp_path)
-    assert list(tools) == [*load_tools(), "opening_hours"]
+    assert list(tools) == [*BUILT_IN_NAMES, "opening_hours"]
     assert tools["opening_hours"].run('{"day": "Monday"}', CONTEXT) == "10:00-19:00"
 
 
@@ -81,7 +82,7 @@ def test_files_may_share_helpers_and_each_others_tools(write: Write, tmp_path: P
         HOURS.replace('"10:00-19:00"', "_stock.HOURS").replace("\n\n", "\nfrom . import _stock\n", 1),
     )
     tools = load_tools(tmp_path)
-    assert list(tools) == [*load_tools(), "opening_hours"]
+    assert list(tools) == [*BUILT_IN_NAMES, "opening_hours"]
     assert tools["opening_hours"].run('{"day": "Monday"}', CONTEXT) == "9-17"
 
 
@@ -90,7 +91,7 @@ def test_loading_again_reads_the_files_again(write: Write, tmp_path: Path) -> No
     load_tools(tmp_path)
     path.unlink()
     write("closing.py", HOURS.replace("opening", "closing"))
-    assert list(load_tools(tmp_path)) == [*load_tools(), "closing_hours"]
+    assert list(load_tools(tmp_path)) == [*BUILT_IN_NAMES, "closing_hours"]
 
 
 def test_future_annotations_and_wrapped_functions_work(write: Write, tmp_path: Path) -> None:

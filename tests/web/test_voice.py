@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ from callapp.call_log import Admission, PlacedCall, StoreUnavailable
 from tests.web.conftest import AUTH_TOKEN, CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
 
 FIELDS = {"CallSid": CALL_SID, "From": FROM, "To": TO}
+NUMBERED = "+815012345678"
 PLACED = PlacedCall("f" * 32, "shop", {"customerId": "12345", "customerName": "山田"}, FROM, TO)
 
 
@@ -93,6 +95,23 @@ def test_a_repeated_webhook_takes_no_second_slot(world: World) -> None:
     first, second = world.webhook("/incoming-call"), world.webhook("/incoming-call")
     assert token(first) != token(second)
     assert world.slots == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "agent"),
+    [
+        ("/incoming-call?agent=plain", NUMBERED, "plain"),
+        ("/incoming-call", NUMBERED, "numbered"),
+        ("/incoming-call", TO, "operator"),
+    ],
+)
+def test_the_agent_is_the_one_named_then_the_numbers_then_the_default(
+    make_world: MakeWorld, tmp_path: Path, path: str, to: str, agent: str
+) -> None:
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "numbered.md").write_text(f"---\nnumbers: [{NUMBERED}]\n---\nBe kind.\n")
+    answer = make_world().webhook(path, {**FIELDS, "To": to})
+    assert parameters(answer)["agent"] == agent
 
 
 def test_an_unknown_agent_gets_an_apology(world: World, caplog: pytest.LogCaptureFixture) -> None:

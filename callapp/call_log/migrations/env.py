@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+import callapp.office.models  # noqa: F401 - its tables are in the same database
 from callapp.call_log.models import Base
 
 context.configure(

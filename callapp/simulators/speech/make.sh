@@ -34,3 +34,17 @@ caller correction 'あ、すみません。あさってに へんこう でき�
 agent change 'はい、あさってに へんこう しました。ほかに ごようけんわ ございますか。'
 caller goodbye 'いえ、だいじょうぶです。ありがとう ございました。'
 agent goodbye 'おでんわ ありがとう ございました。'
+
+# A booking: the agent `reservation`.
+agent table-greeting 'はい、れすとらん、おりーぶで ございます。'
+caller table 'あしたの よる しちじに、ふたりで よやくを おねがい します。'
+agent table-check 'かくにん いたします。'
+agent table-free 'はい、あすの よる しちじ、にめいさまで おとり できます。おなまえを おねがい いたします。'
+caller name 'たなかです。'
+agent table-booked 'たなかさまで うけたまわりました。よやくばんごうわ、'
+agent table-other 'です。ほかに ごようけんわ ございますか。'
+digit=0
+for reading in ぜろ いち に さん よん ご ろく なな はち きゅう; do
+    agent "digit-$digit" "$reading"
+    digit=$((digit + 1))
+done

@@ -1,0 +1,316 @@
+"""The fields that change how an agent listens, speaks and is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from callapp.agents import Agent, load_agents
+from callapp.agents.fields import Transcription, TurnDetection
+from callapp.agents.loader import read_agent
+from callapp.errors import ConfigError
+
+Read = Callable[..., Agent]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    def read_lines(*lines: str, instructions: str = "Be kind.") -> Agent:
+        path = tmp_path / "shop.md"
+        path.write_text("\n".join(["---", *lines, "---", instructions]), encoding="utf-8")
+        return read_agent(path, ("end_call",))
+
+    return read_lines
+
+
+MCP = (
+    "mcp:",
+    "  - server_label: crm",
+    "    server_url: https://crm.example.com/mcp",
+)
+
+
+# -- what is read -------------------------------------------------------------------------------
+
+
+def test_an_agent_that_says_nothing_listens_and_speaks_as_always(read: Read) -> None:
+    agent = read("voice: coral")
+    assert agent.transcription == Transcription(model="gpt-transcribe", language=(), keywords=())
+    assert agent.turn_detection == TurnDetection(type="server_vad", threshold=0.5, silence_duration_ms=500)
+    assert (agent.speed, agent.reasoning, agent.noise_reduction) == (None, None, None)
+    assert (agent.numbers, agent.fallback_number, agent.mcp) == ((), None, ())
+
+
+def test_how_it_speaks(read: Read) -> None:
+    agent = read("speed: 1.25", "reasoning: low", "noise_reduction: near_field", "timezone: Asia/Tokyo")
+    assert (agent.speed, agent.reasoning, agent.noise_reduction) == (1.25, "low", "near_field")
+    assert agent.timezone == "Asia/Tokyo"
+    assert read("speed: 1").speed == 1
+
+
+@pytest.mark.parametrize("off", ["off", "'off'", "false"])
+def test_off_switches_transcription_and_noise_reduction_off(read: Read, off: str) -> None:
+    agent = read(f"transcription: {off}", f"noise_reduction: {off}")
+    assert agent.transcription is None
+    assert agent.noise_reduction is None
+
+
+def test_transcription_may_be_a_model_or_its_fields(read: Read) -> None:
+    assert read("transcription: gpt-4o-transcribe").transcription == Transcription(model="gpt-4o-transcribe")
+    agent = read("transcription:", "  language: [ja, en]", "  keywords: [callapp, 田中]", "  model:")
+    assert agent.transcription == Transcription(language=("ja", "en"), keywords=("callapp", "田中"))
+    assert read("transcription: {language: ja}").transcription == Transcription(language=("ja",))
+
+
+def test_turn_detection_may_be_a_kind_or_its_fields(read: Read) -> None:
+    assert read("turn_detection: semantic_vad").turn_detection == TurnDetection(type="semantic_vad")
+    agent = read("turn_detection: {type: semantic_vad, eagerness: high}")
+    assert agent.turn_detection.eagerness == "high"
+    agent = read("turn_detection:", "  threshold: 0.8", "  silence_duration_ms: 700")
+    assert agent.turn_detection == TurnDetection(threshold=0.8, silence_duration_ms=700)
+
+
+@pytest.mark.parametrize(
+    "line", ["numbers: [+815012345678]", "numbers: +815012345678", 'numbers: "+815012345678"']
+)
+def test_a_number_needs_no_quotes(read: Read, line: str) -> None:
+    """To YAML a bare +81… is a number without its sign."""
+    assert read(line).numbers == ("+815012345678",)
+
+
+def test_a_fallback_number(read: Read) -> None:
+    assert read("fallback_number: +815012345678").fallback_number == "+815012345678"
+    assert read("fallback_number:").fallback_number is None
+
+
+def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_TOKEN", "secret")
+    agent = read(
+        *MCP, "    approve: [find]", "    allowed_tools: [find, list]", "    authorization: CRM_TOKEN"
+    )
+    (server,) = agent.mcp
+    assert (server.server_label, server.require_approval) == ("crm", "always")
+    assert server.approve == ("find",)
+    assert "secret" not in repr(agent), "the file names the variable, and so does the agent"
+
+
+# -- what is wrong ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "at", "told"),
+    [
+        (["speed: 2"], 2, "field 'speed': 2 does not fit; expected a number from 0.25 to 1.5"),
+        (["speed: fast"], 2, "field 'speed': 'fast' does not fit; expected a number"),
+        (["speed: true"], 2, "field 'speed': True does not fit; expected a number"),
+        (["reasoning: hard"], 2, "field 'reasoning': 'hard' does not fit; expected minimal, low, medium"),
+        (["timezone: Japan/Tokyo"], 2, "field 'timezone': 'Japan/Tokyo' does not fit; expected the name of"),
+        (
+            ["noise_reduction: strong"],
+            2,
+            "field 'noise_reduction': 'strong' does not fit; expected near_field",
+        ),
+        (
+            ["transcription: on"],
+            2,
+            "field 'transcription': True does not fit; expected off, the name of a model",
+        ),
+        (["transcription: [ja]"], 2, "field 'transcription': ['ja'] does not fit; expected off"),
+        (
+            ["transcription:", "  modle: x"],
+            3,
+            "field 'transcription.modle': there is no such field; expected perhaps 'model'",
+        ),
+        (
+            ["transcription:", "  language: [ja, Japanese]"],
+            3,
+            "field 'transcription.language': 'Japanese' does not fit; expected a language code",
+        ),
+        (
+            ["transcription:", "  language:", "    - ja", "    - Japanese"],
+            5,
+            "field 'transcription.language': 'Japanese' does not fit",
+        ),
+        (
+            ["transcription:", "  keywords: ['a<b']"],
+            3,
+            "field 'transcription.keywords': 'a<b' does not fit; expected a list of words",
+        ),
+        (
+            ["transcription:", "  model: gpt-live-transcribe"],
+            3,
+            "field 'transcription.model': 'gpt-live-transcribe' cannot tell when a turn ends",
+        ),
+        (
+            ["transcription:", "  model: whisper-1", "  keywords: [x]"],
+            4,
+            "field 'transcription.keywords': 'whisper-1' takes no keywords",
+        ),
+        (
+            ["transcription:", "  model: whisper-1", "  language: [ja, en]"],
+            4,
+            "field 'transcription.language': 'whisper-1' takes one language only",
+        ),
+        (["turn_detection: vad"], 2, "field 'turn_detection': 'vad' does not fit; expected server_vad"),
+        (
+            ["turn_detection:", "  threshold: 2"],
+            3,
+            "field 'turn_detection.threshold': 2 does not fit; expected a number from 0 to 1",
+        ),
+        (
+            ["turn_detection:", "  type: semantic_vad", "  threshold: 0.5"],
+            4,
+            "field 'turn_detection.threshold': belongs to server_vad; expected eagerness",
+        ),
+        (
+            ["turn_detection:", "  eagerness: high"],
+            3,
+            "field 'turn_detection.eagerness': belongs to semantic_vad",
+        ),
+        (
+            ["turn_detection:", "  silence_duration_ms: 0.5"],
+            3,
+            "field 'turn_detection.silence_duration_ms': 0.5 does not fit; expected a whole number",
+        ),
+        (
+            ["turn_detection:", "  threshold: 0.5", "  threshold: 0.6"],
+            4,
+            "field 'turn_detection.threshold': is there twice, first on line 3",
+        ),
+        (
+            ["turn_detection:", "  interrupt_response: true"],
+            3,
+            "field 'turn_detection.interrupt_response': there is no such field",
+        ),
+        (
+            ["idle:", "  nudge_seconds: soon"],
+            3,
+            "field 'idle.nudge_seconds': 'soon' does not fit; expected a number of seconds",
+        ),
+        (
+            ["interruptions:", "  min_speech_ms: 400", "  noise_line: 7"],
+            4,
+            "field 'interruptions.noise_line': 7 does not fit; expected what the agent says",
+        ),
+        (["numbers: [+8150]"], 2, "field 'numbers': '+8150' does not fit; expected a list of phone numbers"),
+        (["numbers: [050-1234-5678]"], 2, "field 'numbers': '050-1234-5678' does not fit"),
+        (["numbers:", "  - +815012345678", "  - 12"], 4, "field 'numbers': '12' does not fit"),
+        (["fallback_number: 110"], 2, "field 'fallback_number': '110' does not fit; expected a phone number"),
+        (
+            ["mcp: crm"],
+            2,
+            "field 'mcp': what is written there does not fit; expected a list of remote MCP servers",
+        ),
+        (
+            ["mcp:", "  - server_label: crm"],
+            3,
+            "field 'mcp.server_url': is missing; expected an https address",
+        ),
+        (
+            ["mcp:", "  - server_label: crm", "    server_url: http://crm.example.com"],
+            4,
+            "field 'mcp.server_url': what is written there does not fit; expected an https address",
+        ),
+        (
+            ["mcp:", "  - server_label: crm", "    server_url: https://me:sk-123@crm.example.com"],
+            4,
+            "field 'mcp.server_url': what is written there does not fit",
+        ),
+        (
+            ["mcp: {authorization: sk-123}"],
+            2,
+            "field 'mcp': what is written there does not fit; expected a list",
+        ),
+        ([*MCP], 3, "field 'mcp': none of its tools could ever run; expected `approve: [names of tools]`"),
+        (
+            [*MCP, "    require_approval: never", "    approve: [find]"],
+            6,
+            "field 'mcp.approve': is of no effect with `require_approval: never`",
+        ),
+        (
+            [*MCP, "    approve: [find]", "    allowed_tools: [list]"],
+            5,
+            "field 'mcp.approve': 'find' is not in allowed_tools",
+        ),
+        (
+            [*MCP, "    approve: [find]", "    authorization: NO_SUCH_VARIABLE"],
+            6,
+            "field 'mcp.authorization': there is no such environment variable; expected the name of",
+        ),
+        (
+            [*MCP, "    approve: [find]", "    authorization: sk-123"],
+            6,
+            "field 'mcp.authorization': what is written there does not fit; expected the name of",
+        ),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_its_place(read: Read, lines: list[str], at: int, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(*lines)
+    (fault,) = caught.value.faults
+    place, _, what = fault.partition(": ")
+    assert place.endswith(f"/shop.md:{at}"), fault
+    assert what.startswith(told), what
+    assert "sk-123" not in fault, "a secret that was put into the file does not go on into the log"
+
+
+# -- numbers ------------------------------------------------------------------------------------
+
+
+def write(folder: Path, name: str, *lines: str) -> Path:
+    path = folder / f"{name}.md"
+    path.write_text("\n".join(["---", *lines, "---", "Be kind."]), encoding="utf-8")
+    return path
+
+
+def test_an_agent_is_found_by_its_number(tmp_path: Path) -> None:
+    write(tmp_path, "shop", "numbers: [+815012345678, +815012345679]")
+    agents = load_agents(tmp_path)
+    found = agents.of_number("+815012345679")
+    assert found is not None
+    assert found.name == "shop"
+    assert agents.of_number("+815012345670") is None
+    assert agents.of_number("") is None
+
+
+def test_two_agents_with_one_number_are_a_fault(tmp_path: Path) -> None:
+    write(tmp_path, "a", "numbers: [+815012345678]")
+    write(tmp_path, "b", "voice: coral", "numbers:", "  - +815012345679", "  - +815012345678")
+    with pytest.raises(ConfigError) as caught:
+        load_agents(tmp_path)
+    assert caught.value.faults == (
+        f"{tmp_path}/b.md:5: field 'numbers': +815012345678 is taken by {tmp_path}/a.md:2; "
+        "expected it in one agent",
+    )
+
+
+# -- the date -----------------------------------------------------------------------------------
+
+NIGHT = datetime(2026, 11, 23, 20, 5, tzinfo=UTC)
+
+
+def test_today_is_where_the_agent_is_and_in_its_language(read: Read) -> None:
+    text = "{{ today }}, {{ now }}"
+    tokyo = read("language: ja-JP", "timezone: Asia/Tokyo", instructions=text)
+    assert tokyo.fill({}, strict=True, at=NIGHT) == "2026-11-24(火曜日), 05:05"
+    paris = read("timezone: Europe/Paris", instructions=text)
+    assert paris.fill({}, strict=True, at=NIGHT) == "2026-11-23 (Monday), 21:05"
+    assert paris.missing({}) == [], "nobody has to give it with the call"
+
+
+def test_a_parameter_of_the_call_takes_precedence_over_what_callapp_knows(read: Read) -> None:
+    assert read(instructions="{{ today }}").fill({"today": "Sunday"}, strict=True) == "Sunday"
+
+
+@pytest.mark.parametrize("name", ["operator", "reservation", "receptionist"])
+def test_prompts_differ_at_their_end_only(name: str) -> None:
+    """The provider caches what a prompt begins with."""
+    agent = load_agents()[name]
+    one = agent.fill({}, strict=True, at=NIGHT)
+    other = agent.fill({}, strict=True, at=datetime(2031, 1, 1, tzinfo=UTC))
+    same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
+    assert "\n" not in one[same:]
+    assert agent.missing({}) == []

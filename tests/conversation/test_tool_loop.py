@@ -1,0 +1,140 @@
+"""A model that calls tools round and round, while nobody says a word, is stopped."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+from callapp.conversation.asides import Manners
+from callapp.conversation.commands import AnswerTool, Command, CreateResponse, RunTool, Warn
+from callapp.conversation.events import (
+    AudioArrived,
+    DigitPressed,
+    MessageStarted,
+    RemoteToolReturned,
+    ResponseEnded,
+    ResponseStarted,
+    SessionConfirmed,
+    SpeechStarted,
+    SpeechStopped,
+    ToolCalled,
+    ToolReturned,
+)
+from callapp.conversation.machine import Conversation, Plan
+from callapp.conversation.tool_calls import MOST_ROUNDS
+
+SECOND = b64encode(b"\x55" * 8_000).decode()
+
+
+class Call:
+    """A live conversation whose model calls one tool a response."""
+
+    def __init__(self, plan: Plan | None = None) -> None:
+        self.conversation = Conversation(plan)
+        self.at_ms = 0.0
+        self.responses = 0
+        self.feed(SessionConfirmed())
+
+    def feed(self, event: object) -> list[Command]:
+        self.at_ms += 10
+        return self.conversation.receive(event, self.at_ms)  # type: ignore[arg-type]
+
+    def begin(self) -> str:
+        self.responses += 1
+        response_id = f"resp-{self.responses}"
+        self.feed(ResponseStarted(response_id, "answer"))
+        return response_id
+
+    def round(self, calls: int = 1) -> list[Command]:
+        """A response that calls tools, all of which answer."""
+        response_id = self.begin()
+        commands: list[Command] = []
+        for number in range(calls):
+            commands += self.feed(ToolCalled(response_id, f"{response_id}-{number}", "look", "{}"))
+        commands += self.feed(ResponseEnded(response_id))
+        for number in range(calls):
+            commands += self.feed(ToolReturned(f"{response_id}-{number}", "nothing"))
+        return commands
+
+
+def of(kind: type, commands: list[Command]) -> list[Command]:
+    return [command for command in commands if isinstance(command, kind)]
+
+
+def test_so_many_rounds_are_run_and_the_next_one_is_not() -> None:
+    call = Call()
+    for _ in range(MOST_ROUNDS):
+        commands = call.round()
+        assert len(of(RunTool, commands)) == 1
+        assert [asked.tools_allowed for asked in of(CreateResponse, commands)] == [True]
+    commands = call.round()
+    assert of(RunTool, commands) == []
+    (answer,) = of(AnswerTool, commands)
+    assert "too many tool calls" in answer.output
+    assert of(Warn, commands) == [Warn("tool loop cut: look was not run")]
+    assert [asked.tools_allowed for asked in of(CreateResponse, commands)] == [False], "now it has to speak"
+
+
+def test_calls_side_by_side_are_one_round() -> None:
+    call = Call()
+    for _ in range(MOST_ROUNDS):
+        assert len(of(RunTool, call.round(calls=3))) == 3
+
+
+def test_the_caller_s_word_begins_the_count_anew() -> None:
+    call = Call()
+    for _ in range(MOST_ROUNDS + 1):
+        commands = call.round()
+    assert of(RunTool, commands) == []
+    call.begin()
+    call.feed(ResponseEnded(f"resp-{call.responses}"))
+    call.feed(SpeechStarted("item-1"))
+    call.feed(SpeechStopped())
+    assert len(of(RunTool, call.round())) == 1
+
+
+def test_a_key_is_a_word_too() -> None:
+    call = Call()
+    for _ in range(MOST_ROUNDS):
+        call.round()
+    call.feed(DigitPressed("1"))
+    assert len(of(RunTool, call.round())) == 1
+
+
+def test_a_noise_is_not_the_caller_s_word() -> None:
+    call = Call(Plan(manners=Manners(shortest_speech_ms=400)))
+    for _ in range(MOST_ROUNDS):
+        call.round()
+    response_id = call.begin()
+    call.feed(AudioArrived(response_id, "item-1", 0, SECOND))
+    call.feed(SpeechStarted("noise"))
+    call.feed(SpeechStopped())
+    assert of(RunTool, call.feed(ToolCalled(response_id, "call", "look", "{}"))) == []
+
+
+def test_after_a_remote_tool_the_model_is_asked_to_go_on_once_its_response_is_over() -> None:
+    call = Call()
+    response_id = call.begin()
+    assert of(CreateResponse, call.feed(RemoteToolReturned())) == [], "never two responses at once"
+    assert len(of(CreateResponse, call.feed(ResponseEnded(response_id)))) == 1
+
+
+def test_remote_tools_count_as_well() -> None:
+    call = Call()
+    for _ in range(MOST_ROUNDS):
+        response_id = call.begin()
+        call.feed(ResponseEnded(response_id))
+        (asked,) = of(CreateResponse, call.feed(RemoteToolReturned()))
+        assert asked.tools_allowed
+    response_id = call.begin()
+    call.feed(ResponseEnded(response_id))
+    commands = call.feed(RemoteToolReturned())
+    assert [asked.tools_allowed for asked in of(CreateResponse, commands)] == [False]
+    assert len(of(Warn, commands)) == 1
+
+
+def test_a_response_that_goes_on_to_speak_after_its_remote_tool_needs_no_other() -> None:
+    call = Call()
+    response_id = call.begin()
+    call.feed(RemoteToolReturned())
+    call.feed(MessageStarted(response_id, "item-1"))
+    assert of(CreateResponse, call.feed(ResponseEnded(response_id))) == []

@@ -1,0 +1,114 @@
+"""Remote MCP tools: the service asks before it calls one, and is answered by the agent file's rule."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, cast
+
+import pytest
+
+from callapp.agents.fields import McpServer
+from callapp.conversation.events import RemoteToolReturned
+from callapp.realtime.leg import Endpoint, ModelLeg
+from callapp.realtime.session import RemoteTools, SessionConfig
+from callapp.websocket.connection import Connection
+
+SERVER = McpServer(server_label="crm", server_url="https://crm.example.com/mcp", approve=("find",))
+CONFIG = SessionConfig("Be kind.", "coral", "en-US", remote_tools=[RemoteTools(SERVER)])
+
+
+class FakeConnection:
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.sent: list[dict[str, Any]] = []
+
+    def receive(self) -> list[bytes]:
+        messages, self.messages = self.messages, []
+        return messages
+
+    def send_text(self, data: bytes) -> None:
+        self.sent.append(json.loads(data))
+
+
+@pytest.fixture
+def connection() -> FakeConnection:
+    return FakeConnection()
+
+
+@pytest.fixture
+def leg(connection: FakeConnection) -> ModelLeg:
+    leg = ModelLeg(Endpoint("wss://x", "m", "k"), CONFIG, logging.getLogger("test"))
+    leg._connection = cast(Connection, connection)
+    return leg
+
+
+def request(name: str, request_id: str = "mcpr_1", label: str = "crm") -> dict[str, Any]:
+    return {
+        "type": "mcp_approval_request",
+        "id": request_id,
+        "server_label": label,
+        "name": name,
+        "arguments": "{}",
+    }
+
+
+def told(kind: str, item: dict[str, Any]) -> bytes:
+    return json.dumps({"type": kind, "response_id": "resp_1", "output_index": 0, "item": item}).encode()
+
+
+def test_a_tool_of_the_list_is_approved_once(leg: ModelLeg, connection: FakeConnection) -> None:
+    asked = request("find")
+    connection.messages = [told("response.output_item.done", asked), told("conversation.item.done", asked)]
+    assert leg.receive() == []
+    (answer,) = connection.sent
+    assert answer["type"] == "conversation.item.create"
+    assert answer["item"].pop("id").startswith("approval_")
+    assert answer["item"] == {
+        "type": "mcp_approval_response",
+        "approval_request_id": "mcpr_1",
+        "approve": True,
+    }
+
+
+@pytest.mark.parametrize("asked", [request("delete"), request("find", label="other")])
+def test_any_other_tool_is_refused_and_the_model_asked_to_go_on(
+    leg: ModelLeg, connection: FakeConnection, asked: dict[str, Any]
+) -> None:
+    """Without a further response the caller would wait for an answer that nobody gives."""
+    connection.messages = [told("conversation.item.done", asked)]
+    assert leg.receive() == [RemoteToolReturned()]
+    assert connection.sent[0]["item"]["approve"] is False
+    assert connection.sent[0]["item"]["reason"]
+
+
+def test_two_requests_are_two_answers_with_ids_of_their_own(
+    leg: ModelLeg, connection: FakeConnection
+) -> None:
+    connection.messages = [
+        told("response.output_item.done", request("find", "mcpr_1")),
+        told("response.output_item.done", request("find", "mcpr_2")),
+    ]
+    leg.receive()
+    ids = [answer["item"]["id"] for answer in connection.sent]
+    assert len(set(ids)) == 2
+    assert all(len(one) <= 32 for one in ids)
+
+
+@pytest.mark.parametrize("kind", ["completed", "failed"])
+def test_a_call_that_the_service_has_made_is_told(
+    leg: ModelLeg, connection: FakeConnection, kind: str
+) -> None:
+    connection.messages = [
+        json.dumps({"type": f"response.mcp_call.{kind}", "item_id": "i", "output_index": 0}).encode()
+    ]
+    assert leg.receive() == [RemoteToolReturned()]
+
+
+def test_other_items_of_the_conversation_are_none_of_ours(leg: ModelLeg, connection: FakeConnection) -> None:
+    connection.messages = [
+        told("conversation.item.done", {"type": "mcp_list_tools", "id": "i", "server_label": "crm"}),
+        told("conversation.item.done", {"type": "message", "id": "i"}),
+    ]
+    assert leg.receive() == []
+    assert connection.sent == []
