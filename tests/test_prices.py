@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import callapp.prices
+from callapp.agents.fields import Transcription
 from callapp.call.pricing import pricing
 from callapp.conversation.events import Usage
 from callapp.prices import model_prices, usd_per_minute
-from callapp.realtime.session import TRANSCRIPTION_MODEL
 from callapp.settings import Settings
 
 DEFAULT = Settings().openai_realtime_model
@@ -20,7 +20,7 @@ DEFAULT = Settings().openai_realtime_model
 
 def test_the_models_we_use_by_default_have_a_price() -> None:
     assert model_prices(DEFAULT) is not None
-    assert usd_per_minute(TRANSCRIPTION_MODEL) is not None
+    assert usd_per_minute(Transcription().model) is not None
 
 
 def test_cached_tokens_are_a_part_of_those_read() -> None:
@@ -59,15 +59,15 @@ def test_the_table_says_when_and_where_it_was_read() -> None:
 def test_a_model_of_tomorrow_has_no_price_which_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     assert model_prices("a-model-of-tomorrow") is None
     with caplog.at_level(logging.WARNING):
-        assert pricing("a-model-of-tomorrow", TRANSCRIPTION_MODEL) is None
-        assert pricing("a-model-of-tomorrow", TRANSCRIPTION_MODEL) is None
+        assert pricing("a-model-of-tomorrow", Transcription().model) is None
+        assert pricing("a-model-of-tomorrow", Transcription().model) is None
     assert [record.getMessage() for record in caplog.records] == [
         "! the prices of a-model-of-tomorrow are not known: MAX_CALL_COST_USD does not hold for its calls"
     ]
 
 
 def test_a_call_pays_for_its_transcription_too() -> None:
-    usd_of = pricing(DEFAULT, TRANSCRIPTION_MODEL)
+    usd_of = pricing(DEFAULT, Transcription().model)
     assert usd_of is not None
     assert usd_of(Usage(transcribed_s=60)) == pytest.approx(0.0045)
     assert usd_of(Usage(output_audio=1200, transcribed_s=30)) == pytest.approx(0.024 + 0.00225)
