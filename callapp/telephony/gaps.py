@@ -14,8 +14,8 @@ from callapp.telephony.media_streams import CallerAudio
 SMALLEST_GAP_MS = 100
 # More than a second of silence tells the model nothing new.
 MOST_SILENCE_MS = 1_000
-# Audio that has been away for so long is not just late.
-MUTED_MS = 750.0
+# Audio that has been away for so long is not just late: a network's hiccup is shorter.
+MUTED_MS = 1_500.0
 
 
 class Gaps:
