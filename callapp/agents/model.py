@@ -107,7 +107,8 @@ class Agent(BaseModel):
         default=None, description="a whole number of seconds, 1 or more"
     )
     idle: Idle = Field(
-        default=Idle(), description="nudge_seconds, a number of seconds, e.g. {nudge_seconds: 15}"
+        default=Idle(nudge_seconds=0),
+        description="nudge_seconds, a number of seconds, e.g. {nudge_seconds: 15}",
     )
     waiting: tuple[Annotated[Text, StringConstraints(min_length=1)], ...] = Field(
         default=(),
@@ -115,7 +116,7 @@ class Agent(BaseModel):
         description='a list of lines, e.g. ["One moment, please.", "I am still looking."]',
     )
     interruptions: Interruptions = Field(
-        default=Interruptions(),
+        default=Interruptions(most_in_30_seconds=0),
         description="min_speech_ms, most_in_30_seconds and noise_line, e.g. {min_speech_ms: 400}",
     )
 
