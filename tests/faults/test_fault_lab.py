@@ -54,7 +54,8 @@ def allowed_reasons(case: Case) -> set[str]:
         return GOES_ON
     if case.moment in ("ringing", "before start"):
         return NEVER_LIVED | CALLER_GONE | GOES_ON  # by where the byte lies: not at all, or as any other time
-    return CALLER_GONE | (GOES_ON if kind == "duplicate" or case.moment == "goodbye" else set())
+    # A phone that falls silent still hears: the agent may come to its goodbye before it is given up.
+    return CALLER_GONE | (GOES_ON if kind in ("duplicate", "stall") or case.moment == "goodbye" else set())
 
 
 def most_s(outcome: Outcome) -> float:
