@@ -207,7 +207,10 @@ class Bridge:
 
     def _redial(self) -> bool:
         """Wait as long as the conversation wants to, and put a new leg in place of the lost one."""
-        if self._redial_ms is None or self._over.wait(self._redial_ms / 1000 * uniform(0.75, 1)):  # noqa: S311
+        if self._redial_ms is None:
+            return False
+        jitter = uniform(0.75, 1)  # noqa: S311 - nothing secret hangs on it
+        if self._over.wait(self._redial_ms / 1000 * jitter):
             return False
         with self._lock:
             self._redial_ms = None
