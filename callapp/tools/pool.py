@@ -43,7 +43,7 @@ class _Job:
         """Hand the result over; a fault there is a bug of ours and must not cost the thread."""
         try:
             self.done(result)
-        except Exception:
+        except Exception:  # whatever it is, the thread serves other calls too
             logger.exception(
                 "! the result of tool %s was not taken",
                 self.tool.name,
