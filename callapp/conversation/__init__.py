@@ -1,8 +1,9 @@
 """What happens on a call, as a pure state machine: events in, commands out, nothing else.
 
 ``events`` and ``commands`` are the words; ``machine`` is the call. It is made of small machines:
-``responses``, ``playback`` and ``voice`` (what may be said, what was heard), ``tool_calls``, ``keys``,
-``noise``, ``asides`` (with ``silence`` and ``patience``), ``lifeline``, ``history`` and ``farewell``.
+``responses``, ``playback`` and ``voice`` (what may be said, what was heard), ``tool_calls`` and
+``tool_rounds``, ``keys``, ``noise``, ``asides`` (with ``silence`` and ``patience``), ``lifeline``,
+``history`` and ``briefing`` (what the next session is told), and ``farewell``.
 No socket, thread, clock or database is in here, so a test is a script of events and the commands
 expected of them.
 """

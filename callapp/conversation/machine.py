@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from callapp.conversation.asides import Asides, Manners, Scene
+from callapp.conversation.briefing import Briefing
 from callapp.conversation.budget import Budget
 from callapp.conversation.commands import (
-    AnswerTool,
     CloseAudio,
     Command,
     CompleteCall,
@@ -23,9 +23,7 @@ from callapp.conversation.commands import (
     Finish,
     OpenAudio,
     Reconnect,
-    RunTool,
     Tell,
-    Warn,
 )
 from callapp.conversation.events import (
     AgentSaid,
@@ -59,14 +57,7 @@ from callapp.conversation.events import (
     WindUpAsked,
     Wish,
 )
-from callapp.conversation.farewell import (
-    ASK_FOR_GOODBYE,
-    ENDING,
-    GOODBYE_REQUEST,
-    LAST_GOODBYE_REQUEST,
-    NOT_ENDED,
-    Farewell,
-)
+from callapp.conversation.farewell import LAST_GOODBYE_REQUEST, Farewell
 from callapp.conversation.history import AGENT, CALLER, History
 from callapp.conversation.keys import Entry, Keys
 from callapp.conversation.lifeline import Lifeline
@@ -74,6 +65,7 @@ from callapp.conversation.noise import Noise
 from callapp.conversation.playback import Part, Playback
 from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request, Responses
 from callapp.conversation.tool_calls import ToolCalls
+from callapp.conversation.tool_rounds import ToolRounds
 from callapp.conversation.voice import Voice
 
 # The model's session has to stand by then, counted from the start of the stream.
@@ -81,19 +73,8 @@ SESSION_MS = 10_000
 # After the carrier was asked to complete the call, its stream has to end by then.
 LEAVING_MS = 5_000
 
-CUT_SHORT = '{"error": "The caller interrupted before this call was complete. It was not run."}'
-CALL_GOES_ON = (
-    "The connection was interrupted for a moment; this is the same call, and what was said so far "
-    "stands above. Do not greet again. Go on where the conversation stopped; if the caller's last "
-    "words are missing, ask for them."
-)
 COLLECTING = '{"error": "Digits are being collected already. Wait for those."}'
 WAITING = '{"status": "listening"}'
-TOO_MANY_ROUNDS = (
-    '{"error": "Not run: too many tool calls in a row. Call no more tools now. Tell the caller what you '
-    'know, and ask how to go on."}'
-)
-TOO_SLOW = '{"error": "The tool took too long. Tell the caller, and offer another way."}'
 
 
 class Phase(IntEnum):
@@ -141,19 +122,14 @@ class Conversation:
         self.voice = Voice(self.playback, self.history)
         self.tool_calls = ToolCalls()
         self.farewell = Farewell()
+        self.tool_rounds = ToolRounds(self.tool_calls, self.voice, self.history, self.farewell)
+        self.briefing = Briefing(self.history)
         self.lifeline = Lifeline(self.plan.session_ms)
         self.keys = Keys()
         self.noise = Noise(self.plan.manners.shortest_speech_ms, self.plan.manners.most_interruptions)
         self.asides = Asides(self.plan.manners, self.plan.most_ms)
         self.budget = Budget(self.plan.most_usd, self.plan.usd_of)
         self._session_until_ms: float = SESSION_MS
-        self._answer_owed = False  # the model was lost when it was its turn
-        self._turn_cut = False  # the model was lost while the caller spoke
-        self._orphans: dict[str, str] = {}  # tools that a lost session called, by tool call
-        self._notes: list[Tell] = []  # what the next session has to be told besides
-        self._ended: set[str] = set()  # responses that are over
-        self._end_asked: dict[str, str] = {}  # tool calls that ask for the end, and their response
-        self._remote_answer_due = False  # the service ran a tool, and nothing was said since
         self._leaving_until_ms = 0.0
         self.deadline_ms = self._next_deadline_ms(0.0)
 
@@ -232,9 +208,9 @@ class Conversation:
                 self.tool_calls.taken(tool_call_id)
                 return []
             case ToolCalled():
-                return self._on_tool_called(event, at_ms)
+                return self.tool_rounds.called(event, at_ms)
             case RemoteToolReturned():
-                return self._on_remote_tool_returned()
+                return self.tool_rounds.remote_tool_returned()
             case ToolReturned(tool_call_id=tool_call_id, result=result):
                 return self._on_tool_returned(tool_call_id, result, at_ms)
             case ResponseEnded():
@@ -251,29 +227,17 @@ class Conversation:
         first = self.phase is Phase.WAITING
         self.phase = Phase.LIVE
         self.lifeline.restored(at_ms, lasts_ms)
-        commands = self._take_notes() if first else self._retell()
+        commands = self.briefing.first() if first else self.briefing.successor()
         if self.plan.greeting is not None and not self.history.items(AGENT):
             self.responses.want(Request(GREETING, self.plan.greeting, tools_allowed=False))
-        elif self._answer_owed:
+        elif self.briefing.answer_owed:
             self.responses.want(Request(ANSWER))
-        elif self._turn_cut:
+        elif self.briefing.turn_cut:
             self.responses.turn_ended(at_ms)  # the rest of it is in the audio that was kept
-        self._answer_owed = self._turn_cut = False
+        self.briefing.turn_given()
         commands += self.responses.next(at_ms)  # ahead of the audio, so that it comes first
         commands.append(OpenAudio())
         return commands
-
-    def _retell(self) -> list[Command]:
-        """Tell a new session all that was said, and heard, and what became of the tools."""
-        commands: list[Command] = []
-        for role, text, interrupted in self.history.lines():
-            commands.append(Tell(role, f"{text} … [interrupted]" if interrupted else text))
-        commands.append(Tell("system", CALL_GOES_ON))
-        return commands + self._take_notes()
-
-    def _take_notes(self) -> list[Command]:
-        notes, self._notes = self._notes, []
-        return [*notes]
 
     # -- the model is not there -----------------------------------------------------------------
 
@@ -309,12 +273,11 @@ class Conversation:
 
     def _sever(self, at_ms: float) -> list[Command]:
         """Let go of everything that lived in the session that is lost."""
-        self._answer_owed = self.responses.answer_due or self._remote_answer_due
-        self._turn_cut = self.responses.caller_speaking
-        self._remote_answer_due = False
-        for tool_call_id, name in self.tool_calls.abandon():
-            self._orphans[tool_call_id] = name
-        self._end_asked.clear()
+        self.briefing.session_lost(
+            answer_owed=self.responses.answer_due or self.tool_rounds.remote_answer_due,
+            turn_cut=self.responses.caller_speaking,
+            open_tools=self.tool_rounds.session_lost(),
+        )
         self.noise.session_lost()
         return [*self.voice.session_lost(at_ms), CloseAudio()]
 
@@ -349,18 +312,17 @@ class Conversation:
 
     def _on_message_started(self, response_id: str, item_id: str) -> list[Command]:
         if not self.responses.silenced(response_id):
-            self._remote_answer_due = False
+            self.tool_rounds.remote_answer_due = False
         return self.voice.message_started(response_id, item_id)
 
     def _on_response_ended(self, ended: ResponseEnded, at_ms: float) -> list[Command]:
         response_id = ended.response_id
         commands = self.voice.response_ended(ended, at_ms)
         for call in ended.tool_calls:
-            commands += self._on_tool_called(call, at_ms)
-        self._ended.add(response_id)
+            commands += self.tool_rounds.called(call, at_ms)
         if not self.responses.ended(response_id, failed=ended.status == "failed", at_ms=at_ms):
             return commands + self._finish("openai.failed")
-        return commands + self._settle(response_id, at_ms) + self._ask_after_remote_tools()
+        return commands + self.tool_rounds.response_ended(response_id, at_ms)
 
     # -- the caller speaks ----------------------------------------------------------------------
 
@@ -419,124 +381,47 @@ class Conversation:
             self.history.settle(CALLER, f"keys-{entry.number}", entry.as_history)
         if entry.tool_call_id is not None:
             return self._on_tool_returned(entry.tool_call_id, entry.as_output, at_ms, entry.sensitive)
-        told = Tell("caller", entry.as_input, entry.sensitive)
+        return self._tell(Tell("caller", entry.as_input, entry.sensitive))
+
+    def _tell(self, told: Tell) -> list[Command]:
+        """Tell the model what it has to answer, or its successor. What is not sensitive, the history has."""
         if self.lifeline.up:
             if not self.farewell.begun:
                 self.responses.want(Request(ANSWER))
             return [told]
-        self._answer_owed = True
-        if self.phase is Phase.WAITING or entry.sensitive:  # the history will not tell it
-            self._notes.append(told)
+        self.briefing.answer_owed = True
+        if self.phase is Phase.WAITING or told.sensitive:  # the history will not tell it
+            self.briefing.note(told)
         return []
 
     # -- tools ----------------------------------------------------------------------------------
 
-    def _on_tool_called(self, call: ToolCalled, at_ms: float) -> list[Command]:
-        if not self.tool_calls.open(call.tool_call_id, call.name, call.response_id, at_ms):
-            return []
-        if not call.complete:
-            return self._answer(call.tool_call_id, CUT_SHORT, at_ms)
-        if self.tool_calls.looping:
-            warning = Warn(f"tool loop cut: {call.name} was not run")
-            return [warning, *self._answer(call.tool_call_id, TOO_MANY_ROUNDS, at_ms)]
-        return [RunTool(call.tool_call_id, call.name, call.arguments)]
-
-    def _on_remote_tool_returned(self) -> list[Command]:
-        """The service ran a tool by itself: unless its response goes on to speak, ask for another one."""
-        # One that had to be approved comes back when its response is over, and is no part of another.
-        self.tool_calls.count_round(self.responses.active or f"after {len(self._ended)} responses")
-        self._remote_answer_due = True
-        return self._ask_after_remote_tools() if self.responses.active is None else []
-
-    def _ask_after_remote_tools(self) -> list[Command]:
-        if not self._remote_answer_due or self.farewell.begun:
-            return []
-        self._remote_answer_due = False
-        self.responses.want(self._request_after_tools())
-        return [Warn("tool loop cut: the next answer has to do without")] if self.tool_calls.looping else []
-
-    def _request_after_tools(self) -> Request:
-        return Request(ANSWER, tools_allowed=not self.tool_calls.looping)
-
     def _on_tool_returned(
         self, tool_call_id: str, result: str | Wish, at_ms: float, sensitive: bool = False
     ) -> list[Command]:
-        if tool_call_id in self._orphans:
-            return self._on_orphan_returned(self._orphans.pop(tool_call_id), result, sensitive)
-        response_id = self.tool_calls.response_of(tool_call_id)
-        if response_id is None:
+        if self.briefing.orphaned(tool_call_id):
+            if not isinstance(result, str):
+                return []
+            return self._tell(self.briefing.adopt(tool_call_id, result, sensitive))
+        if self.tool_calls.response_of(tool_call_id) is None:
             return []
         match result:
             case str():
-                return self._answer(tool_call_id, result, at_ms, sensitive=sensitive)
+                return self.tool_rounds.answer(tool_call_id, result, at_ms, sensitive=sensitive)
             case EndCall():
-                self._end_asked[tool_call_id] = response_id
-                return self._settle(response_id, at_ms)
+                return self.tool_rounds.end_asked(tool_call_id, at_ms)
             case StaySilent():
                 self.asides.silence.wait(at_ms)
-                return self._answer(tool_call_id, WAITING, at_ms, silent=True)
+                return self.tool_rounds.answer(tool_call_id, WAITING, at_ms, silent=True)
             case CollectDigits():
                 return self._collect(tool_call_id, result, at_ms)
 
     def _collect(self, tool_call_id: str, wish: CollectDigits, at_ms: float) -> list[Command]:
         if self.keys.collecting:
-            return self._answer(tool_call_id, COLLECTING, at_ms)
+            return self.tool_rounds.answer(tool_call_id, COLLECTING, at_ms)
         self.tool_calls.wait_for_caller(tool_call_id)
         entry = self.keys.collect(tool_call_id, wish, at_ms)
         return [] if entry is None else self._on_entry(entry, at_ms)
-
-    def _on_orphan_returned(self, name: str, result: str | Wish, sensitive: bool) -> list[Command]:
-        """The session that made the call is gone, so its successor is told in words."""
-        if not isinstance(result, str):
-            return []
-        note = Tell(
-            "system", f"The tool {name} was called before the interruption. {_returned(result)}", sensitive
-        )
-        if self.lifeline.up:
-            self.responses.want(Request(ANSWER))
-        else:
-            self._answer_owed = True
-        if not sensitive:
-            self.history.note(note.text)
-        elif not self.lifeline.up:
-            self._notes.append(note)
-        return [note] if self.lifeline.up else []
-
-    def _answer(
-        self, tool_call_id: str, output: str, at_ms: float, *, silent: bool = False, sensitive: bool = False
-    ) -> list[Command]:
-        response_id = self.tool_calls.answer(tool_call_id, silent=silent)
-        if response_id is None:
-            return []
-        if not sensitive:
-            self.history.note(
-                f"The tool {self.tool_calls.name_of(tool_call_id)} was called. {_returned(output)}"
-            )
-        return [AnswerTool(tool_call_id, output, sensitive), *self._settle(response_id, at_ms)]
-
-    def _settle(self, response_id: str, at_ms: float) -> list[Command]:
-        """Once a response is over, answer its ``end_call``; once its tools are done, go on."""
-        if response_id not in self._ended:
-            return []
-        commands: list[Command] = []
-        for tool_call_id in [t for t, r in self._end_asked.items() if r == response_id]:
-            del self._end_asked[tool_call_id]
-            if self.tool_calls.answer(tool_call_id) is None:
-                continue  # the response took so long to end that the tool was given up
-            commands.append(AnswerTool(tool_call_id, self._say_goodbye(response_id, at_ms)))
-        if self.tool_calls.batch_done(response_id) and not self.farewell.begun:
-            self.responses.want(self._request_after_tools())
-        return commands
-
-    def _say_goodbye(self, response_id: str, at_ms: float) -> str:
-        """Begin the farewell that the model asked for; return what to tell it."""
-        if self.responses.silenced(response_id) or self.responses.caller_speaking:
-            return NOT_ENDED
-        self.farewell.begin("agent.ended", at_ms)
-        if self.voice.has_spoken(response_id):
-            return ENDING  # it said goodbye with the words that came with the call
-        self.responses.want(GOODBYE_REQUEST)
-        return ASK_FOR_GOODBYE
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -581,8 +466,7 @@ class Conversation:
         entry = self.keys.expired(at_ms, self.playback.dry_ms)
         if entry is not None:
             commands += self._on_entry(entry, at_ms)
-        for tool_call_id in self.tool_calls.expired(at_ms):
-            commands += self._answer(tool_call_id, TOO_SLOW, at_ms)
+        commands += self.tool_rounds.give_up(at_ms)
         if self.lifeline.up and not self.farewell.begun and self.responses.ignored(at_ms):
             self.responses.want(Request(ANSWER))
         if self.responses.overdue(at_ms):
@@ -648,7 +532,3 @@ class Conversation:
         if self.lifeline.up or self.plan.hold_line is None:
             return None
         return max(self.lifeline.line_ms, self.playback.dry_ms)
-
-
-def _returned(output: str) -> str:
-    return f"It returned: {output}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from itertools import pairwise
 
+from callapp.conversation.briefing import CALL_GOES_ON
 from callapp.conversation.commands import (
     ClearAudio,
     CloseAudio,
@@ -31,7 +32,6 @@ from callapp.conversation.events import (
     ToolReturned,
     WindUpAsked,
 )
-from callapp.conversation.machine import CALL_GOES_ON
 from tests.conversation.test_machine import Call, end_call, live, only
 
 LINE = b64encode(b"\x55" * 1_500 * 8).decode()

@@ -1,0 +1,124 @@
+"""Rounds of tools: run, answered together, and then the model is asked to go on.
+
+A batch is settled when its response is over and all its calls are answered. ``end_call`` is answered
+only then, for its answer depends on whether the response has said goodbye.
+"""
+
+from __future__ import annotations
+
+from callapp.conversation.commands import AnswerTool, Command, RunTool, Warn
+from callapp.conversation.events import ToolCalled
+from callapp.conversation.farewell import ASK_FOR_GOODBYE, ENDING, GOODBYE_REQUEST, NOT_ENDED, Farewell
+from callapp.conversation.history import History
+from callapp.conversation.responses import ANSWER, Request
+from callapp.conversation.tool_calls import ToolCalls
+from callapp.conversation.voice import Voice
+
+CUT_SHORT = '{"error": "The caller interrupted before this call was complete. It was not run."}'
+TOO_MANY_ROUNDS = (
+    '{"error": "Not run: too many tool calls in a row. Call no more tools now. Tell the caller what you '
+    'know, and ask how to go on."}'
+)
+TOO_SLOW = '{"error": "The tool took too long. Tell the caller, and offer another way."}'
+
+
+class ToolRounds:
+    """Which tools are to be run, what the model is answered, and what follows from it."""
+
+    def __init__(self, calls: ToolCalls, voice: Voice, history: History, farewell: Farewell) -> None:
+        self._calls = calls
+        self._voice = voice
+        self._history = history
+        self._farewell = farewell
+        self._ended: set[str] = set()  # responses that are over
+        self._end_asked: dict[str, str] = {}  # tool calls that ask for the end, and their response
+        self.remote_answer_due = False  # the service ran a tool, and nothing was said since
+
+    def called(self, call: ToolCalled, at_ms: float) -> list[Command]:
+        """The model calls a tool: run it, once, unless there is a reason not to."""
+        if not self._calls.open(call.tool_call_id, call.name, call.response_id, at_ms):
+            return []
+        if not call.complete:
+            return self.answer(call.tool_call_id, CUT_SHORT, at_ms)
+        if self._calls.looping:
+            warning = Warn(f"tool loop cut: {call.name} was not run")
+            return [warning, *self.answer(call.tool_call_id, TOO_MANY_ROUNDS, at_ms)]
+        return [RunTool(call.tool_call_id, call.name, call.arguments)]
+
+    def answer(
+        self, tool_call_id: str, output: str, at_ms: float, *, silent: bool = False, sensitive: bool = False
+    ) -> list[Command]:
+        """Give a call its one output. One that is ``silent`` gives the model nothing to speak about."""
+        response_id = self._calls.answer(tool_call_id, silent=silent)
+        if response_id is None:
+            return []
+        if not sensitive:
+            name = self._calls.name_of(tool_call_id)
+            self._history.note(f"The tool {name} was called. It returned: {output}")
+        return [AnswerTool(tool_call_id, output, sensitive), *self._settle(response_id, at_ms)]
+
+    def give_up(self, at_ms: float) -> list[Command]:
+        """Answer the calls whose tools took too long."""
+        return [c for call in self._calls.expired(at_ms) for c in self.answer(call, TOO_SLOW, at_ms)]
+
+    def end_asked(self, tool_call_id: str, at_ms: float) -> list[Command]:
+        """The model calls for the end of the call; answered once its response is over."""
+        response_id = self._calls.response_of(tool_call_id)
+        if response_id is None:
+            return []
+        self._end_asked[tool_call_id] = response_id
+        return self._settle(response_id, at_ms)
+
+    def remote_tool_returned(self) -> list[Command]:
+        """The service ran a tool by itself: unless its response goes on to speak, ask for another one."""
+        responses = self._voice.responses
+        # One that had to be approved comes back when its response is over, and is no part of another.
+        self._calls.count_round(responses.active or f"after {len(self._ended)} responses")
+        self.remote_answer_due = True
+        return self._ask_after_remote_tools() if responses.active is None else []
+
+    def response_ended(self, response_id: str, at_ms: float) -> list[Command]:
+        """A response is over, and all its calls are known."""
+        self._ended.add(response_id)
+        return self._settle(response_id, at_ms) + self._ask_after_remote_tools()
+
+    def session_lost(self) -> list[tuple[str, str]]:
+        """Let go of all calls: their session is gone. Return those still open, with their names."""
+        self._end_asked.clear()
+        self.remote_answer_due = False
+        return self._calls.abandon()
+
+    def _ask_after_remote_tools(self) -> list[Command]:
+        if not self.remote_answer_due or self._farewell.begun:
+            return []
+        self.remote_answer_due = False
+        self._voice.responses.want(self._request())
+        return [Warn("tool loop cut: the next answer has to do without")] if self._calls.looping else []
+
+    def _request(self) -> Request:
+        return Request(ANSWER, tools_allowed=not self._calls.looping)
+
+    def _settle(self, response_id: str, at_ms: float) -> list[Command]:
+        """Once a response is over, answer its ``end_call``; once its tools are done, go on."""
+        if response_id not in self._ended:
+            return []
+        commands: list[Command] = []
+        for tool_call_id in [t for t, r in self._end_asked.items() if r == response_id]:
+            del self._end_asked[tool_call_id]
+            if self._calls.answer(tool_call_id) is None:
+                continue  # the response took so long to end that the tool was given up
+            commands.append(AnswerTool(tool_call_id, self._say_goodbye(response_id, at_ms)))
+        if self._calls.batch_done(response_id) and not self._farewell.begun:
+            self._voice.responses.want(self._request())
+        return commands
+
+    def _say_goodbye(self, response_id: str, at_ms: float) -> str:
+        """Begin the farewell that the model asked for; return what to tell it."""
+        responses = self._voice.responses
+        if responses.silenced(response_id) or responses.caller_speaking:
+            return NOT_ENDED
+        self._farewell.begin("agent.ended", at_ms)
+        if self._voice.has_spoken(response_id):
+            return ENDING  # it said goodbye with the words that came with the call
+        responses.want(GOODBYE_REQUEST)
+        return ASK_FOR_GOODBYE
