@@ -192,6 +192,31 @@ class Interruptions(Fields):
     )
 
 
+# -- answering machines -------------------------------------------------------------------------
+
+HANG_UP = "hang_up"
+
+
+class Voicemail(Fields):
+    """What happens when a machine has picked up a call of ours."""
+
+    message: Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)] | None = (
+        Field(default=None, description="what is left on the machine: text; without it the call ends at once")
+    )
+    # Twilio's MachineDetectionTimeout.
+    timeout_seconds: Annotated[int, Field(strict=True, ge=3, le=59)] = Field(
+        default=30, description="a whole number of seconds, 3 to 59"
+    )
+
+
+def read_voicemail(value: object) -> object:
+    """``off``, ``hang_up``, the text to leave, or all fields."""
+    value = off_is_none(value)
+    if value == HANG_UP:
+        return {}
+    return {"message": value} if isinstance(value, str) else value
+
+
 # -- remote tools -------------------------------------------------------------------------------
 
 

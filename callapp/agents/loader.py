@@ -16,21 +16,21 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from callapp.agents import templates
-from callapp.agents.fields import Idle, Interruptions, McpServer, Transcription, TurnDetection
-from callapp.agents.model import Agent
+from callapp.agents.fields import Idle, Interruptions, McpServer, Transcription, TurnDetection, Voicemail
+from callapp.agents.model import LINES, Agent
 from callapp.errors import ConfigError
 from callapp.settings import read_variable
 from callapp.tools.registry import BUILT_IN_NAMES
 
 BUILT_IN_DIR = Path(__file__).parent
 FIELDS = tuple(field for field in Agent.model_fields if field not in ("name", "instructions"))
-_TEXT_FIELDS = ("greeting", "opening", "closing")
 _WITHIN: Mapping[str, type[BaseModel]] = {
     "idle": Idle,
     "interruptions": Interruptions,
     "mcp": McpServer,
     "transcription": Transcription,
     "turn_detection": TurnDetection,
+    "voicemail": Voicemail,
 }
 # YAML would take +81… for a number, and lose the sign.
 _AS_WRITTEN = frozenset({"numbers", "fallback_number"})
@@ -329,13 +329,18 @@ class _File:
             templates.check("\n".join(self.lines[end + 1 :]))
         except templates.TemplateFault as fault:
             self._fault(end + 1 + fault.line, f"instructions: {fault.what}")
-        for name in _TEXT_FIELDS:
+        for name in LINES:
             field = fields.get(name)
-            if field is not None and isinstance(field.value, str):
+            if field is None:
+                continue
+            place: Place = ("message",) if isinstance(field.value, dict) else ()
+            text = field.value.get("message") if place else field.value
+            if isinstance(text, str):
                 try:
-                    templates.check(field.value)
+                    templates.check(text)
                 except templates.TemplateFault as fault:
-                    self._field_fault(field.line, name, fault.what)
+                    line = field.lines.get(place, field.line)
+                    self._field_fault(line, _dotted((name, *place)), fault.what)
 
     def _does_not_fit(self, line: int, place: Place, value: object) -> None:
         innermost = [part for part in place if isinstance(part, str)][-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -18,14 +18,18 @@ from callapp.agents.fields import (
     PhoneNumbers,
     Transcription,
     TurnDetection,
+    Voicemail,
     Word,
     off_is_none,
     read_transcription,
     read_turn_detection,
+    read_voicemail,
 )
 
 # What callapp itself knows of each call; a call's parameter of the same name takes precedence.
 PROVIDED = frozenset({"today", "now"})
+SpokenLine = Literal["greeting", "opening", "closing", "voicemail"]
+LINES: tuple[SpokenLine, ...] = get_args(SpokenLine)
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _WEEKDAYS_JA = "月火水木金土日"
 
@@ -53,7 +57,8 @@ class Agent(BaseModel):
 
     The fields but for ``name`` and ``instructions`` are the keys of the front matter; what each
     description says is what the operator is told to write there. ``instructions``, ``greeting``,
-    ``opening`` and ``closing`` are templates: take them filled, from ``fill`` and ``line``.
+    ``opening``, ``closing`` and the ``voicemail`` message are templates: take them filled, from
+    ``fill`` and ``line``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -97,6 +102,10 @@ class Agent(BaseModel):
     noise_reduction: Annotated[Literal["near_field", "far_field"] | None, BeforeValidator(off_is_none)] = (
         Field(default=None, description="near_field, far_field or off")
     )
+    voicemail: Annotated[Voicemail | None, BeforeValidator(read_voicemail)] = Field(
+        default=None,
+        description="the text to leave on a machine, hang_up, or the fields message and timeout_seconds",
+    )
     numbers: PhoneNumbers = Field(
         default=(), description="a list of phone numbers in E.164, e.g. [+815012345678]"
     )
@@ -122,7 +131,7 @@ class Agent(BaseModel):
 
     def missing(self, parameters: Mapping[str, str]) -> list[str]:
         """The names that the agent's texts need and that the call does not give, sorted."""
-        texts = (self.instructions, self.greeting, self.opening, self.closing)
+        texts = (self.instructions, *(self._written(which) for which in LINES))
         needed = {name for text in texts if text for name in templates.needed(text)}
         return sorted(needed - parameters.keys() - PROVIDED)
 
@@ -138,18 +147,23 @@ class Agent(BaseModel):
         """
         return templates.fill(self.instructions, self._known(parameters, at), strict=strict)
 
-    def line(
-        self, which: Literal["greeting", "opening", "closing"], parameters: Mapping[str, str]
-    ) -> str | None:
+    def line(self, which: SpokenLine, parameters: Mapping[str, str]) -> str | None:
         """A line to be spoken on one call, what is missing left empty; ``None`` for nothing to say.
 
         Raises:
             CannotFill: the line cannot be filled at all.
         """
-        text: str | None = getattr(self, which)
+        text = self._written(which)
         if text is None:
             return None
         return templates.fill(text, self._known(parameters, None), strict=False).strip() or None
+
+    def _written(self, which: SpokenLine) -> str | None:
+        """A line as the file has it."""
+        if which == "voicemail":
+            return self.voicemail.message if self.voicemail is not None else None
+        text: str | None = getattr(self, which)
+        return text
 
     def _known(self, parameters: Mapping[str, str], at: datetime | None) -> dict[str, str]:
         """The call's parameters, and what is known without them."""

@@ -187,6 +187,19 @@ class CallerLost:
     reason: str = "twilio.disconnected"
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The carrier has listened to who picked up.
+
+    Args:
+        machine: it is an answering machine; false for a person, and when the carrier cannot tell.
+        recording: the machine has said its piece, and records now.
+    """
+
+    machine: bool
+    recording: bool = False
+
+
 # -- our own side -------------------------------------------------------------------------------
 
 
@@ -213,7 +226,12 @@ class StaySilent:
     """What ``wait`` asks for: no response follows."""
 
 
-Wish = EndCall | CollectDigits | StaySilent
+@dataclass(frozen=True, slots=True)
+class VoicemailReached:
+    """What ``report_voicemail`` tells: a machine has answered."""
+
+
+Wish = EndCall | CollectDigits | StaySilent | VoicemailReached
 """What a tool may want of the conversation instead of giving an answer."""
 
 
@@ -267,6 +285,7 @@ Event = (
     | ModelLost
     | Played
     | DigitPressed
+    | Answered
     | CallerHungUp
     | CallerLost
     | ToolReturned

@@ -2,7 +2,8 @@
 
 A *farewell* begins when the model calls ``end_call``. The caller may still interrupt it, and then
 the call goes on. A *last* farewell begins when the call has to end (its time is up, the server
-stops): it has a deadline of its own and nobody can call it off.
+stops): it has a deadline of its own and nobody can call it off. A *message* is what is left on an
+answering machine: nobody calls it off either, but it takes the time that it takes.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ LAST_GOODBYE_REQUEST = Request(
     tools_allowed=False,
 )
 
+# A message for an answering machine is made within so long; it is then played to its end.
+SAY_MESSAGE_MS = 60_000
+
 # Outputs of `end_call`, for the model to read.
 ASK_FOR_GOODBYE = (
     '{"status": "ending", "next": "Say one short goodbye now. The line closes once it was heard."}'
@@ -49,6 +53,7 @@ class Farewell:
         self.reason: str | None = None
         self.last = False
         self._until_ms = 0.0
+        self._has_time = True
 
     @property
     def begun(self) -> bool:
@@ -65,7 +70,19 @@ class Farewell:
         """End the call after a goodbye that nobody can call off."""
         self.reason = self.reason or reason
         self.last = True
+        self._has_time = False
         self._until_ms = at_ms + LAST_FAREWELL_MS
+
+    def begin_message(self, reason: str, at_ms: float) -> None:
+        """End the call after a message to a machine."""
+        self.reason = reason
+        self.last = True
+        self._until_ms = at_ms + SAY_MESSAGE_MS
+
+    def message_lost(self) -> None:
+        """Nothing of the message was heard, and the model is gone: it is not left yet."""
+        self.reason = None
+        self.last = False
 
     def call_off(self) -> None:
         """The caller speaks again: the call goes on."""
@@ -81,6 +98,6 @@ class Farewell:
         """
         if not self.begun:
             return None
-        if self.last:
+        if not self._has_time:
             return self._until_ms
         return self._until_ms if speaking else dry_ms + UNHEARD_MARK_MS

@@ -27,6 +27,7 @@ from callapp.conversation.commands import (
 )
 from callapp.conversation.events import (
     AgentSaid,
+    Answered,
     AudioArrived,
     AudioEnded,
     CallerHungUp,
@@ -54,6 +55,7 @@ from callapp.conversation.events import (
     ToolCalled,
     ToolReturned,
     Usage,
+    VoicemailReached,
     WindUpAsked,
     Wish,
 )
@@ -67,6 +69,7 @@ from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request, R
 from callapp.conversation.tool_calls import ToolCalls
 from callapp.conversation.tool_rounds import ToolRounds
 from callapp.conversation.voice import Voice
+from callapp.conversation.voicemail import Voicemail
 
 # The model's session has to stand by then, counted from the start of the stream.
 SESSION_MS = 10_000
@@ -74,6 +77,7 @@ SESSION_MS = 10_000
 LEAVING_MS = 5_000
 
 COLLECTING = '{"error": "Digits are being collected already. Wait for those."}'
+MACHINE = '{"status": "waiting until the machine records", "next": "Say nothing more."}'
 WAITING = '{"status": "listening"}'
 
 
@@ -99,6 +103,8 @@ class Plan:
         manners: how the agent deals with silence, slow tools and noise.
         most_usd: what the call may cost at the model before it has to end; ``None`` for any amount.
         usd_of: prices what the model's service reports to have used.
+        message: instructions for what is left on an answering machine; ``None`` leaves none there.
+        detects_machines: whether the carrier listens for one.
     """
 
     greeting: str | None = None
@@ -108,6 +114,8 @@ class Plan:
     manners: Manners = field(default_factory=Manners)
     most_usd: float | None = None
     usd_of: Callable[[Usage], float] | None = None
+    message: str | None = None
+    detects_machines: bool = False
 
 
 class Conversation:
@@ -129,6 +137,7 @@ class Conversation:
         self.noise = Noise(self.plan.manners.shortest_speech_ms, self.plan.manners.most_interruptions)
         self.asides = Asides(self.plan.manners, self.plan.most_ms)
         self.budget = Budget(self.plan.most_usd, self.plan.usd_of)
+        self.voicemail = Voicemail(detecting=self.plan.detects_machines)
         self._session_until_ms: float = SESSION_MS
         self._leaving_until_ms = 0.0
         self.deadline_ms = self._next_deadline_ms(0.0)
@@ -185,6 +194,9 @@ class Conversation:
                 return self._on_digit(digit, at_ms)
             case SessionConfirmed(lasts_ms=lasts_ms) if not self.lifeline.up and self.phase < Phase.LEAVING:
                 return self._on_session(lasts_ms, at_ms)
+            case Answered() if self.phase < Phase.LEAVING:
+                self.voicemail.answered(event, at_ms)
+                return self._on_machine(at_ms) if self.voicemail.reached else []
             case CallerSaid(item_id=item_id, text=text):
                 self.history.settle(CALLER, item_id, text)
                 return []
@@ -228,7 +240,9 @@ class Conversation:
         self.phase = Phase.LIVE
         self.lifeline.restored(at_ms, lasts_ms)
         commands = self.briefing.first() if first else self.briefing.successor()
-        if self.plan.greeting is not None and not self.history.items(AGENT):
+        if self.voicemail.reached:
+            pass  # nobody is there to be greeted or answered
+        elif self.plan.greeting is not None and not self.history.items(AGENT):
             self.responses.want(Request(GREETING, self.plan.greeting, tools_allowed=False))
         elif self.briefing.answer_owed:
             self.responses.want(Request(ANSWER))
@@ -244,6 +258,8 @@ class Conversation:
     def _on_model_lost(self, reason: str, hopeless: bool, at_ms: float) -> list[Command]:
         if self.phase is Phase.LEAVING or (self.farewell.begun and not self.responses.busy):
             return []  # the goodbye is in the phone's queue already
+        if self.farewell.begun and self.voicemail.reached and self.playback.all_heard:
+            self.farewell.message_lost()  # it is left by the next session
         if self.farewell.begun:
             if self.playback.all_heard:  # nobody is left to say goodbye but the carrier
                 return self._finish(self.farewell.reason or reason)
@@ -283,8 +299,8 @@ class Conversation:
 
     def _hold_the_line(self, at_ms: float) -> list[Command]:
         """Let the caller hear that somebody is there, when they have heard nothing for a while."""
-        lifeline, line = self.lifeline, self.plan.hold_line
-        if line is None or lifeline.up or at_ms < lifeline.line_ms or self.playback.playing(at_ms):
+        lifeline, line, due_ms = self.lifeline, self.plan.hold_line, self._line_due_ms()
+        if line is None or due_ms is None or at_ms < lifeline.line_ms or self.playback.playing(at_ms):
             return []
         commands = self.voice.play_own(line, at_ms)
         lifeline.line_spoken(self.playback.dry_ms)
@@ -303,7 +319,7 @@ class Conversation:
             return []
         tag = self.responses.active_tag
         over_agent = self.playback.playing(at_ms)
-        time_is_up = self.farewell.last and tag != GOODBYE
+        time_is_up = (self.farewell.last or self.voicemail.reached) and tag != GOODBYE
         if self.responses.caller_speaking and not self.farewell.last and tag != GREETING:
             return self.responses.interrupt()  # the caller went on speaking: their turn is not over
         if time_is_up or (tag is None and self.noise.answered(at_ms, over_agent=over_agent)):
@@ -328,6 +344,7 @@ class Conversation:
 
     def _on_speech_started(self, at_ms: float) -> list[Command]:
         self.responses.turn_started()
+        self.voicemail.heard(at_ms, speaking=True)
         self.keys.wait_on(at_ms)
         over_agent = self.playback.playing(at_ms)
         return self._barge_in(at_ms) if self.noise.speech_began(at_ms, over_agent=over_agent) else []
@@ -356,6 +373,7 @@ class Conversation:
 
     def _on_speech_stopped(self, at_ms: float) -> list[Command]:
         commands = self._barge_in(at_ms) if self.noise.speech_lasted(at_ms) else []
+        self.voicemail.heard(at_ms, speaking=False)
         self.keys.wait_on(at_ms)
         if self.noise.speech_over(at_ms, over_agent=self.playback.playing(at_ms)):
             self.responses.turn_dismissed()
@@ -415,6 +433,10 @@ class Conversation:
                 return self.tool_rounds.answer(tool_call_id, WAITING, at_ms, silent=True)
             case CollectDigits():
                 return self._collect(tool_call_id, result, at_ms)
+            case VoicemailReached():
+                self.voicemail.reported(at_ms)
+                answer = self.tool_rounds.answer(tool_call_id, MACHINE, at_ms, silent=True)
+                return answer + self._on_machine(at_ms)
 
     def _collect(self, tool_call_id: str, wish: CollectDigits, at_ms: float) -> list[Command]:
         if self.keys.collecting:
@@ -422,6 +444,25 @@ class Conversation:
         self.tool_calls.wait_for_caller(tool_call_id)
         entry = self.keys.collect(tool_call_id, wish, at_ms)
         return [] if entry is None else self._on_entry(entry, at_ms)
+
+    # -- a machine has answered -----------------------------------------------------------------
+
+    def _on_machine(self, at_ms: float) -> list[Command]:
+        """Nobody is there to talk to: be silent until the machine records, or leave at once."""
+        if self.farewell.last:
+            return []
+        self.farewell.call_off()
+        self.responses.forget()
+        commands = self.voice.silence(at_ms)
+        if self.plan.message is None:
+            self.farewell.begin_last("agent.voicemail", at_ms)
+            commands += self._leave(at_ms)
+        return commands
+
+    def _leave_message(self, message: str, at_ms: float) -> list[Command]:
+        self.farewell.begin_message("agent.voicemail", at_ms)
+        self.responses.want(Request(GOODBYE, message, tools_allowed=False))
+        return self.voice.silence(at_ms)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -431,6 +472,10 @@ class Conversation:
         if not self.lifeline.up and not self.farewell.begun:
             return []
         commands: list[Command] = []
+        if self.voicemail.reached and not self.farewell.begun:
+            self.responses.forget()  # an answer that a tool has come back for, say
+            if self.plan.message is not None and self.voicemail.due(at_ms):
+                commands += self._leave_message(self.plan.message, at_ms)
         if self.budget.exhausted and not self.farewell.begun:
             commands += self._on_wind_up("limit.cost", at_ms)
         if aside is not None:
@@ -468,7 +513,7 @@ class Conversation:
             commands += self._on_entry(entry, at_ms)
         commands += self.tool_rounds.give_up(at_ms)
         if self.lifeline.up and not self.farewell.begun and self.responses.ignored(at_ms):
-            self.responses.want(Request(ANSWER))
+            self.responses.want(Request(ANSWER))  # a machine gets none: see _go_on
         if self.responses.overdue(at_ms):
             return [*commands, *self._drop_model("openai.no_answer", at_ms)]
         if at_ms >= self.lifeline.renew_ms and not self.farewell.begun:
@@ -501,7 +546,11 @@ class Conversation:
     def _scene(self, at_ms: float) -> Scene:
         responses = self.responses
         free = self.lifeline.up and not (
-            self.farewell.begun or responses.busy or responses.active or responses.caller_speaking
+            self.voicemail.reached
+            or self.farewell.begun
+            or responses.busy
+            or responses.active
+            or responses.caller_speaking
         )
         return Scene(at_ms, free, self.playback.dry_ms, self.tool_calls.running_since_ms, self.keys.awaited)
 
@@ -525,10 +574,11 @@ class Conversation:
             self.keys.deadline_ms(self.playback.dry_ms),
             self.asides.deadline_ms(self._scene(at_ms)),
             self._farewell_until_ms(),
+            None if self.farewell.begun or not self.lifeline.up else self.voicemail.deadline_ms,
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def _line_due_ms(self) -> float | None:
-        if self.lifeline.up or self.plan.hold_line is None:
+        if self.lifeline.up or self.plan.hold_line is None or self.voicemail.reached:
             return None
         return max(self.lifeline.line_ms, self.playback.dry_ms)

@@ -238,6 +238,10 @@ class Responses:
         """Whether audio of this response has to be dropped."""
         return response_id in self._silenced
 
+    def forget(self) -> None:
+        """Nothing that was wanted is wanted any more."""
+        self._wanted = None
+
     def forget_goodbye(self) -> None:
         """The call goes on: a goodbye that was wanted is not any more."""
         if self._wanted is not None and self._wanted.tag == GOODBYE:

@@ -156,9 +156,9 @@ def _mcp(remote: RemoteTools) -> dict[str, Any]:
     return written
 
 
-def greeting_instructions(greeting: str, language: str) -> str:
-    """What makes the model open the call with these words and no others."""
-    return f"Say exactly this, in {language}, and nothing else: {greeting}"
+def spoken_instructions(words: str, language: str) -> str:
+    """What makes the model say these words and no others."""
+    return f"Say exactly this, in {language}, and nothing else: {words}"
 
 
 class Handshake:

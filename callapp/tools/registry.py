@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from callapp.errors import ConfigError
-from callapp.tools import collect_digits, end_call, reservations, take_message, wait
+from callapp.tools import collect_digits, end_call, report_voicemail, reservations, take_message, wait
 from callapp.tools.declare import Provided, is_tool, replaces_another
 from callapp.tools.running import Tool, UnknownTool
 from callapp.tools.schema import describe, place_of
@@ -21,6 +21,7 @@ BUILT_IN: tuple[Callable[..., object], ...] = (
     end_call.end_call,
     collect_digits.collect_digits,
     wait.wait,
+    report_voicemail.report_voicemail,
     reservations.check_availability,
     reservations.book_table,
     reservations.change_booking,

@@ -23,7 +23,7 @@ from callapp.conversation.machine import Plan
 from callapp.errors import LegLost
 from callapp.logs import call_logger
 from callapp.realtime.leg import Endpoint, ModelLeg
-from callapp.realtime.session import RemoteTools, SessionConfig, greeting_instructions
+from callapp.realtime.session import RemoteTools, SessionConfig, spoken_instructions
 from callapp.services import Services, services
 from callapp.settings import read_variable
 from callapp.telephony.leg import MOST_MESSAGE_BYTES, QUIET_S, WRITE_S, CallerLeg
@@ -165,11 +165,12 @@ def _bridge(
         turn_detection=agent.turn_detection,
         noise_reduction=agent.noise_reduction,
     )
-    greeting = agent.line("greeting", parameters)
+    greeting, message = agent.line("greeting", parameters), agent.line("voicemail", parameters)
     most_usd = settings.max_call_cost_usd
     heard_by = agent.transcription.model if agent.transcription is not None else ""
     plan = Plan(
-        greeting=greeting_instructions(greeting, agent.language) if greeting else None,
+        greeting=spoken_instructions(greeting, agent.language) if greeting else None,
+        message=spoken_instructions(message, agent.language) if message else None,
         hold_line=hold_line(agent.language),
         most_usd=most_usd,
         usd_of=None if most_usd is None else pricing(endpoint.model, heard_by),

@@ -86,6 +86,33 @@ def test_a_fallback_number(read: Read) -> None:
     assert read("fallback_number:").fallback_number is None
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("voicemail: Please call {{ name }} back.", "Please call {{ name }} back."),
+        ("voicemail: {message: Please call., timeout_seconds: 20}", "Please call."),
+        ("voicemail: hang_up", None),
+        ("voicemail: {timeout_seconds: 20}", None),
+    ],
+)
+def test_what_is_left_on_a_machine(read: Read, line: str, message: str | None) -> None:
+    voicemail = read(line).voicemail
+    assert voicemail is not None
+    assert voicemail.message == message
+    assert voicemail.timeout_seconds == (20 if "20" in line else 30)
+
+
+@pytest.mark.parametrize("line", ["voicemail: off", "voicemail:", "greeting: Hello"])
+def test_an_agent_without_voicemail_takes_a_machine_for_anybody(read: Read, line: str) -> None:
+    assert read(line).voicemail is None
+
+
+def test_the_text_for_a_machine_is_a_template(read: Read) -> None:
+    agent = read("voicemail: {message: 'Please call {{ name }}.'}")
+    assert agent.missing({}) == ["name"]
+    assert agent.line("voicemail", {"name": "Ann"}) == "Please call Ann."
+
+
 def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_TOKEN", "secret")
     agent = read(
@@ -245,6 +272,15 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
             6,
             "field 'mcp.authorization': what is written there does not fit; expected the name of",
         ),
+        (["voicemail: 7"], 2, "field 'voicemail': 7 does not fit; expected the text to leave"),
+        (
+            ["voicemail:", "  message: Please call.", "  timeout_seconds: 60"],
+            4,
+            "field 'voicemail.timeout_seconds': 60 does not fit; expected a whole number of seconds, 3 to 59",
+        ),
+        (["voicemail: {text: Hello}"], 2, "field 'voicemail.text': there is no such field; expected one of"),
+        (["voicemail: Call {{ }}"], 2, "field 'voicemail': "),
+        (["voicemail:", "  message: Call {{ }}"], 3, "field 'voicemail.message': "),
     ],
 )
 def test_a_wrong_value_is_one_line_with_its_place(read: Read, lines: list[str], at: int, told: str) -> None:

@@ -30,6 +30,7 @@ from callapp.conversation.commands import (
 )
 from callapp.conversation.events import (
     AgentSaid,
+    Answered,
     AudioArrived,
     AudioEnded,
     CallerHungUp,
@@ -51,6 +52,7 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
+    VoicemailReached,
     WindUpAsked,
 )
 from callapp.conversation.machine import Conversation, Plan
@@ -130,6 +132,10 @@ of_others: st.SearchStrategy[Made] = st.one_of(
     st.builds(lambda r, n: lambda s: ToolReturned(f"{s}t{r}{n}", EndCall("done")), NUMBERS, NUMBERS),
     st.just(lambda s: Tick()),
 )
+of_machines: st.SearchStrategy[Made] = st.one_of(
+    st.builds(lambda m, r: lambda s: Answered(m, m and r), st.booleans(), st.booleans()),
+    st.builds(lambda r, n: lambda s: ToolReturned(f"{s}t{r}{n}", VoicemailReached()), NUMBERS, NUMBERS),
+)
 ending: st.SearchStrategy[Made] = st.one_of(
     st.just(lambda s: CallerHungUp()),
     st.just(lambda s: CallerLost()),
@@ -140,13 +146,15 @@ ending: st.SearchStrategy[Made] = st.one_of(
 )
 waits = st.sampled_from([0.0, 0.0, 1.0, 20.0, 20.0, 400.0, 400.0, 1_600.0, 4_000.0, 11_000.0])
 # Endings are rare, or there would be nothing else; ``one_of`` would take them all for equals.
-SHARES = [of_the_model] * 28 + [of_others] * 8 + [lost] + [confirmed] * 3 + [ending]
+SHARES = [of_the_model] * 28 + [of_others] * 8 + [of_machines] + [lost] + [confirmed] * 3 + [ending]
 happenings = st.tuples(waits, st.sampled_from(SHARES).flatmap(lambda kind: kind))
 plans = st.builds(
     Plan,
     greeting=st.sampled_from([None, "Say hello"]),
     most_ms=st.just(float(MOST_MS)),
     hold_line=st.sampled_from([None, LINE]),
+    message=st.sampled_from([None, "Say: call back"]),
+    detects_machines=st.booleans(),
 )
 
 

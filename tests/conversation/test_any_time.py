@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from callapp.conversation.asides import Manners
 from callapp.conversation.commands import CreateResponse, Finish
 from callapp.conversation.events import (
+    Answered,
     AudioArrived,
     AudioEnded,
     CollectDigits,
@@ -27,6 +28,7 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
+    VoicemailReached,
     WindUpAsked,
 )
 from callapp.conversation.machine import Conversation, Plan
@@ -36,12 +38,22 @@ PLAN = Plan(
     greeting="Say hello",
     most_ms=200_000,
     hold_line=b64encode(b"\x55" * 800).decode(),
+    message="Say: call back",
+    detects_machines=True,
     manners=Manners(
         nudge_ms=5_000, waiting_lines=("One moment.",), shortest_speech_ms=300, most_interruptions=2
     ),
 )
 SECOND = b64encode(b"\x55" * 8_000).decode()
-RESULTS = ("42", EndCall("done"), CollectDigits(2), CollectDigits(3, sensitive=True), StaySilent())
+RESULTS = (
+    "42",
+    EndCall("done"),
+    CollectDigits(2),
+    CollectDigits(3, sensitive=True),
+    StaySilent(),
+    VoicemailReached(),
+)
+ANSWERED = (Answered(False), Answered(True), Answered(True, recording=True))
 
 
 class Model:
@@ -92,6 +104,7 @@ STEPS = st.one_of(
     st.tuples(st.just("hears"), st.integers(0, 30)),
     st.tuples(st.just("returns"), st.tuples(st.integers(0, 5), st.sampled_from(RESULTS))),
     st.tuples(st.just("presses"), st.sampled_from("0159*#")),
+    st.tuples(st.just("is known"), st.sampled_from(ANSWERED)),
     st.tuples(st.just("waits"), st.integers(1, 8_000)),
     st.sampled_from([("speaks up", 0), ("falls silent", 0), ("has to go", 0)]),
 )
@@ -111,6 +124,8 @@ def test_time_goes_on_and_responses_come_one_at_a_time(steps):
                 events = [ToolReturned(f"call_{detail[0]}", detail[1])]
             case "presses":
                 events = [DigitPressed(detail)]
+            case "is known":
+                events = [detail]
             case "speaks up":
                 events = [SpeechStarted(f"caller-{now_ms}")]
             case "falls silent":

@@ -18,7 +18,7 @@ from callapp.conversation.commands import (
     TruncateItem,
 )
 from callapp.realtime.events import encode, encode_approval, encode_audio
-from callapp.realtime.session import RemoteTools, SessionConfig, greeting_instructions, session_update
+from callapp.realtime.session import RemoteTools, SessionConfig, session_update, spoken_instructions
 from callapp.simulators.model_schema import CLIENT_EVENTS
 from tests.judges import faults
 
@@ -73,7 +73,7 @@ FRAMES = {
     "append": encode_audio(b"//8="),
     "create": encode(CreateResponse("ask-1", "answer")),
     "create with words": encode(
-        CreateResponse("ask-2", "greeting", greeting_instructions("もしもし", "ja-JP"), False)
+        CreateResponse("ask-2", "greeting", spoken_instructions("もしもし", "ja-JP"), False)
     ),
     "cancel": encode(CancelResponse("resp_1")),
     "truncate": encode(TruncateItem("item_1", 0, 1240)),

@@ -1,0 +1,232 @@
+"""A machine has answered: the agent falls silent, waits until it records, says its message and leaves."""
+
+from __future__ import annotations
+
+import pytest
+
+from callapp.conversation.asides import Manners
+from callapp.conversation.commands import (
+    AnswerTool,
+    CancelResponse,
+    ClearAudio,
+    Command,
+    CompleteCall,
+    CreateResponse,
+    OpenAudio,
+    PlayAudio,
+    Reconnect,
+    RunTool,
+)
+from callapp.conversation.events import (
+    Answered,
+    ModelLost,
+    ResponseEnded,
+    ResponseStarted,
+    SessionConfirmed,
+    SpeechStarted,
+    SpeechStopped,
+    Tick,
+    ToolCalled,
+    ToolReturned,
+    VoicemailReached,
+)
+from callapp.conversation.voicemail import MOST_GREETING_MS, QUIET_MS, QUIET_WHILE_DETECTING_MS, Voicemail
+from tests.conversation.test_machine import Call, audio, live, only
+
+MESSAGE = "Say exactly this: please call back."
+MACHINE = Answered(machine=True)
+RECORDING = Answered(machine=True, recording=True)
+HUMAN = Answered(machine=False)
+
+
+def report(call: Call, response_id: str = "resp_1") -> list[Command]:
+    """The model finds out that it speaks to a machine."""
+    asked = ToolCalled(response_id, "call_1", "report_voicemail", "{}")
+    call.tell(ResponseStarted(response_id), asked, ResponseEnded(response_id, tool_calls=(asked,)))
+    return call.tell(ToolReturned("call_1", VoicemailReached()))
+
+
+def message_of(commands: list[Command]) -> str | None:
+    """What the model is asked to say, if anything."""
+    requests = only(commands, CreateResponse)
+    return requests[-1].instructions if requests else None
+
+
+def say_message(call: Call) -> list[Command]:
+    """The model says what it was asked to, and the phone plays it to its end."""
+    call.tell(ResponseStarted("resp_m", "goodbye"), audio("resp_m", "item_m", 8_000))
+    call.tell(ResponseEnded("resp_m"))
+    return call.hear_all()
+
+
+def test_the_message_is_said_when_the_machine_records_and_the_call_ends_when_it_was_heard():
+    call = live(message=MESSAGE, detects_machines=True)
+    commands = call.tell(RECORDING, at_ms=9_000)
+    assert message_of(commands) == MESSAGE
+    assert only(say_message(call), CompleteCall) == [CompleteCall()]
+    assert call.conversation.end_reason == "agent.voicemail"
+
+
+def test_a_verdict_in_mid_greeting_silences_the_agent():
+    """What it says now would be on the recording, in front of the message."""
+    call = live(greeting="Hello", message=MESSAGE, detects_machines=True)
+    call.tell(ResponseStarted("resp_1", "greeting"), audio("resp_1", "item_1", 3_000), at_ms=500)
+    commands = call.tell(RECORDING, at_ms=1_500)
+    assert isinstance(commands[0], ClearAudio)
+    assert only(commands, CancelResponse) == [CancelResponse("resp_1")]
+    assert only(commands, CreateResponse) == []  # not before the greeting's response is over
+    assert call.tell(audio("resp_1", "item_1", 500)) == []
+    assert message_of(call.tell(ResponseEnded("resp_1", "cancelled"))) == MESSAGE
+
+
+def test_a_machine_that_still_speaks_is_waited_for_and_not_answered():
+    call = live(message=MESSAGE, detects_machines=True)
+    assert call.tell(MACHINE, at_ms=3_000) == []
+    assert call.tell(SpeechStarted(), SpeechStopped(), at_ms=4_000) == []
+    # The model takes the machine's words for a turn, and begins to answer.
+    assert call.tell(ResponseStarted("resp_1"), at_ms=4_500) == [CancelResponse("resp_1")]
+    assert only(call.tell(audio("resp_1", "item_1", 500)), PlayAudio) == []
+    call.tell(ResponseEnded("resp_1", "cancelled"))
+    assert message_of(call.tell(RECORDING, at_ms=7_000)) == MESSAGE
+
+
+def test_a_person_is_talked_to_as_ever():
+    call = live(greeting="Hello", message=MESSAGE, detects_machines=True)
+    assert call.tell(HUMAN, at_ms=4_000) == []
+    assert not call.conversation.voicemail.reached
+
+
+def test_without_a_message_a_machine_is_hung_up_on():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), audio("resp_1", "item_1", 3_000))
+    commands = call.tell(MACHINE, at_ms=3_000)
+    assert isinstance(commands[0], ClearAudio)
+    assert commands[-1] == CompleteCall()
+    assert call.conversation.end_reason == "agent.voicemail"
+
+
+def test_without_a_message_a_machine_is_hung_up_on_also_before_the_model_is_there():
+    call = Call(greeting="Hello")
+    assert call.tell(MACHINE, at_ms=200) == [CompleteCall()]
+
+
+def test_a_machine_that_is_known_before_the_model_is_there_is_not_greeted():
+    call = Call(greeting="Hello", message=MESSAGE, detects_machines=True)
+    assert call.tell(RECORDING, at_ms=200) == []
+    commands = call.tell(SessionConfirmed(), at_ms=300)
+    assert only(commands, OpenAudio)
+    assert message_of(commands) == MESSAGE
+
+
+def test_nothing_that_the_machine_does_cuts_the_message():
+    """Its beep is a sound like any other; a person who picks up after all hears it to its end."""
+    call = live(message=MESSAGE, detects_machines=True)
+    call.tell(RECORDING, at_ms=5_000)
+    call.tell(ResponseStarted("resp_m", "goodbye"), audio("resp_m", "item_m", 8_000))
+    assert call.tell(SpeechStarted(), SpeechStopped(), at_ms=5_500) == []
+    commands = call.tell(ResponseEnded("resp_m"), RECORDING, MACHINE, HUMAN)
+    assert only(commands, ClearAudio, CancelResponse, CompleteCall) == []
+    assert only(call.hear_all(), CompleteCall) == [CompleteCall()]
+
+
+def test_the_message_may_take_longer_than_a_goodbye():
+    call = live(message=MESSAGE, detects_machines=True)
+    call.tell(RECORDING, at_ms=5_000)
+    call.tell(ResponseStarted("resp_m", "goodbye"), audio("resp_m", "item_m", 20_000))
+    call.tell(audio("resp_m", "item_m", 20_000), at_ms=20_000)
+    assert only(call.tell(ResponseEnded("resp_m"), Tick(), at_ms=40_000), CompleteCall) == []
+    assert call.conversation.deadline_ms > 45_000
+
+
+def test_a_goodbye_to_a_machine_is_taken_back_for_the_message():
+    """The model has heard that nobody is there, and said goodbye, sooner than the carrier was sure."""
+    call = live(message=MESSAGE, detects_machines=True)
+    call.conversation.farewell.begin("agent.ended", 1_000)
+    call.tell(ResponseStarted("resp_1"), audio("resp_1", "item_1", 5_000), at_ms=1_000)
+    call.tell(ResponseEnded("resp_1"))
+    commands = call.tell(RECORDING, at_ms=2_000)
+    assert isinstance(commands[0], ClearAudio)
+    assert message_of(commands) == MESSAGE
+    say_message(call)
+    assert call.conversation.end_reason == "agent.voicemail"
+
+
+# -- the model's own judgement ------------------------------------------------------------------
+
+
+def test_the_model_reports_a_machine_and_speaks_after_a_silence():
+    """Nobody else listens: the beep comes some moments after the machine's last word."""
+    call = live(message=MESSAGE)
+    call.tell(SpeechStarted(), at_ms=1_000)
+    call.tell(SpeechStopped(), at_ms=5_000)
+    commands = report(call)
+    [answer] = only(commands, AnswerTool)
+    assert "Say nothing more" in answer.output
+    assert only(commands, CreateResponse) == []
+    assert call.conversation.deadline_ms == 5_000 + QUIET_MS
+    assert message_of(call.tell(Tick(), at_ms=5_000 + QUIET_MS)) == MESSAGE
+
+
+def test_the_model_reports_a_machine_that_speaks_on():
+    call = live(message=MESSAGE)
+    report(call)
+    call.tell(SpeechStarted(), at_ms=2_000)
+    assert call.tell(Tick(), at_ms=9_000) == []
+    call.tell(SpeechStopped(), at_ms=10_000)
+    assert message_of(call.tell(Tick(), at_ms=12_000)) == MESSAGE
+
+
+def test_without_a_message_the_models_report_ends_the_call():
+    commands = report(live())
+    assert [type(one) for one in commands] == [AnswerTool, CompleteCall]
+
+
+def test_while_waiting_nobody_is_nudged_and_no_tool_is_talked_about():
+    call = live(message=MESSAGE, detects_machines=True, manners=Manners(nudge_ms=2_000))
+    asked = ToolCalled("resp_1", "call_1", "look_up", "{}")
+    assert only(call.tell(ResponseStarted("resp_1"), asked), RunTool)
+    call.tell(ResponseEnded("resp_1", tool_calls=(asked,)))
+    call.tell(MACHINE, at_ms=1_000)
+    commands = call.tell(ToolReturned("call_1", "42"), at_ms=2_000)
+    assert [type(one) for one in commands] == [AnswerTool]
+    assert call.tell(Tick(), at_ms=4_000) == []
+
+
+# -- the model is not there ---------------------------------------------------------------------
+
+
+def test_a_model_that_is_lost_before_the_message_is_heard_is_dialled_again_for_it():
+    call = live(message=MESSAGE, detects_machines=True, hold_line="////")
+    call.tell(RECORDING, at_ms=5_000)
+    assert only(call.tell(ModelLost("openai.disconnected"), at_ms=5_100), Reconnect)
+    assert only(call.tell(Tick(), at_ms=7_000), PlayAudio) == []  # no "one moment" on the recording
+    assert message_of(call.tell(SessionConfirmed(), at_ms=7_500)) == MESSAGE
+
+
+# -- the moment ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("detecting", "quiet_ms"), [(False, QUIET_MS), (True, QUIET_WHILE_DETECTING_MS)])
+def test_a_silence_counts_for_less_while_the_carrier_listens(detecting, quiet_ms):
+    """A pause in the middle of a greeting is longer than people think."""
+    voicemail = Voicemail(detecting=detecting)
+    voicemail.heard(4_000, speaking=False)
+    assert not voicemail.due(99_000)
+    voicemail.reported(4_500)
+    assert not voicemail.due(4_000 + quiet_ms - 1)
+    assert voicemail.due(4_000 + quiet_ms)
+
+
+def test_when_the_carrier_gives_up_a_silence_has_to_do():
+    voicemail = Voicemail(detecting=True)
+    voicemail.reported(1_000)
+    voicemail.answered(HUMAN, 2_000)
+    assert voicemail.reached
+    assert voicemail.due(1_000 + QUIET_MS)
+
+
+def test_no_greeting_lasts_for_ever():
+    voicemail = Voicemail(detecting=True)
+    voicemail.reported(1_000)
+    voicemail.heard(2_000, speaking=True)
+    assert voicemail.deadline_ms == 1_000 + MOST_GREETING_MS
