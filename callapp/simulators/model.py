@@ -28,13 +28,17 @@ from callapp.simulators.model_faults import MODELS, Fault, Refusal, Reset, refus
 from callapp.simulators.model_items import new_id
 from callapp.simulators.model_record import WAIT_S
 from callapp.simulators.model_script import Pace, Script
+from callapp.simulators.model_service import ServedSession
 from callapp.simulators.model_session import Behaviour, Session
+from callapp.simulators.model_transcription import TranscriptionSession
+from callapp.simulators.model_translation import TRANSLATORS, Translating, TranslationSession
 from callapp.simulators.model_wire import Wire
 from callapp.simulators.speech import Speech
 
 T = TypeVar("T")
 
 PATH = "/v1/realtime"
+TRANSLATIONS_PATH = f"{PATH}/translations"
 _REQUEST_S = 5.0
 _JOIN_S = 5.0
 
@@ -57,6 +61,7 @@ class PretendModel:
         lives_s: lifetime of a session.
         ping_every_s: how often it pings; a ping unanswered until the next one ends the session.
         keep_audio: ``False`` records neither appends nor audio deltas, for long and many calls.
+        translating: how its translation sessions behave.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class PretendModel:
         lives_s: float = 3600,
         ping_every_s: float = 20,
         keep_audio: bool = True,
+        translating: Translating | None = None,
     ) -> None:
         self.behaviour = Behaviour(
             script=script or Script(),
@@ -90,10 +96,13 @@ class PretendModel:
             keep_audio=keep_audio,
         )
         self.credit = credit
+        self._translating = translating or Translating()
         self._api_key = api_key
         self._models = frozenset(models)
         self._changed = threading.Condition()
         self._sessions: list[Session] = []
+        self._translations: list[TranslationSession] = []
+        self._transcriptions: list[TranscriptionSession] = []
         self._handed_out = 0
         self._attempts = 0
         self._refused: list[Refusal | Reset | int] = []
@@ -122,8 +131,18 @@ class PretendModel:
 
     @property
     def sessions(self) -> list[Session]:
-        """All sessions there have been, in order."""
+        """All sessions with a model there have been, in order."""
         return list(self._sessions)
+
+    @property
+    def translations(self) -> list[TranslationSession]:
+        """All translation sessions there have been, in order."""
+        return list(self._translations)
+
+    @property
+    def transcriptions(self) -> list[TranscriptionSession]:
+        """All transcription sessions there have been, in order."""
+        return list(self._transcriptions)
 
     @property
     def attempts(self) -> int:
@@ -225,7 +244,7 @@ class PretendModel:
 
     def _greet(self, wire: Wire, how: Refusal | int | None) -> None:
         url = urlsplit(wire.path)
-        if url.path != PATH:
+        if url.path not in (PATH, TRANSLATIONS_PATH):
             how = 404
         if isinstance(how, int):
             wire.reject(how)
@@ -236,20 +255,42 @@ class PretendModel:
             self._see_out(wire)
             return
         query = parse_qs(url.query)
+        kind = "translation" if url.path == TRANSLATIONS_PATH else query.get("intent", [""])[0]
         how = how or refusal_of(
-            wire.request_headers, query, api_key=self._api_key, models=self._models, credit=self.credit
+            wire.request_headers,
+            query,
+            api_key=self._api_key,
+            models=TRANSLATORS if kind == "translation" else self._models,
+            credit=self.credit,
         )
         if how is not None:
             self._refuse(wire, how)
             return
         with self._changed:
-            session = Session(
-                wire, len(self._sessions) + 1, query["model"][0], self.behaviour, self._fault_on
-            )
-            self._sessions.append(session)
+            session = self._open(wire, kind, query)
             self._connections[threading.current_thread()] = session.leave
             self._changed.notify_all()
         session.run()
+
+    def _open(self, wire: Wire, kind: str, query: dict[str, list[str]]) -> ServedSession:
+        """Make the session that is asked for; with the lock held."""
+        behaviour, fault_on = self.behaviour, self._fault_on
+        match kind:
+            case "translation":
+                number, model = len(self._translations) + 1, query["model"][0]
+                translation = TranslationSession(wire, number, model, behaviour, self._translating, fault_on)
+                self._translations.append(translation)
+                return translation
+            case "transcription":
+                number = len(self._transcriptions) + 1
+                transcription = TranscriptionSession(wire, number, behaviour, fault_on)
+                self._transcriptions.append(transcription)
+                return transcription
+            case _:
+                number, model = len(self._sessions) + 1, query["model"][0]
+                session = Session(wire, number, model, behaviour, fault_on)
+                self._sessions.append(session)
+                return session
 
     def _refuse(self, wire: Wire, how: Refusal) -> None:
         error = {"type": how.type, "code": how.code, "message": how.message, "param": None, "event_id": None}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from callapp.simulators.model_schema import CLIENT_EVENTS
 
@@ -73,8 +73,11 @@ def parse(message: str | bytes) -> dict[str, Any]:
     return event
 
 
-def check(event: dict[str, Any]) -> None:
+def check(event: dict[str, Any], events: Mapping[str, TypeAdapter[Any]] = CLIENT_EVENTS) -> None:
     """Hold a client's event against the schema.
+
+    Args:
+        events: those that there are, by their types.
 
     Raises:
         ClientError: an unknown type or field, a missing field, a wrong type or value.
@@ -82,10 +85,10 @@ def check(event: dict[str, Any]) -> None:
     kind = event.get("type")
     if kind is None:
         raise ClientError("missing_required_parameter", "Missing required parameter: 'type'.", "type")
-    if not isinstance(kind, str) or kind not in CLIENT_EVENTS:
-        raise ClientError("invalid_value", _supported(kind, list(CLIENT_EVENTS)), "type")
+    if not isinstance(kind, str) or kind not in events:
+        raise ClientError("invalid_value", _supported(kind, list(events)), "type")
     try:
-        CLIENT_EVENTS[kind].validate_python(event)
+        events[kind].validate_python(event)
     except ValidationError as error:
         raise _first(error, event) from None
 

@@ -121,7 +121,7 @@ def refusal_of(
     models: frozenset[str],
     credit: bool,
 ) -> Refusal | None:
-    """Why a connection is refused, if it is.
+    """Why a connection is refused, if it is. A transcription session names its model later, and none here.
 
     Args:
         headers: of the upgrade request, names in lower case.
@@ -136,10 +136,11 @@ def refusal_of(
     if "openai-beta" in headers:
         return BETA_SHAPE
     model = query.get("model", [""])[0]
-    if model and query.get("intent") == ["transcription"]:
-        return INVALID_MODEL
-    if not model:
+    if query.get("intent") == ["transcription"]:
+        if model:
+            return INVALID_MODEL
+    elif not model:
         return MISSING_MODEL
-    if model not in models:
+    elif model not in models:
         return MODEL_NOT_FOUND
     return None if credit else NO_CREDIT

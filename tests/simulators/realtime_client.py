@@ -15,6 +15,9 @@ from typing import Any, get_args
 import pydantic
 from openai.types.realtime import RealtimeServerEvent
 from openai.types.realtime.realtime_session_create_response import RealtimeSessionCreateResponse
+from openai.types.realtime.realtime_transcription_session_create_response import (
+    RealtimeTranscriptionSessionCreateResponse,
+)
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -23,8 +26,8 @@ PCMU = {"audio": {"input": {"format": {"type": "audio/pcmu"}}, "output": {"forma
 
 
 @cache
-def _types() -> dict[str, type[pydantic.BaseModel]]:
-    union = get_args(RealtimeServerEvent)[0]
+def _types(of: Any) -> dict[str, type[pydantic.BaseModel]]:
+    union = get_args(of)[0]
     return {get_args(kind.model_fields["type"].annotation)[0]: kind for kind in get_args(union)}
 
 
@@ -40,24 +43,41 @@ def unknown_fields(model: object, path: str = "") -> list[str]:
     return []
 
 
-def check_event(event: dict[str, Any]) -> None:
+# The SDK reads a session as the type of the request; ``id``, ``object`` and ``expires_at`` are in the type
+# of the response only.
+_SESSIONS: dict[str, type[pydantic.BaseModel]] = {
+    "realtime": RealtimeSessionCreateResponse,
+    "transcription": RealtimeTranscriptionSessionCreateResponse,
+}
+
+
+def check_event(event: dict[str, Any], of: Any = RealtimeServerEvent) -> None:
     """Fail unless the event is one that the ``openai`` package knows, to the last field."""
-    kind = _types()[event["type"]]
+    kind = _types(of)[event["type"]]
     unknown = unknown_fields(pydantic.TypeAdapter(kind).validate_python(event))
-    if "session" in event:
-        # The SDK reads a session as the type of the request; ``id``, ``object`` and ``expires_at`` are
-        # in the type of the response only.
-        session = pydantic.TypeAdapter(RealtimeSessionCreateResponse).validate_python(event["session"])
+    created = _SESSIONS.get(event.get("session", {}).get("type"))
+    if created is not None:
+        session = pydantic.TypeAdapter(created).validate_python(event["session"])
         unknown = sorted(set(unknown) & set(unknown_fields(session, ".session")))
     assert unknown == []
 
 
 class Client:
-    """A connection to a pretend model; use it as a context manager."""
+    """A connection to a pretend model; use it as a context manager.
+
+    Args:
+        speaks: the SDK's type of its events.
+    """
 
     def __init__(
-        self, url: str, *, key: str | None = "sk-test", headers: dict[str, str] | None = None
+        self,
+        url: str,
+        *,
+        key: str | None = "sk-test",
+        headers: dict[str, str] | None = None,
+        speaks: Any = RealtimeServerEvent,
     ) -> None:
+        self._speaks = speaks
         sent = dict(headers or {})
         if key is not None:
             sent["Authorization"] = f"Bearer {key}"
@@ -98,7 +118,7 @@ class Client:
     def receive(self, timeout: float = 5.0) -> dict[str, Any]:
         """The next event, whatever it is."""
         event = json.loads(self.socket.recv(timeout))
-        check_event(event)
+        check_event(event, self._speaks)
         self.events.append(event)
         return event
 

@@ -121,7 +121,7 @@ def test_the_next_connection_is_refused_and_the_one_after_is_not(model: PretendM
 
 def test_another_path_is_not_found(model: PretendModel) -> None:
     with pytest.raises(InvalidStatus):
-        Client(model.url + "/translations" + MODEL)
+        Client(model.url + "/elsewhere" + MODEL)
 
 
 def test_what_is_not_http_does_no_harm(model: PretendModel) -> None:

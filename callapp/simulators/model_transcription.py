@@ -1,0 +1,215 @@
+"""A pretend transcription session: speech in, text out, and nothing said.
+
+https://developers.openai.com/api/docs/guides/realtime-transcription
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from callapp.simulators import ulaw
+from callapp.simulators.model_config import format_fields
+from callapp.simulators.model_ear import words_of
+from callapp.simulators.model_errors import ClientError, decode_audio
+from callapp.simulators.model_faults import Fault
+from callapp.simulators.model_hearing import Hearing
+from callapp.simulators.model_items import new_id
+from callapp.simulators.model_schema import AudioAppend, Bare, EventId
+from callapp.simulators.model_service import ServedSession
+from callapp.simulators.model_session import Behaviour
+from callapp.simulators.model_session_schema import (
+    VAD_LESS_TRANSCRIBERS,
+    AudioFormat,
+    NoiseReduction,
+    Pcm,
+    SemanticVad,
+    ServerVad,
+    Strict,
+    Transcription,
+)
+from callapp.simulators.model_usage import transcription_usage
+from callapp.simulators.model_wire import Wire
+from callapp.simulators.voice_activity import SpeechStarted, VoiceActivity
+
+_TEXT = "conversation.item.input_audio_transcription"
+_COMMIT_MIN_MS = 100
+_WORD_GAP_MS = 200
+"""Silence after which a streaming model writes down what it heard before."""
+
+
+class _Input(Strict):
+    format: AudioFormat = Pcm(type="audio/pcm")
+    noise_reduction: NoiseReduction | None = None
+    transcription: Transcription | None = None
+    turn_detection: Annotated[ServerVad | SemanticVad, Field(discriminator="type")] | None = None
+
+
+class _Audio(Strict):
+    input: _Input = _Input()
+
+
+class _Session(Strict):
+    type: Literal["transcription"]
+    audio: _Audio = _Audio()
+    include: list[Literal["item.input_audio_transcription.logprobs"]] = Field(default_factory=list)
+
+
+class _Update(Strict):
+    type: str
+    event_id: EventId | None = None
+    session: _Session
+
+
+class TranscriptionSession(ServedSession):
+    """A client that has one speaker's words written down."""
+
+    events = {  # noqa: RUF012 - a constant
+        "session.update": TypeAdapter(_Update),
+        "input_audio_buffer.append": TypeAdapter(AudioAppend),
+        "input_audio_buffer.commit": TypeAdapter(Bare),
+        "input_audio_buffer.clear": TypeAdapter(Bare),
+    }
+    audio_events = frozenset({"input_audio_buffer.append"})
+
+    def __init__(
+        self, wire: Wire, number: int, behaviour: Behaviour, fault_on: Callable[[str], Fault | None]
+    ) -> None:
+        super().__init__(wire, number, behaviour, fault_on)
+        self._behaviour = behaviour
+        self._heard = bytearray()
+        self._hearing = Hearing()
+        self._words = _word_detector()
+        self._buffer = bytearray()  # mu-law, since the last commit
+        self._item_id = new_id("item")
+        self._previous_id: str | None = None
+        self._told = ""  # of the item that is being heard
+        self.config: dict[str, Any] = {
+            "id": self.id,
+            "object": "realtime.transcription_session",
+            "type": "transcription",
+            "expires_at": int(time.time() + behaviour.lives_s),
+            "audio": {
+                "input": {
+                    "format": format_fields("audio/pcm"),
+                    "noise_reduction": None,
+                    "transcription": None,
+                    "turn_detection": None,
+                }
+            },
+            "include": None,
+        }
+
+    @property
+    def heard_audio(self) -> bytes:
+        """Every byte appended, in order, in the session's format."""
+        with self.changed:
+            return bytes(self._heard)
+
+    @property
+    def _input(self) -> dict[str, Any]:
+        settings: dict[str, Any] = self.config["audio"]["input"]
+        return settings
+
+    @property
+    def _streams(self) -> bool:
+        """Whether words are told while they are heard."""
+        transcription = self._input["transcription"]
+        return transcription is not None and transcription["model"] in VAD_LESS_TRANSCRIBERS
+
+    def _created(self) -> None:
+        self.emit("session.created", session=self.config)
+
+    def _handle(self, event: dict[str, Any]) -> None:
+        match event["type"]:
+            case "session.update":
+                self._update(event["session"])
+            case "input_audio_buffer.append":
+                self._append(decode_audio(event["audio"], "audio"))
+            case "input_audio_buffer.commit":
+                self._commit_by_hand()
+            case "input_audio_buffer.clear":
+                self._clear()
+                self.emit("input_audio_buffer.cleared")
+
+    def _update(self, update: dict[str, Any]) -> None:
+        wanted = {**self._input, **update.get("audio", {}).get("input", {})}
+        model = (wanted["transcription"] or {}).get("model")
+        if wanted["turn_detection"] is not None and model in VAD_LESS_TRANSCRIBERS:
+            words = f"Turn detection is not supported with '{model}'."
+            raise ClientError("invalid_value", words, "session.audio.input.turn_detection")
+        if update.get("include") and model == "gpt-live-transcribe":
+            raise ClientError("invalid_value", f"'{model}' has no logprobs.", "session.include")
+        wanted["format"] = format_fields(wanted["format"]["type"])
+        self.config["audio"]["input"] = wanted
+        detection = wanted["turn_detection"]
+        self._hearing.detect(detection and ServerVad.model_validate(detection).model_dump())
+        self.emit("session.updated", session=self.config)
+
+    def _append(self, audio: bytes) -> None:
+        if self._service.keep_audio:
+            self._heard += audio
+        heard = ulaw.to_ulaw(audio, self._input["format"]["type"])
+        self._buffer += heard
+        for event in self._hearing.append(heard):
+            offset = "audio_start_ms" if isinstance(event, SpeechStarted) else "audio_end_ms"
+            at_ms = event.start_ms if isinstance(event, SpeechStarted) else event.end_ms
+            name = "speech_started" if isinstance(event, SpeechStarted) else "speech_stopped"
+            self.emit(f"input_audio_buffer.{name}", item_id=self._item_id, **{offset: at_ms})
+            if name == "speech_stopped":
+                self._commit()
+        if self._streams and any(not isinstance(one, SpeechStarted) for one in self._words.hear(heard)):
+            self._tell(words_of(self._behaviour.speech, bytes(self._buffer)))
+
+    def _commit_by_hand(self) -> None:
+        if self._input["transcription"] is None:
+            raise ClientError("invalid_value", "No transcription model is configured.", "session")
+        buffered_ms = len(self._buffer) // ulaw.BYTES_PER_MS
+        if buffered_ms < _COMMIT_MIN_MS:
+            words = (
+                "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
+                f"but buffer only has {buffered_ms:.2f}ms of audio."
+            )
+            raise ClientError("input_audio_buffer_commit_empty", words)
+        self._commit()
+
+    def _commit(self) -> None:
+        item_id, audio, told = self._item_id, bytes(self._buffer), self._told
+        self.emit("input_audio_buffer.committed", item_id=item_id, previous_item_id=self._previous_id)
+        self._previous_id = item_id
+        self._clear()
+        self.later(self._behaviour.transcript_after_ms / 1000, lambda: self._complete(item_id, audio, told))
+
+    def _complete(self, item_id: str, audio: bytes, told: str) -> None:
+        text = words_of(self._behaviour.speech, audio)
+        rest = text.removeprefix(told)
+        if rest:
+            self.emit(f"{_TEXT}.delta", item_id=item_id, content_index=0, delta=rest)
+        model = self._input["transcription"]["model"]
+        self.emit(
+            f"{_TEXT}.completed",
+            item_id=item_id,
+            content_index=0,
+            transcript=text,
+            usage=transcription_usage(model, len(audio) // ulaw.BYTES_PER_MS, text),
+        )
+
+    def _tell(self, text: str) -> None:
+        new = text.removeprefix(self._told)
+        if new and text.startswith(self._told):
+            self._told = text
+            self.emit(f"{_TEXT}.delta", item_id=self._item_id, content_index=0, delta=new)
+
+    def _clear(self) -> None:
+        self._buffer.clear()
+        self._hearing.clear()
+        self._words = _word_detector()
+        self._item_id = new_id("item")
+        self._told = ""
+
+
+def _word_detector() -> VoiceActivity:
+    return VoiceActivity(0.3, 0, _WORD_GAP_MS)
