@@ -8,6 +8,7 @@ from typing import cast
 from flask import current_app
 
 from callapp.agents import Agents
+from callapp.call.journal import Listener
 from callapp.call.registry import Registry
 from callapp.call_log.store import Store
 from callapp.settings import Settings
@@ -29,6 +30,7 @@ class Services:
     carrier: Carrier
     registry: Registry
     rate_limits: RateLimits
+    listeners: tuple[Listener, ...] = ()
 
     def close(self) -> None:
         """End live calls and give back all threads and connections."""

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from threading import Lock
 
-# What is kept while the model is not there; older audio is dropped.
-KEPT_MS = 5_000
+from callapp.conversation.hearing import KEPT_MS
+
 _BYTES_PER_MS = 8
 
 

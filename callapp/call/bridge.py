@@ -56,6 +56,7 @@ from callapp.conversation.events import (
     Wish,
 )
 from callapp.conversation.events import Event as CallEvent
+from callapp.conversation.facts import Began, Closed, Fact
 from callapp.conversation.machine import Conversation, Plan
 from callapp.errors import CallappError, LegLost
 from callapp.realtime.events import ModelCommand
@@ -66,6 +67,9 @@ from callapp.telephony.media_streams import CallerAudio
 # After its end a call waits so long for its threads: what the system looks up for them, such as a
 # name, cannot be broken off.
 JOIN_S = 5.0
+# The caller's last words may become known after the call's end; the model's session goes on so long for
+# them. It has to be over within a second.
+LATE_WORDS_S = 0.7
 # Twilio sends audio all the time, silence too: a stream that brings none is dead.
 NO_MEDIA_S = 10.0
 
@@ -82,12 +86,15 @@ class Outside:
         complete_call: ends the phone call through the carrier. Blocks; raises `CallappError`.
         apologise: speaks a last line over the carrier when the model is gone and the TwiML after
             the stream has nothing to say; ``None`` when it has. Blocks; raises `CallappError`.
+        journal: is told each fact of the call, in order, and when that was, by the call's clock. An audio
+            thread waits for it, and a lock is held: it hands over and returns.
     """
 
     new_model: Callable[[], ModelLeg]
     run_tool: Callable[[str, str, Callable[[str | Wish], None]], None]
     complete_call: Callable[[], None]
     apologise: Callable[[], None] | None = None
+    journal: Callable[[Fact, float], None] = lambda _fact, _at_ms: None
 
 
 class Bridge:
@@ -112,11 +119,14 @@ class Bridge:
     def run(self) -> str:
         """Carry the call until it ends; return why it did. Leaves no thread and no socket behind."""
         self._log.info("= call live")
-        self._start(self._downlink, "downlink")
+        self._outside.journal(Began(), self.now_ms())
+        downlink = self._start(self._downlink, "downlink")
         try:
             self._uplink()
         finally:
             self.feed(EndedElsewhere("server.error"))  # of no effect unless this is an exception
+            if not self.conversation.told:
+                downlink.join(LATE_WORDS_S)
             self._model.close()
             deadline_s = monotonic() + JOIN_S
             for thread in self._threads:
@@ -127,6 +137,7 @@ class Bridge:
                 )
             reason = self.conversation.end_reason or "server.error"
             self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
+            self._outside.journal(Closed(self.now_ms()), self.now_ms())
         return reason
 
     def feed(self, event: CallEvent) -> None:
@@ -134,6 +145,8 @@ class Bridge:
         with self._lock:
             for command in self.conversation.receive(event, self.now_ms()):
                 self._perform(command)
+            if self.conversation.chronicle.facts:
+                self._tell()
 
     def wind_up(self, reason: str) -> None:
         """Have a last goodbye said, and end the call. Safe from any thread."""
@@ -196,7 +209,7 @@ class Bridge:
         leg = self._model
         try:
             leg.dial()
-            while not (self._model_gone or self.conversation.over):
+            while not (self._model_gone or self.conversation.told):
                 for event in leg.receive():
                     self._feed_from_model(event)
         except LegLost as loss:
@@ -238,6 +251,12 @@ class Bridge:
             self._log.info("< caller leg lost: %s %s", loss.code, loss.reason)
             stalled = isinstance(loss.__cause__, TimeoutError)
             self.feed(CallerLost("twilio.stalled" if stalled else "twilio.disconnected"))
+
+    def _tell(self) -> None:
+        """Tell what is new, after it was done: so the journal knows when that was."""
+        at_ms = self.now_ms()
+        for fact in self.conversation.chronicle.take():
+            self._outside.journal(fact, at_ms)
 
     # -- doing what was decided -----------------------------------------------------------------
 
@@ -307,7 +326,8 @@ class Bridge:
             self._start(self._apologise, "errand")
         else:
             self._caller.close()
-        self._model.close()
+        if self.conversation.told:
+            self._model.close()
 
     def _apologise(self) -> None:
         assert self._outside.apologise is not None
@@ -317,7 +337,8 @@ class Bridge:
             self._log.error("! no apology could be spoken: %s", error)
         self._caller.close()
 
-    def _start(self, target: Callable[[], None], name: str) -> None:
+    def _start(self, target: Callable[[], None], name: str) -> Thread:
         thread = Thread(target=target, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread

@@ -39,14 +39,23 @@ class SessionConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The model heard the caller begin to speak; what they say will be this item."""
+    """The model heard the caller begin to speak; what they say will be this item.
+
+    ``audio_start_ms`` is where in the audio that the model was sent, its padding included.
+    """
 
     item_id: str = ""
+    audio_start_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """The model heard the caller's turn end; it answers by itself."""
+    """The model heard the caller's turn end; it answers by itself.
+
+    ``audio_end_ms`` is where in the audio that the model was sent, after the silence that it waited for.
+    """
+
+    audio_end_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

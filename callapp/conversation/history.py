@@ -8,11 +8,11 @@ agent said, the part counts that was heard: when it was cut, its text is cut in 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-AGENT = "agent"
-CALLER = "caller"
-NOTE = "system"
+AGENT: Final = "agent"
+CALLER: Final = "caller"
+NOTE: Final = "system"
 
 
 class Line(NamedTuple):
@@ -21,6 +21,13 @@ class Line(NamedTuple):
     role: str
     text: str
     interrupted: bool
+
+
+class Said(NamedTuple):
+    """An item's words: those that were heard, and all that were meant."""
+
+    text: str
+    meant: str
 
 
 @dataclass(slots=True)
@@ -66,17 +73,24 @@ class History:
         """The items of one side, in order."""
         return [item_id for item_id, utterance in self._utterances.items() if utterance.role == role]
 
+    def said(self, item_id: str) -> Said | None:
+        """What is known of an item's words; ``None`` for an item that is not known itself."""
+        utterance = self._utterances.get(item_id)
+        return None if utterance is None else Said(_heard(utterance), utterance.text.strip())
+
     def lines(self) -> list[Line]:
         """All that was said and heard, in order."""
         lines = []
         for utterance in self._utterances.values():
-            interrupted = utterance.heard_share is not None
-            text = utterance.text.strip()
-            if utterance.heard_share is not None:
-                text = _beginning(text, utterance.heard_share)
+            text = _heard(utterance)
             if text:
-                lines.append(Line(utterance.role, text, interrupted))
+                lines.append(Line(utterance.role, text, utterance.heard_share is not None))
         return lines
+
+
+def _heard(utterance: _Utterance) -> str:
+    text = utterance.text.strip()
+    return text if utterance.heard_share is None else _beginning(text, utterance.heard_share)
 
 
 def _beginning(text: str, share: float) -> str:

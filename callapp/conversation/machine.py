@@ -15,6 +15,7 @@ from enum import IntEnum
 from callapp.conversation.asides import Asides, Manners, Scene
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.budget import Budget
+from callapp.conversation.chronicle import Chronicle
 from callapp.conversation.commands import (
     CloseAudio,
     Command,
@@ -60,6 +61,7 @@ from callapp.conversation.events import (
     Wish,
 )
 from callapp.conversation.farewell import LAST_GOODBYE_REQUEST, Farewell
+from callapp.conversation.hearing import Ears
 from callapp.conversation.history import AGENT, CALLER, History
 from callapp.conversation.keys import Entry, Keys
 from callapp.conversation.lifeline import Lifeline
@@ -105,6 +107,8 @@ class Plan:
         usd_of: prices what the model's service reports to have used.
         message: instructions for what is left on an answering machine; ``None`` leaves none there.
         detects_machines: whether the carrier listens for one.
+        ears: how the model's voice detection is set up.
+        transcribed: whether the model's service tells what the caller says.
     """
 
     greeting: str | None = None
@@ -116,6 +120,8 @@ class Plan:
     usd_of: Callable[[Usage], float] | None = None
     message: str | None = None
     detects_machines: bool = False
+    ears: Ears = field(default_factory=Ears)
+    transcribed: bool = False
 
 
 class Conversation:
@@ -127,7 +133,10 @@ class Conversation:
         self.end_reason: str | None = None
         self.playback = Playback()
         self.history = History()
-        self.voice = Voice(self.playback, self.history)
+        self.chronicle = Chronicle(
+            self.playback, self.history, self.plan.ears, transcribed=self.plan.transcribed
+        )
+        self.voice = Voice(self.playback, self.history, self.chronicle.turns)
         self.tool_calls = ToolCalls()
         self.farewell = Farewell()
         self.tool_rounds = ToolRounds(self.tool_calls, self.voice, self.history, self.farewell)
@@ -149,8 +158,13 @@ class Conversation:
 
     @property
     def over(self) -> bool:
-        """Whether nothing that happens matters any more."""
+        """Whether nothing that happens matters any more, but words that come late."""
         return self.phase is Phase.ENDED
+
+    @property
+    def told(self) -> bool:
+        """Whether the call is over and no words are missing."""
+        return self.over and not self.chronicle.words_due
 
     def receive(self, event: Event, at_ms: float) -> list[Command]:
         """Take one event; return what to do about it, in order.
@@ -161,11 +175,12 @@ class Conversation:
         """
         if type(event) is AudioArrived:  # the hot path: no deadline hangs on it
             return self.voice.play(event, at_ms) if self.phase is Phase.LIVE else []
-        if self.phase is Phase.ENDED:
+        if self.phase is Phase.ENDED and not isinstance(event, CallerSaid | AgentSaid):
             return []
         commands = self._dispatch(event, at_ms)
         if self.phase is Phase.LIVE:
             commands += self._go_on(at_ms)
+        self.chronicle.observe(event, commands, at_ms)
         self.deadline_ms = self._next_deadline_ms(at_ms)
         return commands
 
@@ -377,6 +392,7 @@ class Conversation:
         self.keys.wait_on(at_ms)
         if self.noise.speech_over(at_ms, over_agent=self.playback.playing(at_ms)):
             self.responses.turn_dismissed()
+            self.chronicle.turns.dismissed()
             return commands
         self._heed()
         if self.responses.speaking and not self.farewell.begun:
@@ -395,6 +411,7 @@ class Conversation:
         return commands if entry is None else commands + self._on_entry(entry, at_ms)
 
     def _on_entry(self, entry: Entry, at_ms: float) -> list[Command]:
+        self.chronicle.keys_pressed(entry, at_ms)
         if entry.as_history:
             self.history.settle(CALLER, f"keys-{entry.number}", entry.as_history)
         if entry.tool_call_id is not None:

@@ -47,11 +47,27 @@ class Cut(NamedTuple):
     sent_ms: int
 
 
+class Heard(NamedTuple):
+    """What became of a part in the end: heard to its end (``whole``), or cut.
+
+    ``start_ms`` and ``end_ms`` are when it was heard; nothing of it was if ``heard_ms`` is 0.
+    """
+
+    item_id: str
+    start_ms: float
+    end_ms: float
+    heard_ms: int
+    sent_ms: int
+    whole: bool
+
+
 @dataclass(slots=True)
 class _Ledger:
     """What is known of one part."""
 
     response_id: str
+    start_ms: float
+    end_ms: float = 0.0  # of what an echo has vouched for
     sent_bytes: int = 0
     ended: bool = False
 
@@ -76,6 +92,7 @@ class Playback:
 
     def __init__(self) -> None:
         self.sent_bytes = 0
+        self.heard: list[Heard] = []
         self._ledgers: dict[Part, _Ledger] = {}
         self._queue: deque[_Stretch] = deque()
         self._marks: dict[str, _Mark] = {}
@@ -117,7 +134,7 @@ class Playback:
             if self._queue and self._queue[-1].part == part:
                 self._mark(at_ms, commands)
             elif all(stretch.part != part for stretch in self._queue):
-                del self._ledgers[part]  # heard to its end already
+                self._close(part)  # heard to its end already
         return commands
 
     def end_response(self, response_id: str, at_ms: float) -> list[Command]:
@@ -148,7 +165,7 @@ class Playback:
             self._behind_ms = 0.0
         ledger = self._ledgers.get(part)
         if ledger is None:
-            ledger = self._ledgers[part] = _Ledger(response_id)
+            ledger = self._ledgers[part] = _Ledger(response_id, self.dry_ms)
         start = self.sent_bytes
         self.sent_bytes = start + length
         self._dry_ms += length / BYTES_PER_MS
@@ -186,7 +203,7 @@ class Playback:
         if self._round_trip_ms is None or late_ms < self._round_trip_ms:
             self._round_trip_ms = late_ms
         self._behind_ms = late_ms - self._round_trip_ms
-        self._forget_heard()
+        self._forget_heard(at_ms)
 
     def cut(self, at_ms: float) -> list[Cut]:
         """Forget all that is queued: the phone is being cleared. Return what was not heard out.
@@ -206,6 +223,8 @@ class Playback:
             for part, heard in heard_of.items()
             for ledger in (self._ledgers[part],)
         ]
+        for part, ledger in self._ledgers.items():
+            self.heard.append(self._became(part, ledger, heard_of.get(part), at_ms))
         self._ledgers.clear()
         self._queue.clear()
         self._marks.clear()  # their echoes will say "thrown away", not "played"
@@ -213,6 +232,11 @@ class Playback:
         self._dry_ms = at_ms
         self._behind_ms = 0.0
         return cuts
+
+    def take_heard(self) -> list[Heard]:
+        """What has been heard, or cut, since this was asked last."""
+        heard, self.heard = self.heard, []
+        return heard
 
     def playing(self, at_ms: float) -> bool:
         """Whether the phone holds audio that was not heard yet."""
@@ -249,9 +273,32 @@ class Playback:
         overdue_ms = at_ms - oldest.due_ms - self._round_trip_ms
         return max(self._behind_ms, overdue_ms) if overdue_ms < LOST_MARK_MS else self._behind_ms
 
-    def _forget_heard(self) -> None:
+    def _forget_heard(self, at_ms: float) -> None:
         while self._queue and self._queue[0].end <= self._played_bytes:
-            part = self._queue.popleft().part
+            stretch = self._queue.popleft()
+            part = stretch.part
             ledger = self._ledgers.get(part)
-            if ledger is not None and ledger.ended and all(s.part != part for s in self._queue):
-                del self._ledgers[part]
+            if ledger is None:
+                continue
+            ledger.end_ms = min(at_ms, self._moment_of(stretch.end))
+            if ledger.ended and all(s.part != part for s in self._queue):
+                self._close(part)
+
+    def _close(self, part: Part) -> None:
+        """A part was heard to its end."""
+        ledger = self._ledgers.pop(part)
+        ms = ledger.sent_bytes // BYTES_PER_MS
+        self.heard.append(Heard(part.item_id, ledger.start_ms, ledger.end_ms, ms, ms, True))
+
+    def _became(self, part: Part, ledger: _Ledger, heard_bytes: int | None, at_ms: float) -> Heard:
+        """What has become of a part when the phone is cleared; ``heard_bytes`` if it is cut by that."""
+        whole = heard_bytes is None
+        heard = ledger.sent_bytes if heard_bytes is None else heard_bytes
+        ends = [s.start + heard - s.offset for s in self._queue if s.part == part and s.offset < heard]
+        end_ms = min(at_ms, self._moment_of(ends[-1])) if ends else ledger.end_ms
+        sent_ms = ledger.sent_bytes // BYTES_PER_MS
+        return Heard(part.item_id, ledger.start_ms, end_ms, heard // BYTES_PER_MS, sent_ms, whole)
+
+    def _moment_of(self, position: int) -> float:
+        """When a position is heard, by the clock and the newest echo."""
+        return self.dry_ms - (self.sent_bytes - position) / BYTES_PER_MS

@@ -7,20 +7,27 @@ is cut in the model's memory where the caller stopped hearing it.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from callapp.conversation.commands import ClearAudio, Command, DeleteItem, TruncateItem
 from callapp.conversation.events import AgentSaid, AudioArrived, ResponseEnded
 from callapp.conversation.history import AGENT, History
 from callapp.conversation.playback import Part, Playback
 from callapp.conversation.responses import Responses
 
+if TYPE_CHECKING:
+    from callapp.conversation.turns import Turns
+
 
 class Voice:
     """What the agent says, from the model's first word of it to the caller's ear."""
 
-    def __init__(self, playback: Playback, history: History) -> None:
+    def __init__(self, playback: Playback, history: History, turns: Turns) -> None:
         self.responses = Responses()
         self._playback = playback
         self._history = history
+        self._turns = turns
+        self._audible: set[str] = set()  # items of which a sound was sent, or silence of no interest
         self._spoken: set[str] = set()  # responses of which audio was sent
         self._unspoken: dict[str, str] = {}  # messages that sent no audio yet, and their response
         self._forgotten: set[str] = set()  # items that the model was told to forget, all or in part
@@ -48,8 +55,11 @@ class Voice:
         response_id, item_id, content_index, payload = audio
         if self.responses.silenced(response_id):
             return self._forget(item_id)
-        self._unspoken.pop(item_id, None)
-        self._spoken.add(response_id)
+        if item_id not in self._audible:
+            self._unspoken.pop(item_id, None)
+            self._spoken.add(response_id)
+            if self._turns.audio_began(payload, at_ms):
+                self._audible.add(item_id)
         return self._playback.play(response_id, Part(item_id, content_index), payload, at_ms)
 
     def play_own(self, payload: str, at_ms: float) -> list[Command]:

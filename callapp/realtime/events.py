@@ -143,6 +143,11 @@ def _index(message: Message, key: str) -> int:
     return value
 
 
+def _index_or_none(message: Message, key: str) -> int | None:
+    value = message.get(key)
+    return value if isinstance(value, int) else None
+
+
 # -- one decoder a type -------------------------------------------------------------------------
 
 
@@ -293,8 +298,10 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
         _text(m, "item_id"), _text(m, "transcript"), whole=True
     ),
     "conversation.item.input_audio_transcription.completed": _caller_said,
-    "input_audio_buffer.speech_started": lambda m: SpeechStarted(_text(m, "item_id")),
-    "input_audio_buffer.speech_stopped": lambda _: SpeechStopped(),
+    "input_audio_buffer.speech_started": lambda m: SpeechStarted(
+        _text(m, "item_id"), _index_or_none(m, "audio_start_ms")
+    ),
+    "input_audio_buffer.speech_stopped": lambda m: SpeechStopped(_index_or_none(m, "audio_end_ms")),
     "session.created": lambda m: SessionCreated(_text(_object(m, "session"), "id")),
     "session.updated": lambda m: SessionUpdated(_object(m, "session")),
     "error": _error,

@@ -14,11 +14,13 @@ from simple_websocket import Server
 
 from callapp.agents import Agent
 from callapp.call.bridge import Bridge, Outside
+from callapp.call.journal import Journal, Particulars
 from callapp.call.lines import hold_line
 from callapp.call.pricing import pricing
 from callapp.call_log.records import Admission
 from callapp.call_log.store import StoreUnavailable
 from callapp.conversation.asides import Manners
+from callapp.conversation.hearing import Ears
 from callapp.conversation.machine import Plan
 from callapp.errors import LegLost
 from callapp.logs import call_logger
@@ -177,6 +179,18 @@ def _bridge(
         most_ms=1000 * min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds),
         session_ms=1000 * settings.model_session_seconds,
         manners=_manners(agent),
+        ears=_ears(agent),
+        transcribed=agent.transcription is not None,
+    )
+    particulars = Particulars(
+        call_sid=call_sid,
+        direction=admission.direction,
+        from_number=admission.from_number,
+        to_number=admission.to_number,
+        agent=agent.name,
+        parameters=parameters,
+        model=endpoint.model,
+        transcription_model=agent.transcription.model if agent.transcription is not None else None,
     )
     outside = Outside(
         new_model=lambda: ModelLeg(endpoint, config, call_log),
@@ -188,6 +202,7 @@ def _bridge(
         apologise=None
         if agent.line("closing", parameters) and agent.fallback_number is None
         else lambda: parts.carrier.apologise(call_sid, agent.language, agent.fallback_number),
+        journal=Journal(particulars, parts.listeners),
     )
     return Bridge(caller, plan, outside, call_log)
 
@@ -201,6 +216,13 @@ def _manners(agent: Agent) -> Manners:
         most_interruptions=agent.interruptions.most_in_30_seconds or None,
         noise_line=agent.interruptions.noise_line,
     )
+
+
+def _ears(agent: Agent) -> Ears:
+    turns = agent.turn_detection
+    if turns.type == "semantic_vad":  # how long it waits depends on what was said
+        return Ears()
+    return Ears(turns.prefix_padding_ms, turns.silence_duration_ms)
 
 
 def _instructions(

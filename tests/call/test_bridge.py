@@ -25,6 +25,7 @@ from callapp.conversation.events import (
     AudioArrived,
     AudioEnded,
     CallerHungUp,
+    CallerSaid,
     EndCall,
     ModelLost,
     Played,
@@ -36,6 +37,7 @@ from callapp.conversation.events import (
     ToolCalled,
     ToolReturned,
 )
+from callapp.conversation.facts import BargedIn, Began, Closed, Ended, Uttered
 from callapp.conversation.machine import Plan
 from callapp.errors import CarrierUnreachable, LegLost
 from callapp.telephony.media_streams import CallerAudio
@@ -161,6 +163,7 @@ class World:
             run_tool=lambda name, arguments, done: self.tools.put((name, arguments, done)),
             complete_call=self._complete,
             apologise=(lambda: self.journal.add("carrier", "apology")) if apologises else None,
+            journal=lambda fact, at_ms: self.journal.add("facts", fact),
         )
         self.bridge = Bridge(
             self.caller,  # type: ignore[arg-type]
@@ -472,7 +475,7 @@ def test_a_barge_in_clears_the_phone_before_anything_is_said_to_the_model(world:
     clock_ms += 400
     world.model.hears(SpeechStarted())
     world.journal.wait_for(TruncateItem)
-    done = world.journal.entries[before:]
+    done = [entry for entry in world.journal.entries[before:] if entry[0] != "facts"]
     assert [leg for leg, _ in done] == ["caller", "model", "model"]
     assert [what for _, what in done[:2]] == [ClearAudio(), CancelResponse("r1")]
     assert done[2][1].item_id == "i1"
@@ -559,3 +562,52 @@ def test_a_wind_up_is_said_and_completed(world: World) -> None:
     world.speaks()
     world.hears_the_goodbye()
     assert world.end() == "server.draining"
+
+
+# -- what is told -------------------------------------------------------------------------------
+
+
+def test_a_call_is_told_from_its_beginning_to_its_close(world: World) -> None:
+    live(world)
+    world.caller.hears(CallerHungUp())
+    world.end()
+    told = world.journal.of("facts")
+    assert isinstance(told[0], Began)
+    assert isinstance(told[-2], Ended)
+    assert isinstance(told[-1], Closed)
+
+
+def test_a_barge_in_is_told_after_the_clear_was_sent(world: World) -> None:
+    """So that the time between the two says how long the agent went on."""
+    speaking(world)
+    world.model.hears(SpeechStarted("c1"))
+    world.journal.wait_for(BargedIn)
+    kinds = [type(done) for leg, done in world.journal.entries if leg in ("caller", "facts")]
+    assert kinds.index(ClearAudio) < kinds.index(BargedIn)
+
+
+def caller_leaves_with_their_words_unknown(world: World) -> None:
+    live(world)
+    world.model.hears(SpeechStarted("c1"), SpeechStopped())
+    world.journal.wait_for(Uttered)
+    world.caller.hears(CallerHungUp())
+    world.journal.wait_for("close")
+
+
+def test_the_callers_last_words_are_waited_for() -> None:
+    world = World(Plan(most_ms=LIVE_MS, transcribed=True))
+    caller_leaves_with_their_words_unknown(world)
+    assert "close" not in world.journal.of("model")
+    world.model.hears(CallerSaid("c1", "goodbye"))
+    assert world.end() == "caller.hung_up"
+    told = [fact.text for fact in world.journal.of("facts") if isinstance(fact, Uttered)]
+    assert told == [None, "goodbye"]
+    assert_over(world)
+
+
+def test_words_that_never_come_keep_no_session_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(Plan(most_ms=LIVE_MS, transcribed=True))
+    monkeypatch.setattr("callapp.call.bridge.LATE_WORDS_S", 0.05)
+    caller_leaves_with_their_words_unknown(world)
+    assert world.end() == "caller.hung_up"
+    assert_over(world)

@@ -56,9 +56,9 @@ def ids(**more):
         ({"type": "response.output_audio.done", **ids()}, AudioEnded("resp_1", "item_1", 0)),
         (
             {"type": "input_audio_buffer.speech_started", "audio_start_ms": 5, "item_id": "i"},
-            SpeechStarted("i"),
+            SpeechStarted("i", 5),
         ),
-        ({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 9, "item_id": "i"}, SpeechStopped()),
+        ({"type": "input_audio_buffer.speech_stopped", "audio_end_ms": 9, "item_id": "i"}, SpeechStopped(9)),
         (
             {"type": "response.created", "response": {"id": "resp_1", "metadata": None}},
             ResponseStarted("resp_1", None),

@@ -1,0 +1,58 @@
+"""Who is told what happens on a call: everybody who listens, fact by fact.
+
+The record, the metrics and whoever else wants to know are listeners. They are told on the call's own
+threads, so a listener hands over and returns: an append, a ``put_nowait``, a counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from callapp.call_log.records import Direction
+from callapp.conversation.facts import Fact
+from callapp.logs import call_logger
+
+
+@dataclass(frozen=True)
+class Particulars:
+    """What is known of a call before it begins; the same object for all of its facts.
+
+    Args:
+        model: OpenAI's model; ``transcription_model`` is ``None`` where the caller's words are not asked for.
+        began_at: the 0 of the call's clock.
+    """
+
+    call_sid: str
+    direction: Direction
+    from_number: str = field(repr=False)
+    to_number: str = field(repr=False)
+    agent: str
+    parameters: Mapping[str, str] = field(repr=False)
+    model: str
+    transcription_model: str | None
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+Listener = Callable[[Particulars, Fact, float], None]
+"""Told a call's particulars, a fact of it, and when it is told, in milliseconds of the call's clock."""
+
+
+class Journal:
+    """Tells the facts of one call to all listeners, in order.
+
+    One that fails is left out for the rest of the call: neither the call nor the others suffer.
+    """
+
+    def __init__(self, call: Particulars, listeners: Sequence[Listener]) -> None:
+        self._call = call
+        self._listeners = list(listeners)
+
+    def __call__(self, fact: Fact, at_ms: float) -> None:
+        for listener in self._listeners[:]:
+            try:
+                listener(self._call, fact, at_ms)
+            except Exception:  # noqa: BLE001 - a bug of the listener's must not end the call
+                self._listeners.remove(listener)
+                call_logger(self._call.call_sid, __name__).exception("! bug in what listens to calls")
