@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ class Usage:
     """Of a tree of processes, all together.
 
     Args:
-        cpu_s: CPU seconds since they began.
+        cpu_s: CPU seconds since they began, by the scheduler's own nanoseconds.
         memory_kib: their own, in memory or swapped out, without pages of files; shared pages divided.
         resident_kib: in memory, pages of files included.
         switches: context switches since their threads began: of their own accord, and forced.
@@ -60,8 +60,9 @@ def _tree(root: int) -> list[int]:
 
 
 def _cpu_s(pid: int) -> float:
-    fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    # Not from `stat`: its ticks of 10 ms are a tenth of what a small server uses in a short measurement.
+    # The clock of another process has this number, as clock_getcpuclockid(3) makes it; 2 is the scheduler's.
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def _kib(sizes: dict[str, str], name: str) -> int:
