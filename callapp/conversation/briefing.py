@@ -1,4 +1,4 @@
-"""What the model's next session has to be told, and whether it is its turn.
+"""What the model is told of the call: at once, or by way of the session that comes next.
 
 A session that is lost takes all that it knew with it. Its successor begins empty: it is told what was
 said and heard, what became of the tools that the lost one had called, and what nobody may write down.
@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from callapp.conversation.away import Resumed, news_of
 from callapp.conversation.commands import Command, Tell
+from callapp.conversation.events import Transfer
+from callapp.conversation.farewell import Farewell
 from callapp.conversation.history import History
+from callapp.conversation.lifeline import Lifeline
+from callapp.conversation.responses import ANSWER, Request
+from callapp.conversation.voice import Voice
 
 CALL_GOES_ON = (
     "The connection was interrupted for a moment; this is the same call, and what was said so far "
@@ -19,14 +25,45 @@ CALL_GOES_ON = (
 
 
 class Briefing:
-    """What is kept for a session that is not there yet."""
+    """What a session has to know, and whether it is its turn.
 
-    def __init__(self, history: History) -> None:
+    Args:
+        resumed: what was before, if the call comes from another process.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        voice: Voice,
+        farewell: Farewell,
+        lifeline: Lifeline,
+        resumed: Resumed | None = None,
+    ) -> None:
         self.answer_owed = False  # the model was lost when it was its turn
         self.turn_cut = False  # the model was lost while the caller spoke
         self._history = history
+        self._voice = voice
+        self._farewell = farewell
+        self._lifeline = lifeline
+        self._begun = False  # what the history holds is news to the next session
         self._orphans: dict[str, str] = {}  # tools that a lost session called, by tool call
         self._notes: list[Tell] = []  # what has to be told and the history does not hold
+        if resumed is not None:
+            history.take_over(resumed.said)
+            history.note(news_of(resumed.trip, resumed.why))
+            self._begun = True
+            self.answer_owed = isinstance(resumed.trip, Transfer)  # after keys the line has the word
+
+    def tell(self, told: Tell) -> list[Command]:
+        """Tell the model what it has to answer, or its successor. What is not sensitive, the history has."""
+        if self._lifeline.up:
+            if not self._farewell.begun:
+                self._voice.responses.want(Request(ANSWER))
+            return [told]
+        self.answer_owed = True
+        if told.sensitive or not self._begun:  # the history will not tell it
+            self._notes.append(told)
+        return []
 
     def session_lost(
         self, *, answer_owed: bool, turn_cut: bool, open_tools: Iterable[tuple[str, str]]
@@ -40,31 +77,23 @@ class Briefing:
         """A session is there, and knows whose turn it is."""
         self.answer_owed = self.turn_cut = False
 
-    def orphaned(self, tool_call_id: str) -> bool:
-        """Whether the session that made this call is gone."""
-        return tool_call_id in self._orphans
-
-    def adopt(self, tool_call_id: str, output: str, sensitive: bool) -> Tell:
-        """Put what such a call returned into words, for the session that is there by now, or comes."""
-        name = self._orphans.pop(tool_call_id)
+    def adopt(self, tool_call_id: str, output: str, sensitive: bool) -> list[Command]:
+        """If the session that made this call is gone, tell in words what the call returned."""
+        name = self._orphans.pop(tool_call_id, None)
+        if name is None:
+            return []
         words = f"The tool {name} was called before the interruption. It returned: {output}"
         if not sensitive:
             self._history.note(words)
-        return Tell("system", words, sensitive)
+        return self.tell(Tell("system", words, sensitive))
 
-    def note(self, told: Tell) -> None:
-        """Keep a line for the next session alone."""
-        self._notes.append(told)
-
-    def first(self) -> list[Command]:
-        """What the first session of a call is told."""
-        notes, self._notes = self._notes, []
-        return [*notes]
-
-    def successor(self) -> list[Command]:
-        """What a session is told that comes after a lost one."""
+    def of_session(self) -> list[Command]:
+        """What a session is told when it stands: the first one of a call only what nobody said."""
         commands: list[Command] = []
-        for role, text, interrupted in self._history.lines():
-            commands.append(Tell(role, f"{text} … [interrupted]" if interrupted else text))
-        commands.append(Tell("system", CALL_GOES_ON))
-        return commands + self.first()
+        if self._begun:
+            for role, text, interrupted in self._history.lines():
+                commands.append(Tell(role, f"{text} … [interrupted]" if interrupted else text))
+            commands.append(Tell("system", CALL_GOES_ON))
+        self._begun = True
+        notes, self._notes = self._notes, []
+        return [*commands, *notes]

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from callapp.conversation.events import Trip
+from callapp.conversation.history import Line
+
 # -- to the caller ------------------------------------------------------------------------------
 
 
@@ -141,6 +144,26 @@ class Warn:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaveStream:
+    """Have the carrier take the call away, off the audio threads.
+
+    If that cannot be, ``LeavingFailed`` comes back; if it can, the stream ends, and ``CallerBack`` comes
+    with the next one, if there is one.
+
+    Args:
+        said: what was said so far, for another process that the caller may come back to.
+    """
+
+    trip: Trip
+    said: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecallCaller:
+    """Have the carrier bring the caller back from where they wait, off the audio threads."""
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteCall:
     """End the phone call through the carrier, off the audio threads."""
 
@@ -168,6 +191,8 @@ Command = (
     | AnswerTool
     | RunTool
     | Warn
+    | LeaveStream
+    | RecallCaller
     | CompleteCall
     | Finish
 )

@@ -240,7 +240,31 @@ class VoicemailReached:
     """What ``report_voicemail`` tells: a machine has answered."""
 
 
-Wish = EndCall | CollectDigits | StaySilent | VoicemailReached
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """What ``send_digits`` asks for: keys for the other side, ``0-9 * #``; ``w`` waits half a second."""
+
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What ``transfer_call`` asks for: another person is to have the caller.
+
+    Args:
+        destination: a name that the agent's file gives a number.
+        warm: the other person hears ``summary`` first, and may decline.
+    """
+
+    destination: str
+    warm: bool = False
+    summary: str = ""
+
+
+Trip = SendDigits | Transfer
+"""What takes the call off its stream for a while."""
+
+Wish = EndCall | CollectDigits | StaySilent | VoicemailReached | Trip
 """What a tool may want of the conversation instead of giving an answer."""
 
 
@@ -250,6 +274,27 @@ class ToolReturned:
 
     tool_call_id: str
     result: str | Wish
+
+
+@dataclass(frozen=True, slots=True)
+class TransferAsked:
+    """Somebody outside the call wants it transferred; the caller is told, and then goes."""
+
+    transfer: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class LeavingFailed:
+    """The carrier did not take the call away as asked; ``why`` is for the model."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerBack:
+    """Another stream has brought the caller back; ``why``, in words, if a transfer did not come about."""
+
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +343,9 @@ Event = (
     | CallerHungUp
     | CallerLost
     | ToolReturned
+    | TransferAsked
+    | LeavingFailed
+    | CallerBack
     | WindUpAsked
     | EndedElsewhere
     | CompletionFailed

@@ -7,6 +7,7 @@ agent said, the part counts that was heard: when it was cut, its text is cut in 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -46,6 +47,13 @@ class History:
     def note(self, text: str) -> None:
         """Something that the model knows and nobody said, such as what a tool returned."""
         self._utterances[f"note-{len(self._utterances)}"] = _Utterance(NOTE, text)
+
+    def take_over(self, lines: Iterable[Line]) -> None:
+        """Begin with what was said elsewhere on this call."""
+        for role, text, interrupted in lines:
+            self._utterances[f"before-{len(self._utterances)}"] = _Utterance(
+                role, text, heard_share=1.0 if interrupted else None
+            )
 
     def begin(self, role: str, item_id: str) -> None:
         """An item takes its place in the order; its words may come later."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from callapp.conversation.asides import Asides, Manners, Scene
+from callapp.conversation.away import ON_THE_WAY, Away, Resumed
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.budget import Budget
 from callapp.conversation.chronicle import Chronicle
@@ -31,6 +32,7 @@ from callapp.conversation.events import (
     Answered,
     AudioArrived,
     AudioEnded,
+    CallerBack,
     CallerHungUp,
     CallerLost,
     CallerSaid,
@@ -40,6 +42,7 @@ from callapp.conversation.events import (
     EndCall,
     EndedElsewhere,
     Event,
+    LeavingFailed,
     MessageStarted,
     ModelLost,
     OutputTaken,
@@ -48,6 +51,7 @@ from callapp.conversation.events import (
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
+    SendDigits,
     SessionConfirmed,
     SpeechStarted,
     SpeechStopped,
@@ -55,6 +59,8 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
+    Transfer,
+    TransferAsked,
     Usage,
     VoicemailReached,
     WindUpAsked,
@@ -70,6 +76,7 @@ from callapp.conversation.playback import Part, Playback
 from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request, Responses
 from callapp.conversation.tool_calls import ToolCalls
 from callapp.conversation.tool_rounds import ToolRounds
+from callapp.conversation.trips import Trips
 from callapp.conversation.voice import Voice
 from callapp.conversation.voicemail import Voicemail
 
@@ -109,6 +116,8 @@ class Plan:
         detects_machines: whether the carrier listens for one.
         ears: how the model's voice detection is set up.
         transcribed: whether the model's service tells what the caller says.
+        keys_as_sound: keys for the other side are tones in our audio, for which the call does not leave.
+        resumed: what was before, if the call comes from another process.
     """
 
     greeting: str | None = None
@@ -122,6 +131,8 @@ class Plan:
     detects_machines: bool = False
     ears: Ears = field(default_factory=Ears)
     transcribed: bool = False
+    keys_as_sound: bool = False
+    resumed: Resumed | None = None
 
 
 class Conversation:
@@ -139,14 +150,25 @@ class Conversation:
         self.voice = Voice(self.playback, self.history, self.chronicle.turns)
         self.tool_calls = ToolCalls()
         self.farewell = Farewell()
-        self.tool_rounds = ToolRounds(self.tool_calls, self.voice, self.history, self.farewell)
-        self.briefing = Briefing(self.history)
         self.lifeline = Lifeline(self.plan.session_ms)
+        self.briefing = Briefing(self.history, self.voice, self.farewell, self.lifeline, self.plan.resumed)
+        self.tool_rounds = ToolRounds(self.tool_calls, self.voice, self.history, self.farewell, self.briefing)
+        self.away = Away()
+        self.trips = Trips(
+            self.away,
+            self.playback,
+            self.voice,
+            self.tool_rounds,
+            self.briefing,
+            self.farewell,
+            keys_as_sound=self.plan.keys_as_sound,
+        )
         self.keys = Keys()
         self.noise = Noise(self.plan.manners.shortest_speech_ms, self.plan.manners.most_interruptions)
         self.asides = Asides(self.plan.manners, self.plan.most_ms)
         self.budget = Budget(self.plan.most_usd, self.plan.usd_of)
         self.voicemail = Voicemail(detecting=self.plan.detects_machines)
+        self._audible = False  # whether somebody hears what is played
         self._session_until_ms: float = SESSION_MS
         self._leaving_until_ms = 0.0
         self.deadline_ms = self._next_deadline_ms(0.0)
@@ -174,13 +196,14 @@ class Conversation:
             at_ms: when, in milliseconds since the stream began; never less than before.
         """
         if type(event) is AudioArrived:  # the hot path: no deadline hangs on it
-            return self.voice.play(event, at_ms) if self.phase is Phase.LIVE else []
+            return self.voice.play(event, at_ms) if self._audible else []
         if self.phase is Phase.ENDED and not isinstance(event, CallerSaid | AgentSaid):
             return []
         commands = self._dispatch(event, at_ms)
         if self.phase is Phase.LIVE:
             commands += self._go_on(at_ms)
         self.chronicle.observe(event, commands, at_ms)
+        self._audible = self.phase is Phase.LIVE and not self.away.gone
         self.deadline_ms = self._next_deadline_ms(at_ms)
         return commands
 
@@ -188,6 +211,9 @@ class Conversation:
         if isinstance(event, ResponseEnded | CallerSaid):
             self.budget.spend(event.usage)
         match event:
+            case CallerHungUp() | CallerLost() if self.away.gone:
+                self.away.stream_over = True
+                return []
             case CallerHungUp():
                 return self._finish("caller.hung_up")
             case CallerLost(reason=reason):
@@ -200,6 +226,10 @@ class Conversation:
                 return self._on_model_lost(reason, hopeless, at_ms)
             case WindUpAsked(reason=reason):
                 return self._on_wind_up(reason, at_ms)
+            case LeavingFailed(why=why) if self.away.gone:
+                return self.trips.failed(why, at_ms)
+            case CallerBack(why=why) if self.away.gone:
+                return self._on_caller_back(why, at_ms)
             case Tick():
                 return self._on_tick(at_ms)
             case Played(mark=mark):
@@ -211,7 +241,7 @@ class Conversation:
                 return self._on_session(lasts_ms, at_ms)
             case Answered() if self.phase < Phase.LEAVING:
                 self.voicemail.answered(event, at_ms)
-                return self._on_machine(at_ms) if self.voicemail.reached else []
+                return self._on_machine(at_ms) if self.voicemail.reached and not self.away.gone else []
             case CallerSaid(item_id=item_id, text=text):
                 self.history.settle(CALLER, item_id, text)
                 return []
@@ -240,6 +270,8 @@ class Conversation:
                 return self.tool_rounds.remote_tool_returned()
             case ToolReturned(tool_call_id=tool_call_id, result=result):
                 return self._on_tool_returned(tool_call_id, result, at_ms)
+            case TransferAsked(transfer=transfer):
+                return self.trips.asked(transfer, at_ms)
             case ResponseEnded():
                 return self._on_response_ended(event, at_ms)
             case RequestRefused(request_id=request_id):
@@ -251,20 +283,21 @@ class Conversation:
     # -- the beginning --------------------------------------------------------------------------
 
     def _on_session(self, lasts_ms: float | None, at_ms: float) -> list[Command]:
-        first = self.phase is Phase.WAITING
         self.phase = Phase.LIVE
         self.lifeline.restored(at_ms, lasts_ms)
-        commands = self.briefing.first() if first else self.briefing.successor()
+        commands = self.briefing.of_session()
+        resumed = self.plan.resumed is not None
         if self.voicemail.reached:
             pass  # nobody is there to be greeted or answered
-        elif self.plan.greeting is not None and not self.history.items(AGENT):
+        elif self.plan.greeting is not None and not (resumed or self.history.items(AGENT)):
             self.responses.want(Request(GREETING, self.plan.greeting, tools_allowed=False))
         elif self.briefing.answer_owed:
             self.responses.want(Request(ANSWER))
         elif self.briefing.turn_cut:
             self.responses.turn_ended(at_ms)  # the rest of it is in the audio that was kept
         self.briefing.turn_given()
-        commands += self.responses.next(at_ms)  # ahead of the audio, so that it comes first
+        if not self.away.gone:
+            commands += self.responses.next(at_ms)  # ahead of the audio, so that it comes first
         commands.append(OpenAudio())
         return commands
 
@@ -332,6 +365,8 @@ class Conversation:
         """Silence a response that has begun unasked where none is to be heard."""
         if self.responses.active is None:
             return []
+        if self.away.gone:
+            return self.responses.interrupt()
         tag = self.responses.active_tag
         over_agent = self.playback.playing(at_ms)
         time_is_up = (self.farewell.last or self.voicemail.reached) and tag != GOODBYE
@@ -366,7 +401,7 @@ class Conversation:
 
     def _barge_in(self, at_ms: float) -> list[Command]:
         """The caller's speech counts: the agent falls silent, or says that it is too noisy."""
-        if self.farewell.last:
+        if self.farewell.last or self.away.sounding:
             return []
         too_often = self.playback.playing(at_ms) and self.noise.interrupted(at_ms)
         commands = self._listen(at_ms)
@@ -379,7 +414,7 @@ class Conversation:
         self.farewell.call_off()
         self.responses.forget_goodbye()
         self._heed()
-        return self.voice.silence(at_ms)
+        return self.voice.silence(at_ms) + self.trips.interrupted(at_ms)
 
     def _heed(self) -> None:
         """This was the caller, and no mere noise: they are there, and want something."""
@@ -404,7 +439,7 @@ class Conversation:
     # -- the caller presses keys ----------------------------------------------------------------
 
     def _on_digit(self, digit: str, at_ms: float) -> list[Command]:
-        if self.farewell.last or self.keys.in_vain(digit, at_ms):
+        if self.farewell.last or self.away.sounding or self.keys.in_vain(digit, at_ms):
             return []
         commands = self._listen(at_ms)
         entry = self.keys.pressed(digit, at_ms)
@@ -416,33 +451,24 @@ class Conversation:
             self.history.settle(CALLER, f"keys-{entry.number}", entry.as_history)
         if entry.tool_call_id is not None:
             return self._on_tool_returned(entry.tool_call_id, entry.as_output, at_ms, entry.sensitive)
-        return self._tell(Tell("caller", entry.as_input, entry.sensitive))
-
-    def _tell(self, told: Tell) -> list[Command]:
-        """Tell the model what it has to answer, or its successor. What is not sensitive, the history has."""
-        if self.lifeline.up:
-            if not self.farewell.begun:
-                self.responses.want(Request(ANSWER))
-            return [told]
-        self.briefing.answer_owed = True
-        if self.phase is Phase.WAITING or told.sensitive:  # the history will not tell it
-            self.briefing.note(told)
-        return []
+        return self.briefing.tell(Tell("caller", entry.as_input, entry.sensitive))
 
     # -- tools ----------------------------------------------------------------------------------
 
     def _on_tool_returned(
-        self, tool_call_id: str, result: str | Wish, at_ms: float, sensitive: bool = False
+        self,
+        tool_call_id: str,
+        result: str | Wish,
+        at_ms: float,
+        sensitive: bool = False,
     ) -> list[Command]:
-        if self.briefing.orphaned(tool_call_id):
-            if not isinstance(result, str):
-                return []
-            return self._tell(self.briefing.adopt(tool_call_id, result, sensitive))
+        if isinstance(result, str):
+            return self.tool_rounds.answer(tool_call_id, result, at_ms, sensitive=sensitive)
         if self.tool_calls.response_of(tool_call_id) is None:
             return []
         match result:
-            case str():
-                return self.tool_rounds.answer(tool_call_id, result, at_ms, sensitive=sensitive)
+            case EndCall() if self.away.trip is not None:
+                return self.tool_rounds.answer(tool_call_id, ON_THE_WAY, at_ms)
             case EndCall():
                 return self.tool_rounds.end_asked(tool_call_id, at_ms)
             case StaySilent():
@@ -454,6 +480,9 @@ class Conversation:
                 self.voicemail.reported(at_ms)
                 answer = self.tool_rounds.answer(tool_call_id, MACHINE, at_ms, silent=True)
                 return answer + self._on_machine(at_ms)
+            case SendDigits() | Transfer():
+                self.tool_calls.wait_for_caller(tool_call_id)
+                return self.trips.plan(tool_call_id, result, at_ms)
 
     def _collect(self, tool_call_id: str, wish: CollectDigits, at_ms: float) -> list[Command]:
         if self.keys.collecting:
@@ -481,14 +510,25 @@ class Conversation:
         self.responses.want(Request(GOODBYE, message, tools_allowed=False))
         return self.voice.silence(at_ms)
 
+    # -- the call leaves its stream, and comes back ----------------------------------------------
+
+    def _on_caller_back(self, why: str, at_ms: float) -> list[Command]:
+        commands = self.trips.back(why, at_ms)
+        wind_up, self.away.wind_up = self.away.wind_up, None
+        return commands if wind_up is None else commands + self._on_wind_up(wind_up, at_ms)
+
     # -- the end --------------------------------------------------------------------------------
 
     def _go_on(self, at_ms: float) -> list[Command]:
         """What follows from how things stand: a response that may be asked for, or the end."""
+        commands = self.trips.go_on(at_ms)
+        if self.away.lost:
+            return commands + self._finish("caller.hung_up")
         aside = self.asides.next(self._scene(at_ms))
+        if self.away.gone:
+            return commands
         if not self.lifeline.up and not self.farewell.begun:
-            return []
-        commands: list[Command] = []
+            return commands
         if self.voicemail.reached and not self.farewell.begun:
             self.responses.forget()  # an answer that a tool has come back for, say
             if self.plan.message is not None and self.voicemail.due(at_ms):
@@ -506,22 +546,28 @@ class Conversation:
         return commands
 
     def _on_wind_up(self, reason: str, at_ms: float) -> list[Command]:
+        if self.away.gone:
+            self.away.wind_up = self.away.wind_up or reason
+            return []
         if self.phase < Phase.LEAVING and not self.lifeline.up:
             return self._finish(reason)  # no voice to say goodbye with: the carrier's is heard
         if self.phase is not Phase.LIVE or self.farewell.last:
             return []
         goodbye_under_way = self.farewell.begun
         self.farewell.begin_last(reason, at_ms)
+        commands = self.trips.time_is_up(at_ms)
         if goodbye_under_way:
-            return []
+            return commands
         self.responses.want(LAST_GOODBYE_REQUEST)
-        return self.voice.silence(at_ms)
+        return commands + self.voice.silence(at_ms)
 
     def _on_tick(self, at_ms: float) -> list[Command]:
         if self.phase is Phase.LEAVING:
             return self._close_the_stream() if at_ms >= self._leaving_until_ms else []
         if not self.lifeline.up and at_ms >= self._session_until_ms:
             return self._finish("openai.no_session")
+        if self.away.gone:
+            return self.tool_rounds.give_up(at_ms)
         commands = self._hold_the_line(at_ms)
         if self.noise.speech_lasted(at_ms):
             commands += self._barge_in(at_ms)
@@ -565,6 +611,7 @@ class Conversation:
         free = self.lifeline.up and not (
             self.voicemail.reached
             or self.farewell.begun
+            or self.away.trip is not None
             or responses.busy
             or responses.active
             or responses.caller_speaking
@@ -580,7 +627,12 @@ class Conversation:
             return self._leaving_until_ms
         if self.phase is Phase.ENDED:
             return None
+        trip_ms = self.away.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
+        if self.away.gone:
+            session_ms = None if self.lifeline.up else self._session_until_ms
+            return min(ms for ms in (trip_ms, session_ms, self.tool_calls.deadline_ms) if ms is not None)
         deadlines = (
+            trip_ms,
             None if self.farewell.last else self.plan.most_ms,
             None if self.lifeline.up else self._session_until_ms,
             self._line_due_ms(),

@@ -6,6 +6,7 @@ only then, for its answer depends on whether the response has said goodbye.
 
 from __future__ import annotations
 
+from callapp.conversation.briefing import Briefing
 from callapp.conversation.commands import AnswerTool, Command, RunTool, Warn
 from callapp.conversation.events import ToolCalled
 from callapp.conversation.farewell import ASK_FOR_GOODBYE, ENDING, GOODBYE_REQUEST, NOT_ENDED, Farewell
@@ -25,11 +26,14 @@ TOO_SLOW = '{"error": "The tool took too long. Tell the caller, and offer anothe
 class ToolRounds:
     """Which tools are to be run, what the model is answered, and what follows from it."""
 
-    def __init__(self, calls: ToolCalls, voice: Voice, history: History, farewell: Farewell) -> None:
+    def __init__(
+        self, calls: ToolCalls, voice: Voice, history: History, farewell: Farewell, briefing: Briefing
+    ) -> None:
         self._calls = calls
         self._voice = voice
-        self._history = history
+        self.history = history
         self._farewell = farewell
+        self._briefing = briefing
         self._ended: set[str] = set()  # responses that are over
         self._end_asked: dict[str, str] = {}  # tool calls that ask for the end, and their response
         self.remote_answer_due = False  # the service ran a tool, and nothing was said since
@@ -51,10 +55,10 @@ class ToolRounds:
         """Give a call its one output. One that is ``silent`` gives the model nothing to speak about."""
         response_id = self._calls.answer(tool_call_id, silent=silent)
         if response_id is None:
-            return []
+            return self._briefing.adopt(tool_call_id, output, sensitive)
         if not sensitive:
             name = self._calls.name_of(tool_call_id)
-            self._history.note(f"The tool {name} was called. It returned: {output}")
+            self.history.note(f"The tool {name} was called. It returned: {output}")
         return [AnswerTool(tool_call_id, output, sensitive), *self._settle(response_id, at_ms)]
 
     def give_up(self, at_ms: float) -> list[Command]:

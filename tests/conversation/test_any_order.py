@@ -20,6 +20,7 @@ from callapp.conversation.commands import (
     CreateResponse,
     DeleteItem,
     Finish,
+    LeaveStream,
     OpenAudio,
     PlayAudio,
     Reconnect,
@@ -33,6 +34,7 @@ from callapp.conversation.events import (
     Answered,
     AudioArrived,
     AudioEnded,
+    CallerBack,
     CallerHungUp,
     CallerLost,
     CallerSaid,
@@ -40,18 +42,22 @@ from callapp.conversation.events import (
     EndCall,
     EndedElsewhere,
     Event,
+    LeavingFailed,
     MessageStarted,
     ModelLost,
     Played,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
+    SendDigits,
     SessionConfirmed,
     SpeechStarted,
     SpeechStopped,
     Tick,
     ToolCalled,
     ToolReturned,
+    Transfer,
+    TransferAsked,
     VoicemailReached,
     WindUpAsked,
 )
@@ -129,7 +135,21 @@ confirmed = st.builds(
 of_others: st.SearchStrategy[Made] = st.one_of(
     st.builds(lambda n: lambda s: Played(f"mark-{n}"), st.integers(1, 6)),
     st.builds(lambda r, n: lambda s: ToolReturned(f"{s}t{r}{n}", "an answer"), NUMBERS, NUMBERS),
-    st.builds(lambda r, n: lambda s: ToolReturned(f"{s}t{r}{n}", EndCall("done")), NUMBERS, NUMBERS),
+    st.builds(
+        lambda r, n, wish: lambda s: ToolReturned(f"{s}t{r}{n}", wish),
+        NUMBERS,
+        NUMBERS,
+        st.sampled_from(
+            [EndCall("done"), SendDigits("1w2"), Transfer("sales"), Transfer("sales", warm=True)]
+        ),
+    ),
+    st.sampled_from(
+        [
+            lambda s: CallerBack("nobody answered"),
+            lambda s: LeavingFailed("refused"),
+            lambda s: TransferAsked(Transfer("sales")),
+        ]
+    ),
     st.just(lambda s: Tick()),
 )
 of_machines: st.SearchStrategy[Made] = st.one_of(
@@ -155,6 +175,7 @@ plans = st.builds(
     hold_line=st.sampled_from([None, LINE]),
     message=st.sampled_from([None, "Say: call back"]),
     detects_machines=st.booleans(),
+    keys_as_sound=st.booleans(),
 )
 
 
@@ -168,6 +189,7 @@ class Watcher:
         self.sessions = 0
         self.up = False
         self.finished = False
+        self.away = False
         self.asked_until_ms = -math.inf
         self.active: str | None = None
         self.cancelled: set[str] = set()
@@ -230,6 +252,8 @@ class Watcher:
 
     def _before(self, event: Event) -> None:
         match event:
+            case CallerBack() | LeavingFailed():
+                self.away = False
             case SessionConfirmed():
                 self.up = True
             case ModelLost():
@@ -254,19 +278,24 @@ class Watcher:
             assert self.up, f"{command} to a model that is not there"
         match command:
             case CreateResponse():
+                assert not self.away, "a response for nobody"
                 assert self.active is None, "a second response at once"
                 assert self.now_ms >= self.asked_until_ms, "asked twice"
                 self.asked_until_ms = self.now_ms + REQUEST_MS
             case CancelResponse(response_id=response_id):
                 assert response_id == self.active
                 self.cancelled.add(response_id)
+            case LeaveStream():
+                self.away = True
             case PlayAudio(payload=payload):
+                assert not self.away, "audio for nobody"
                 if isinstance(event, AudioArrived):
                     assert event.response_id not in self.cancelled
                     item = f"{event.item_id}"
                     self.sent_ms[item] = self.sent_ms.get(item, 0) + len(payload) * 3 / 4 / 8
                 else:
-                    assert not self.up, "a line of ours while the model is there"
+                    sound = self.conversation.away.sounding
+                    assert sound or not self.up, "a line of ours while the model is there"
             case TruncateItem(item_id=item_id, heard_ms=heard_ms):
                 assert 0 < heard_ms <= self.sent_ms[item_id] + 0.5
                 assert item_id.startswith(self.session), "an item of a session that is lost"

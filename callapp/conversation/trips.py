@@ -1,0 +1,136 @@
+"""The trips of a call away from its stream: planned, begun, over; and what the model is told of them."""
+
+from __future__ import annotations
+
+from callapp.conversation import away
+from callapp.conversation.away import Away
+from callapp.conversation.briefing import Briefing
+from callapp.conversation.commands import Command, LeaveStream, RecallCaller, Tell, Warn
+from callapp.conversation.events import SendDigits, Transfer, Trip
+from callapp.conversation.farewell import Farewell
+from callapp.conversation.playback import Playback
+from callapp.conversation.tones import tones
+from callapp.conversation.tool_rounds import ToolRounds
+from callapp.conversation.voice import Voice
+
+
+class Trips:
+    """What follows from a trip's steps.
+
+    Args:
+        keys_as_sound: keys are sent as tones in our audio, for which the call does not leave.
+    """
+
+    def __init__(
+        self,
+        away: Away,
+        playback: Playback,
+        voice: Voice,
+        tool_rounds: ToolRounds,
+        briefing: Briefing,
+        farewell: Farewell,
+        *,
+        keys_as_sound: bool,
+    ) -> None:
+        self._away = away
+        self._playback = playback
+        self._voice = voice
+        self._tool_rounds = tool_rounds
+        self._briefing = briefing
+        self._farewell = farewell
+        self._keys_as_sound = keys_as_sound
+
+    # -- before ---------------------------------------------------------------------------------
+
+    def plan(self, tool_call_id: str, trip: Trip, at_ms: float) -> list[Command]:
+        """A tool asks for a trip; it is answered when that is over."""
+        if self._away.trip is not None:
+            return self._tool_rounds.answer(tool_call_id, away.ON_THE_WAY, at_ms)
+        if self._farewell.last:
+            return self._tool_rounds.answer(tool_call_id, away.ENDING_ALREADY, at_ms)
+        self._away.plan(trip, tool_call_id, at_ms)
+        return []
+
+    def asked(self, transfer: Transfer, at_ms: float) -> list[Command]:
+        """Somebody outside the call asks for a transfer: the agent says so, in place of anything else."""
+        if self._away.trip is not None or self._farewell.begun:
+            return [Warn("the transfer that was asked for from outside is not possible now")]
+        commands = self._voice.silence(at_ms)
+        self._voice.responses.want(away.HAND_OVER)
+        self._away.plan(transfer, None, at_ms)
+        return commands
+
+    def interrupted(self, at_ms: float) -> list[Command]:
+        """The caller speaks before the agent was heard out: they may not want to leave any more."""
+        return self._call_off(away.CUT_OFF, at_ms) if self._away.may_be_called_off else []
+
+    def time_is_up(self, at_ms: float) -> list[Command]:
+        """The call has to end: who has not left by now does not leave any more."""
+        return self._call_off(away.ENDING_ALREADY, at_ms) if self._away.planned else []
+
+    def _call_off(self, output: str, at_ms: float) -> list[Command]:
+        _, tool_call_id = self._away.back()
+        return [] if tool_call_id is None else self._tool_rounds.answer(tool_call_id, output, at_ms)
+
+    # -- on the way -----------------------------------------------------------------------------
+
+    def go_on(self, at_ms: float) -> list[Command]:
+        """Take the next step, if it is time for one."""
+        speaking = self._voice.responses.busy
+        due_ms = self._away.deadline_ms(speaking=speaking, dry_ms=self._playback.dry_ms)
+        if due_ms is None:
+            return []
+        overdue = at_ms >= due_ms
+        heard = self._playback.all_heard
+        if self._away.gone:
+            return self._look_for_caller(at_ms) if overdue else []
+        if self._away.sounding:
+            return self._come_back("", at_ms) if heard or overdue else []
+        return self._depart(at_ms) if overdue or (heard and not speaking) else []
+
+    def _depart(self, at_ms: float) -> list[Command]:
+        """The agent was heard out, or spoke for too long: leave, or fall silent for the keys."""
+        trip = self._away.trip
+        assert trip is not None
+        self._farewell.call_off()  # who is put through is not hung up on
+        commands = self._voice.silence(at_ms)
+        if isinstance(trip, SendDigits) and self._keys_as_sound:
+            self._away.sounding = True
+            return commands + self._voice.play_own(tones(trip.digits), at_ms)
+        self._away.go(at_ms)
+        return [*commands, LeaveStream(trip, tuple(self._tool_rounds.history.lines()))]
+
+    def _look_for_caller(self, at_ms: float) -> list[Command]:
+        if self._away.recall(at_ms):
+            return [RecallCaller()]
+        self._away.lost = True
+        return []
+
+    # -- after ----------------------------------------------------------------------------------
+
+    def back(self, why: str, at_ms: float) -> list[Command]:
+        """Another stream has brought the caller back."""
+        self._playback.cut(at_ms)  # of the last stream; its successor has nothing queued
+        return self._come_back(why, at_ms)
+
+    def failed(self, why: str, at_ms: float) -> list[Command]:
+        """The carrier did not take the call away. If its stream is over all the same, nobody is left."""
+        if self._away.stream_over:
+            self._away.lost = True
+            return []
+        trip, tool_call_id = self._away.back()
+        if tool_call_id is None:
+            return self._tell(trip, why)
+        return self._tool_rounds.answer(tool_call_id, away.failure(trip, why), at_ms)
+
+    def _come_back(self, why: str, at_ms: float) -> list[Command]:
+        trip, tool_call_id = self._away.back()
+        if tool_call_id is None:
+            return self._tell(trip, why)
+        silent = isinstance(trip, SendDigits)  # the line has the word
+        return self._tool_rounds.answer(tool_call_id, away.outcome(trip, why), at_ms, silent=silent)
+
+    def _tell(self, trip: Trip, why: str) -> list[Command]:
+        news = away.news_of(trip, why)
+        self._tool_rounds.history.note(news)
+        return self._briefing.tell(Tell("system", news))

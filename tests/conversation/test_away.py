@@ -1,0 +1,352 @@
+"""A call leaves its stream, for keys or a transfer, and comes back, or does not."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+
+import pytest
+
+from callapp.conversation import away
+from callapp.conversation.asides import Manners
+from callapp.conversation.away import Resumed, news_of, outcome
+from callapp.conversation.briefing import CALL_GOES_ON
+from callapp.conversation.commands import (
+    AnswerTool,
+    CancelResponse,
+    ClearAudio,
+    CompleteCall,
+    CreateResponse,
+    Finish,
+    LeaveStream,
+    OpenAudio,
+    PlayAudio,
+    RecallCaller,
+    Reconnect,
+    RunTool,
+    Tell,
+    Warn,
+)
+from callapp.conversation.events import (
+    AgentSaid,
+    CallerBack,
+    CallerHungUp,
+    CallerLost,
+    CallerSaid,
+    DigitPressed,
+    EndCall,
+    EndedElsewhere,
+    LeavingFailed,
+    ModelLost,
+    ResponseEnded,
+    ResponseStarted,
+    SendDigits,
+    SessionConfirmed,
+    SpeechStarted,
+    SpeechStopped,
+    Tick,
+    ToolCalled,
+    ToolReturned,
+    Transfer,
+    TransferAsked,
+    WindUpAsked,
+)
+from callapp.conversation.history import Line
+from callapp.conversation.tones import tones
+from tests.conversation.test_machine import Call, live, only
+
+COLD = Transfer("sales")
+WARM = Transfer("sales", warm=True, summary="Wants a quote.")
+KEYS = SendDigits("1w2")
+
+
+def asks(call: Call, trip, *, says_ms: int = 1_000) -> list:
+    """The model says something and calls for a trip; its response is over before it was heard."""
+    call.tell(at_ms=call.now_ms + 1_000)
+    call.speak("resp_1", "item_1", says_ms, done=False)
+    call.tell(AgentSaid("item_1", "One moment, please.", whole=True))
+    call.tell(ToolCalled("resp_1", "call_1", "a_tool", "{}"), ToolReturned("call_1", trip))
+    return call.tell(ResponseEnded("resp_1"))
+
+
+def gone(trip, **plan) -> Call:
+    """A call whose stream has ended because the carrier took it away."""
+    call = live(**plan)
+    asks(call, trip)
+    assert only(call.hear_all(), LeaveStream)
+    assert call.tell(CallerHungUp(), at_ms=call.now_ms + 200) == []
+    return call
+
+
+# -- leaving ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trip", [COLD, WARM, KEYS])
+def test_the_call_leaves_once_the_last_sentence_was_heard(trip):
+    call = live()
+    assert only(asks(call, trip), LeaveStream) == []
+    assert call.hear_all() == [LeaveStream(trip, (Line("agent", "One moment, please.", False),))]
+    assert only(call.given, AnswerTool) == []
+
+
+def test_a_last_sentence_whose_mark_never_comes_back_is_taken_for_heard():
+    call = live()
+    asks(call, COLD)
+    dry_ms = call.conversation.playback.dry_ms
+    assert call.tell(Tick(), at_ms=dry_ms + 1_400) == []
+    assert only(call.tell(Tick(), at_ms=dry_ms + 1_500), LeaveStream)
+
+
+def test_a_model_that_goes_on_and_on_does_not_keep_the_call():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 60_000, done=False)
+    call.tell(ToolCalled("resp_1", "call_1", "a_tool", "{}"), ToolReturned("call_1", COLD))
+    commands = call.tell(Tick(), at_ms=call.conversation.deadline_ms)
+    assert call.now_ms == 13_000
+    assert [type(c) for c in commands[:2]] == [ClearAudio, CancelResponse]
+    assert isinstance(commands[-1], LeaveStream)
+
+
+def test_a_caller_who_interrupts_the_last_sentence_stays():
+    call = live()
+    asks(call, COLD)
+    commands = call.tell(SpeechStarted("item_2"), at_ms=call.now_ms + 300)
+    assert [c for c in commands if isinstance(c, AnswerTool)] == [AnswerTool("call_1", away.CUT_OFF)]
+    assert only(call.tell(SpeechStopped(), at_ms=call.now_ms + 1_000), LeaveStream) == []
+    assert only(call.tell(Tick(), at_ms=call.now_ms + 20_000), LeaveStream, Finish) == []
+
+
+def test_a_line_that_talks_all_the_time_does_not_keep_keys_from_being_sent():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "a_tool", "{}"), at_ms=1_000)
+    commands = call.tell(ToolReturned("call_1", KEYS), SpeechStarted("item_2"))
+    assert [type(c) for c in commands] == [CancelResponse, LeaveStream]
+
+
+def test_two_trips_at_once_are_one_too_many():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), at_ms=1_000)
+    for tool_call_id in ("call_1", "call_2"):
+        call.tell(ToolCalled("resp_1", tool_call_id, "a_tool", "{}"), ToolReturned(tool_call_id, COLD))
+    assert only(call.given, AnswerTool) == [AnswerTool("call_2", away.ON_THE_WAY)]
+    assert only(call.tell(ResponseEnded("resp_1")), LeaveStream)
+
+
+def test_a_model_that_also_hangs_up_has_the_caller_put_through():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), at_ms=1_000)
+    call.tell(ToolCalled("resp_1", "call_1", "a_tool", "{}"), ToolReturned("call_1", COLD))
+    call.tell(ToolCalled("resp_1", "call_2", "end_call", "{}"), ToolReturned("call_2", EndCall("done")))
+    commands = call.tell(ResponseEnded("resp_1"))
+    commands += call.tell(Tick(), at_ms=call.conversation.deadline_ms)
+    assert only(commands, LeaveStream)
+    assert only(commands, CompleteCall) == []
+
+
+def test_a_call_whose_time_is_up_does_not_leave_any_more():
+    call = live()
+    asks(call, COLD)
+    commands = call.tell(WindUpAsked("server.draining"))
+    assert only(commands, AnswerTool) == [AnswerTool("call_1", away.ENDING_ALREADY)]
+    assert only(call.tell(Tick(), at_ms=call.now_ms + 6_500), CompleteCall)
+
+
+def test_a_carrier_that_does_not_do_it_leaves_the_caller_with_the_agent():
+    call = live()
+    asks(call, COLD)
+    call.hear_all()
+    commands = call.tell(LeavingFailed("the phone company refused"))
+    [answer] = only(commands, AnswerTool)
+    assert "the phone company refused" in answer.output
+    assert only(commands, CreateResponse)
+    assert call.tell(CallerHungUp()) == [Finish("caller.hung_up")]
+
+
+def test_a_caller_who_hung_up_before_the_carrier_was_asked_has_hung_up():
+    call = gone(COLD)
+    assert call.tell(LeavingFailed("no such call")) == [Finish("caller.hung_up")]
+
+
+# -- away ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaves", [CallerHungUp(), CallerLost()])
+def test_a_stream_that_ends_because_the_call_left_ends_nothing(leaves):
+    call = live()
+    asks(call, COLD)
+    call.hear_all()
+    assert call.tell(leaves) == []
+    assert not call.conversation.over
+
+
+def test_nothing_is_said_to_a_caller_who_is_away():
+    call = gone(COLD, greeting=None)
+    call.tell(SpeechStopped())  # of what was heard before
+    assert call.tell(ResponseStarted("resp_2")) == [CancelResponse("resp_2")]
+    call.tell(ResponseEnded("resp_2", "cancelled"))
+    played = [c for c in call.given if isinstance(c, PlayAudio | LeaveStream)]
+    assert isinstance(played[-1], LeaveStream)
+
+
+@pytest.mark.parametrize(("trip", "longest_ms"), [(KEYS, 16_100), (COLD, 50_000)])
+def test_a_session_is_kept_as_long_as_the_caller_may_be_back(trip, longest_ms):
+    call = live()
+    asks(call, trip)
+    call.hear_all()
+    left_ms = call.now_ms
+    call.tell(CallerHungUp())
+    assert call.conversation.deadline_ms == left_ms + longest_ms
+    assert call.tell(Tick(), at_ms=left_ms + longest_ms - 1) == []
+    assert call.tell(Tick(), at_ms=left_ms + longest_ms) == [Finish("caller.hung_up")]
+
+
+def test_a_caller_whose_colleague_never_decides_is_asked_back_once():
+    call = gone(WARM)
+    assert call.tell(Tick(), at_ms=call.conversation.deadline_ms) == [RecallCaller()]
+    assert call.tell(Tick(), at_ms=call.conversation.deadline_ms) == [Finish("caller.hung_up")]
+
+
+def test_a_dial_that_was_answered_and_is_over_ends_the_call():
+    call = gone(COLD)
+    assert call.tell(EndedElsewhere("agent.transferred")) == [Finish("agent.transferred")]
+
+
+def test_a_model_that_is_lost_meanwhile_is_back_before_the_caller_and_told_of_it_all():
+    call = gone(COLD)
+    assert only(call.tell(ModelLost("openai.disconnected")), Reconnect)
+    told = call.tell(SessionConfirmed(), at_ms=call.now_ms + 500)
+    assert told == [Tell("agent", "One moment, please."), Tell("system", CALL_GOES_ON), OpenAudio()]
+    commands = call.tell(CallerBack("nobody answered"), at_ms=call.now_ms + 5_000)
+    [note] = only(commands, Tell)
+    assert "nobody answered" in note.text
+    assert only(commands, CreateResponse)
+
+
+def test_another_tool_that_is_done_meanwhile_is_answered():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), at_ms=1_000)
+    call.tell(ToolCalled("resp_1", "call_1", "a_tool", "{}"), ToolReturned("call_1", COLD))
+    assert only(call.tell(ToolCalled("resp_1", "call_2", "slow", "{}")), RunTool)
+    assert only(call.tell(ResponseEnded("resp_1")), LeaveStream)
+    call.tell(CallerHungUp())
+    assert call.tell(ToolReturned("call_2", "noted"), at_ms=3_000) == [AnswerTool("call_2", "noted")]
+    commands = call.tell(CallerBack("the line was busy"), at_ms=9_000)
+    assert [type(c) for c in commands] == [AnswerTool, CreateResponse]
+
+
+# -- back ---------------------------------------------------------------------------------------
+
+
+def test_who_comes_back_from_a_transfer_is_told_by_the_agent_what_became_of_it():
+    call = gone(COLD)
+    commands = call.tell(CallerBack("nobody answered"), at_ms=call.now_ms + 30_000)
+    assert commands[0] == AnswerTool("call_1", outcome(COLD, "nobody answered"))
+    assert [type(c) for c in commands] == [AnswerTool, CreateResponse]
+    call.speak("resp_2", "item_2", 1_000)
+    assert only(call.hear_all(), Finish, LeaveStream) == []
+    assert call.tell(CallerHungUp()) == [Finish("caller.hung_up")]
+
+
+def test_after_keys_the_line_has_the_word():
+    call = gone(KEYS)
+    assert call.tell(CallerBack(), at_ms=call.now_ms + 1_500) == [AnswerTool("call_1", away.SENT)]
+    call.tell(SpeechStarted("item_2"), SpeechStopped(), CallerSaid("item_2", "Sales. Please hold."))
+    assert only(call.tell(ResponseStarted("resp_2")), CancelResponse) == []
+
+
+def test_a_stream_that_is_back_before_the_last_one_was_seen_to_end_is_taken():
+    call = live()
+    asks(call, KEYS)
+    call.hear_all()
+    assert only(call.tell(CallerBack()), AnswerTool)
+
+
+def test_a_call_that_should_have_ended_meanwhile_ends_when_it_is_back():
+    call = gone(COLD)
+    assert call.tell(WindUpAsked("server.draining")) == []
+    commands = call.tell(CallerBack("nobody answered"), at_ms=call.now_ms + 5_000)
+    [create] = only(commands, CreateResponse)
+    assert create.tag == "goodbye"
+
+
+def test_the_time_limit_waits_for_the_caller():
+    call = gone(COLD, most_ms=20_000)
+    assert call.tell(Tick(), at_ms=30_000) == []
+    call.tell(CallerBack("nobody answered"), at_ms=31_000)
+    call.tell(Tick(), ResponseStarted("resp_2"))
+    [create] = only(call.tell(ResponseEnded("resp_2", "cancelled")), CreateResponse)
+    assert create.tag == "goodbye"
+
+
+def test_nobody_is_asked_whether_they_are_there_while_they_are_not():
+    call = gone(COLD, manners=Manners(nudge_ms=5_000))
+    call.tell(Tick(), at_ms=call.now_ms + 20_000)
+    assert only(call.given, CreateResponse) == []
+
+
+def test_what_was_said_elsewhere_is_told_to_the_session_here():
+    """The stream came back to a process that does not know the call."""
+    said = (Line("caller", "Sales, please.", False), Line("agent", "One mom", True))
+    call = Call(greeting="Say hello", resumed=Resumed(said, COLD, "nobody answered"))
+    commands = call.tell(SessionConfirmed(), at_ms=300)
+    assert commands[:4] == [
+        Tell("caller", "Sales, please."),
+        Tell("agent", "One mom … [interrupted]"),
+        Tell("system", news_of(COLD, "nobody answered")),
+        Tell("system", CALL_GOES_ON),
+    ]
+    [create] = only(commands, CreateResponse)
+    assert create.tag == "answer"  # and no greeting
+
+
+def test_a_call_that_came_from_elsewhere_for_keys_only_listens():
+    call = Call(greeting="Say hello", resumed=Resumed((), KEYS))
+    assert only(call.tell(SessionConfirmed(), at_ms=300), CreateResponse) == []
+
+
+# -- asked from outside -------------------------------------------------------------------------
+
+
+def test_a_transfer_asked_for_from_outside_is_announced_and_then_done():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 4_000)
+    commands = call.tell(TransferAsked(COLD), at_ms=2_000)
+    assert isinstance(commands[0], ClearAudio)
+    [create] = only(commands, CreateResponse)
+    assert not create.tools_allowed
+    call.speak("resp_2", "item_2", 1_000)
+    assert only(call.hear_all(), LeaveStream)
+    call.tell(CallerHungUp())
+    commands = call.tell(CallerBack("the line was busy"), at_ms=call.now_ms + 3_000)
+    [told] = only(commands, Tell)
+    assert told.text == news_of(COLD, "the line was busy")
+    assert only(commands, CreateResponse)
+
+
+def test_a_transfer_asked_for_from_outside_while_one_is_under_way_is_warned_of():
+    call = live()
+    asks(call, COLD)
+    assert only(call.tell(TransferAsked(WARM)), Warn)
+
+
+# -- keys as sound ------------------------------------------------------------------------------
+
+
+def test_keys_as_sound_are_played_after_the_agent_and_then_reported():
+    call = live(keys_as_sound=True)
+    asks(call, KEYS)
+    commands = call.hear_all()
+    played = b"".join(b64decode(c.payload) for c in only(commands, PlayAudio))
+    assert played == b64decode(tones("1w2"))
+    assert only(call.given, AnswerTool, LeaveStream) == []
+    assert call.hear_all() == [AnswerTool("call_1", away.SENT)]
+
+
+def test_keys_as_sound_are_not_cut_by_a_line_that_talks():
+    call = live(keys_as_sound=True)
+    asks(call, KEYS)
+    call.hear_all()
+    assert call.tell(SpeechStarted("item_2"), at_ms=call.now_ms + 50) == []
+    assert call.tell(DigitPressed("5"), at_ms=call.now_ms + 50) == []
+    assert only(call.tell(Tick(), at_ms=call.conversation.playback.dry_ms + 1_500), AnswerTool)
