@@ -13,8 +13,10 @@ import gc
 import os
 import random
 import resource
+import shutil
 import signal
 import sys
+import tempfile
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -93,6 +95,26 @@ def _allowed_cores():
 
 _allow_files(worker_connections + FILES_PER_CALL * settings.max_concurrent_calls)
 CORES = _allowed_cores()
+
+
+def on_starting(server):
+    """Give the workers a folder in which they add up their numbers, for GET /metrics. Runs in the master."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        server.metrics_folder = tempfile.mkdtemp(prefix="callapp-metrics-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = server.metrics_folder
+
+
+def child_exit(server, worker):
+    """Forget how things stood in a worker that is gone; what it has counted stays. Runs in the master."""
+    from prometheus_client.multiprocess import mark_process_dead  # looks for the folder when imported
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(server):
+    """Remove the folder of numbers, if it is ours. Runs in the master."""
+    if hasattr(server, "metrics_folder"):
+        shutil.rmtree(server.metrics_folder, ignore_errors=True)
 
 
 def pre_fork(server, worker):

@@ -29,17 +29,20 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.agents import WatchedAgents, load_agents
     from callapp.agents.loader import BUILT_IN_DIR
     from callapp.call.registry import Registry
+    from callapp.call.relay import Relay
     from callapp.call_log import cli, schema
     from callapp.call_log.store import Store
     from callapp.cli import register_commands
     from callapp.logs import configure_logging
+    from callapp.metrics.instruments import Instruments
+    from callapp.metrics.meter import Meter, Present
     from callapp.office.messages import Messages
     from callapp.office.reservations import Reservations
     from callapp.services import Services
     from callapp.telephony.rest import Carrier
     from callapp.tools.pool import ToolPool
     from callapp.tools.registry import load_tools
-    from callapp.web import health, media, outgoing, problems, voice
+    from callapp.web import health, media, metrics, outgoing, problems, voice
     from callapp.web.rate_limits import RateLimits
     from callapp.web.urls import apply_proxy_fix
 
@@ -59,19 +62,33 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     agent_dirs = tuple(folder for folder in (BUILT_IN_DIR, settings.agents_dir) if folder is not None)
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
+    tool_pool = ToolPool()
+    present = Present(
+        calls_active=lambda: registry.active,
+        slots_taken=lambda: registry.taken,
+        calls_capacity=registry.max_calls,
+        queue_depths={"facts": lambda: relay.depth, "tools": lambda: tool_pool.depth},
+        queue_drops={"facts": lambda: relay.dropped, "tools": lambda: tool_pool.refused},
+    )
+    meter = Meter(Instruments(), present, tools)
+    relay = Relay([meter])
     app.extensions["callapp"] = Services(
         settings=settings,
         agents=WatchedAgents(read_agents, agent_dirs) if _in_development() else read_agents(),
         tools=tools,
-        tool_pool=ToolPool(),
+        tool_pool=tool_pool,
         store=store,
         carrier=Carrier(settings),
         registry=registry,
         rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
+        meter=meter,
+        relay=relay,
+        listeners=(relay,),
     )
 
     registry.start()
-    for room in (health, outgoing, voice, media):
+    relay.start()
+    for room in (health, metrics, outgoing, voice, media):
         app.register_blueprint(room.blueprint)
     problems.register(app)
     register_commands(app)

@@ -10,12 +10,17 @@ from flask import current_app
 from callapp.agents import Agents
 from callapp.call.journal import Listener
 from callapp.call.registry import Registry
+from callapp.call.relay import Relay
 from callapp.call_log.store import Store
+from callapp.metrics.meter import Meter
 from callapp.settings import Settings
 from callapp.telephony.rest import Carrier
 from callapp.tools.pool import ToolPool
 from callapp.tools.registry import Tools
 from callapp.web.rate_limits import RateLimits
+
+# At the end, so long is waited for the last facts to become numbers and traces.
+RELAY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Services:
     carrier: Carrier
     registry: Registry
     rate_limits: RateLimits
+    meter: Meter
+    relay: Relay
     listeners: tuple[Listener, ...] = ()
 
     def close(self) -> None:
@@ -37,6 +44,7 @@ class Services:
         self.registry.close()
         self.tool_pool.close()
         self.carrier.close()
+        self.relay.close(RELAY_S)
         self.store.close()
 
 

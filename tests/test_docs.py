@@ -118,6 +118,14 @@ def test_every_end_reason_is_in_the_readme_and_no_other(readme: str) -> None:
     assert documented >= statuses
 
 
+def test_every_number_for_prometheus_is_in_the_readme_and_no_other(app: Flask, readme: str) -> None:
+    text = app.extensions["callapp"].meter.exposition().decode()
+    documented = [name.partition("{")[0] for name in names(readme, "### For Prometheus")]
+    assert sorted(set(documented) - {"GET /metrics"}) == sorted(
+        re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+    )
+
+
 def test_what_the_readme_says_to_run_for_the_tests_is_what_ci_runs(readme: str) -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     # Its pip is that of a virtual environment, and quiet.

@@ -56,7 +56,7 @@ from callapp.conversation.events import (
     Wish,
 )
 from callapp.conversation.events import Event as CallEvent
-from callapp.conversation.facts import Began, Closed, Fact
+from callapp.conversation.facts import AudioDropped, Began, Closed, Fact
 from callapp.conversation.machine import Conversation, Plan
 from callapp.errors import CallappError, LegLost
 from callapp.realtime.events import ModelCommand
@@ -132,6 +132,7 @@ class Bridge:
             for thread in self._threads:
                 thread.join(max(0.0, deadline_s - monotonic()))
             if self._lane.dropped_ms:
+                self._outside.journal(AudioDropped(self.now_ms(), self._lane.dropped_ms), self.now_ms())
                 self._log.warning(
                     "! %d ms of the caller's audio were dropped: the model was away", self._lane.dropped_ms
                 )

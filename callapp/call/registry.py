@@ -94,6 +94,12 @@ class Registry:
         """How many calls are alive."""
         return len(self._live_calls())
 
+    @property
+    def taken(self) -> int:
+        """How many slots are taken, by calls that are alive and by those that may come to be."""
+        with self._lock:
+            return self._count()
+
     def take_slot(self, key: str) -> bool:
         """Take a slot under a name, or find it taken under it; false when there is none left.
 

@@ -151,6 +151,14 @@ class KeysPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioDropped:
+    """While the model was away the caller said more than is kept: so much of it nobody will hear."""
+
+    at_ms: float
+    dropped_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Something went wrong that the call has survived so far."""
 
@@ -184,6 +192,7 @@ Fact = (
     | ToolRan
     | Used
     | KeysPressed
+    | AudioDropped
     | Fault
     | Ended
     | Closed

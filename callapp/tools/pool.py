@@ -83,6 +83,12 @@ class ToolPool:
         self._busy_since: dict[threading.Thread, float] = {}
         self._recount: threading.Timer | None = None
         self._closed = False
+        self.refused = 0
+
+    @property
+    def depth(self) -> int:
+        """How many tools wait for a thread."""
+        return len(self._waiting)
 
     def submit(
         self,
@@ -102,6 +108,8 @@ class ToolPool:
                 self._waiting.append(job)
                 self._changed.notify()
                 self._staff()
+            else:
+                self.refused += 1
         if refusal is not None:
             logger.warning(
                 "! tool %s was not run: the pool is %s",

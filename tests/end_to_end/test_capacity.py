@@ -60,7 +60,7 @@ def takes_its_calls(scene: Scene) -> list[Call]:
     return calls
 
 
-def test_health_checks_and_webhooks_answer_at_once_while_all_are_talking(server: Server) -> None:
+def test_health_checks_metrics_and_webhooks_answer_at_once_while_all_are_talking(server: Server) -> None:
     """A platform that finds us slow kills us, and Twilio's patience is 15 s for all it asks."""
     script = Script(Say(words("And so on, and so on, and so on.", 20_000)))
     with server.scene(script) as scene:
@@ -72,6 +72,7 @@ def test_health_checks_and_webhooks_answer_at_once_while_all_are_talking(server:
         deeds: dict[str, Callable[[], object]] = {
             "health": lambda: server.get("/healthz"),
             "ready": lambda: server.get("/readyz"),
+            "metrics": lambda: server.get("/metrics"),
             "status": lambda: tell_status(server, SID, "ringing"),
             "busy line": lambda: answer_incoming(server, SID),
             "503": lambda: server.request("POST", "/outgoing-call", {"phoneNumber": THEIR_NUMBER}),

@@ -14,11 +14,14 @@ from werkzeug.test import TestResponse
 
 from callapp.agents import load_agents
 from callapp.call.registry import Registry
+from callapp.call.relay import Relay
 from callapp.call_log import open_store
+from callapp.metrics.instruments import Instruments
+from callapp.metrics.meter import Meter, Present
 from callapp.services import Services
 from callapp.settings import Settings
 from callapp.telephony.rest import Placed
-from callapp.web import health, outgoing, problems, voice
+from callapp.web import health, metrics, outgoing, problems, voice
 from callapp.web.rate_limits import RateLimits
 from callapp.web.urls import apply_proxy_fix
 
@@ -116,6 +119,14 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
             store = open_store(f"sqlite:///{tmp_path}/calls.sqlite")
             stack.callback(store.close)
             carrier = FakeCarrier()
+            registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
+            present = Present(
+                calls_active=lambda: registry.active,
+                slots_taken=lambda: registry.taken,
+                calls_capacity=registry.max_calls,
+                queue_depths={},
+                queue_drops={},
+            )
             services = Services(
                 settings=settings,
                 agents=load_agents(agents_dir, settings.default_agent),
@@ -123,12 +134,14 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 tool_pool=cast(Any, None),
                 store=store,
                 carrier=cast(Any, carrier),
-                registry=Registry(settings.max_concurrent_calls, settings.drain_seconds),
+                registry=registry,
                 rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
+                meter=Meter(Instruments(), present, ()),
+                relay=Relay(()),
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services
-            for module in (health, outgoing, voice):
+            for module in (health, metrics, outgoing, voice):
                 app.register_blueprint(module.blueprint)
             problems.register(app)
             apply_proxy_fix(app, settings)
