@@ -30,6 +30,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.agents.loader import BUILT_IN_DIR
     from callapp.call.registry import Registry
     from callapp.call.relay import Relay
+    from callapp.call.verdicts import Verdicts
     from callapp.call_log import cli, schema
     from callapp.call_log.store import Store
     from callapp.cli import register_commands
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         store=store,
         carrier=Carrier(settings),
         registry=registry,
+        verdicts=Verdicts(store.find_answered_by),
         rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
         meter=meter,
         relay=relay,

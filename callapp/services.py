@@ -11,6 +11,7 @@ from callapp.agents import Agents
 from callapp.call.journal import Listener
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
+from callapp.call.verdicts import Verdicts
 from callapp.call_log.store import Store
 from callapp.metrics.meter import Meter
 from callapp.settings import Settings
@@ -34,6 +35,7 @@ class Services:
     store: Store
     carrier: Carrier
     registry: Registry
+    verdicts: Verdicts
     rate_limits: RateLimits
     meter: Meter
     relay: Relay
@@ -42,6 +44,7 @@ class Services:
     def close(self) -> None:
         """End live calls and give back all threads and connections."""
         self.registry.close()
+        self.verdicts.close()
         self.tool_pool.close()
         self.carrier.close()
         self.relay.close(RELAY_S)

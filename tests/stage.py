@@ -70,6 +70,16 @@ AGENTS = {
         "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call, opening_hours, breaks, waits]\n---\n"
         "You have tools.\n"
     ),
+    "caller": (
+        "---\nlanguage: en-US\ngreeting: Hello, this is the clinic.\ntools: [end_call, report_voicemail]\n"
+        "voicemail: This is the clinic, about {{ name }}'s appointment. Please call us back.\n---\n"
+        "You call patients.\n"
+    ),
+    "shy": "---\nlanguage: en-US\ntools: [end_call]\nvoicemail: hang_up\n---\nYou call people.\n",
+    "known": (
+        "---\nlanguage: en-US\ntools: [end_call, report_voicemail]\nvoicemail: Please call us back.\n---\n"
+        "You talk to people.\n"
+    ),
     "hurried": (
         "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call]\nmax_call_seconds: 2\n---\n"
         "Be quick.\n"

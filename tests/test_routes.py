@@ -11,7 +11,7 @@ from flask import Flask
 from callapp import create_app
 from callapp.settings import Settings
 
-TWILIO = {"/incoming-call", "/call-status", "/ws"}
+TWILIO = {"/incoming-call", "/call-status", "/answered-by", "/ws"}
 OPEN = {"/", "/healthz", "/readyz", "/static/<path:filename>"}
 FAR_AWAY = {"REMOTE_ADDR": "203.0.113.5"}
 

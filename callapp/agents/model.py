@@ -129,6 +129,11 @@ class Agent(BaseModel):
         description="min_speech_ms, most_in_30_seconds and noise_line, e.g. {min_speech_ms: 400}",
     )
 
+    @property
+    def detection_s(self) -> int | None:
+        """For how long the carrier is to listen for an answering machine; ``None`` not at all."""
+        return self.voicemail.timeout_seconds if self.voicemail is not None else None
+
     def missing(self, parameters: Mapping[str, str]) -> list[str]:
         """The names that the agent's texts need and that the call does not give, sorted."""
         texts = (self.instructions, *(self._written(which) for which in LINES))

@@ -61,6 +61,7 @@ from callapp.conversation.machine import Conversation, Plan
 from callapp.errors import CallappError, LegLost
 from callapp.realtime.events import ModelCommand
 from callapp.realtime.leg import ModelLeg
+from callapp.telephony.answering import read_answered_by
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
 
@@ -156,6 +157,11 @@ class Bridge:
     def cut(self, reason: str) -> None:
         """End the call at once. Safe from any thread."""
         self.feed(EndedElsewhere(reason))
+
+    def answered(self, answered_by: str) -> None:
+        """Take Twilio's word of who picked up. Safe from any thread."""
+        self._log.info("= answered by %s", answered_by)
+        self.feed(read_answered_by(answered_by))
 
     def now_ms(self) -> float:
         """The call's clock: milliseconds since the stream began."""

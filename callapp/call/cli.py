@@ -52,7 +52,8 @@ def call(number: str, agent_name: str | None, pairs: tuple[str, ...]) -> None:
     app = services()
     order, origin = _order(app, number, agent_name, _parameters(pairs))
     try:
-        placed = dial(order, origin, app.store, app.carrier)
+        detection_s = app.agents[order.agent].detection_s
+        placed = dial(order, origin, app.store, app.carrier, detection_s=detection_s)
     except CarrierRefused as error:
         hint = f" ({error.code}, see {error.more_info})" if error.code and error.more_info else ""
         _fail(f"Twilio refused the call: {error.message}{hint}")

@@ -7,16 +7,20 @@ from urllib.parse import urlencode
 
 from callapp.call_log import PlacedCall, Store, StoreUnavailable
 from callapp.errors import CarrierTimeout
+from callapp.telephony.answering import Detection
 from callapp.telephony.rest import Carrier, Placed
 
 log = logging.getLogger(__name__)
 
 
-def dial(call: PlacedCall, origin: str, store: Store, carrier: Carrier) -> Placed:
+def dial(
+    call: PlacedCall, origin: str, store: Store, carrier: Carrier, *, detection_s: int | None = None
+) -> Placed:
     """Write the call down, dial it, and write down what Twilio said.
 
     Args:
         origin: where Twilio reaches the server that is to carry the call, e.g. ``https://host``.
+        detection_s: for how long Twilio is to listen for an answering machine; ``None`` not at all.
 
     Raises:
         StoreUnavailable: the call could not be written down; nothing was dialled.
@@ -24,14 +28,18 @@ def dial(call: PlacedCall, origin: str, store: Store, carrier: Carrier) -> Place
         CarrierError, ConfigError: nothing was dialled.
     """
     incoming = urlencode({"agent": call.agent, "placed": call.id})
-    status = urlencode({"placed": call.id})
+    placed_here = urlencode({"placed": call.id})
+    detection = None
+    if detection_s is not None:
+        detection = Detection(f"{origin}/answered-by?{placed_here}", detection_s)
     store.place_call(call)
     try:
         placed = carrier.place_call(
             to=call.to_number,
             from_=call.from_number,
             url=f"{origin}/incoming-call?{incoming}",
-            status_callback=f"{origin}/call-status?{status}",
+            status_callback=f"{origin}/call-status?{placed_here}",
+            detection=detection,
         )
     except CarrierTimeout:
         raise  # the webhooks have to find the call if the phone does ring

@@ -56,6 +56,8 @@ class CallRow(Base):
     status: Mapped[str]
     # Twilio's SequenceNumber of the callback that brought the status; None before the first one.
     status_sequence: Mapped[int | None]
+    # Twilio's AnsweredBy: human, machine_end_beep …; None while, or where, nobody listened for it.
+    answered_by: Mapped[str | None]
     created_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
 

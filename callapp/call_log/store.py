@@ -11,12 +11,12 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Executable, and_, delete, insert, or_, update
+from sqlalchemy import ColumnElement, CursorResult, Executable, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -169,9 +169,7 @@ class Store:
         and the end of a call by nothing. ``placed_id`` finds a call whose SID we have not been told yet,
         since the first callback can outrun the answer to our own request.
         """
-        this_call = CallRow.call_sid == call_sid
-        if placed_id is not None:
-            this_call = or_(this_call, and_(CallRow.id == placed_id, CallRow.call_sid.is_(None)))
+        this_call = _call(call_sid, placed_id)
         terminal = status in TERMINAL_STATUSES
         conditions = [this_call, CallRow.status.not_in(TERMINAL_STATUSES)]
         values: dict[str, Any] = {"call_sid": call_sid, "status": status}
@@ -187,6 +185,23 @@ class Store:
             )
         with self._transaction() as session:
             return _rows(session, update(CallRow).where(*conditions).values(**values)) > 0
+
+    def note_answered_by(self, call_sid: str, answered_by: str, placed_id: str | None = None) -> bool:
+        """Take the carrier's word of who answered. True if it was news: the first one stays.
+
+        ``placed_id`` is as in ``note_status``.
+        """
+        with self._transaction() as session:
+            note = update(CallRow).where(_call(call_sid, placed_id), CallRow.answered_by.is_(None))
+            return _rows(session, note.values(call_sid=call_sid, answered_by=answered_by)) > 0
+
+    def find_answered_by(self, call_sids: Collection[str]) -> dict[str, str]:
+        """Who answered these calls, as far as it is known."""
+        query = select(CallRow.call_sid, CallRow.answered_by).where(
+            CallRow.call_sid.in_(call_sids), CallRow.answered_by.is_not(None)
+        )
+        with self._transaction() as session:
+            return {sid: who for sid, who in session.execute(query) if sid and who}
 
     # -- idempotency keys --------------------------------------------------------------------
 
@@ -292,6 +307,13 @@ class Taken(StoreUnavailable):
 def _rows(session: Session, statement: Executable) -> int:
     """Execute a statement; how many rows it changed."""
     return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
+
+def _call(call_sid: str, placed_id: str | None) -> ColumnElement[bool]:
+    """The row of a call, also of one that is not known by its SID yet."""
+    if placed_id is None:
+        return CallRow.call_sid == call_sid
+    return or_(CallRow.call_sid == call_sid, and_(CallRow.id == placed_id, CallRow.call_sid.is_(None)))
 
 
 def _now() -> datetime:

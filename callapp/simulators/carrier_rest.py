@@ -18,6 +18,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from callapp.simulators.carrier_account import Account
 from callapp.simulators.carrier_refusal import Refusal
+from callapp.simulators.machine_detection import PARAMETERS as OF_DETECTION
+from callapp.simulators.machine_detection import read_detection
 from callapp.simulators.phone_call import Call
 from callapp.simulators.phone_record import Address, Document, Plan, Source, StatusCallback
 
@@ -25,6 +27,17 @@ Form = Mapping[str, list[str]]
 Breakage = Literal["hang", "nonsense", "drop"]
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_PARAMETERS = OF_DETECTION | {
+    "From",
+    "Method",
+    "StatusCallback",
+    "StatusCallbackEvent",
+    "StatusCallbackMethod",
+    "Timeout",
+    "To",
+    "Twiml",
+    "Url",
+}
 _EVENTS = frozenset({"initiated", "ringing", "answered", "completed"})
 _MAX_TWIML_CHARS = 4000
 _HANG_S = 60
@@ -193,7 +206,7 @@ class RestApi:
             return {
                 "sid": call.sid,
                 "account_sid": self._desk.account_sid,
-                "answered_by": None,
+                "answered_by": call.answered_by,
                 "api_version": "2010-04-01",
                 "caller_name": None,
                 "date_created": created,
@@ -227,6 +240,9 @@ def _plan(form: Form) -> Plan:
         Refusal: as Twilio would, the first fault only.
     """
     to, from_ = _one(form, "To"), _one(form, "From")
+    if unknown := set(form) - _PARAMETERS:
+        # Twilio ignores them: whoever sends one here expects something that would not happen.
+        raise Refusal(400, 20001, f"The parameters {sorted(unknown)} are not known here")
     if not to:
         raise Refusal(400, 21201, "No 'To' number is specified")
     if not from_:
@@ -243,8 +259,8 @@ def _plan(form: Form) -> Plan:
     events = {event for given in form.get("StatusCallbackEvent", []) for event in given.split()}
     if callback and not _is_url(callback):
         raise Refusal(400, 21609, f"Invalid 'StatusCallback' URL: {callback}")
-    if unknown := events - _EVENTS:
-        raise Refusal(400, 21626, f"Invalid 'StatusCallbackEvent': {sorted(unknown)}")
+    if strange := events - _EVENTS:
+        raise Refusal(400, 21626, f"Invalid 'StatusCallbackEvent': {sorted(strange)}")
     ring_s = _one(form, "Timeout") or "60"
     if not ring_s.isdigit() or not 1 <= int(ring_s) <= 600:
         raise Refusal(400, 21208, f"Invalid Timeout: {ring_s}")
@@ -261,6 +277,7 @@ def _plan(form: Form) -> Plan:
         if callback
         else None,
         ring_timeout_s=int(ring_s),
+        detection=read_detection(form),
     )
 
 

@@ -12,6 +12,7 @@ How the parts stand on each other, lowest first, all but the sockets without I/O
     sound, clips     mu-law, loudness, WAV; the recordings that come with callapp
     playout          the play-out clock: what is heard when
     callee           the person who listens and speaks
+    answering_machine, machine_detection             machines that pick up, and the ear that finds out
     phone_stream     one Media Stream: messages in, messages out, all of it kept
     phone_socket     the socket under it, and its time
     twiml_reader, twiml_runner, webhooks, reporter   what Twilio does around a stream
@@ -19,6 +20,7 @@ How the parts stand on each other, lowest first, all but the sockets without I/O
     carrier_account, carrier_rest, carrier           the customer, the REST API and the whole
 """
 
+from callapp.simulators.answering_machine import AnsweringMachine, CallScreener
 from callapp.simulators.callee import (
     Callee,
     HangUp,
@@ -41,8 +43,10 @@ from callapp.simulators.phone_stream import PhoneStream
 from callapp.simulators.playout import Playout
 
 __all__ = [
+    "AnsweringMachine",
     "Call",
     "CallRecord",
+    "CallScreener",
     "Callee",
     "Carrier",
     "Clip",

@@ -17,6 +17,7 @@ from threading import Condition, RLock
 from typing import TypeVar
 
 from callapp.simulators.callee import Callee
+from callapp.simulators.machine_detection import DetectionPlan
 from callapp.simulators.phone_stream import PhoneStream
 from callapp.simulators.twiml_reader import Play
 from callapp.simulators.webhooks import Request
@@ -68,6 +69,7 @@ class Plan:
     source: Source
     status_callback: StatusCallback | None = None
     ring_timeout_s: float = 60
+    detection: DetectionPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class CallRecord:
         self.changed = Condition(RLock())
         self.over = False
         """True once the call has ended, its sockets are closed and its callbacks delivered."""
+        self.answered_by: str | None = None
+        """Who picked up, once a detection that was ordered has found out."""
         self.answered_at: datetime | None = None
         self.ended_at: datetime | None = None
         self._created_s = time.monotonic()

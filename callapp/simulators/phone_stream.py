@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class PhoneStream:
     empty.
 
     Args:
+        ear: is told all that the callee says, frame by frame.
         reversed_keys: write messages with their keys the other way round and with spaces, which
             is as legal as the order of the documentation.
     """
@@ -50,6 +51,7 @@ class PhoneStream:
         stream_sid: str,
         parameters: Mapping[str, str],
         callee: Callee,
+        ear: Callable[[bytes], None] | None = None,
         reversed_keys: bool = False,
     ) -> None:
         self.account_sid = account_sid
@@ -71,6 +73,7 @@ class PhoneStream:
         self.after_close = b""
         """What came on the socket after the server's close frame: a server that writes an HTTP
         answer there has not noticed that it speaks WebSocket. Twilio does not mind."""
+        self._ear = ear
         self._reversed_keys = reversed_keys
         self._sequence = 0
         self._chunks = 0
@@ -107,6 +110,8 @@ class PhoneStream:
             texts.append(self._message("dtmf", dtmf=dtmf, sequence_last=True))
         texts.append(self._media(deed.voice))
         self.voice += deed.voice
+        if self._ear is not None:
+            self._ear(deed.voice)
         self._chunks += 1
         self.advance(until_ns)
         return texts, deed.hangs_up

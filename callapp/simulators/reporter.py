@@ -78,6 +78,18 @@ class Reporter:
             fields["SipResponseCode"] = str(_SIP_CODES[status])
         self._callbacks.put_nowait((callback.method, callback.url, fields))
 
+    def answered_by(self, answered_by: str, took_ms: int) -> None:
+        """Report who has picked up."""
+        plan = self._record.plan.detection
+        assert plan is not None
+        fields = {
+            "AccountSid": self._record.exchange.account_sid,
+            "AnsweredBy": answered_by,
+            "CallSid": self._record.sid,
+            "MachineDetectionDuration": str(took_ms),
+        }
+        self._callbacks.put_nowait(("POST", plan.callback, fields))
+
     def stream(self, url: str, method: str, stream_sid: str, name: str, event: str, error: str = "") -> None:
         """Report a step of a stream that has a status callback of its own."""
         fields = {

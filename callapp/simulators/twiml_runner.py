@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from callapp.simulators import twiml_reader as twiml
 from callapp.simulators import webhooks
+from callapp.simulators.machine_detection import MachineDetection
 from callapp.simulators.phone_record import Address, CallRecord, Document, Source, new_sid
 from callapp.simulators.phone_socket import PhoneSocket, StreamRefused, open_socket
 from callapp.simulators.phone_stream import PhoneStream
@@ -44,6 +45,8 @@ class TwimlRunner:
         self._reporter = reporter
         self._answer = answer
         self._hang_up = hang_up
+        plan = record.plan.detection
+        self._detection = None if plan is None else MachineDetection(plan)
 
     async def run(self, source: Source) -> None:
         """Go on until there is no more TwiML; then the call is to be hung up.
@@ -114,6 +117,7 @@ class TwimlRunner:
             stream_sid=new_sid("MZ"),
             parameters=verb.parameters,
             callee=record.callee,
+            ear=self._detect if self._detection is not None else None,
             reversed_keys=exchange.reversed_keys,
         )
         # The stream's URL is signed as it stands in the TwiML.
@@ -151,6 +155,15 @@ class TwimlRunner:
                 record.fault(31930, f"{stream.dropped_frames} frames were not taken in time")
             self._report(verb, stream, "stream-stopped")
             record.note("stream stopped", socket.over.result()[1])
+
+    def _detect(self, voice: bytes) -> None:
+        """Listen for a machine; Twilio tells what it has found in a request of its own."""
+        assert self._detection is not None
+        answered_by = self._detection.hear(voice)
+        if answered_by is not None:
+            self._record.answered_by = answered_by
+            self._record.note("answered by", answered_by)
+            self._reporter.answered_by(answered_by, self._detection.heard_ms)
 
     def _report(self, verb: twiml.ConnectStream, stream: PhoneStream, event: str, error: str = "") -> None:
         if url := verb.status_callback:

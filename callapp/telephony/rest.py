@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from callapp.errors import CarrierRefused, CarrierUnreachable, ConfigError
 from callapp.settings import Settings, is_loopback
 from callapp.telephony import twiml
+from callapp.telephony.answering import Detection
 
 if TYPE_CHECKING:
     from twilio.rest import Client
@@ -76,8 +77,10 @@ class Carrier:
         self._lock = threading.Lock()
         self._clients: dict[float, Client] = {}  # by their timeout
 
-    def place_call(self, *, to: str, from_: str, url: str, status_callback: str) -> Placed:
-        """Dial. Twilio asks ``url`` for TwiML once somebody answers.
+    def place_call(
+        self, *, to: str, from_: str, url: str, status_callback: str, detection: Detection | None = None
+    ) -> Placed:
+        """Dial. Twilio asks ``url`` for TwiML once somebody, or with ``detection`` something, answers.
 
         Raises:
             ConfigError: the credentials are not set.
@@ -94,6 +97,7 @@ class Carrier:
                 status_callback=status_callback,
                 status_callback_method="POST",
                 status_callback_event=STATUS_EVENTS,
+                **(detection.parameters if detection is not None else {}),
             )
         )
         if not (call.sid and isinstance(call.sid, str) and isinstance(call.status, str)):

@@ -124,10 +124,19 @@ def _carry(caller: CallerLeg, parts: Services) -> None:
         full = refusal == "at capacity"
         caller.close(TRY_AGAIN_LATER if full else POLICY_VIOLATION, refusal)
         return
+    detection_s = _detection_s(admission, agent)
     try:
+        if detection_s is not None:
+            parts.verdicts.expect(call_sid, bridge.answered, detection_s)
         bridge.run()
     finally:
+        parts.verdicts.forget(call_sid)
         parts.registry.leave(call_sid)
+
+
+def _detection_s(admission: Admission, agent: Agent) -> int | None:
+    """For how long Twilio listens for a machine: to calls that we placed, if the agent wants it."""
+    return agent.detection_s if admission.direction == "outgoing" else None
 
 
 def _bridge(
@@ -173,6 +182,7 @@ def _bridge(
     plan = Plan(
         greeting=spoken_instructions(greeting, agent.language) if greeting else None,
         message=spoken_instructions(message, agent.language) if message else None,
+        detects_machines=_detection_s(admission, agent) is not None,
         hold_line=hold_line(agent.language),
         most_usd=most_usd,
         usd_of=None if most_usd is None else pricing(endpoint.model, heard_by),

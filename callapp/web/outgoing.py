@@ -103,7 +103,9 @@ def _dial(call: CallRequest) -> dict[str, Any]:
         # The clock starts before the dial: a webhook that comes before Twilio's answer to us restarts it.
         app.registry.expect_stream(placed_id, ANSWERED_WITHIN_S)
         placed = _place(
-            PlacedCall(placed_id, call.agent.name, call.parameters, from_number, call.to), call.origin
+            PlacedCall(placed_id, call.agent.name, call.parameters, from_number, call.to),
+            call.origin,
+            call.agent.detection_s,
         )
     except CarrierTimeout as error:
         # The phone may ring all the same, so the slot stays taken until the clock runs out.
@@ -125,11 +127,11 @@ def _dial(call: CallRequest) -> dict[str, Any]:
     }
 
 
-def _place(call: PlacedCall, origin: str) -> Placed:
+def _place(call: PlacedCall, origin: str, detection_s: int | None) -> Placed:
     """Ask Twilio for the call; its refusals become problems."""
     app = services()
     try:
-        return dial(call, origin, app.store, app.carrier)
+        return dial(call, origin, app.store, app.carrier, detection_s=detection_s)
     except CarrierRefused as error:
         log.error("! Twilio refused to dial: %s %s", error.code, error.message)
         raise Problem(

@@ -26,6 +26,7 @@ from callapp.web.urls import public_origin, stream_url
 # From our TwiML to the media stream; the opening is spoken in between.
 STREAM_WITHIN_S = 60
 TOKEN_LIVES_S = 300
+LONGEST_ANSWERED_BY = 40
 
 blueprint = Blueprint("voice", __name__)
 blueprint.before_request(require_twilio)
@@ -66,6 +67,21 @@ def call_status() -> ResponseReturnValue:
         if placed_id is not None:
             app.registry.also_known_as(placed_id, call_sid)  # this may be the first we hear of its SID
         app.registry.call_ended_elsewhere(call_sid, status)
+    return "", 204
+
+
+@blueprint.post("/answered-by")
+def answered_by() -> ResponseReturnValue:
+    """Who picked up a call that we placed, a person or a machine. Comes once, or twice, or too late."""
+    fields = _fields()
+    call_sid = _required(fields, "CallSid")
+    who = _required(fields, "AnsweredBy")[:LONGEST_ANSWERED_BY]
+    app = services()
+    try:
+        app.store.note_answered_by(call_sid, who, request.args.get("placed"))
+    except StoreUnavailable as error:
+        call_logger(call_sid, __name__).error("! answered by %s, not noted: %s", who, error)
+    app.verdicts.arrived(call_sid, who)
     return "", 204
 
 

@@ -205,6 +205,29 @@ def test_of_the_same_status_many_times_at_once_one_is_news(store: Store) -> None
     assert sorted(at_once(8, lambda: store.note_status(CALL_SID, "completed", 3))) == [False] * 7 + [True]
 
 
+# -- who answered -----------------------------------------------------------------------------------
+
+
+def test_who_answered_is_known_by_the_calls_sid_and_the_first_word_stays(store: Store) -> None:
+    store.place_call(PLACED)
+    store.call_dialled("placed-1", CALL_SID, "queued")
+    assert store.find_answered_by([CALL_SID]) == {}
+    assert store.note_answered_by(CALL_SID, "machine_end_beep", "placed-1")
+    assert not store.note_answered_by(CALL_SID, "human", "placed-1")
+    assert store.find_answered_by([CALL_SID, "CA" + "2" * 32]) == {CALL_SID: "machine_end_beep"}
+
+
+def test_who_answered_can_outrun_the_answer_to_the_dial_and_the_end_of_the_call(store: Store) -> None:
+    store.place_call(PLACED)
+    store.note_status(CALL_SID, "completed", 3, placed_id="placed-1")
+    assert store.note_answered_by(CALL_SID, "human", "placed-1")
+    assert store.find_answered_by([CALL_SID]) == {CALL_SID: "human"}
+
+
+def test_who_answered_a_call_that_nobody_knows_is_no_news(store: Store) -> None:
+    assert not store.note_answered_by(CALL_SID, "human", "placed-1")
+
+
 # -- idempotency keys -----------------------------------------------------------------------------
 
 

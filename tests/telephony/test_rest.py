@@ -17,9 +17,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from callapp.conversation.events import Answered
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable, ConfigError
 from callapp.settings import Settings
 from callapp.telephony import rest, twiml
+from callapp.telephony.answering import Detection, read_answered_by
 from callapp.telephony.rest import CallState, Carrier, Placed
 
 ACCOUNT = "AC" + "0" * 32
@@ -134,6 +136,42 @@ def test_a_dial_goes_out_as_documented(carrier: Carrier, twilio: Twilio) -> None
         "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
     }
     assert authorization == "Basic " + base64.b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
+
+
+def test_a_dial_that_listens_for_a_machine_does_not_wait_for_it(carrier: Carrier, twilio: Twilio) -> None:
+    """Without ``AsyncAmd`` the phone would be silent for seconds after somebody has picked up."""
+    carrier.place_call(
+        to="+819012345678",
+        from_="+14155550100",
+        url="https://voice.example.com/incoming-call",
+        status_callback="https://voice.example.com/call-status",
+        detection=Detection("https://voice.example.com/answered-by?placed=1", 20),
+    )
+    [(_, _, form, _)] = twilio.requests
+    assert {name: values for name, values in form.items() if "Machine" in name or "Amd" in name} == {
+        "MachineDetection": ["DetectMessageEnd"],
+        "MachineDetectionTimeout": ["20"],
+        "AsyncAmd": ["true"],
+        "AsyncAmdStatusCallback": ["https://voice.example.com/answered-by?placed=1"],
+        "AsyncAmdStatusCallbackMethod": ["POST"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "meaning"),
+    [
+        ("human", Answered(machine=False)),
+        ("unknown", Answered(machine=False)),
+        ("something new", Answered(machine=False)),
+        ("machine_start", Answered(machine=True)),
+        ("fax", Answered(machine=True)),
+        ("machine_end_beep", Answered(machine=True, recording=True)),
+        ("machine_end_silence", Answered(machine=True, recording=True)),
+        ("machine_end_other", Answered(machine=True, recording=True)),
+    ],
+)
+def test_what_twilio_has_heard(word: str, meaning: Answered) -> None:
+    assert read_answered_by(word) == meaning
 
 
 def test_region_edge_and_proxy_of_the_environment_do_not_move_a_simulator(

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from callapp.agents import load_agents
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
+from callapp.call.verdicts import Verdicts
 from callapp.call_log import open_store
 from callapp.metrics.instruments import Instruments
 from callapp.metrics.meter import Meter, Present
@@ -135,6 +136,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 store=store,
                 carrier=cast(Any, carrier),
                 registry=registry,
+                verdicts=Verdicts(store.find_answered_by),
                 rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
                 meter=Meter(Instruments(), present, ()),
                 relay=Relay(()),

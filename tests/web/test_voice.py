@@ -277,10 +277,59 @@ def test_a_strange_sequence_number_is_no_accident(world: World, sequence: str) -
     assert world.webhook(f"/call-status?placed={PLACED.id}", fields).status_code == 204
 
 
+# -- who answered ---------------------------------------------------------------------------------
+
+
+def told(world: World, answered_by: str, call_sid: str = CALL_SID) -> int:
+    fields = {"CallSid": call_sid, "AnsweredBy": answered_by, "MachineDetectionDuration": "4000"}
+    return world.webhook(f"/answered-by?placed={PLACED.id}", fields).status_code
+
+
+def test_who_answered_is_noted_and_told_to_the_call_once(world: World) -> None:
+    heard: list[str] = []
+    world.services.store.place_call(PLACED)
+    world.services.verdicts.expect(CALL_SID, heard.append, 30)
+    try:
+        assert [told(world, "machine_end_beep"), told(world, "machine_end_beep")] == [204, 204]
+    finally:
+        world.services.verdicts.close()
+    assert heard == ["machine_end_beep"]
+    assert world.services.store.find_answered_by([CALL_SID]) == {CALL_SID: "machine_end_beep"}
+
+
+def test_who_answered_a_call_of_another_process_is_noted_for_it(world: World) -> None:
+    world.services.store.place_call(PLACED)
+    assert told(world, "human") == 204
+    assert world.services.store.find_answered_by([CALL_SID]) == {CALL_SID: "human"}
+
+
+def test_who_answered_a_call_that_nobody_knows_harms_nothing(world: World) -> None:
+    assert told(world, "human", "CA" + "9" * 32) == 204
+    assert world.webhook("/answered-by", {"CallSid": CALL_SID}).status_code == 400
+
+
+def test_the_call_is_told_who_answered_also_while_the_database_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def down(*_: object) -> bool:
+        raise StoreUnavailable("no connection")
+
+    monkeypatch.setattr(world.services.store, "note_answered_by", down)
+    monkeypatch.setattr(world.services.verdicts, "_find", down)
+    world.services.verdicts.expect(CALL_SID, heard.append, 30)
+    try:
+        assert told(world, "human") == 204
+    finally:
+        world.services.verdicts.close()
+    assert heard == ["human"]
+
+
 # -- what is no webhook ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/incoming-call", "/call-status"])
+@pytest.mark.parametrize("path", ["/incoming-call", "/call-status", "/answered-by"])
 def test_a_webhook_without_a_call_is_refused(world: World, path: str) -> None:
     answer = world.webhook(path, {"From": FROM, "CallStatus": "ringing"})
     assert answer.status_code == 400
@@ -291,7 +340,7 @@ def test_a_status_callback_without_a_status_is_refused(world: World) -> None:
     assert world.webhook("/call-status", {"CallSid": CALL_SID}).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/incoming-call", "/call-status"])
+@pytest.mark.parametrize("path", ["/incoming-call", "/call-status", "/answered-by"])
 @pytest.mark.parametrize("signature", [None, "", "wrong", "é"])
 def test_a_webhook_without_a_valid_signature_is_refused(
     world: World, path: str, signature: str | None
