@@ -43,13 +43,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.telephony.rest import Carrier
     from callapp.tools.pool import ToolPool
     from callapp.tools.registry import load_tools
-    from callapp.web import health, media, metrics, outgoing, problems, voice
+    from callapp.web import desk, health, media, metrics, outgoing, problems, voice
     from callapp.web.rate_limits import RateLimits
     from callapp.web.urls import apply_proxy_fix
 
     settings = settings or load_settings()
     configure_logging(settings)
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder="web/static", template_folder="web/templates")
     app.config["SOCK_SERVER_OPTIONS"] = media.SOCK_SERVER_OPTIONS
 
     database_url = settings.database_url or schema.default_url(_instance(app))
@@ -92,6 +92,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     relay.start()
     for room in (health, metrics, outgoing, voice, media):
         app.register_blueprint(room.blueprint)
+    desk.register(app, settings, _instance(app))
     problems.register(app)
     register_commands(app)
     apply_proxy_fix(app, settings)

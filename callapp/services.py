@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from flask import current_app
@@ -15,6 +15,7 @@ from callapp.call.verdicts import Verdicts
 from callapp.call_log.store import Store
 from callapp.metrics.meter import Meter
 from callapp.settings import Settings
+from callapp.simulators.stand_in import StandIn
 from callapp.telephony.rest import Carrier
 from callapp.tools.pool import ToolPool
 from callapp.tools.registry import Tools
@@ -40,12 +41,14 @@ class Services:
     meter: Meter
     relay: Relay
     listeners: tuple[Listener, ...] = ()
+    stand_in: StandIn = field(default_factory=StandIn)
 
     def close(self) -> None:
         """End live calls and give back all threads and connections."""
         self.registry.close()
         self.verdicts.close()
         self.tool_pool.close()
+        self.stand_in.close()
         self.carrier.close()
         self.relay.close(RELAY_S)
         self.store.close()

@@ -78,6 +78,16 @@ class StreamTokenRow(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class UpgradeTicketRow(Base):
+    """What lets a signed-in browser open ``/ws`` once. Only its hash is stored."""
+
+    __tablename__ = "upgrade_tickets"
+
+    ticket_hash: Mapped[str] = mapped_column(primary_key=True)
+    session_id: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class IdempotencyKeyRow(Base):
     """An ``Idempotency-Key`` that was used; ``answer_status`` is ``None`` while the first request runs."""
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-Direction = Literal["incoming", "outgoing"]
+# A browser call comes from the desk: no phone company has a part in it.
+Direction = Literal["incoming", "outgoing", "browser"]
 
 # Twilio's call statuses after which nothing more happens to a call.
 TERMINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from callapp.call_log.engine import open_engine
-from callapp.call_log.models import CallRow, IdempotencyKeyRow, StreamTokenRow
+from callapp.call_log.models import CallRow, IdempotencyKeyRow, StreamTokenRow, UpgradeTicketRow
 from callapp.call_log.records import TERMINAL_STATUSES, Admission, Claim, ClaimOutcome, Direction, PlacedCall
 from callapp.errors import CallappError
 
@@ -102,6 +102,36 @@ class Store:
             from_number=row.from_number,
             to_number=row.to_number,
         )
+
+    # -- tickets of browsers -----------------------------------------------------------------
+
+    def issue_ticket(self, session_id: str, lives_s: float) -> str:
+        """Make a ticket that lets one browser session open one WebSocket within ``lives_s`` seconds."""
+        ticket = secrets.token_urlsafe(32)
+        now = _now()
+        with self._transaction() as session:
+            self._sweep(session, now)
+            session.execute(
+                insert(UpgradeTicketRow).values(
+                    ticket_hash=_sha256(ticket),
+                    session_id=session_id,
+                    expires_at=now + timedelta(seconds=lives_s),
+                )
+            )
+        return ticket
+
+    def redeem_ticket(self, ticket: str, session_id: str) -> bool:
+        """Use a ticket up; false if it is unknown, expired, already used, or of another session.
+
+        Of any number of attempts at the same time exactly one succeeds.
+        """
+        redeem = delete(UpgradeTicketRow).where(
+            UpgradeTicketRow.ticket_hash == _sha256(ticket),
+            UpgradeTicketRow.session_id == session_id,
+            UpgradeTicketRow.expires_at > _now(),
+        )
+        with self._transaction() as session:
+            return _rows(session, redeem) == 1
 
     # -- calls we place ----------------------------------------------------------------------
 
@@ -297,6 +327,7 @@ class Store:
                 return
             self._swept_at = time.monotonic()
         session.execute(delete(StreamTokenRow).where(StreamTokenRow.expires_at <= now))
+        session.execute(delete(UpgradeTicketRow).where(UpgradeTicketRow.expires_at <= now))
         session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.expires_at <= now))
 
 

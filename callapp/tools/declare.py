@@ -21,7 +21,8 @@ class CallContext:
     Args:
         agent: the agent's name.
         parameters: what the call was started with.
-        from_number: E.164, or what the carrier says instead, e.g. of a withheld number.
+        from_number: E.164, or what the carrier says instead, e.g. of a withheld number; ``browser`` for a
+            call from the desk.
         to_number: as ``from_number``.
     """
 
@@ -30,12 +31,12 @@ class CallContext:
     parameters: Mapping[str, str]
     from_number: str
     to_number: str
-    direction: Literal["incoming", "outgoing"]
+    direction: Literal["incoming", "outgoing", "browser"]
 
     @property
     def caller_number(self) -> str:
         """The number of the person on the line, whoever dialled."""
-        return self.from_number if self.direction == "incoming" else self.to_number
+        return self.to_number if self.direction == "outgoing" else self.from_number
 
 
 class Provided:

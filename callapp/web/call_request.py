@@ -50,7 +50,7 @@ def read_call_request(request: Request, settings: Settings, agents: Agents) -> C
     Raises:
         Problem: 400, 403, 404, 413 or 415.
     """
-    body = _read_json(request)
+    body = read_json(request)
     for field in body:
         if field not in FIELDS:
             raise Problem(400, f"There is no field {field!r}: the fields are {', '.join(FIELDS)}.")
@@ -60,7 +60,7 @@ def read_call_request(request: Request, settings: Settings, agents: Agents) -> C
         raise Problem(
             400, "agent has to be a string, the name of an agent; leave it out for the default one."
         )
-    parameters = _parameters(body.get("parameters", {}))
+    parameters = read_parameters(body.get("parameters", {}))
     key = _idempotency_key(request)
     origin = public_origin(settings, request)
     if settings.public_url is None and not reachable(origin):
@@ -85,7 +85,12 @@ def read_call_request(request: Request, settings: Settings, agents: Agents) -> C
     return CallRequest(to, agent, parameters, origin, key, _hash(body))
 
 
-def _read_json(request: Request) -> dict[str, Any]:
+def read_json(request: Request) -> dict[str, Any]:
+    """The object that is the body.
+
+    Raises:
+        Problem: 400, 413 or 415.
+    """
     request.max_content_length = MAX_BODY_BYTES
     try:
         # Read even if it turns out to be of the wrong type: a body left in the socket would be taken
@@ -140,8 +145,12 @@ def _callee(body: Mapping[str, Any], settings: Settings) -> str:
     return e164
 
 
-def _parameters(given: Any) -> dict[str, str]:
-    """Values for the agent's texts. Numbers and booleans become what JSON would show."""
+def read_parameters(given: Any) -> dict[str, str]:
+    """Values for the agent's texts. Numbers and booleans become what JSON would show.
+
+    Raises:
+        Problem: 400.
+    """
     if not isinstance(given, dict):
         raise Problem(400, 'parameters has to be an object, e.g. {"customerId": "12345"}.')
     parameters = {}

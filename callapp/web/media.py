@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from flask import Blueprint, abort, request
+from flask import Blueprint, abort, g, request
 from flask_sock import Sock
 from simple_websocket import Server
 
@@ -28,11 +28,14 @@ from callapp.realtime.leg import Endpoint, ModelLeg
 from callapp.realtime.session import RemoteTools, SessionConfig, spoken_instructions
 from callapp.services import Services, services
 from callapp.settings import read_variable
+from callapp.simulators import stand_in
 from callapp.telephony.leg import MOST_MESSAGE_BYTES, QUIET_S, WRITE_S, CallerLeg
 from callapp.telephony.media_streams import Started
 from callapp.telephony.signature import valid_upgrade
 from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER
 from callapp.tools import CallContext
+from callapp.web import browser_line
+from callapp.web.desk.sign_in import session_of_request
 from callapp.web.urls import public_origin, stream_url
 from callapp.websocket.connection import Connection
 
@@ -59,15 +62,23 @@ class _NoThread:
         """Nothing to start."""
 
 
-SOCK_SERVER_OPTIONS = {"thread_class": _NoThread}
+SOCK_SERVER_OPTIONS = {"thread_class": _NoThread, "subprotocols": browser_line.SUBPROTOCOL}
 
 
 @blueprint.before_request
 def require_signature() -> None:
-    """Refuse an upgrade that is not Twilio's with a 403; after the upgrade there is no status to send."""
+    """Refuse an upgrade that is neither Twilio's nor that of a browser at the desk with a 403.
+
+    After the upgrade there is no status to send.
+    """
     # simple-websocket takes any compression that is offered; frames here are never compressed.
     request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     settings = services().settings
+    ticket = browser_line.offered_ticket(request)
+    g.from_browser = ticket is not None
+    if ticket is not None:
+        _require_ticket(ticket)
+        return
     if not settings.twilio_validate_signatures:
         return
     if settings.twilio_auth_token is None:
@@ -77,6 +88,17 @@ def require_signature() -> None:
     signature = request.headers.get("X-Twilio-Signature")
     if not valid_upgrade(settings.twilio_auth_token.get_secret_value(), url, signature):
         log.warning("! stream refused: no valid signature for %s", url)
+        abort(403)
+
+
+def _require_ticket(ticket: str) -> None:
+    app = services()
+    session_id = session_of_request()
+    if session_id is None or not browser_line.same_origin(request, app.settings):
+        log.warning("! stream refused: a ticket, but not from a signed-in page of ours")
+        abort(403)
+    if not app.store.redeem_ticket(ticket, session_id):
+        log.warning("! stream refused: its ticket is unknown, used or of another session")
         abort(403)
 
 
@@ -93,7 +115,7 @@ def stream(upgraded: Server) -> None:
     )
     upgraded.connected = False  # its socket is ours: Flask-Sock has nothing to close
     try:
-        _carry(CallerLeg(connection), services())
+        _carry(CallerLeg(connection), services(), from_browser=g.from_browser)
     except LegLost as loss:
         log.warning("! stream refused: %s", loss.reason)
     except StoreUnavailable as error:
@@ -106,14 +128,14 @@ def stream(upgraded: Server) -> None:
         connection.close()
 
 
-def _carry(caller: CallerLeg, parts: Services) -> None:
+def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
     started = caller.wait_for_start(START_S)
     call_sid = started.call_sid
     call_log = call_logger(call_sid)
     caller.log = call_log
     admission = parts.store.redeem_token(started.parameters.get(TOKEN_PARAMETER, ""), call_sid)
     agent = parts.agents.get(admission.agent) if admission is not None else None
-    if admission is None or agent is None:
+    if admission is None or agent is None or from_browser != (admission.direction == "browser"):
         call_log.warning("! stream refused: its token is unknown, used or of another call")
         caller.close(POLICY_VIOLATION, "token")
         return
@@ -156,11 +178,7 @@ def _bridge(
         to_number=admission.to_number,
         direction=admission.direction,
     )
-    endpoint = Endpoint(
-        settings.openai_realtime_url,
-        agent.model or settings.openai_realtime_model,
-        settings.openai_api_key.get_secret_value() if settings.openai_api_key else "",
-    )
+    endpoint = _endpoint(admission, agent, parts)
     config = SessionConfig(
         instructions=_instructions(agent, parameters, call_log),
         voice=agent.voice,
@@ -202,19 +220,33 @@ def _bridge(
         model=endpoint.model,
         transcription_model=agent.transcription.model if agent.transcription is not None else None,
     )
+    in_browser = admission.direction == "browser"  # no phone company has a part in it
     outside = Outside(
         new_model=lambda: ModelLeg(endpoint, config, call_log),
         run_tool=lambda name, arguments, done: parts.tool_pool.submit(
             tools.find(name), arguments, context, done
         ),
-        complete_call=lambda: parts.carrier.complete_call(call_sid),
+        complete_call=caller.close if in_browser else lambda: parts.carrier.complete_call(call_sid),
         # With a closing line in the TwiML, closing the stream is enough: that line is heard.
         apologise=None
-        if agent.line("closing", parameters) and agent.fallback_number is None
+        if in_browser or (agent.line("closing", parameters) and agent.fallback_number is None)
         else lambda: parts.carrier.apologise(call_sid, agent.language, agent.fallback_number),
         journal=Journal(particulars, parts.listeners),
     )
     return Bridge(caller, plan, outside, call_log)
+
+
+def _endpoint(admission: Admission, agent: Agent, parts: Services) -> Endpoint:
+    """The model of a call; without a key a browser, which costs nobody anything, talks to the stand-in."""
+    settings = parts.settings
+    key = settings.openai_api_key
+    if key is None and admission.direction == "browser":
+        return Endpoint(parts.stand_in.url(), stand_in.MODEL, stand_in.API_KEY)
+    return Endpoint(
+        settings.openai_realtime_url,
+        agent.model or settings.openai_realtime_model,
+        key.get_secret_value() if key else "",
+    )
 
 
 def _manners(agent: Agent) -> Manners:

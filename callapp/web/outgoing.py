@@ -23,12 +23,12 @@ from callapp.telephony.rest import Placed
 from callapp.web.call_request import CallRequest, read_call_request
 from callapp.web.guard import require_api_key
 from callapp.web.problems import Problem
+from callapp.web.slots import take_slot
 
 log = logging.getLogger(__name__)
 
 # From the dial to the media stream: Twilio lets it ring for 60 s, and may have queued the dial before.
 ANSWERED_WITHIN_S = 180
-RETRY_WHEN_FULL_S = 10
 RETRY_WHEN_IN_PROGRESS_S = 2
 
 blueprint = Blueprint("outgoing", __name__)
@@ -91,14 +91,7 @@ def _dial(call: CallRequest) -> dict[str, Any]:
         )
     from_number = _our_number()
     placed_id = uuid.uuid4().hex
-    if not app.registry.take_slot(placed_id):
-        raise Problem(
-            503,
-            "The server is about to stop: try again."
-            if app.registry.draining
-            else "All lines are busy: try later.",
-            headers={"Retry-After": str(RETRY_WHEN_FULL_S)},
-        )
+    take_slot(placed_id, app.registry)
     try:
         # The clock starts before the dial: a webhook that comes before Twilio's answer to us restarts it.
         app.registry.expect_stream(placed_id, ANSWERED_WITHIN_S)

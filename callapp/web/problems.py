@@ -41,14 +41,15 @@ class Problem(HTTPException):
 
 def register(app: Flask) -> None:
     """Answer every error of the app with a problem: ours, Flask's own, and unexpected exceptions."""
-    app.register_error_handler(HTTPException, _answer)
+    app.register_error_handler(HTTPException, answer)
     app.register_error_handler(StoreUnavailable, _database_down)
     app.register_error_handler(ConnectionError, _peer_gone)
 
 
-def _answer(error: HTTPException) -> Response | HTTPException:
+def answer(error: HTTPException) -> Response | HTTPException:
+    """The problem that an HTTP error is; a redirect, or an answer given whole, stays what it is."""
     if error.code is None or error.code < 400 or error.response is not None:
-        return error  # a redirect, or an answer that was given whole
+        return error
     if isinstance(error, Problem):
         return _problem(error.code, error.description or "", error.headers, error.members)
     detail = error.description or ""

@@ -1,4 +1,7 @@
-"""How often ``/outgoing-call`` may be used: by one API key, and for one callee. Counted in this process."""
+"""How often calls may be asked for, by one API key and for one callee, and the key be guessed at.
+
+Counted in this process.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
+SIGN_INS_PER_PEER = "10/minute"
+
 
 class RateLimits:
-    """Both limits. Thread-safe.
+    """All limits. Thread-safe.
 
     Args:
         per_key: e.g. ``60/minute``, or several limits separated by ``;``.
@@ -22,6 +27,7 @@ class RateLimits:
     def __init__(self, per_key: str, per_callee: str) -> None:
         self._per_key = parse_many(per_key)
         self._per_callee = parse_many(per_callee)
+        self._per_peer = parse_many(SIGN_INS_PER_PEER)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._lock = threading.Lock()
 
@@ -32,6 +38,10 @@ class RateLimits:
     def count_callee(self, number: str) -> int | None:
         """Count a request for a callee; seconds to wait if it is one too many, else ``None``."""
         return self._count(self._per_callee, "callee", number)
+
+    def count_sign_in(self, peer: str) -> int | None:
+        """Count an attempt to sign in; seconds to wait if its address makes one too many, else ``None``."""
+        return self._count(self._per_peer, "sign-in", peer)
 
     def _count(self, limits: list[RateLimitItem], kind: str, who: str) -> int | None:
         # A request that is refused is not counted, so that who waits as told gets through.

@@ -1,0 +1,71 @@
+"""What all pages of the desk share: the way in, their language, and how faults look."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Flask, Response, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import Babel, get_locale
+from werkzeug.exceptions import HTTPException
+
+from callapp.services import services
+from callapp.version import VERSION
+from callapp.web import problems
+from callapp.web.desk.sign_in import blueprint, session_of_request
+
+LANGUAGES = {"ja": "日本語", "en": "English"}
+_LANGUAGE = "language"
+
+
+def prepare(app: Flask) -> None:
+    """Let the app speak the desk's languages."""
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = "web/translations"
+    Babel(app, locale_selector=_language)
+
+
+@blueprint.get("")
+def home() -> ResponseReturnValue:
+    return redirect(url_for("desk.phone"), 303)
+
+
+@blueprint.post("/language")
+def set_language() -> ResponseReturnValue:
+    """Speak another language from now on; go on where the reader was."""
+    wanted = request.form.get(_LANGUAGE)
+    if wanted in LANGUAGES:
+        session[_LANGUAGE] = wanted
+    back = request.form.get("back", "")
+    # A path of the desk, and nothing that a browser takes for another host.
+    safe = back.startswith("/desk") and "//" not in back and "\\" not in back
+    return redirect(back if safe else url_for("desk.home"), 303)
+
+
+@blueprint.context_processor
+def shown_everywhere() -> dict[str, object]:
+    return {
+        "languages": LANGUAGES,
+        "language": str(get_locale() or "en"),
+        "signed_in": session_of_request() is not None,
+        "version": VERSION,
+        "can_sign_out": services().settings.callapp_api_key is not None and session_of_request() is not None,
+    }
+
+
+@blueprint.errorhandler(HTTPException)
+def show_fault(error: HTTPException) -> ResponseReturnValue | HTTPException:
+    """A page for people, a problem for programs."""
+    answer = problems.answer(error)
+    if not (request.accept_mimetypes.accept_html and isinstance(answer, Response)):
+        return answer
+    status = HTTPStatus(answer.status_code)
+    page = render_template("desk/fault.html", status=status, detail=error.description or status.description)
+    kept = {name: answer.headers[name] for name in ("Allow", "Retry-After") if name in answer.headers}
+    return page, status, kept
+
+
+def _language() -> str:
+    chosen = session.get(_LANGUAGE)
+    if chosen in LANGUAGES:
+        return str(chosen)
+    return request.accept_languages.best_match(LANGUAGES, "en") or "en"

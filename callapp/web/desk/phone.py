@@ -1,0 +1,57 @@
+"""The browser phone: a page that is a phone at ``/ws``, and the request that opens the line for it."""
+
+from __future__ import annotations
+
+from flask import g, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from callapp.agents import CannotFill
+from callapp.services import services
+from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER
+from callapp.web.browser_line import SUBPROTOCOL, TICKET_PREFIX, open_line
+from callapp.web.call_request import read_json, read_parameters
+from callapp.web.desk.sign_in import blueprint, session_of_request
+from callapp.web.problems import Problem
+
+
+@blueprint.get("/phone")
+def phone() -> ResponseReturnValue:
+    app = services()
+    default = app.agents.default
+    return render_template(
+        "desk/phone.html",
+        agents=[default, *(agent for __, agent in sorted(app.agents.items()) if agent is not default)],
+        pretends=app.settings.openai_api_key is None,
+    )
+
+
+@blueprint.post("/phone/calls")
+def open_call() -> ResponseReturnValue:
+    """Everything that the page needs to make one call; what is spoken by Twilio otherwise, as text."""
+    app = services()
+    wait_s = app.rate_limits.count_key(g.api_user)
+    if wait_s is not None:
+        raise Problem(429, _("Too many calls at once."), headers={"Retry-After": str(wait_s)})
+    body = read_json(request)
+    agent = app.agents.get(str(body.get("agent", app.settings.default_agent)))
+    if agent is None:
+        raise Problem(404, _("There is no such agent any more: load the page again."))
+    parameters = read_parameters(body.get("parameters", {}))
+    missing = agent.missing(parameters)
+    if missing:
+        raise Problem(400, _("The agent needs values for: %(names)s.", names=", ".join(missing)))
+    try:
+        lines = {which: agent.line(which, parameters) for which in ("opening", "closing")}
+    except CannotFill as error:
+        raise Problem(400, str(error)) from error
+    session_id = session_of_request()
+    assert session_id is not None, "the desk is for those who signed in"
+    line = open_line(agent, parameters, session_id, app)
+    return {
+        "callSid": line.call_sid,
+        "streamSid": line.stream_sid,
+        "subprotocols": [SUBPROTOCOL, TICKET_PREFIX + line.ticket],
+        "parameters": {**parameters, TOKEN_PARAMETER: line.token, AGENT_PARAMETER: agent.name},
+        **lines,
+    }, 201

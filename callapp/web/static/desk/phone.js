@@ -1,0 +1,236 @@
+// The page: one call at a time, from the button to the last figure.
+
+import { Figures } from "./figures.js";
+import { Handset } from "./handset.js";
+import { Line } from "./line.js";
+import { Recording } from "./recording.js";
+
+const $ = (id) => document.getElementById(id);
+const phone = $("phone");
+const words = $("words").dataset;
+const METER_DB = -60;
+const KEYS = /^[0-9*#]$/;
+
+class Call {
+  /** Runs until it is over; then `over` is called with what to say, if anything. */
+  constructor(order, handset, over) {
+    this.handset = handset;
+    this.over = over;
+    this.figures = new Figures();
+    this.recording = new Recording();
+    this.beganMs = null;
+    this.wanted = true;
+    const url = new URL("/ws", location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    this.line = new Line(url.href, order, {
+      started: () => this.started(),
+      media: (bytes) => handset.play(bytes),
+      mark: (name) => handset.mark(name),
+      clear: () => handset.clear(),
+      closed: (how) => this.closed(how),
+    });
+  }
+
+  started() {
+    this.beganMs = performance.now();
+    show("live", words.live);
+  }
+
+  spoken(frame, lost) {
+    if (this.beganMs === null) return;
+    this.line.speak(frame, lost);
+    this.recording.you.push(frame);
+    meter($("you"), this.figures.spoken(frame));
+  }
+
+  heard(frame) {
+    if (this.beganMs === null) return;
+    this.recording.them.push(frame);
+    const before = this.figures.voiceToVoiceMs.length + this.figures.bargeInMs.length;
+    meter($("them"), this.figures.heard(frame));
+    const { firstSoundMs, voiceToVoiceMs, bargeInMs } = this.figures;
+    if (before !== voiceToVoiceMs.length + bargeInMs.length || $("first-sound").dataset.ms !== String(firstSoundMs)) {
+      tell($("first-sound"), firstSoundMs === null ? [] : [firstSoundMs]);
+      tell($("voice-to-voice"), voiceToVoiceMs);
+      tell($("barge-in"), bargeInMs);
+    }
+  }
+
+  press(key) {
+    this.line.press(key);
+    this.handset.beep(key);
+  }
+
+  hangUp() {
+    this.wanted = false;
+    this.line.hangUp();
+  }
+
+  closed({ started, clean }) {
+    this.handset.hangUp();
+    const fault = started && (clean || !this.wanted) ? "" : started ? words.lost : words.refused;
+    this.over(fault);
+  }
+}
+
+let handset = null;
+let call = null;
+
+// -- the form ----------------------------------------------------------------------------------
+
+function askForParameters() {
+  const needs = $("agent").selectedOptions[0].dataset.needs.split(" ").filter(Boolean);
+  const fields = needs.map((name) => {
+    const label = document.createElement("label");
+    const input = document.createElement("input");
+    label.textContent = name;
+    input.name = name;
+    input.required = true;
+    input.autocomplete = "off";
+    label.append(input);
+    return label;
+  });
+  $("parameters").replaceChildren(...fields);
+  $("parameters").hidden = !fields.length;
+}
+
+async function orderCall() {
+  const parameters = Object.fromEntries([...$("parameters").querySelectorAll("input")].map((i) => [i.name, i.value]));
+  const answer = await fetch(phone.dataset.calls, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": phone.dataset.csrf },
+    body: JSON.stringify({ agent: $("agent").value, parameters }),
+  });
+  const body = await answer.json();
+  if (!answer.ok) throw new Fault(body.detail);
+  return body;
+}
+
+class Fault extends Error {}
+
+async function dial() {
+  reset();
+  if (!navigator.mediaDevices) return end(words.insecure);
+  show("microphone", words.microphone);
+  try {
+    handset = await Handset.pickUp(
+      { capture: phone.dataset.capture, play: phone.dataset.play },
+      {
+        spoken: (frame, lost) => call?.spoken(frame, lost),
+        heard: (frame) => call?.heard(frame),
+        played: (names) => names.forEach((name) => call?.line.markPlayed(name)),
+      },
+    );
+  } catch (error) {
+    console.warn("microphone:", error.name, error.message);
+    return end(words.noMicrophone);
+  }
+  handset.set({ muted: isMuted(), noise: $("noise").checked, loss: $("loss").checked });
+  show("dialling", words.dialling);
+  try {
+    const order = await orderCall();
+    $("call-sid").textContent = order.callSid;
+    say($("opening"), words.opening, order.opening);
+    say($("closing"), words.closing, order.closing);
+    call = new Call(order, handset, end);
+  } catch (error) {
+    handset.hangUp();
+    end(error instanceof Fault ? error.message : words.unreachable);
+  }
+}
+
+function end(fault) {
+  if (call?.recording.them.length) {
+    $("recording").href = URL.createObjectURL(call.recording.wav());
+    $("recording").download = `${$("call-sid").textContent}.wav`;
+    $("recording").hidden = false;
+  }
+  call = null;
+  handset = null;
+  meter($("you"), -100);
+  meter($("them"), -100);
+  show("idle", fault || !$("recording").href ? words.ready : words.over);
+  $("fault").textContent = fault || "";
+  $("fault").hidden = !fault;
+  $("call").focus();
+}
+
+// -- what is shown -----------------------------------------------------------------------------
+
+function reset() {
+  URL.revokeObjectURL($("recording").href);
+  $("recording").removeAttribute("href");
+  for (const id of ["recording", "fault", "opening", "closing"]) $(id).hidden = true;
+  for (const id of ["first-sound", "voice-to-voice", "barge-in"]) tell($(id), []);
+  $("call-sid").textContent = "–";
+  $("clock").textContent = "0:00";
+}
+
+function show(state, text) {
+  const busy = state !== "idle";
+  phone.dataset.state = state;
+  $("state").textContent = text;
+  $("call").hidden = busy;
+  $("hang-up").hidden = !busy;
+  $("hang-up").disabled = state !== "live";
+  $("agent").disabled = busy;
+  for (const input of $("parameters").querySelectorAll("input")) input.disabled = busy;
+  for (const button of [...$("keypad").children, $("mute")]) button.disabled = state !== "live";
+  if (state === "live") $("hang-up").focus();
+}
+
+function meter(element, db) {
+  const level = Math.min(0, Math.max(METER_DB, Math.round(db)));
+  if (element.ariaValueNow === String(level)) return;
+  element.ariaValueNow = String(level);
+  element.firstElementChild.style.transform = `scaleX(${1 - level / METER_DB})`;
+}
+
+/** Durations as people read them; the last one in full for whoever measures. */
+function tell(element, all) {
+  element.textContent = all.length ? `${all.map((ms) => Math.round(ms)).join(" · ")} ms` : "–";
+  element.dataset.ms = all.length ? String(all.at(-1)) : "";
+}
+
+function say(element, intro, line) {
+  element.textContent = line ? `${intro} ${line}` : "";
+  element.hidden = !line;
+}
+
+function isMuted() {
+  return $("mute").ariaPressed === "true";
+}
+
+setInterval(() => {
+  if (!call || call.beganMs === null) return;
+  const seconds = Math.floor((performance.now() - call.beganMs) / 1000);
+  $("clock").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}, 250);
+
+// -- what is done ------------------------------------------------------------------------------
+
+$("agent").addEventListener("change", askForParameters);
+$("order").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (phone.dataset.state === "idle") dial();
+});
+$("hang-up").addEventListener("click", () => call?.hangUp());
+$("mute").addEventListener("click", () => {
+  $("mute").ariaPressed = String(!isMuted());
+  handset?.set({ muted: isMuted() });
+});
+$("keypad").addEventListener("click", ({ target }) => {
+  const { key } = target.closest("button")?.dataset ?? {};
+  if (key) call?.press(key);
+});
+for (const name of ["noise", "loss"]) {
+  $(name).addEventListener("change", () => handset?.set({ [name]: $(name).checked }));
+}
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
+  if (!typing && !event.repeat && !event.ctrlKey && !event.metaKey && !event.altKey && KEYS.test(event.key)) {
+    call?.press(event.key);
+  }
+});
+addEventListener("pagehide", () => call?.hangUp());
+askForParameters();

@@ -1,0 +1,72 @@
+"""The pages of the desk, as a browser sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Browser, browser_at
+from tests.stage import Server
+
+WIDTHS = {"wide": (1100, 900), "phone": (360, 740)}
+PAGES = ("/desk/phone",)
+
+
+@pytest.fixture(scope="module")
+def browser(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser_at(server, tmp_path_factory.mktemp("pages")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def signed_in(browser: Browser) -> Browser:
+    browser.driver.delete_all_cookies()
+    browser.sign_in()
+    browser.complaints()
+    return browser
+
+
+def faults(browser: Browser, axe: str) -> list[Any]:
+    browser.driver.execute_script(axe)
+    found = browser.driver.execute_async_script(
+        "const done = arguments[0]; axe.run().then((result) => done(result.violations));"
+    )
+    return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+
+
+def test_signing_in(browser: Browser) -> None:
+    browser.driver.delete_all_cookies()
+    browser.open("/desk/phone")
+    assert browser.driver.current_url.endswith("/desk/sign-in")
+    browser.sign_in("not-the-key")
+    assert "not the key" in browser.text("[role=alert]")
+    browser.complaints()  # a console counts the 403 as one
+    browser.sign_in()
+    assert browser.text("h1") == "Talk to an agent"
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing(signed_in: Browser, axe: str, dark: bool) -> None:
+    signed_in.dark(dark)
+    for path in PAGES:
+        signed_in.open(path)
+        assert faults(signed_in, axe) == [], path
+    signed_in.driver.delete_all_cookies()
+    signed_in.open("/desk/sign-in")
+    assert faults(signed_in, axe) == []
+    assert signed_in.complaints() == []
+
+
+@pytest.mark.parametrize("size", WIDTHS.values(), ids=WIDTHS)
+def test_no_page_is_wider_than_its_window(signed_in: Browser, size: tuple[int, int]) -> None:
+    signed_in.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False},
+    )
+    for path in PAGES:
+        signed_in.open(path)
+        width = signed_in.driver.execute_script("return document.documentElement.scrollWidth")
+        assert width <= size[0], path

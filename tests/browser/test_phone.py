@@ -1,0 +1,209 @@
+"""The browser phone, in a real browser: a whole call, and what its parts make of sound."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callapp.simulators import stand_in, ulaw
+from callapp.simulators.clips import clip
+from callapp.simulators.speech import Speech
+from tests.browser.conftest import Browser, browser_at
+from tests.stage import DEADLINE_S, Server, eventually
+
+GREETING_S = 1.6
+SILENT = b"\xff"
+
+pytestmark = pytest.mark.timeout(90)
+
+
+def silence(seconds: float) -> bytes:
+    return ulaw.silence(int(seconds * 1000))
+
+
+def tracks(wav: Path) -> tuple[bytes, bytes]:
+    """What the page sent, and what its ear got: mu-law."""
+    data = wav.read_bytes()
+    form, channels, rate = struct.unpack_from("<HHI", data, 20)
+    assert (data[:4], data[8:12], form, channels, rate) == (b"RIFF", b"WAVE", 7, 2, 8000)
+    assert len(data) == 8 + struct.unpack_from("<I", data, 4)[0]
+    return data[58::2], data[59::2]
+
+
+def seconds(browser: Browser) -> int:
+    """How old the call is, by the page's own clock."""
+    minutes, past = browser.text("#clock").split(":")
+    return 60 * int(minutes) + int(past)
+
+
+def end_of(server: Server, call_sid: str) -> str:
+    return (
+        server.wait_for_line(call_sid, "x call ended", within_s=2 * DEADLINE_S)
+        .split("x call ended: ")[1]
+        .split()[0]
+    )
+
+
+def test_a_whole_call_is_had_in_the_browser(server: Server, tmp_path: Path) -> None:
+    """Greeting, keys, question, answer, barge-in, goodbye; on the way of a phone's call, byte for byte."""
+    said = ("caller-question", "caller-name", "caller-goodbye")
+    speech = [clip(name).audio for name in said]
+    microphone = silence(4.5) + speech[0] + silence(3.4) + speech[1] + silence(5) + speech[2] + silence(9)
+    with (
+        server.scene(stand_in.script(), speech=Speech.bundled()) as scene,
+        browser_at(server, tmp_path, microphone) as browser,
+    ):
+        browser.sign_in()
+        browser.open("/desk/phone")
+        browser.click("#call")
+        session = scene.session()
+        browser.wait(lambda: browser.text("#first-sound") != "–")
+        begun = seconds(browser)
+        browser.wait(lambda: seconds(browser) > begun + GREETING_S)  # keys cut it short, as a voice does
+        browser.click("[data-key='5']")
+        browser.find("body").send_keys("#")  # the computer's own keyboard
+        call_sid = browser.text("#call-sid")
+        assert end_of(server, call_sid) == "agent.ended"
+        browser.wait(lambda: browser.text("#state") == "The call is over")
+        browser.click("#recording")
+        saved = tmp_path / f"{call_sid}.wav"
+        assert eventually(saved.exists)
+        sent, heard = tracks(saved)
+
+        # The agent is heard byte for byte, and to its end where nobody interrupted it.
+        for name in ("agent-greeting", "agent-digit-5", "agent-preamble", "agent-change", "agent-goodbye"):
+            assert clip(name).audio.rstrip(SILENT) in heard, name
+        # The model heard just what was sent, in order, and took each utterance for speech.
+        assert session.heard_audio in sent
+        spoken = session.sent_events("input_audio_buffer.speech_started")
+        assert len(spoken) == len(said)
+        stopped = session.sent_events("input_audio_buffer.speech_stopped")
+        for begin, end, audio in zip(spoken, stopped, speech, strict=True):
+            lasted_ms = end["audio_end_ms"] - begin["audio_start_ms"]
+            wanted_ms = len(audio) / ulaw.BYTES_PER_MS
+            assert 0.7 * wanted_ms < lasted_ms < wanted_ms + 1000  # with some silence around it
+        # The barge-in: what was cut is what the ear did not get.
+        (cut,) = session.received_events("conversation.item.truncate")
+        answer = clip("agent-answer").audio
+        played = next(n for n in range(len(answer), 0, -80) if answer[:n] in heard)
+        assert played < len(answer) / 2
+        assert cut["audio_end_ms"] == pytest.approx(played / ulaw.BYTES_PER_MS, abs=150)
+        # The figures that the page tells; by how much they may differ is not this machine's to say.
+        waits = json.loads(f"[{browser.text('#voice-to-voice').removesuffix(' ms').replace(' · ', ',')}]")
+        assert len(waits) == 3
+        assert all(300 < wait < 5000 for wait in waits)
+        assert browser.text("#barge-in").endswith("ms")
+        print(f"voice to voice {waits} ms, barge-in {browser.text('#barge-in')}")
+        # No phone company has a part in it, and the page kept to its policy.
+        assert scene.carrier.calls == []
+        assert browser.complaints() == []
+
+
+def test_the_agent_knows_who_calls_muted_is_silent_and_hanging_up_ends_it(
+    server: Server, tmp_path: Path
+) -> None:
+    noise = ulaw.babble("a room full of people", 20_000)
+    with server.scene() as scene, browser_at(server, tmp_path, noise) as browser:
+        browser.sign_in()
+        browser.open("/desk/phone")
+        browser.click("#agent option[value='named']")
+        browser.find("input[name='age']").send_keys("41")
+        browser.find("input[name='name']").send_keys("Tanaka")
+        browser.click("#call")
+        session = scene.session()
+        update = session.expect("session.update", DEADLINE_S)
+        assert "You speak with Tanaka, who is 41." in update["session"]["instructions"]
+        session.wait_for(lambda: len(session.heard_audio.replace(SILENT, b"")) > 4000, DEADLINE_S)
+        browser.click("#mute")
+        session.wait_for(lambda: session.heard_audio.endswith(silence(0.4)), DEADLINE_S)
+        browser.click("#noise")  # muted is muted
+        browser.click("#mute")
+        session.wait_for(lambda: not session.heard_audio.endswith(silence(0.02)), DEADLINE_S)
+        call_sid = browser.text("#call-sid")
+        browser.click("#hang-up")
+        assert end_of(server, call_sid) == "caller.hung_up"
+        browser.wait(lambda: browser.text("#state") == "The call is over")
+        assert browser.complaints() == []
+
+
+def test_without_a_key_a_pretend_model_answers(tmp_path: Path) -> None:
+    server = Server(tmp_path / "server", OPENAI_API_KEY="")
+    try:
+        with browser_at(server, tmp_path) as browser:
+            browser.sign_in()
+            browser.open("/desk/phone")
+            assert "pretend model" in browser.text(".notice")
+            browser.click("#call")
+            browser.wait(lambda: browser.text("#first-sound") != "–")
+            browser.click("#hang-up")
+            assert end_of(server, browser.text("#call-sid")) == "caller.hung_up"
+    finally:
+        server.terminate()
+        assert server.wait(DEADLINE_S) == 0
+        server.close()
+
+
+# -- what its parts make of sound ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def page(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with browser_at(server, tmp_path_factory.mktemp("page")) as browser:
+        browser.sign_in()
+        browser.open("/desk/phone")
+        yield browser
+
+
+def run(page: Browser, script: str, *arguments: object) -> Any:
+    """Run the body of an async function in the page."""
+    return page.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1];"
+        f"(async (args) => {{ {script} }})(arguments).then(done, (error) => done(String(error)));",
+        *arguments,
+    )
+
+
+def test_mu_law_is_that_of_the_standard(page: Browser) -> None:
+    """Judged by the simulators' codec, which shares nothing with the page's."""
+    script = """
+        const { decode, encode } = await import("/static/desk/mulaw.js");
+        return args[0].map((sample) => encode(sample / 32768))
+            .concat([...Array(256).keys()].map((byte) => decode(byte) * 32768));
+    """
+    samples = list(range(-32768, 32768, 61))
+    answer = run(page, script, samples)
+    encoded, decoded = answer[: len(samples)], answer[len(samples) :]
+    pcm24 = b"".join(struct.pack("<h", sample) * 3 for sample in samples)
+    assert bytes(encoded) == ulaw.to_ulaw(pcm24, "audio/pcm")
+    assert decoded == [ulaw.SAMPLES[byte] for byte in range(256)]
+
+
+@pytest.mark.parametrize("rate_hz", [48_000, 44_100, 16_000])
+@pytest.mark.parametrize(
+    ("tone_hz", "passes"), [(300, True), (1000, True), (3000, True), (4600, False), (7000, False)]
+)
+def test_what_a_phone_cannot_carry_is_filtered_out(
+    page: Browser, rate_hz: int, tone_hz: int, passes: bool
+) -> None:
+    """Without the filter a tone above 4 kHz would come back as another one below."""
+    script = """
+        const { Resampler } = await import("/static/desk/resampler.js");
+        const [rate, tone] = args;
+        const resampler = new Resampler(rate, 8000);
+        const out = [];
+        for (let n = 0; n < rate / 4; n += 128) {
+          const wave = (_, i) => Math.sin(2 * Math.PI * tone * (n + i) / rate);
+          out.push(...resampler.push(Float32Array.from({ length: 128 }, wave)));
+        }
+        const kept = out.slice(400, 1600);
+        return [out.length, Math.sqrt(kept.reduce((sum, x) => sum + x * x, 0) / kept.length) * Math.SQRT2];
+    """
+    length, amplitude = run(page, script, rate_hz, tone_hz)
+    assert length == pytest.approx(2000, abs=70)  # of blocks that do not end with the tone
+    gain_db = 20 * math.log10(amplitude + 1e-9)
+    assert abs(gain_db) < 0.5 if passes else gain_db < -45

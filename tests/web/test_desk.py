@@ -1,0 +1,206 @@
+"""The desk's door: who gets in, what their pages are sent with, and the languages it speaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from callapp import create_app
+from callapp.settings import Settings
+from callapp.web.desk.sign_in import signing_key
+
+KEY = "a-long-api-key"
+ORIGIN = "https://voice.example.com"
+WEB = Path(__file__).parents[2] / "callapp" / "web"
+HTML = {"Accept": "text/html"}
+
+MakeApp = Callable[..., Flask]
+
+
+@pytest.fixture
+def make_app(tmp_path: Path) -> Iterator[MakeApp]:
+    apps = []
+
+    def make(**settings: object) -> Flask:
+        given = {"callapp_api_key": KEY, "database_url": f"sqlite:///{tmp_path}/calls.sqlite", **settings}
+        apps.append(create_app(Settings(**given)))
+        return apps[-1]
+
+    yield make
+    for app in apps:
+        app.extensions["callapp"].close()
+
+
+@pytest.fixture
+def client(make_app: MakeApp) -> FlaskClient:
+    return make_app().test_client()
+
+
+def csrf_token(page: TestResponse) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert found
+    return found[1]
+
+
+def sign_in(client: FlaskClient, key: str = KEY, origin: str = "http://localhost") -> TestResponse:
+    page = client.get("/desk/sign-in", base_url=origin, headers=HTML)
+    form = {"csrf_token": csrf_token(page), "key": key}
+    referrer = {"Referer": f"{origin}/desk/sign-in"}
+    return client.post("/desk/sign-in", data=form, base_url=origin, headers=HTML | referrer)
+
+
+def test_whoever_has_not_signed_in_is_led_to_the_sign_in_page(client: FlaskClient) -> None:
+    answer = client.get("/desk/phone", headers=HTML)
+    assert (answer.status_code, answer.location) == (303, "/desk/sign-in")
+
+
+def test_a_program_that_has_not_signed_in_gets_a_problem_not_a_page(client: FlaskClient) -> None:
+    answer = client.post("/desk/phone/calls", json={}, headers={"Accept": "application/json"})
+    assert answer.status_code == 401
+    assert answer.mimetype == "application/problem+json"
+
+
+def test_the_key_lets_in_and_signing_out_ends_it(client: FlaskClient) -> None:
+    assert sign_in(client).location == "/desk"
+    page = client.get("/desk/phone", headers=HTML)
+    assert page.status_code == 200
+    client.post("/desk/sign-out", data={"csrf_token": csrf_token(page)}, headers=HTML)
+    assert client.get("/desk/phone", headers=HTML).status_code == 303
+
+
+@pytest.mark.parametrize("key", ["", "wrong", KEY + "x", KEY[:-1]])
+def test_another_key_does_not(client: FlaskClient, key: str) -> None:
+    assert sign_in(client, key).status_code == 403
+    assert client.get("/desk/phone", headers=HTML).status_code == 303
+
+
+def test_guessing_is_slowed_down(client: FlaskClient) -> None:
+    answers = [sign_in(client, "wrong") for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [403] * 10 + [429]
+    assert int(answers[-1].headers["Retry-After"]) > 0
+    assert sign_in(client).status_code == 429
+
+
+def test_a_form_without_its_token_does_nothing(client: FlaskClient) -> None:
+    assert client.post("/desk/sign-in", data={"key": KEY}, headers=HTML).status_code == 400
+    sign_in(client)
+    assert client.post("/desk/sign-out", headers=HTML).status_code == 400
+    assert client.post("/desk/phone/calls", json={}).status_code == 400
+    assert client.get("/desk/phone", headers=HTML).status_code == 200
+
+
+def test_the_cookie_is_no_script_s_and_no_other_site_s(client: FlaskClient) -> None:
+    cookie = sign_in(client).headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Secure" not in cookie  # over http it would never come back
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"public_url": ORIGIN}, id="by PUBLIC_URL"),
+        pytest.param({"trusted_proxies": 1}, id="by the proxy"),
+    ],
+)
+def test_over_tls_the_cookie_goes_over_tls_only(make_app: MakeApp, settings: dict[str, object]) -> None:
+    """TLS ends at a proxy; what reaches us is plain HTTP."""
+    client = make_app(**settings).test_client()
+    client.environ_base["HTTP_X_FORWARDED_PROTO"] = "https"
+    answer = client.get("/desk/sign-in", base_url="http://voice.example.com", headers=HTML)
+    assert "Secure" in answer.headers["Set-Cookie"]
+
+
+def test_the_session_is_the_same_in_all_processes_and_ends_with_its_api_key(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    def key(**settings: object) -> bytes:
+        return signing_key(Settings(**settings), tmp_path)
+
+    assert key(callapp_api_key=KEY) == key(callapp_api_key=KEY)
+    assert key(callapp_api_key=KEY) != key(callapp_api_key=KEY + "2")
+    assert KEY.encode() not in key(callapp_api_key=KEY)
+    assert key() == key()  # without an API key, by a file of this machine
+    assert (tmp_path / "desk.key").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        ("203.0.113.5", {}, 401),
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.5"}, 401),
+        ("127.0.0.1", {"Host": "evil.example.com"}, 401),
+    ],
+)
+def test_without_an_api_key_the_desk_serves_this_machine_alone(
+    make_app: MakeApp, peer: str, headers: dict[str, str], status: int
+) -> None:
+    client = make_app(callapp_api_key=None).test_client()
+    answer = client.get("/desk/phone", headers=HTML | headers, environ_base={"REMOTE_ADDR": peer})
+    assert answer.status_code == status
+
+
+def test_a_page_may_load_and_send_nothing_elsewhere(client: FlaskClient) -> None:
+    sign_in(client)
+    answer = client.get("/desk/phone", headers=HTML)
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == "'self'"
+    assert policy["style-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_fault_is_a_page_for_people_and_a_problem_for_programs(client: FlaskClient) -> None:
+    sign_in(client)
+    page = client.post("/desk/language", headers=HTML)
+    assert (page.status_code, page.mimetype) == (400, "text/html")
+    problem = client.post("/desk/language", headers={"Accept": "application/json"})
+    assert (problem.status_code, problem.mimetype) == (400, "application/problem+json")
+
+
+# -- languages ----------------------------------------------------------------------------------
+
+
+def test_the_browser_s_language_is_spoken_until_another_is_chosen(client: FlaskClient) -> None:
+    sign_in(client)
+    japanese = HTML | {"Accept-Language": "ja,en;q=0.5"}
+    page = client.get("/desk/phone", headers=japanese)
+    assert '<html lang="ja">' in page.text
+    assert "エージェントと話す" in page.text
+    form = {"csrf_token": csrf_token(page), "language": "en", "back": "/desk/phone"}
+    assert client.post("/desk/language", data=form, headers=japanese).location == "/desk/phone"
+    assert "Talk to an agent" in client.get("/desk/phone", headers=japanese).text
+
+
+@pytest.mark.parametrize(
+    "back", ["https://evil.example.com", "//evil.example.com", "/desk//evil", "/\\evil", ""]
+)
+def test_choosing_a_language_leads_to_no_other_site(client: FlaskClient, back: str) -> None:
+    sign_in(client)
+    form = {"csrf_token": csrf_token(client.get("/desk/phone", headers=HTML)), "language": "en", "back": back}
+    assert client.post("/desk/language", data=form, headers=HTML).location == "/desk"
+
+
+def test_every_sentence_of_the_desk_has_its_japanese() -> None:
+    found = extract_from_dir(WEB, [("**.py", "python"), ("**/templates/**.html", "jinja2")])
+    wanted = {str(message[2]) for message in found}
+    folder = WEB / "translations" / "ja" / "LC_MESSAGES"
+    with (folder / "messages.po").open("rb") as file:
+        written = {str(m.id): str(m.string) for m in read_po(file) if m.id and not m.fuzzy}
+    assert len(wanted) > 40
+    assert wanted - {one for one, japanese in written.items() if japanese} == set()
+    assert written.keys() - wanted == set()
+    with (folder / "messages.mo").open("rb") as file:
+        assert {str(m.id): str(m.string) for m in read_mo(file) if m.id} == written
