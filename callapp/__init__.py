@@ -32,6 +32,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.call.relay import Relay
     from callapp.call.verdicts import Verdicts
     from callapp.call_log import cli, schema
+    from callapp.call_log.record import Record
     from callapp.call_log.store import Store
     from callapp.cli import register_commands
     from callapp.logs import configure_logging
@@ -62,14 +63,23 @@ def create_app(settings: Settings | None = None) -> Flask:
         return load_agents(settings.agents_dir, settings.default_agent, tools)
 
     agent_dirs = tuple(folder for folder in (BUILT_IN_DIR, settings.agents_dir) if folder is not None)
+    record = Record(store)
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
     tool_pool = ToolPool()
     present = Present(
         calls_active=lambda: registry.active,
         slots_taken=lambda: registry.taken,
         calls_capacity=registry.max_calls,
-        queue_depths={"facts": lambda: relay.depth, "tools": lambda: tool_pool.depth},
-        queue_drops={"facts": lambda: relay.dropped, "tools": lambda: tool_pool.refused},
+        queue_depths={
+            "facts": lambda: relay.depth,
+            "record": lambda: record.writer.queued,
+            "tools": lambda: tool_pool.depth,
+        },
+        queue_drops={
+            "facts": lambda: relay.dropped,
+            "record": lambda: record.writer.dropped,
+            "tools": lambda: tool_pool.refused,
+        },
     )
     meter = Meter(Instruments(), present, tools)
     relay = Relay([meter])
@@ -85,7 +95,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
         meter=meter,
         relay=relay,
-        listeners=(relay,),
+        record=record,
+        listeners=(relay, record),
     )
 
     registry.start()

@@ -12,6 +12,7 @@ from callapp.call.journal import Listener
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
 from callapp.call.verdicts import Verdicts
+from callapp.call_log.record import Record
 from callapp.call_log.store import Store
 from callapp.metrics.meter import Meter
 from callapp.settings import Settings
@@ -40,6 +41,7 @@ class Services:
     rate_limits: RateLimits
     meter: Meter
     relay: Relay
+    record: Record
     listeners: tuple[Listener, ...] = ()
     stand_in: StandIn = field(default_factory=StandIn)
 
@@ -51,6 +53,7 @@ class Services:
         self.stand_in.close()
         self.carrier.close()
         self.relay.close(RELAY_S)
+        self.record.close()
         self.store.close()
 
 

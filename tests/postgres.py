@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -17,10 +18,27 @@ START_S = 30
 
 
 class Cluster:
-    """A running server, reached through a socket file in its own folder."""
+    """A running server, reached through a socket file in its own folder.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        control: runs ``pg_ctl`` with these arguments.
+    """
+
+    def __init__(self, folder: Path, control: Callable[..., None]) -> None:
         self.folder = folder
+        self._control = control
+
+    def stop(self) -> None:
+        """Stop the server at once: connections break."""
+        self._control("-m", "immediate", "-w", "stop")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = (
+            f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off "
+            "-c max_connections=50"
+        )
+        self._control("-l", str(self.folder / "log"), "-w", "-t", str(START_S), "-o", options, "start")
 
     def new_database(self) -> str:
         """Create an empty database; return its URL."""
@@ -77,15 +95,11 @@ def cluster(bin_folder: Path) -> Iterator[Cluster]:
             "-E",
             "UTF8",
         )
-        options = (
-            f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=50"
-        )
-        log = str(folder / "log")
-        pg_ctl = str(bin_folder / "pg_ctl")
-        run(pg_ctl, "-D", str(data), "-l", log, "-w", "-t", str(START_S), "-o", options, "start")
+        server = Cluster(folder, partial(run, str(bin_folder / "pg_ctl"), "-D", str(data)))
+        server.start()
         try:
-            yield Cluster(folder)
+            yield server
         finally:
-            run(pg_ctl, "-D", str(data), "-m", "immediate", "-w", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
 
 from callapp.errors import ConfigError
 
@@ -70,6 +72,14 @@ def open_engine(database_url: str, *, busy_s: int = BUSY_S) -> Engine:
 
     event.listen(engine, "connect", limit_waits)
     return engine
+
+
+def insert_into(session: Session, table: Any) -> sqlite.Insert | postgresql.Insert:
+    """An ``INSERT`` that can say what to do about a row that is there already; both databases can."""
+    known: Table = table.__table__
+    if session.get_bind().dialect.name == "sqlite":
+        return sqlite.insert(known)
+    return postgresql.insert(known)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -42,7 +42,7 @@ class Base(DeclarativeBase):
 
 
 class CallRow(Base):
-    """A call: for now, those we placed."""
+    """A call. One that we place has an id of ours before Twilio names it; that of any other is its SID."""
 
     __tablename__ = "calls"
 
@@ -58,8 +58,88 @@ class CallRow(Base):
     status_sequence: Mapped[int | None]
     # Twilio's AnsweredBy: human, machine_end_beep …; None while, or where, nobody listened for it.
     answered_by: Mapped[str | None]
-    created_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    answered_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None]
+    model: Mapped[str | None]
+    transcription_model: Mapped[str | None]
+    first_audio_ms: Mapped[float | None]
+
+
+class UtteranceRow(Base):
+    """What somebody said, as it was heard; ``meant`` is all of it, where it was cut."""
+
+    __tablename__ = "utterances"
+
+    call_sid: Mapped[str] = mapped_column(primary_key=True)
+    item_id: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    text: Mapped[str | None]
+    start_ms: Mapped[float]
+    end_ms: Mapped[float]
+    interrupted: Mapped[bool]
+    meant: Mapped[str | None]
+
+
+class TurnRow(Base):
+    """How soon the agent answered one turn of the caller's."""
+
+    __tablename__ = "turns"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    call_sid: Mapped[str] = mapped_column(index=True)
+    index: Mapped[int]
+    at_ms: Mapped[float]
+    voice_to_voice_ms: Mapped[float]
+    audible_ms: Mapped[float]
+    barge_in: Mapped[bool]
+
+
+class ToolRunRow(Base):
+    """A tool that the model called. Arguments are the model's own text, JSON or not."""
+
+    __tablename__ = "tool_runs"
+
+    call_sid: Mapped[str] = mapped_column(primary_key=True)
+    tool_call_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    arguments: Mapped[str]
+    output: Mapped[str | None]
+    outcome: Mapped[str]
+    start_ms: Mapped[float]
+    duration_ms: Mapped[float]
+
+
+class UsageRow(Base):
+    """What the model's service reported to have used, once, and its price then; ``None`` if not known."""
+
+    __tablename__ = "usage_reports"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    call_sid: Mapped[str] = mapped_column(index=True)
+    at_ms: Mapped[float]
+    input_text: Mapped[int]
+    input_audio: Mapped[int]
+    cached_text: Mapped[int]
+    cached_audio: Mapped[int]
+    output_text: Mapped[int]
+    output_audio: Mapped[int]
+    transcribed_s: Mapped[float]
+    model_usd: Mapped[float | None]
+    transcription_usd: Mapped[float | None]
+
+
+class CallEventRow(Base):
+    """Anything else that happened on a call."""
+
+    __tablename__ = "call_events"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    call_sid: Mapped[str] = mapped_column(index=True)
+    at_ms: Mapped[float]
+    type: Mapped[str]
+    detail: Mapped[dict[str, Any]]
 
 
 class StreamTokenRow(Base):

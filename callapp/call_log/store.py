@@ -16,11 +16,22 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Executable, and_, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Executable,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from callapp.call_log.engine import open_engine
+from callapp.call_log.engine import insert_into, open_engine
 from callapp.call_log.models import CallRow, IdempotencyKeyRow, StreamTokenRow, UpgradeTicketRow
 from callapp.call_log.records import TERMINAL_STATUSES, Admission, Claim, ClaimOutcome, Direction, PlacedCall
 from callapp.errors import CallappError
@@ -52,11 +63,15 @@ class Store:
     # -- one-time tokens ---------------------------------------------------------------------
 
     def issue_token(self, admission: Admission, lives_s: float) -> str:
-        """Make a token that opens one media stream for this call within ``lives_s`` seconds."""
+        """Make a token that opens one media stream for this call within ``lives_s`` seconds.
+
+        The call is answered by that, and written down.
+        """
         token = secrets.token_urlsafe(32)
         now = _now()
         with self._transaction() as session:
             self._sweep(session, now)
+            self._note_answer(session, admission, now)
             session.execute(
                 insert(StreamTokenRow).values(
                     token_hash=_sha256(token),
@@ -101,6 +116,34 @@ class Store:
             direction=cast(Direction, row.direction),
             from_number=row.from_number,
             to_number=row.to_number,
+        )
+
+    def _note_answer(self, session: Session, admission: Admission, now: datetime) -> None:
+        if admission.direction == "outgoing":
+            session.execute(
+                update(CallRow)
+                .where(CallRow.id == admission.slot_key)
+                .values(
+                    call_sid=func.coalesce(CallRow.call_sid, admission.call_sid),
+                    answered_at=func.coalesce(CallRow.answered_at, now),
+                )
+            )
+            return
+        session.execute(
+            insert_into(session, CallRow)
+            .values(
+                id=admission.call_sid,
+                call_sid=admission.call_sid,
+                direction=admission.direction,
+                agent=admission.agent,
+                parameters=dict(admission.parameters),
+                from_number=admission.from_number,
+                to_number=admission.to_number,
+                status="in-progress",
+                created_at=now,
+                answered_at=now,
+            )
+            .on_conflict_do_nothing()
         )
 
     # -- tickets of browsers -----------------------------------------------------------------

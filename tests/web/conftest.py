@@ -17,6 +17,7 @@ from callapp.call.registry import Registry
 from callapp.call.relay import Relay
 from callapp.call.verdicts import Verdicts
 from callapp.call_log import open_store
+from callapp.call_log.record import Record
 from callapp.metrics.instruments import Instruments
 from callapp.metrics.meter import Meter, Present
 from callapp.services import Services
@@ -140,6 +141,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
                 meter=Meter(Instruments(), present, ()),
                 relay=Relay(()),
+                record=Record(store),
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services

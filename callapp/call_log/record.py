@@ -1,0 +1,290 @@
+"""The record of calls: facts, written down while the calls run.
+
+A fact is handed over on the call's own thread and turned into rows on the writer's. Rows are named by
+the call's own ids, or by one that the fact was given when it came, so that writing twice changes nothing:
+a batch whose commit was not confirmed is written again.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import CursorResult, func, update
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, StatementError
+from sqlalchemy.orm import Session
+
+from callapp.call.journal import Particulars
+from callapp.call_log.engine import insert_into
+from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
+from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.call_log.store import Store, StoreUnavailable
+from callapp.call_log.writer import Refused, Writer
+from callapp.conversation.facts import (
+    BargedIn,
+    Began,
+    Closed,
+    Ended,
+    Fact,
+    Fault,
+    FirstAudio,
+    KeysPressed,
+    ModelConnected,
+    ModelDisconnected,
+    ToolRan,
+    TurnAnswered,
+    Used,
+    Uttered,
+)
+from callapp.prices import model_prices, usd_per_minute
+
+# What a database will never take, however often it is asked.
+_HOPELESS = (DataError, IntegrityError, ProgrammingError)
+
+Row = dict[str, Any]
+
+
+class Entry(NamedTuple):
+    """A fact, of which call, when it was told, and a name for it."""
+
+    id: str
+    call: Particulars
+    fact: Fact
+    told_ms: float
+
+
+class Record:
+    """Listens to calls, and has what it is told written down by a thread of its own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.writer: Writer[Entry] = Writer(self._write)
+
+    def __call__(self, call: Particulars, fact: Fact, at_ms: float) -> None:
+        """Take a fact; see `callapp.call.journal.Listener`."""
+        self.writer.put(Entry(uuid.uuid4().hex, call, fact, at_ms))
+
+    def close(self) -> None:
+        """Write what is left, as far as the database lets us."""
+        self.writer.close()
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        try:
+            with self._store.transaction() as session:
+                _Page(session).write(entries)
+        except StoreUnavailable as error:
+            cause = error.__cause__
+            foreign = isinstance(cause, StatementError) and not isinstance(cause, DBAPIError)
+            if foreign or isinstance(cause, _HOPELESS):
+                raise Refused(str(error)) from error
+            raise
+
+
+class _Page:
+    """The rows that a batch of facts comes to."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._utterances: dict[tuple[str, str], Row] = {}  # the newest of each counts
+        self._tool_runs: list[Row] = []
+        self._turns: list[Row] = []
+        self._usage: list[Row] = []
+        self._events: list[Row] = []
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._take(entry)
+        if self._utterances:
+            statement = insert_into(self._session, UtteranceRow)
+            self._session.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["call_sid", "item_id"],
+                    set_={
+                        name: statement.excluded[name]
+                        for name in ("text", "start_ms", "end_ms", "interrupted", "meant")
+                    },
+                ),
+                list(self._utterances.values()),
+            )
+        for table, rows in (
+            (ToolRunRow, self._tool_runs),
+            (TurnRow, self._turns),
+            (UsageRow, self._usage),
+            (CallEventRow, self._events),
+        ):
+            if rows:
+                self._session.execute(insert_into(self._session, table).on_conflict_do_nothing(), rows)
+
+    def _take(self, entry: Entry) -> None:
+        fact, call_sid = entry.fact, entry.call.call_sid
+        match fact:
+            case Began():
+                self._begin(entry.call)
+            case FirstAudio(at_ms=at_ms):
+                self._change(entry.call, first_audio_ms=func.coalesce(CallRow.first_audio_ms, at_ms))
+            case Uttered():
+                self._utterances[call_sid, fact.item_id] = {
+                    "call_sid": call_sid,
+                    "item_id": _clean(fact.item_id),
+                    "role": fact.role,
+                    "text": _clean(fact.text),
+                    "start_ms": fact.start_ms,
+                    "end_ms": fact.end_ms,
+                    "interrupted": fact.interrupted,
+                    "meant": _clean(fact.meant),
+                }
+            case TurnAnswered():
+                self._turns.append(
+                    {
+                        "id": entry.id,
+                        "call_sid": call_sid,
+                        "index": fact.index,
+                        "at_ms": fact.at_ms,
+                        "voice_to_voice_ms": fact.voice_to_voice_ms,
+                        "audible_ms": fact.audible_ms,
+                        "barge_in": fact.barge_in,
+                    }
+                )
+            case ToolRan():
+                self._tool_runs.append(
+                    {
+                        "call_sid": call_sid,
+                        "tool_call_id": _clean(fact.tool_call_id),
+                        "name": _clean(fact.name),
+                        "arguments": _clean(fact.arguments),
+                        "output": _clean(fact.output),
+                        "outcome": fact.outcome,
+                        "start_ms": fact.at_ms,
+                        "duration_ms": fact.duration_ms,
+                    }
+                )
+            case Used():
+                self._usage.append(_usage_row(entry, fact))
+            case Ended():
+                self._end(entry.call, fact)
+            case Closed():
+                self._close(entry.call, fact)
+            case _:
+                self._event(entry)
+
+    def _event(self, entry: Entry) -> None:
+        fact = entry.fact
+        detail: Row
+        match fact:
+            case BargedIn():
+                kind = "barge_in"
+                clear_ms = entry.told_ms - fact.since_ms
+                detail = {
+                    "clearMs": round(clear_ms, 1),
+                    "heardMs": fact.heard_ms,
+                    "sentMs": fact.sent_ms,
+                    "itemId": fact.item_id,
+                }
+            case ModelConnected(after_ms=after_ms, again=again):
+                kind = "reconnected" if again else "connected"
+                detail = {"awayMs" if again else "connectMs": round(after_ms, 1)}
+            case ModelDisconnected(reason=reason):
+                kind, detail = "disconnected", {"reason": reason}
+            case KeysPressed(count=count, digits=digits):
+                kind, detail = "dtmf", {"count": count, "digits": digits}
+            case Fault(what=what):
+                kind, detail = "error", {"message": _clean(what)}
+            case _:  # told to others, and no matter of the record
+                return
+        self._events.append(
+            {
+                "id": entry.id,
+                "call_sid": entry.call.call_sid,
+                "at_ms": fact.at_ms,
+                "type": kind,
+                "detail": detail,
+            }
+        )
+
+    # -- the call itself ------------------------------------------------------------------------
+
+    def _begin(self, call: Particulars) -> None:
+        known = {
+            "agent": call.agent,
+            "parameters": _parameters(call),
+            "model": call.model,
+            "transcription_model": call.transcription_model,
+        }
+        answered_at = func.coalesce(CallRow.answered_at, call.began_at)
+        if not self._change(call, **known, answered_at=answered_at):
+            self._session.execute(
+                insert_into(self._session, CallRow)
+                .values(
+                    id=call.call_sid,
+                    call_sid=call.call_sid,
+                    direction=call.direction,
+                    from_number=call.from_number,
+                    to_number=call.to_number,
+                    status="in-progress",
+                    created_at=call.began_at,
+                    answered_at=call.began_at,
+                    **known,
+                )
+                .on_conflict_do_nothing()
+            )
+
+    def _end(self, call: Particulars, ended: Ended) -> None:
+        self._change(
+            call,
+            end_reason=func.coalesce(CallRow.end_reason, ended.reason),
+            ended_at=func.coalesce(CallRow.ended_at, _moment(call, ended.at_ms)),
+        )
+
+    def _close(self, call: Particulars, closed: Closed) -> None:
+        """Nobody tells how a call ended that rang us, unless its number was set up for that."""
+        ended_at = func.coalesce(CallRow.ended_at, _moment(call, closed.at_ms))
+        if call.direction == "incoming":
+            statement = (
+                update(CallRow)
+                .where(CallRow.call_sid == call.call_sid, CallRow.status.not_in(TERMINAL_STATUSES))
+                .values(status="completed", ended_at=ended_at)
+            )
+            self._session.execute(statement)
+
+    def _change(self, call: Particulars, **values: Any) -> bool:
+        statement = update(CallRow).where(CallRow.call_sid == call.call_sid).values(**values)
+        result = self._session.execute(statement)
+        assert isinstance(result, CursorResult)
+        return result.rowcount > 0
+
+
+def _usage_row(entry: Entry, used: Used) -> Row:
+    usage, call = used.usage, entry.call
+    prices, minute_usd = model_prices(call.model), usd_per_minute(call.transcription_model or "")
+    transcription_usd: float | None = 0.0
+    if usage.transcribed_s:
+        transcription_usd = None if minute_usd is None else usage.transcribed_s / 60 * minute_usd
+    return {
+        "id": entry.id,
+        "call_sid": call.call_sid,
+        "at_ms": used.at_ms,
+        "input_text": usage.input_text,
+        "input_audio": usage.input_audio,
+        "cached_text": usage.cached_text,
+        "cached_audio": usage.cached_audio,
+        "output_text": usage.output_text,
+        "output_audio": usage.output_audio,
+        "transcribed_s": usage.transcribed_s,
+        "model_usd": None if prices is None else prices.usd(usage),
+        "transcription_usd": transcription_usd,
+    }
+
+
+def _moment(call: Particulars, at_ms: float) -> datetime:
+    return call.began_at + timedelta(milliseconds=at_ms)
+
+
+def _parameters(call: Particulars) -> dict[str, str]:
+    return {_clean(name): _clean(value) for name, value in call.parameters.items()}
+
+
+def _clean(text: Any) -> Any:
+    """Text without what PostgreSQL cannot hold."""
+    return text.replace("\0", "") if isinstance(text, str) else text
