@@ -30,6 +30,7 @@ from xml.etree import ElementTree
 from twilio.request_validator import RequestValidator
 
 from callapp.simulators import webhooks
+from callapp.simulators.carrier_account import OwnNumber
 from callapp.simulators.clips import Clip
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_script import INSTANT, Script
@@ -426,6 +427,7 @@ class Scene:
             say_ms_per_char=0,
             latency_ms=latency_ms,
             reversed_keys=reversed_keys,
+            numbers=[OwnNumber(OUR_NUMBER)],
         )
         self._open_model = ExitStack()
         try:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from callapp.agents import Agents
-from callapp.call_log import schema
-from callapp.doctor import house, openai, twilio, way_in
+from callapp.doctor import house, twilio
+from callapp.doctor.examination import examine
 from callapp.doctor.finding import Finding, Level, fault
 from callapp.errors import ConfigError
 from callapp.settings import Settings, load_settings
-from callapp.telephony.rest import Carrier
 
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
 
@@ -62,49 +58,9 @@ def _examine(fixes_webhook: bool) -> Iterator[Finding]:
     findings, agents = house.check_agents_and_tools(settings)
     yield from findings
     instance = Path(current_app.instance_path)
-    yield house.check_database(settings.database_url or schema.default_url(instance))
-    yield house.check_threads(settings, os.environ)
-    yield house.check_files(settings)
-    yield house.check_api_key(settings)
-    yield from house.check_signatures_wanted(settings)
-    for model, named_by in house.models_in_use(settings, agents).items():
-        yield from openai.check_model(settings, model, named_by)
-        if settings.openai_api_key is None:
-            break  # once is enough
-    yield from _examine_way_in(settings)
-    with closing(Carrier(settings)) as carrier:
-        yield from _examine_twilio(settings, carrier, agents, fixes_webhook)
-
-
-def _examine_way_in(settings: Settings) -> Iterator[Finding]:
-    finding, worth_knocking = way_in.check_address(settings)
-    yield finding
-    if not worth_knocking or settings.public_url is None:
-        return
-    finding = way_in.check_reachable(settings.public_url)
-    yield finding
-    # Without the token there is no signature; that it is missing is told with the account.
-    if finding.level is Level.OK and settings.twilio_auth_token is not None:
-        token = settings.twilio_auth_token.get_secret_value()
-        yield way_in.check_signature(settings.public_url, token)
-        yield way_in.check_media_socket(settings.public_url, token)
-
-
-def _examine_twilio(
-    settings: Settings, carrier: Carrier, agents: Agents | None, fixes_webhook: bool
-) -> Iterator[Finding]:
-    finding, answers = twilio.check_account(carrier)
-    yield finding
-    if not answers and settings.from_phone_number is not None:
-        return
-    finding, own = twilio.find_number(settings, carrier)
-    yield finding
-    if own is None or finding.level is Level.FAULT:
-        return
-    webhook = twilio.check_webhook(settings, own, agents)
-    if webhook.level is Level.FAULT and (fixes_webhook or _wants_it_set(webhook, settings)):
-        webhook = twilio.set_webhook(settings, own, carrier)
-    yield webhook
+    yield from examine(
+        settings, agents, instance, lambda found: fixes_webhook or _wants_it_set(found, settings)
+    )
 
 
 def _wants_it_set(webhook: Finding, settings: Settings) -> bool:

@@ -16,11 +16,17 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. ``to_do`` is empty when all is well."""
+    """One line of the report.
+
+    Args:
+        to_do: empty when all is well.
+        fixable: whether we can set it right ourselves.
+    """
 
     level: Level
     what: str
     to_do: str = ""
+    fixable: bool = False
 
 
 def ok(what: str) -> Finding:
@@ -31,5 +37,5 @@ def warning(what: str, to_do: str) -> Finding:
     return Finding(Level.WARNING, what, to_do)
 
 
-def fault(what: str, to_do: str) -> Finding:
-    return Finding(Level.FAULT, what, to_do)
+def fault(what: str, to_do: str, *, fixable: bool = False) -> Finding:
+    return Finding(Level.FAULT, what, to_do, fixable)

@@ -79,12 +79,14 @@ def check_webhook(settings: Settings, own: OwnNumber, agents: Agents | None) -> 
         return fault(
             f"the number's webhook is {own.voice_url or 'not set'}, so calls to it do not come here",
             f"set it to {wanted}: flask doctor --fix-webhook",
+            fixable=True,
         )
     name = parse_qs(urlsplit(own.voice_url).query).get("agent", [None])[-1]
     if name is not None and agents is not None and name not in agents:
         return fault(
             f"the number's webhook asks for the agent {name}, which there is not",
             f"set it to {wanted}, or add the agent",
+            fixable=True,
         )
     return ok(f"the number's webhook is {own.voice_url}")
 

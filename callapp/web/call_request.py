@@ -50,7 +50,17 @@ def read_call_request(request: Request, settings: Settings, agents: Agents) -> C
     Raises:
         Problem: 400, 403, 404, 413 or 415.
     """
-    body = read_json(request)
+    return check_call_request(read_json(request), request, settings, agents)
+
+
+def check_call_request(
+    body: Mapping[str, Any], request: Request, settings: Settings, agents: Agents
+) -> CallRequest:
+    """Check what a body asks for; the request says where we are reached, and its idempotency key.
+
+    Raises:
+        Problem: 400, 403 or 404.
+    """
     for field in body:
         if field not in FIELDS:
             raise Problem(400, f"There is no field {field!r}: the fields are {', '.join(FIELDS)}.")

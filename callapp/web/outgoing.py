@@ -39,12 +39,12 @@ blueprint.before_request(require_api_key)
 def outgoing_call() -> ResponseReturnValue:
     app = services()
     # Counted first, so that requests which fail count too; answered at its place in the order.
-    wait_s = app.rate_limits.count_key(g.api_user)
+    too_many = count_request()
     call = read_call_request(request, app.settings, app.agents)
-    if wait_s is not None:
-        raise _too_many(f"RATE_LIMIT_PER_KEY allows {app.settings.rate_limit_per_key}", wait_s)
+    if too_many is not None:
+        raise too_many
     if call.idempotency_key is None:
-        return _dial(call), 201
+        return place_call(call), 201
     claim = app.store.claim(g.api_user, call.idempotency_key, call.body_hash)
     match claim.outcome:
         case ClaimOutcome.NEW:
@@ -63,11 +63,20 @@ def outgoing_call() -> ResponseReturnValue:
             )
 
 
+def count_request() -> Problem | None:
+    """Count a request of the API user; the 429 if it is one too many."""
+    app = services()
+    wait_s = app.rate_limits.count_key(g.api_user)
+    if wait_s is None:
+        return None
+    return _too_many(f"RATE_LIMIT_PER_KEY allows {app.settings.rate_limit_per_key}", wait_s)
+
+
 def _dial_once(call: CallRequest, claim: Claim) -> dict[str, Any]:
     """Dial for an idempotency key; the answer is remembered if the dial was taken."""
     store = services().store
     try:
-        body = _dial(call)
+        body = place_call(call)
     except BaseException:
         try:
             store.release(claim)
@@ -81,8 +90,12 @@ def _dial_once(call: CallRequest, claim: Claim) -> dict[str, Any]:
     return body
 
 
-def _dial(call: CallRequest) -> dict[str, Any]:
-    """Count the callee, take a slot, dial; return the body of the 201."""
+def place_call(call: CallRequest) -> dict[str, Any]:
+    """Count the callee, take a slot, dial; return the body of the 201.
+
+    Raises:
+        Problem: 429, 502, 503 or 504.
+    """
     app = services()
     wait_s = app.rate_limits.count_callee(call.to)
     if wait_s is not None:

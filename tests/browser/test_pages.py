@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from callapp.simulators.phone import Callee
 from tests.browser.conftest import Browser, browser_at
-from tests.stage import Server
+from tests.stage import THEIR_NUMBER, Server
 
 WIDTHS = {"wide": (1100, 900), "phone": (360, 740)}
-PAGES = ("/desk/phone",)
+PAGES = ("/desk/phone", "/desk/dial", "/desk/setup")
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,39 @@ def test_no_page_is_wider_than_its_window(signed_in: Browser, size: tuple[int, i
         signed_in.open(path)
         width = signed_in.driver.execute_script("return document.documentElement.scrollWidth")
         assert width <= size[0], path
+
+
+def test_a_call_is_checked_as_it_is_typed_and_then_placed(signed_in: Browser, server: Server) -> None:
+    with server.scene() as scene:
+        signed_in.open("/desk/dial")
+        number = signed_in.find("#number")
+        number.send_keys("+81 90 1")
+        signed_in.wait(lambda: "not a number that exists" in signed_in.text("#check"))
+        number.clear()
+        number.send_keys("+81 90-1234-5678")
+        signed_in.click("#agent option[value='named']")
+        signed_in.wait(lambda: "name" in signed_in.text("#check"))
+        for name, value in {"name": "Tanaka", "age": "41"}.items():
+            signed_in.find(f"input[data-name={name}]").send_keys(value)
+        signed_in.wait(lambda: signed_in.text("#check") == "")
+        scene.carrier.next_callee(Callee(rings_ms=0))
+        signed_in.leave_by("button.main")
+        assert THEIR_NUMBER in signed_in.text(".notice")
+        (call,) = scene.carrier.calls
+        update = scene.session().expect("session.update")
+        assert "You speak with Tanaka, who is 41." in update["session"]["instructions"]
+        call.hang_up()
+        scene.ending(call)
+    assert signed_in.complaints() == []
+
+
+def test_the_number_s_calls_are_led_here_by_a_button(signed_in: Browser, server: Server) -> None:
+    with server.scene() as scene:
+        (number,) = scene.carrier.account.numbers
+        signed_in.open("/desk/setup")
+        signed_in.wait(lambda: "1 fault" in signed_in.text(".verdict"))
+        assert number.voice_url == ""
+        signed_in.leave_by(".findings button")
+        assert signed_in.text(".verdict") == "A call can work here."
+        assert number.voice_url == f"{server.url}/incoming-call"
+    assert signed_in.complaints() == []

@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from werkzeug.exceptions import HTTPException
 
+from callapp.agents import Agent
 from callapp.services import services
 from callapp.version import VERSION
 from callapp.web import problems
@@ -39,6 +40,12 @@ def set_language() -> ResponseReturnValue:
     # A path of the desk, and nothing that a browser takes for another host.
     safe = back.startswith("/desk") and "//" not in back and "\\" not in back
     return redirect(back if safe else url_for("desk.home"), 303)
+
+
+def agents_to_choose() -> list[Agent]:
+    """All agents, the default one first."""
+    agents = services().agents
+    return sorted(agents.values(), key=lambda agent: (agent is not agents.default, agent.name))
 
 
 @blueprint.context_processor

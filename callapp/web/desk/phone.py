@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import g, render_template, request
+from flask import render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -11,28 +11,24 @@ from callapp.services import services
 from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER
 from callapp.web.browser_line import SUBPROTOCOL, TICKET_PREFIX, open_line
 from callapp.web.call_request import read_json, read_parameters
+from callapp.web.desk.pages import agents_to_choose
 from callapp.web.desk.sign_in import blueprint, session_of_request
+from callapp.web.outgoing import count_request
 from callapp.web.problems import Problem
 
 
 @blueprint.get("/phone")
 def phone() -> ResponseReturnValue:
-    app = services()
-    default = app.agents.default
-    return render_template(
-        "desk/phone.html",
-        agents=[default, *(agent for __, agent in sorted(app.agents.items()) if agent is not default)],
-        pretends=app.settings.openai_api_key is None,
-    )
+    pretends = services().settings.openai_api_key is None
+    return render_template("desk/phone.html", agents=agents_to_choose(), pretends=pretends)
 
 
 @blueprint.post("/phone/calls")
 def open_call() -> ResponseReturnValue:
     """Everything that the page needs to make one call; what is spoken by Twilio otherwise, as text."""
     app = services()
-    wait_s = app.rate_limits.count_key(g.api_user)
-    if wait_s is not None:
-        raise Problem(429, _("Too many calls at once."), headers={"Retry-After": str(wait_s)})
+    if (too_many := count_request()) is not None:
+        raise too_many
     body = read_json(request)
     agent = app.agents.get(str(body.get("agent", app.settings.default_agent)))
     if agent is None:

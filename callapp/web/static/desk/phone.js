@@ -3,11 +3,13 @@
 import { Figures } from "./figures.js";
 import { Handset } from "./handset.js";
 import { Line } from "./line.js";
+import { Parameters } from "./parameters.js";
 import { Recording } from "./recording.js";
 
 const $ = (id) => document.getElementById(id);
 const phone = $("phone");
 const words = $("words").dataset;
+const parameters = new Parameters($("agent"), $("parameters"));
 const METER_DB = -60;
 const KEYS = /^[0-9*#]$/;
 
@@ -78,28 +80,11 @@ let call = null;
 
 // -- the form ----------------------------------------------------------------------------------
 
-function askForParameters() {
-  const needs = $("agent").selectedOptions[0].dataset.needs.split(" ").filter(Boolean);
-  const fields = needs.map((name) => {
-    const label = document.createElement("label");
-    const input = document.createElement("input");
-    label.textContent = name;
-    input.name = name;
-    input.required = true;
-    input.autocomplete = "off";
-    label.append(input);
-    return label;
-  });
-  $("parameters").replaceChildren(...fields);
-  $("parameters").hidden = !fields.length;
-}
-
 async function orderCall() {
-  const parameters = Object.fromEntries([...$("parameters").querySelectorAll("input")].map((i) => [i.name, i.value]));
   const answer = await fetch(phone.dataset.calls, {
     method: "POST",
     headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": phone.dataset.csrf },
-    body: JSON.stringify({ agent: $("agent").value, parameters }),
+    body: JSON.stringify({ agent: $("agent").value, parameters: parameters.filled }),
   });
   const body = await answer.json();
   if (!answer.ok) throw new Fault(body.detail);
@@ -174,7 +159,7 @@ function show(state, text) {
   $("hang-up").hidden = !busy;
   $("hang-up").disabled = state !== "live";
   $("agent").disabled = busy;
-  for (const input of $("parameters").querySelectorAll("input")) input.disabled = busy;
+  for (const input of parameters.inputs) input.disabled = busy;
   for (const button of [...$("keypad").children, $("mute")]) button.disabled = state !== "live";
   if (state === "live") $("hang-up").focus();
 }
@@ -209,7 +194,6 @@ setInterval(() => {
 
 // -- what is done ------------------------------------------------------------------------------
 
-$("agent").addEventListener("change", askForParameters);
 $("order").addEventListener("submit", (event) => {
   event.preventDefault();
   if (phone.dataset.state === "idle") dial();
@@ -233,4 +217,3 @@ document.addEventListener("keydown", (event) => {
   }
 });
 addEventListener("pagehide", () => call?.hangUp());
-askForParameters();

@@ -1,0 +1,71 @@
+"""The form that places a call: what ``POST /outgoing-call`` does, with the same checks, as they are typed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import flash, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from callapp.services import services
+from callapp.web.call_request import CallRequest, check_call_request, read_parameters
+from callapp.web.desk.pages import agents_to_choose
+from callapp.web.desk.sign_in import blueprint
+from callapp.web.outgoing import count_request, place_call
+from callapp.web.problems import Problem
+
+_PARAMETER = "parameter."
+# As people write numbers; what is left has to be E.164.
+_BETWEEN_DIGITS = re.compile(r"[\s().\u2010-\u2015\uff0d-]")
+
+
+@blueprint.get("/dial")
+def dial() -> ResponseReturnValue:
+    return _page({"phoneNumber": services().settings.to_phone_number or ""})
+
+
+@blueprint.post("/dial")
+def place() -> ResponseReturnValue:
+    form = _form()
+    try:
+        if (too_many := count_request()) is not None:
+            raise too_many
+        placed = place_call(_check(form))
+    except Problem as problem:
+        return _page(form, fault=problem.description), problem.code or 400
+    flash(_("%(number)s is being called: %(sid)s.", number=placed["to"], sid=placed["callSid"]))
+    return _page(form)
+
+
+@blueprint.post("/dial/check")
+def check() -> ResponseReturnValue:
+    """What is wrong with the form so far, in a sentence; nothing is called."""
+    try:
+        call = _check(_form())
+    except Problem as problem:
+        return {"fault": problem.description}
+    return {"fault": None, "to": call.to}
+
+
+def _form() -> dict[str, Any]:
+    """The form's fields as the API's body has them."""
+    parameters = {
+        name.removeprefix(_PARAMETER): value
+        for name, value in request.form.items()
+        if name.startswith(_PARAMETER)
+    }
+    number = _BETWEEN_DIGITS.sub("", request.form.get("phoneNumber", ""))
+    return {"phoneNumber": number, "agent": request.form.get("agent", ""), "parameters": parameters}
+
+
+def _check(form: dict[str, Any]) -> CallRequest:
+    # An empty field is one that was not filled in yet, and not a value.
+    filled = {name: value for name, value in read_parameters(form["parameters"]).items() if value}
+    app = services()
+    return check_call_request({**form, "parameters": filled}, request, app.settings, app.agents)
+
+
+def _page(form: dict[str, Any], fault: str | None = None) -> str:
+    return render_template("desk/dial.html", agents=agents_to_choose(), form=form, fault=fault)
