@@ -23,6 +23,8 @@ CALL_GOES_ON = (
     "words are missing, ask for them."
 )
 
+AN_ANSWER = Request(ANSWER)
+
 
 class Briefing:
     """What a session has to know, and whether it is its turn.
@@ -54,11 +56,11 @@ class Briefing:
             self._begun = True
             self.answer_owed = isinstance(resumed.trip, Transfer)  # after keys the line has the word
 
-    def tell(self, told: Tell) -> list[Command]:
+    def tell(self, told: Tell, answer: Request = AN_ANSWER) -> list[Command]:
         """Tell the model what it has to answer, or its successor. What is not sensitive, the history has."""
         if self._lifeline.up:
             if not self._farewell.begun:
-                self._voice.responses.want(Request(ANSWER))
+                self._voice.responses.want(answer)
             return [told]
         self.answer_owed = True
         if told.sensitive or not self._begun:  # the history will not tell it
@@ -77,7 +79,7 @@ class Briefing:
         """A session is there, and knows whose turn it is."""
         self.answer_owed = self.turn_cut = False
 
-    def adopt(self, tool_call_id: str, output: str, sensitive: bool) -> list[Command]:
+    def adopt(self, tool_call_id: str, output: str, sensitive: bool, answer: Request) -> list[Command]:
         """If the session that made this call is gone, tell in words what the call returned."""
         name = self._orphans.pop(tool_call_id, None)
         if name is None:
@@ -85,7 +87,7 @@ class Briefing:
         words = f"The tool {name} was called before the interruption. It returned: {output}"
         if not sensitive:
             self._history.note(words)
-        return self.tell(Tell("system", words, sensitive))
+        return self.tell(Tell("system", words, sensitive), answer)
 
     def of_session(self) -> list[Command]:
         """What a session is told when it stands: the first one of a call only what nobody said."""

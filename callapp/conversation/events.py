@@ -129,6 +129,11 @@ class OutputTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteToolCalled:
+    """The service has begun to run a tool by itself, within a response."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteToolReturned:
     """A tool that the service runs by itself is done, or was refused; it waits to be asked to go on."""
 
@@ -333,6 +338,7 @@ Event = (
     | AudioEnded
     | ToolCalled
     | OutputTaken
+    | RemoteToolCalled
     | RemoteToolReturned
     | ResponseEnded
     | RequestRefused

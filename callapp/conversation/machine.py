@@ -26,6 +26,7 @@ from callapp.conversation.commands import (
     OpenAudio,
     Reconnect,
     Tell,
+    Warn,
 )
 from callapp.conversation.events import (
     AgentSaid,
@@ -47,6 +48,7 @@ from callapp.conversation.events import (
     ModelLost,
     OutputTaken,
     Played,
+    RemoteToolCalled,
     RemoteToolReturned,
     RequestRefused,
     ResponseEnded,
@@ -74,7 +76,7 @@ from callapp.conversation.lifeline import Lifeline
 from callapp.conversation.noise import Noise
 from callapp.conversation.playback import Part, Playback
 from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request, Responses
-from callapp.conversation.tool_calls import ToolCalls
+from callapp.conversation.tool_calls import TOOL_MS, ToolCalls
 from callapp.conversation.tool_rounds import ToolRounds
 from callapp.conversation.trips import Trips
 from callapp.conversation.voice import Voice
@@ -210,6 +212,8 @@ class Conversation:
     def _dispatch(self, event: Event, at_ms: float) -> list[Command]:
         if isinstance(event, ResponseEnded | CallerSaid):
             self.budget.spend(event.usage)
+        elif isinstance(event, MessageStarted | AgentSaid | AudioEnded | ToolCalled | RemoteToolReturned):
+            self.responses.stirred(at_ms)
         match event:
             case CallerHungUp() | CallerLost() if self.away.gone:
                 self.away.stream_over = True
@@ -266,6 +270,9 @@ class Conversation:
                 return []
             case ToolCalled():
                 return self.tool_rounds.called(event, at_ms)
+            case RemoteToolCalled():
+                self.responses.stirred(at_ms + TOOL_MS)  # until then it has nothing else to bring
+                return []
             case RemoteToolReturned():
                 return self.tool_rounds.remote_tool_returned()
             case ToolReturned(tool_call_id=tool_call_id, result=result):
@@ -292,7 +299,7 @@ class Conversation:
         elif self.plan.greeting is not None and not (resumed or self.history.items(AGENT)):
             self.responses.want(Request(GREETING, self.plan.greeting, tools_allowed=False))
         elif self.briefing.answer_owed:
-            self.responses.want(Request(ANSWER))
+            self.responses.want(self.tool_rounds.request())
         elif self.briefing.turn_cut:
             self.responses.turn_ended(at_ms)  # the rest of it is in the audio that was kept
         self.briefing.turn_given()
@@ -323,6 +330,12 @@ class Conversation:
 
     def _drop_model(self, reason: str, at_ms: float) -> list[Command]:
         return [DropModel(reason), *self._on_model_lost(reason, False, at_ms)]
+
+    def _on_stall(self, at_ms: float) -> list[Command]:
+        """The model's socket is alive, but its response is not: cancel it, or do without the session."""
+        if not self.responses.give_up():
+            return self._drop_model("openai.stalled", at_ms)
+        return [Warn("a response brings nothing: it is asked for again"), *self.voice.silence(at_ms)]
 
     def _renew(self, at_ms: float) -> list[Command]:
         """Change to a new session while nobody speaks, so that nobody hears it."""
@@ -357,7 +370,7 @@ class Conversation:
     # -- the agent speaks -----------------------------------------------------------------------
 
     def _on_response_started(self, response_id: str, tag: str | None, at_ms: float) -> list[Command]:
-        commands = self.responses.started(response_id, tag, covers_tools=self.tool_calls.all_taken)
+        commands = self.responses.started(response_id, tag, at_ms, covers_tools=self.tool_calls.all_taken)
         self.asides.begun(self.responses.active_tag)
         return commands + self._hush(at_ms)
 
@@ -579,6 +592,9 @@ class Conversation:
             self.responses.want(Request(ANSWER))  # a machine gets none: see _go_on
         if self.responses.overdue(at_ms):
             return [*commands, *self._drop_model("openai.no_answer", at_ms)]
+        stall_ms = self.responses.stall_ms(self.playback.dry_ms) if self.lifeline.up else None
+        if stall_ms is not None and at_ms >= stall_ms:
+            return [*commands, *self._on_stall(at_ms)]
         if at_ms >= self.lifeline.renew_ms and not self.farewell.begun:
             return [*commands, *self._renew(at_ms)]
         until_ms = self._farewell_until_ms()
@@ -638,6 +654,7 @@ class Conversation:
             self._line_due_ms(),
             None if self.farewell.begun else self.lifeline.renew_ms,
             self.responses.deadline_ms if self.lifeline.up or self.farewell.begun else None,
+            self.responses.stall_ms(self.playback.dry_ms) if self.lifeline.up else None,
             self.tool_calls.deadline_ms,
             self.noise.deadline_ms,
             self.keys.deadline_ms(self.playback.dry_ms),

@@ -22,6 +22,10 @@ OWN_ANSWER_MS = 1_500
 TURN_MS = 4_000
 # A request that leads to nothing in this time is made once more.
 REQUEST_MS = 10_000
+# One that has begun and brings nothing is given up after so long in silence, and asked for once more; one
+# that was cancelled should be over much sooner.
+STALLED_MS = 10_000
+CANCELLED_MS = 5_000
 # A failed response is asked for again so many times in a row, after so long.
 MOST_RETRIES = 2
 RETRY_MS = 500
@@ -67,6 +71,8 @@ class Responses:
         self._asked_count = 0
         self._failures = 0
         self._unanswered = 0
+        self._stirred_ms = 0.0  # when the active response last showed that it is alive, other than by audio
+        self._gave_up = False  # one that brought nothing was cancelled, and none has come to its end since
 
     @property
     def busy(self) -> bool:
@@ -103,6 +109,16 @@ class Responses:
         if self._turn_open and not self.busy and not self.caller_speaking:
             return self._turn_until_ms
         return None
+
+    def stall_ms(self, dry_ms: float) -> float | None:
+        """When the active response has kept everybody waiting for too long.
+
+        Args:
+            dry_ms: until when its audio is heard: that is no waiting.
+        """
+        if self.active is None:
+            return None
+        return max(self._stirred_ms, dry_ms) + (CANCELLED_MS if self.silenced(self.active) else STALLED_MS)
 
     # -- asking ---------------------------------------------------------------------------------
 
@@ -159,15 +175,26 @@ class Responses:
         self._turn_open = False
         return True
 
+    def give_up(self) -> bool:
+        """What is active brings nothing: want it again. Return false if that is no use any more."""
+        if self.active is None or self.silenced(self.active) or self._gave_up:
+            return False
+        self._gave_up = True
+        self._want_again(self.active_tag)
+        return True
+
     # -- what the model does --------------------------------------------------------------------
 
-    def started(self, response_id: str, tag: str | None, *, covers_tools: bool) -> list[Command]:
+    def started(
+        self, response_id: str, tag: str | None, at_ms: float, *, covers_tools: bool
+    ) -> list[Command]:
         """A response is active: ours, or the model's answer to the caller's turn.
 
         Args:
             covers_tools: whether all outputs of tools stood in the conversation when it began.
         """
         self.active, self.active_tag = response_id, tag
+        self._stirred_ms = at_ms
         self._turn_open = False
         self._hold_until_ms = 0.0
         asked = self._asked
@@ -191,15 +218,23 @@ class Responses:
         tag, self.active, self.active_tag = self.active_tag, None, None
         if not failed or response_id in self._silenced:
             self._failures = 0
+            self._gave_up &= response_id in self._silenced
             return True
         self._failures += 1
         if self._failures > MOST_RETRIES:
             return False
+        self._want_again(tag)
+        self._hold_until_ms = at_ms + RETRY_MS * self._failures
+        return True
+
+    def stirred(self, at_ms: float) -> None:
+        """Something of the active response came, or will not come before that moment."""
+        self._stirred_ms = at_ms
+
+    def _want_again(self, tag: str | None) -> None:
         if self._wanted is None:
             last = self._last_asked[1] if self._last_asked is not None else None
             self.want(last if last is not None and last.tag == tag else Request(ANSWER))
-        self._hold_until_ms = at_ms + RETRY_MS * self._failures
-        return True
 
     # -- what the caller does -------------------------------------------------------------------
 

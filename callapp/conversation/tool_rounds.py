@@ -55,7 +55,7 @@ class ToolRounds:
         """Give a call its one output. One that is ``silent`` gives the model nothing to speak about."""
         response_id = self._calls.answer(tool_call_id, silent=silent)
         if response_id is None:
-            return self._briefing.adopt(tool_call_id, output, sensitive)
+            return self._briefing.adopt(tool_call_id, output, sensitive, self.request())
         if not sensitive:
             name = self._calls.name_of(tool_call_id)
             self.history.note(f"The tool {name} was called. It returned: {output}")
@@ -96,10 +96,11 @@ class ToolRounds:
         if not self.remote_answer_due or self._farewell.begun:
             return []
         self.remote_answer_due = False
-        self._voice.responses.want(self._request())
+        self._voice.responses.want(self.request())
         return [Warn("tool loop cut: the next answer has to do without")] if self._calls.looping else []
 
-    def _request(self) -> Request:
+    def request(self) -> Request:
+        """An answer; if the model has used up its rounds, one that has to do without tools."""
         return Request(ANSWER, tools_allowed=not self._calls.looping)
 
     def _settle(self, response_id: str, at_ms: float) -> list[Command]:
@@ -113,7 +114,7 @@ class ToolRounds:
                 continue  # the response took so long to end that the tool was given up
             commands.append(AnswerTool(tool_call_id, self._say_goodbye(response_id, at_ms)))
         if self._calls.batch_done(response_id) and not self._farewell.begun:
-            self._voice.responses.want(self._request())
+            self._voice.responses.want(self.request())
         return commands
 
     def _say_goodbye(self, response_id: str, at_ms: float) -> str:

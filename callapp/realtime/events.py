@@ -28,6 +28,7 @@ from callapp.conversation.events import (
     CallerSaid,
     MessageStarted,
     OutputTaken,
+    RemoteToolCalled,
     RemoteToolReturned,
     ResponseEnded,
     ResponseStarted,
@@ -92,6 +93,7 @@ Decoded = (
     | AudioEnded
     | ToolCalled
     | ApprovalAsked
+    | RemoteToolCalled
     | RemoteToolReturned
     | ResponseEnded
 )
@@ -291,6 +293,7 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "conversation.item.added": _item_placed,
     "response.output_item.done": _item_done,
     "conversation.item.done": _conversation_item_done,
+    "response.mcp_call.in_progress": lambda _: RemoteToolCalled(),
     "response.mcp_call.completed": lambda _: RemoteToolReturned(),
     "response.mcp_call.failed": lambda _: RemoteToolReturned(),
     "response.output_audio_transcript.delta": lambda m: AgentSaid(_text(m, "item_id"), _text(m, "delta")),

@@ -18,6 +18,7 @@ from callapp.conversation.events import (
     MessageStarted,
     ModelLost,
     OutputTaken,
+    RemoteToolCalled,
     RemoteToolReturned,
     RequestRefused,
     ResponseEnded,
@@ -79,6 +80,7 @@ ModelEvent = (
     | AudioArrived
     | AudioEnded
     | ToolCalled
+    | RemoteToolCalled
     | RemoteToolReturned
     | ResponseEnded
     | RequestRefused
@@ -167,6 +169,8 @@ class ModelLeg:
                     events += self._on_service(decoded)
                 case ApprovalAsked():
                     events += self._on_approval_asked(decoded)
+                case ResponseEnded(status="failed"):
+                    events += self._on_failed(decoded)
                 case SessionCreated(session_id=session_id):
                     self._log.info("= model session %s", session_id)
                 case _:
@@ -228,6 +232,12 @@ class ModelLeg:
         assert self._connection is not None
         self._connection.send_text(encode_approval(asked.request_id, approve=approve))
         return [] if approve else [RemoteToolReturned()]
+
+    def _on_failed(self, ended: ResponseEnded) -> list[ModelEvent]:
+        """A response failed: another one may do better, but not for an account that is out of credit."""
+        self._log.warning("! model leg: a response failed: %s", ended.error_code or "no reason given")
+        hopeless = ended.error_code in FATAL_CODES
+        return [ended, ModelLost("openai.refused", hopeless=True)] if hopeless else [ended]
 
     def _on_service(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:
         if isinstance(event, Complaint):

@@ -10,6 +10,7 @@ from callapp.conversation.events import (
     AudioArrived,
     DigitPressed,
     MessageStarted,
+    ModelLost,
     RemoteToolReturned,
     ResponseEnded,
     ResponseStarted,
@@ -138,3 +139,20 @@ def test_a_response_that_goes_on_to_speak_after_its_remote_tool_needs_no_other()
     call.feed(RemoteToolReturned())
     call.feed(MessageStarted(response_id, "item-1"))
     assert of(CreateResponse, call.feed(ResponseEnded(response_id))) == []
+
+
+def test_a_new_session_and_a_tool_of_the_lost_one_do_not_begin_the_count_anew() -> None:
+    call = Call()
+    for _ in range(MOST_ROUNDS - 1):
+        call.round()
+    response_id = call.begin()
+    call.feed(ToolCalled(response_id, "late", "look", "{}"))
+    call.feed(ResponseEnded(response_id))
+    response_id = call.begin()
+    call.feed(RemoteToolReturned())
+    call.feed(ModelLost("openai.disconnected"))
+    (asked,) = of(CreateResponse, call.feed(SessionConfirmed()))
+    assert not asked.tools_allowed
+    call.feed(ResponseEnded(call.begin()))
+    (asked,) = of(CreateResponse, call.feed(ToolReturned("late", "nothing")))
+    assert not asked.tools_allowed

@@ -243,6 +243,28 @@ def test_one_response_that_fails_is_asked_for_again(one_line: Server) -> None:
         assert kinds_received(scene.session()) == ["session.update", "response.create"]
 
 
+def test_a_response_that_fails_for_want_of_credit_is_not_asked_for_again(one_line: Server) -> None:
+    """The next one would fail as well, and the caller hears nothing meanwhile."""
+    with one_line.scene(Script(Fail("credit_balance_exhausted", "No.", "insufficient_quota"))) as scene:
+        call = scene.ring(Callee([Speak(HELLO)]))
+        assert scene.ending(call).reason == "openai.refused"
+        assert [said.text for said in call.said] == [CLOSING]
+        assert kinds_received(scene.session()) == ["session.update"]
+
+
+def test_a_response_that_brings_nothing_is_cancelled_and_asked_for_again(one_line: Server) -> None:
+    """Its socket answers pings, so nothing else would ever end the silence."""
+    silent = Say(SHORT, pace=Pace(first_delta_after_ms=60_000))
+    with one_line.scene(Script(silent, Say(SHORT))) as scene:
+        callee = Callee([Speak(HELLO), Hear(200, within_s=30), HangUp()])
+        call = scene.ring(callee)
+        assert scene.ending(call).reason == "caller.hung_up"
+        assert callee.failure is None
+        kinds = kinds_received(scene.session())
+        assert kinds[:2] == ["session.update", "response.cancel"]
+        assert kinds[-1] == "response.create"
+
+
 def test_odd_messages_of_the_model_end_nothing(one_line: Server) -> None:
     """What OpenAI adds to its protocol tomorrow must not end the calls of today."""
     oddities: list[str | bytes] = [

@@ -3,44 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from callapp.agents.fields import McpServer
-from callapp.conversation.events import RemoteToolReturned
-from callapp.realtime.leg import Endpoint, ModelLeg
-from callapp.realtime.session import RemoteTools, SessionConfig
-from callapp.websocket.connection import Connection
-
-SERVER = McpServer(server_label="crm", server_url="https://crm.example.com/mcp", approve=("find",))
-CONFIG = SessionConfig("Be kind.", "coral", "en-US", remote_tools=[RemoteTools(SERVER)])
-
-
-class FakeConnection:
-    def __init__(self) -> None:
-        self.messages: list[bytes] = []
-        self.sent: list[dict[str, Any]] = []
-
-    def receive(self) -> list[bytes]:
-        messages, self.messages = self.messages, []
-        return messages
-
-    def send_text(self, data: bytes) -> None:
-        self.sent.append(json.loads(data))
-
-
-@pytest.fixture
-def connection() -> FakeConnection:
-    return FakeConnection()
-
-
-@pytest.fixture
-def leg(connection: FakeConnection) -> ModelLeg:
-    leg = ModelLeg(Endpoint("wss://x", "m", "k"), CONFIG, logging.getLogger("test"))
-    leg._connection = cast(Connection, connection)
-    return leg
+from callapp.conversation.events import RemoteToolCalled, RemoteToolReturned
+from callapp.realtime.leg import ModelLeg
+from tests.realtime.conftest import FakeConnection
 
 
 def request(name: str, request_id: str = "mcpr_1", label: str = "crm") -> dict[str, Any]:
@@ -95,14 +64,21 @@ def test_two_requests_are_two_answers_with_ids_of_their_own(
     assert all(len(one) <= 32 for one in ids)
 
 
-@pytest.mark.parametrize("kind", ["completed", "failed"])
-def test_a_call_that_the_service_has_made_is_told(
-    leg: ModelLeg, connection: FakeConnection, kind: str
+@pytest.mark.parametrize(
+    ("kind", "event"),
+    [
+        ("in_progress", RemoteToolCalled()),
+        ("completed", RemoteToolReturned()),
+        ("failed", RemoteToolReturned()),
+    ],
+)
+def test_a_call_that_the_service_makes_is_told(
+    leg: ModelLeg, connection: FakeConnection, kind: str, event: object
 ) -> None:
     connection.messages = [
         json.dumps({"type": f"response.mcp_call.{kind}", "item_id": "i", "output_index": 0}).encode()
     ]
-    assert leg.receive() == [RemoteToolReturned()]
+    assert leg.receive() == [event]
 
 
 def test_other_items_of_the_conversation_are_none_of_ours(leg: ModelLeg, connection: FakeConnection) -> None:

@@ -1,0 +1,42 @@
+"""A leg on a connection that only takes notes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, cast
+
+import pytest
+
+from callapp.agents.fields import McpServer
+from callapp.realtime.leg import Endpoint, ModelLeg
+from callapp.realtime.session import RemoteTools, SessionConfig
+from callapp.websocket.connection import Connection
+
+SERVER = McpServer(server_label="crm", server_url="https://crm.example.com/mcp", approve=("find",))
+CONFIG = SessionConfig("Be kind.", "coral", "en-US", remote_tools=[RemoteTools(SERVER)])
+
+
+class FakeConnection:
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self.sent: list[dict[str, Any]] = []
+
+    def receive(self) -> list[bytes]:
+        messages, self.messages = self.messages, []
+        return messages
+
+    def send_text(self, data: bytes) -> None:
+        self.sent.append(json.loads(data))
+
+
+@pytest.fixture
+def connection() -> FakeConnection:
+    return FakeConnection()
+
+
+@pytest.fixture
+def leg(connection: FakeConnection) -> ModelLeg:
+    leg = ModelLeg(Endpoint("wss://x", "m", "k"), CONFIG, logging.getLogger("test"))
+    leg._connection = cast(Connection, connection)
+    return leg
