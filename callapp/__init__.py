@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.telephony.rest import Carrier
     from callapp.tools.pool import ToolPool
     from callapp.tools.registry import load_tools
-    from callapp.web import desk, health, media, metrics, outgoing, problems, voice
+    from callapp.web import calls, desk, health, media, metrics, openapi, outgoing, problems, voice
     from callapp.web.rate_limits import RateLimits
     from callapp.web.urls import apply_proxy_fix
 
@@ -101,7 +101,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     registry.start()
     relay.start()
-    for room in (health, metrics, outgoing, voice, media):
+    for room in (health, metrics, outgoing, calls, openapi, voice, media):
         app.register_blueprint(room.blueprint)
     desk.register(app, settings, _instance(app))
     problems.register(app)

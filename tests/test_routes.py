@@ -12,7 +12,7 @@ from callapp import create_app
 from callapp.settings import Settings
 
 TWILIO = {"/incoming-call", "/call-status", "/answered-by", "/ws"}
-OPEN = {"/", "/healthz", "/readyz", "/static/<path:filename>"}
+OPEN = {"/", "/healthz", "/readyz", "/openapi.json", "/static/<path:filename>"}
 FAR_AWAY = {"REMOTE_ADDR": "203.0.113.5"}
 
 

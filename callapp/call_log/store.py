@@ -276,6 +276,15 @@ class Store:
         with self._transaction() as session:
             return {sid: who for sid, who in session.execute(query) if sid and who}
 
+    def note_end_reason(self, call_sid: str, reason: str) -> None:
+        """Write down why a call is about to end. The first reason stays."""
+        with self._transaction() as session:
+            session.execute(
+                update(CallRow)
+                .where(CallRow.call_sid == call_sid, CallRow.end_reason.is_(None))
+                .values(end_reason=reason)
+            )
+
     # -- idempotency keys --------------------------------------------------------------------
 
     def claim(self, api_key_hash: str, key: str, body_hash: str) -> Claim:

@@ -16,11 +16,12 @@ from flask.typing import ResponseReturnValue
 
 from callapp.call.dial import dial
 from callapp.call_log import Claim, ClaimOutcome, PlacedCall, StoreUnavailable
-from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
+from callapp.errors import CarrierTimeout
 from callapp.logs import mask_number
 from callapp.services import services
 from callapp.telephony.rest import Placed
 from callapp.web.call_request import CallRequest, read_call_request
+from callapp.web.carrier_problems import carrier_problems
 from callapp.web.guard import require_api_key
 from callapp.web.problems import Problem
 from callapp.web.slots import take_slot
@@ -134,22 +135,10 @@ def place_call(call: CallRequest) -> dict[str, Any]:
 
 
 def _place(call: PlacedCall, origin: str, detection_s: int | None) -> Placed:
-    """Ask Twilio for the call; its refusals become problems."""
+    """Ask Twilio for the call; its refusals become problems, but for its silence."""
     app = services()
-    try:
+    with carrier_problems("dial"):
         return dial(call, origin, app.store, app.carrier, detection_s=detection_s)
-    except CarrierRefused as error:
-        log.error("! Twilio refused to dial: %s %s", error.code, error.message)
-        raise Problem(
-            502,
-            f"Twilio refused the call: {error.message}",
-            code=error.code,
-            message=error.message,
-            more_info=error.more_info,
-        ) from error
-    except CarrierUnreachable as error:
-        log.error("! dial: %s", error)
-        raise Problem(502, f"{error}.") from error
 
 
 def _our_number() -> str:

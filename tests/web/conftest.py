@@ -23,7 +23,7 @@ from callapp.metrics.meter import Meter, Present
 from callapp.services import Services
 from callapp.settings import Settings
 from callapp.telephony.rest import Placed
-from callapp.web import health, metrics, outgoing, problems, voice
+from callapp.web import calls, health, metrics, openapi, outgoing, problems, voice
 from callapp.web.rate_limits import RateLimits
 from callapp.web.urls import apply_proxy_fix
 
@@ -53,6 +53,7 @@ class FakeCarrier:
     def __init__(self) -> None:
         self.dialled: list[dict[str, str]] = []
         self.error: Exception | None = None
+        self.completed: list[str] = []
         self.before_answer: Callable[[dict[str, str]], object] = lambda dial: None
 
     def place_call(self, **dial: str) -> Placed:
@@ -61,6 +62,11 @@ class FakeCarrier:
         if self.error is not None:
             raise self.error
         return Placed(f"CA{len(self.dialled):032d}", "queued")
+
+    def complete_call(self, call_sid: str) -> None:
+        if self.error is not None:
+            raise self.error
+        self.completed.append(call_sid)
 
 
 @dataclass
@@ -121,6 +127,8 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
             store = open_store(f"sqlite:///{tmp_path}/calls.sqlite")
             stack.callback(store.close)
             carrier = FakeCarrier()
+            record = Record(store)
+            record.writer._gather_s = 0
             registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
             present = Present(
                 calls_active=lambda: registry.active,
@@ -141,11 +149,11 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
                 meter=Meter(Instruments(), present, ()),
                 relay=Relay(()),
-                record=Record(store),
+                record=record,
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services
-            for module in (health, metrics, outgoing, voice):
+            for module in (health, metrics, outgoing, calls, openapi, voice):
                 app.register_blueprint(module.blueprint)
             problems.register(app)
             apply_proxy_fix(app, settings)

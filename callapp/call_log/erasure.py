@@ -1,0 +1,57 @@
+"""What is to be forgotten: a call, old calls, the calls of one person."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+
+from sqlalchemy import delete, or_, select
+
+from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
+from callapp.call_log.store import Store
+
+# So many calls are deleted in one transaction: live calls write to the same database.
+AT_ONCE = 200
+_TABLES = (UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, CallRow)
+
+
+def delete_calls(store: Store, call_sids: Collection[str]) -> None:
+    """Delete calls with everything that the database has of them.
+
+    Raises:
+        StoreUnavailable: the database does not answer; some may be gone already.
+    """
+    for some in _batches(call_sids):
+        with store.transaction() as session:
+            for table in _TABLES:
+                session.execute(delete(table).where(table.call_sid.in_(some)))
+
+
+def calls_before(store: Store, moment: datetime) -> list[str]:
+    """The calls that began before a moment."""
+    with store.transaction() as session:
+        found = session.scalars(select(CallRow.call_sid).where(CallRow.created_at < moment))
+        return [call_sid for call_sid in found if call_sid is not None]
+
+
+def delete_unplaced(store: Store, moment: datetime) -> None:
+    """Delete what is known of calls from before a moment that never came to be, and so have no SID."""
+    with store.transaction() as session:
+        session.execute(delete(CallRow).where(CallRow.created_at < moment, CallRow.call_sid.is_(None)))
+
+
+def calls_of(store: Store, number: str) -> list[str]:
+    """The calls from and to a number, oldest first."""
+    query = (
+        select(CallRow.call_sid)
+        .where(or_(CallRow.from_number == number, CallRow.to_number == number))
+        .order_by(CallRow.created_at)
+    )
+    with store.transaction() as session:
+        return [call_sid for call_sid in session.scalars(query) if call_sid is not None]
+
+
+def _batches(call_sids: Collection[str]) -> Iterator[list[str]]:
+    sids = list(call_sids)
+    for start in range(0, len(sids), AT_ONCE):
+        yield sids[start : start + AT_ONCE]

@@ -1,0 +1,203 @@
+"""The HTTP API of the record: calls, their transcripts, and the end of one."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from flask import Blueprint, Response, request
+from flask.typing import ResponseReturnValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from callapp.call_log.documents import CallPage, Document, Utterance, WholeCall
+from callapp.call_log.erasure import delete_calls
+from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
+from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.errors import CarrierTimeout
+from callapp.logs import call_logger
+from callapp.services import services
+from callapp.web.carrier_problems import carrier_problems
+from callapp.web.guard import require_api_key
+from callapp.web.openapi import Answer, Operation, operation, read_query
+from callapp.web.problems import Problem
+from callapp.web.transcripts import as_text, as_vtt
+
+blueprint = Blueprint("calls", __name__)
+blueprint.before_request(require_api_key)
+
+CALL_SID = r"^CA[0-9a-f]{32}$"
+MOST_CALLS = 200
+TRANSCRIPT_TYPES = ("application/json", "text/plain", "text/vtt")
+FLUSH_S = 5.0
+# A call that has ended but of which nobody said so is over by then: its process was killed.
+ENDED_FOR_SURE = timedelta(minutes=10)
+
+_SID = {"call_sid": {"type": "string", "pattern": CALL_SID}}
+_NO_SUCH_CALL = {404: "there is no such call"}
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _moment(value: Any) -> Any:
+    if isinstance(value, str) and not _RFC_3339.fullmatch(value):
+        raise ValueError("expected a time with its zone, e.g. 2026-11-25T09:00:00Z")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this moment is too far away") from None
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern="^[^\\x00]*$")]
+Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_in_utc)]
+
+
+class CallQuery(BaseModel):
+    """Which calls are asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Text | None = None
+    direction: Literal["incoming", "outgoing"] | None = None
+    agent: Text | None = None
+    from_number: Text | None = Field(default=None, alias="from")
+    to_number: Text | None = Field(default=None, alias="to")
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: int = Field(default=50, ge=1, le=MOST_CALLS)
+    cursor: Text | None = None
+
+
+class Transcript(Document):
+    """What was said, in the order in which it was spoken."""
+
+    call_sid: str
+    utterances: list[Utterance]
+
+
+class Accepted(Document):
+    """The phone company was asked for it."""
+
+    call_sid: str
+
+
+@blueprint.get("/calls")
+@operation(
+    Operation(
+        "Calls, newest first",
+        query=CallQuery,
+        answers={200: Answer("a page of calls, without what was said and done in them", CallPage)},
+        errors={400: "a parameter is wrong, or there is no such parameter"},
+    )
+)
+def calls() -> ResponseReturnValue:
+    query = read_query(request, CallQuery)
+    wanted = Wanted(
+        query.status,
+        query.direction,
+        query.agent,
+        query.from_number,
+        query.to_number,
+        query.since,
+        query.until,
+    )
+    try:
+        return list_calls(services().store, wanted, query.limit, query.cursor).as_json()
+    except BadCursor:
+        raise Problem(400, "This cursor is none of ours: take the nextCursor of the page before.") from None
+
+
+@blueprint.get("/calls/<call_sid>")
+@operation(
+    Operation(
+        "A call, whole",
+        path=_SID,
+        answers={200: Answer("all that is known of it", WholeCall)},
+        errors=_NO_SUCH_CALL,
+    )
+)
+def call(call_sid: str) -> ResponseReturnValue:
+    return _find(call_sid).as_json()
+
+
+@blueprint.get("/calls/<call_sid>/transcript")
+@operation(
+    Operation(
+        "What was said",
+        path=_SID,
+        answers={
+            200: Answer(
+                "as JSON, as text, or as WebVTT for a player of the recording",
+                Transcript,
+                TRANSCRIPT_TYPES[1:],
+            )
+        },
+        errors={**_NO_SUCH_CALL, 406: "none of these types will do"},
+    )
+)
+def transcript(call_sid: str) -> ResponseReturnValue:
+    found = _find(call_sid)
+    wanted = request.accept_mimetypes
+    chosen = TRANSCRIPT_TYPES[0] if not wanted else wanted.best_match(TRANSCRIPT_TYPES)
+    match chosen:
+        case "application/json":
+            return Transcript(call_sid=call_sid, utterances=found.utterances).as_json()
+        case "text/plain":
+            return Response(as_text(found.utterances), content_type="text/plain; charset=utf-8")
+        case "text/vtt":
+            return Response(as_vtt(found.utterances), content_type="text/vtt; charset=utf-8")
+    raise Problem(406, f"A transcript comes as {', '.join(TRANSCRIPT_TYPES)}.")
+
+
+@blueprint.post("/calls/<call_sid>/hangup")
+@operation(
+    Operation(
+        "End a call, wherever it is carried",
+        path=_SID,
+        answers={202: Answer("the call is ending, or has ended already", Accepted)},
+        errors={**_NO_SUCH_CALL, 502: "Twilio refused, or was not there", 504: "Twilio did not answer"},
+    )
+)
+def hang_up(call_sid: str) -> ResponseReturnValue:
+    app = services()
+    found = _find(call_sid)
+    if found.status not in TERMINAL_STATUSES:
+        app.store.note_end_reason(call_sid, "server.hung_up")
+        try:
+            with carrier_problems("hang up"):
+                app.carrier.complete_call(call_sid)
+        except CarrierTimeout as error:
+            raise Problem(504, f"{error}; the call may have ended all the same.") from error
+        call_logger(call_sid, __name__).info("> hung up, as asked over the API")
+    return Accepted(call_sid=call_sid).as_json(), 202
+
+
+@blueprint.delete("/calls/<call_sid>")
+@operation(
+    Operation(
+        "Delete a call, with everything of it",
+        path=_SID,
+        answers={204: Answer("it is gone")},
+        errors={**_NO_SUCH_CALL, 409: "it is still going on"},
+    )
+)
+def delete(call_sid: str) -> ResponseReturnValue:
+    app = services()
+    found = _find(call_sid)
+    ended = found.status in TERMINAL_STATUSES or found.ended_at is not None
+    longest = timedelta(seconds=app.settings.max_call_seconds) + ENDED_FOR_SURE
+    if not ended and datetime.now(UTC) - found.created_at < longest:
+        raise Problem(409, "The call is still going on: hang up first.")
+    app.record.writer.flush(FLUSH_S)  # what still waits would be written after it was deleted
+    delete_calls(app.store, [call_sid])
+    return "", 204
+
+
+def _find(call_sid: str) -> WholeCall:
+    found = find_call(services().store, call_sid) if re.fullmatch(CALL_SID[1:-1], call_sid) else None
+    if found is None:
+        raise Problem(404, "There is no such call.")
+    return found

@@ -1,0 +1,212 @@
+"""The HTTP API of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from callapp.call.journal import Particulars
+from callapp.conversation.facts import Began, Closed, Ended, Fact, Uttered
+from callapp.errors import CarrierRefused, CarrierTimeout
+from tests.web.conftest import API_KEY, CALL_SID, MakeWorld, World
+
+OTHER_SID = "CA" + "2" * 32
+BEGAN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
+CALL = Particulars(
+    call_sid=CALL_SID,
+    direction="incoming",
+    from_number="+819012345678",
+    to_number="+14155550100",
+    agent="operator",
+    parameters={},
+    model="gpt-realtime-2.1-mini",
+    transcription_model="gpt-transcribe",
+    began_at=BEGAN,
+)
+TALK: list[Fact] = [
+    Began(),
+    Uttered(1_800, "agent", "item_1", "Hello <there>.\nHow are you?", 480, 1_730),
+    Uttered(3_000, "caller", "item_2", None, 62_000, 62_900),
+    Uttered(5_000, "agent", "item_3", "Your order", 3_723_520, 3_725_000, True, "Your order comes."),
+]
+OVER: list[Fact] = [Ended(3_800_000, "caller.hung_up"), Closed(3_800_010)]
+
+
+def tell(world: World, facts: list[Fact], call: Particulars = CALL) -> None:
+    for fact in facts:
+        world.services.record(call, fact, fact.at_ms)
+    assert world.services.record.writer.flush(20)
+
+
+@pytest.fixture
+def talked(world: World) -> Iterator[World]:
+    """A world with a call that is over, and one that has just begun."""
+    tell(world, TALK + OVER)
+    tell(world, [Began()], replace(CALL, call_sid=OTHER_SID, began_at=datetime.now(UTC)))
+    yield world
+    world.services.record.close()
+
+
+def test_a_call_is_found_by_its_sid(talked: World) -> None:
+    answer = talked.client.get(f"/calls/{CALL_SID}")
+    assert answer.status_code == 200
+    assert answer.json is not None
+    assert answer.json["endReason"] == "caller.hung_up"
+    assert [one["itemId"] for one in answer.json["utterances"]] == ["item_1", "item_2", "item_3"]
+
+
+@pytest.mark.parametrize("sid", ["CA" + "3" * 32, "x", "CA%00", "%F0%9F%98%80", CALL_SID.upper() + "%0A"])
+@pytest.mark.parametrize("path", ["", "/transcript"])
+def test_a_call_that_is_not_there_is_not_found(talked: World, sid: str, path: str) -> None:
+    answer = talked.client.get(f"/calls/{sid}{path}")
+    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+
+
+def test_calls_come_in_pages_without_their_lists(talked: World) -> None:
+    first = talked.client.get("/calls?limit=1").json
+    assert first is not None
+    assert [one["callSid"] for one in first["calls"]] == [OTHER_SID]
+    assert "utterances" not in first["calls"][0]
+    second = talked.client.get("/calls", query_string={"limit": 1, "cursor": first["nextCursor"]}).json
+    assert second is not None
+    assert [one["callSid"] for one in second["calls"]] == [CALL_SID]
+    assert second["nextCursor"] is None
+
+
+def test_calls_are_filtered_by_what_the_query_names(talked: World) -> None:
+    def sids(**query: str) -> list[str]:
+        answer = talked.client.get("/calls", query_string=query)
+        assert answer.status_code == 200, answer.text
+        assert answer.json is not None
+        return [one["callSid"] for one in answer.json["calls"]]
+
+    assert sids(status="completed") == [CALL_SID]
+    assert sids(until="2026-11-25T18:00:01+09:00") == [CALL_SID]
+    assert sids(since="2026-11-25T09:00:01.5Z") == [OTHER_SID]
+    assert sids(**{"from": "+819012345678"}) == [OTHER_SID, CALL_SID]
+    assert sids(agent="nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("limit=0", "limit"),
+        ("limit=x", "limit"),
+        ("since=2026-11-25T09:00:00", "with its zone"),
+        ("since=0", "with its zone"),
+        ("until=0001-01-01T00:00:00%2B10:00", "too far"),
+        ("direction=up", "direction"),
+        ("agent=%00", "agent"),
+        ("agent=a&agent=b", "twice"),
+        ("colour=red", "There is no parameter 'colour': the parameters are status, direction, agent, from"),
+        ("cursor=x", "none of ours"),
+    ],
+)
+def test_a_wrong_query_is_told_what_is_wrong(talked: World, query: str, says: str) -> None:
+    answer = talked.client.get(f"/calls?{query}")
+    assert answer.status_code == 400
+    assert answer.json is not None
+    assert says in answer.json["detail"]
+
+
+# -- transcripts ----------------------------------------------------------------------------------
+
+
+def transcript(world: World, accept: str | None) -> Any:
+    headers = {} if accept is None else {"Accept": accept}
+    return world.client.get(f"/calls/{CALL_SID}/transcript", headers=headers)
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "text/html, application/*;q=0.1"])
+def test_a_transcript_is_json_unless_asked_otherwise(talked: World, accept: str | None) -> None:
+    answer = transcript(talked, accept)
+    assert answer.content_type == "application/json"
+    assert answer.json["utterances"][2]["interrupted"]
+
+
+def test_a_transcript_as_text_reads_as_a_talk(talked: World) -> None:
+    answer = transcript(talked, "text/plain")
+    assert answer.content_type == "text/plain; charset=utf-8"
+    assert answer.text == (
+        "[0:00.4] agent  Hello <there>. How are you?\n"
+        "[1:02.0] caller (not transcribed)\n"
+        "[62:03.5] agent  Your order—\n"
+    )
+
+
+def test_a_transcript_as_webvtt_can_be_played_with_the_recording(talked: World) -> None:
+    answer = transcript(talked, "text/vtt")
+    assert answer.content_type == "text/vtt; charset=utf-8"
+    assert answer.text == (
+        "WEBVTT\n"
+        "\n"
+        "00:00:00.480 --> 00:00:01.730\n"
+        "<v agent>Hello &lt;there&gt;. How are you?\n"
+        "\n"
+        "00:01:02.000 --> 00:01:02.900\n"
+        "<v caller>(not transcribed)\n"
+        "\n"
+        "01:02:03.520 --> 01:02:05.000\n"
+        "<v agent>Your order—\n"
+    )
+
+
+def test_a_transcript_of_another_kind_cannot_be_had(talked: World) -> None:
+    assert transcript(talked, "image/png").status_code == 406
+
+
+# -- the end of a call ----------------------------------------------------------------------------
+
+
+def test_a_call_is_hung_up_through_twilio_and_the_record_says_whose_doing_it_was(talked: World) -> None:
+    answer = talked.client.post(f"/calls/{OTHER_SID}/hangup")
+    assert (answer.status_code, answer.json) == (202, {"callSid": OTHER_SID})
+    assert talked.carrier.completed == [OTHER_SID]
+    tell(talked, OVER, replace(CALL, call_sid=OTHER_SID))
+    found = talked.client.get(f"/calls/{OTHER_SID}").json
+    assert found is not None
+    assert found["endReason"] == "server.hung_up"
+
+
+def test_a_call_that_is_over_is_not_hung_up_again(talked: World) -> None:
+    assert talked.client.post(f"/calls/{CALL_SID}/hangup").status_code == 202
+    assert talked.carrier.completed == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(CarrierRefused(400, 21220, "no", None), 502), (CarrierTimeout("Twilio did not answer"), 504)],
+)
+def test_what_twilio_does_wrong_is_told(talked: World, error: Exception, status: int) -> None:
+    talked.carrier.error = error
+    assert talked.client.post(f"/calls/{OTHER_SID}/hangup").status_code == status
+
+
+def test_a_deleted_call_is_gone_with_everything_of_it(talked: World) -> None:
+    assert talked.client.delete(f"/calls/{CALL_SID}").status_code == 204
+    assert talked.client.get(f"/calls/{CALL_SID}").status_code == 404
+    tell(talked, [Began()])
+    again = talked.client.get(f"/calls/{CALL_SID}").json
+    assert again is not None
+    assert again["utterances"] == []
+
+
+def test_a_call_that_goes_on_is_not_deleted(talked: World) -> None:
+    assert talked.client.delete(f"/calls/{OTHER_SID}").status_code == 409
+
+
+def test_a_call_whose_process_was_killed_can_be_deleted(talked: World) -> None:
+    lost = replace(CALL, call_sid="CA" + "4" * 32, began_at=datetime.now(UTC) - timedelta(hours=2))
+    tell(talked, [Began()], lost)
+    assert talked.client.delete(f"/calls/{lost.call_sid}").status_code == 204
+
+
+def test_the_api_wants_its_key(make_world: MakeWorld) -> None:
+    world = make_world(callapp_api_key=API_KEY)
+    assert world.client.get("/calls").status_code == 401
+    key = {"Authorization": f"Bearer {API_KEY}"}
+    assert world.client.get("/calls", headers=key).status_code == 200
