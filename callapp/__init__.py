@@ -44,7 +44,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.telephony.rest import Carrier
     from callapp.tools.pool import ToolPool
     from callapp.tools.registry import load_tools
-    from callapp.web import calls, desk, health, media, metrics, openapi, outgoing, problems, voice
+    from callapp.web import (
+        calls,
+        desk,
+        health,
+        media,
+        metrics,
+        openapi,
+        outgoing,
+        patience,
+        problems,
+        voice,
+    )
     from callapp.web.rate_limits import RateLimits
     from callapp.web.urls import apply_proxy_fix
 
@@ -105,6 +116,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.register_blueprint(room.blueprint)
     desk.register(app, settings, _instance(app))
     problems.register(app)
+    patience.register(app)
     register_commands(app)
     apply_proxy_fix(app, settings)
     return app

@@ -16,7 +16,7 @@ from callapp.simulators.model_script import Say, Script
 from callapp.simulators.phone import Call, Callee
 from tests.end_to_end.test_doors import CONNECTED, STOP, close_of, upgraded
 from tests.end_to_end.test_doors import start as start_of
-from tests.stage import DEADLINE_S, OUR_NUMBER, THEIR_NUMBER, Scene, Server, eventually, words
+from tests.stage import DEADLINE_S, HTTP_THREADS, OUR_NUMBER, THEIR_NUMBER, Scene, Server, eventually, words
 
 LINES = 3
 QUICK_S = 0.1
@@ -104,6 +104,22 @@ def test_requests_that_never_end_leave_room_for_health_checks(server: Server) ->
         for call in calls:
             call.hang_up()
             assert scene.ending(call).reason == "caller.hung_up"
+
+
+def test_requests_that_stop_half_way_are_given_up(server: Server) -> None:
+    """More of them than there are threads: those behind them are answered all the same."""
+    with server.scene(), ExitStack() as stack:
+        held = []
+        for _ in range(LINES + HTTP_THREADS):
+            held.append(stack.enter_context(socket.create_connection(("127.0.0.1", server.port))))
+            held[-1].sendall(
+                b"POST /call-status HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+                b"Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+            )
+        assert server.get("/healthz").status == 200
+        for one in held:
+            one.settimeout(DEADLINE_S)
+            assert one.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_webhook_that_comes_twice_takes_one_slot(server: Server) -> None:
