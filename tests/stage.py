@@ -47,11 +47,21 @@ ACCOUNT_SID = "AC" + "5" * 32
 AUTH_TOKEN = "stage-auth-token-0123456789abcdef"
 OPENAI_KEY = "sk-stage-0123456789abcdef"
 API_KEY = "stage-api-key"
+CRM_TOKEN = "stage-crm-token-0123456789abcdef"
 HTTP_THREADS = 16
 """Threads of gunicorn's beyond those for calls."""
 OUR_NUMBER = "+15005550006"
 THEIR_NUMBER = "+819012345678"
-SECRETS = (AUTH_TOKEN, OPENAI_KEY, API_KEY, OUR_NUMBER, THEIR_NUMBER, OUR_NUMBER[1:], THEIR_NUMBER[1:])
+SECRETS = (
+    AUTH_TOKEN,
+    OPENAI_KEY,
+    API_KEY,
+    CRM_TOKEN,
+    OUR_NUMBER,
+    THEIR_NUMBER,
+    OUR_NUMBER[1:],
+    THEIR_NUMBER[1:],
+)
 
 HUNG_UP = {"caller.hung_up", "twilio.completed"}
 """Of a call that we placed, `stop` and the status callback tell the same; the first to be heard names it."""
@@ -80,6 +90,13 @@ AGENTS = {
     "known": (
         "---\nlanguage: en-US\ntools: [end_call, report_voicemail]\nvoicemail: Please call us back.\n---\n"
         "You talk to people.\n"
+    ),
+    "remote": (
+        "---\nlanguage: en-US\ntools: [end_call]\nmcp:\n"
+        "  - {server_label: crm, server_url: 'https://crm.example.com/mcp', approve: [find_customer], "
+        "authorization: STAGE_CRM_TOKEN}\n"
+        "  - {server_label: stock, server_url: 'https://stock.example.com/mcp', require_approval: never, "
+        "allowed_tools: [count]}\n---\nYou look things up.\n"
     ),
     "hurried": (
         "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call]\nmax_call_seconds: 2\n---\n"
@@ -209,6 +226,7 @@ class Server:
             "RATE_LIMIT_PER_KEY": "100000/minute",
             "RATE_LIMIT_PER_CALLEE": "100000/minute",
             "LOG_LEVEL": "debug",
+            "STAGE_CRM_TOKEN": CRM_TOKEN,
         }
         kept = {
             name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")

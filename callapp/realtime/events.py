@@ -78,6 +78,11 @@ class ApprovalAsked:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class ListingFailed:
+    """The service could not learn which tools a remote server has; it does without them."""
+
+
 Decoded = (
     SessionCreated
     | SessionUpdated
@@ -94,6 +99,7 @@ Decoded = (
     | ToolCalled
     | ApprovalAsked
     | RemoteToolCalled
+    | ListingFailed
     | RemoteToolReturned
     | ResponseEnded
 )
@@ -294,6 +300,7 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "response.output_item.done": _item_done,
     "conversation.item.done": _conversation_item_done,
     "response.mcp_call.in_progress": lambda _: RemoteToolCalled(),
+    "mcp_list_tools.failed": lambda _: ListingFailed(),
     "response.mcp_call.completed": lambda _: RemoteToolReturned(),
     "response.mcp_call.failed": lambda _: RemoteToolReturned(),
     "response.output_audio_transcript.delta": lambda m: AgentSaid(_text(m, "item_id"), _text(m, "delta")),

@@ -33,6 +33,7 @@ from callapp.realtime.dialling import Dialling
 from callapp.realtime.events import (
     ApprovalAsked,
     Complaint,
+    ListingFailed,
     ModelCommand,
     SessionCreated,
     SessionUpdated,
@@ -171,6 +172,11 @@ class ModelLeg:
                     events += self._on_approval_asked(decoded)
                 case ResponseEnded(status="failed"):
                     events += self._on_failed(decoded)
+                case ListingFailed():
+                    labels = ", ".join(one.server.server_label for one in self._config.remote_tools)
+                    self._log.warning(
+                        "! model leg: a remote server's tools cannot be listed; one of: %s", labels
+                    )
                 case SessionCreated(session_id=session_id):
                     self._log.info("= model session %s", session_id)
                 case _:

@@ -19,13 +19,14 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from callapp.simulators.model_faults import MODELS, Fault, Refusal, Reset, refusal_of
 from callapp.simulators.model_items import new_id
+from callapp.simulators.model_mcp import McpServer
 from callapp.simulators.model_record import WAIT_S
 from callapp.simulators.model_script import Pace, Script
 from callapp.simulators.model_service import ServedSession
@@ -58,6 +59,7 @@ class PretendModel:
         confirm_after_ms: from a ``session.update`` to ``session.updated``; ``None`` never confirms.
         confirm_format: a format confirmed, and used, whatever was asked for, e.g. ``"audio/pcm"``.
         transcript_after_ms: from a commit to its transcript.
+        mcp_servers: the MCP servers there are in its world, by URL.
         lives_s: lifetime of a session.
         ping_every_s: how often it pings; a ping unanswered until the next one ends the session.
         keep_audio: ``False`` records neither appends nor audio deltas, for long and many calls.
@@ -78,6 +80,7 @@ class PretendModel:
         confirm_after_ms: int | None = 0,
         confirm_format: str | None = None,
         transcript_after_ms: int = 100,
+        mcp_servers: Mapping[str, McpServer] | None = None,
         lives_s: float = 3600,
         ping_every_s: float = 20,
         keep_audio: bool = True,
@@ -91,6 +94,7 @@ class PretendModel:
             confirm_after_ms=confirm_after_ms,
             confirm_format=confirm_format,
             transcript_after_ms=transcript_after_ms,
+            mcp_servers=dict(mcp_servers or {}),
             lives_s=lives_s,
             ping_every_s=ping_every_s,
             keep_audio=keep_audio,

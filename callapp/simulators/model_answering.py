@@ -8,7 +8,7 @@ from callapp.simulators.model_config import check_tool_choice
 from callapp.simulators.model_errors import ClientError
 from callapp.simulators.model_items import Item
 from callapp.simulators.model_responses import Response
-from callapp.simulators.model_script import Ask, Call
+from callapp.simulators.model_script import Ask, Call, McpCall
 from callapp.simulators.model_usage import rate_limits, usage
 
 if TYPE_CHECKING:
@@ -27,12 +27,18 @@ class Answering:
         self._aside: dict[str, Response] = {}
         self._count = 0
         self._tool_outputs: dict[str, str] = {}
+        self._remote_outputs: dict[str, str] = {}
         self._cached_tokens = 0
         self._quiet_turn = 0
 
     def take_tool_output(self, item: Item) -> None:
         """A tool answered; the next response is told."""
         self._tool_outputs[str(item.tool_call_id)] = item.text
+
+    def take_remote_output(self, item: Item) -> None:
+        """A remote tool answered, or failed; the next response is told."""
+        error = item.body.get("error") or {}
+        self._remote_outputs[str(item.body["name"])] = str(item.body.get("output", error.get("message")))
 
     def create(self, payload: dict[str, Any]) -> None:
         """Do a client's ``response.create``."""
@@ -87,15 +93,17 @@ class Answering:
         heard: str = ""
         clips: tuple[str, ...] = ()
         tool_outputs: dict[str, str] = {}
+        remote_outputs: dict[str, str] = {}
         if not aside:
             self._count += 1
             self._quiet_turn += 1
             heard, clips = self._session.listening.take_heard()
             tool_outputs, self._tool_outputs = self._tool_outputs, {}
-        ask = Ask(self._count, heard, clips, tool_outputs, payload, self._session)
+            remote_outputs, self._remote_outputs = self._remote_outputs, {}
+        ask = Ask(self._count, heard, clips, tool_outputs, remote_outputs, payload, self._session)
         outputs = self._behaviour.script.answer(ask)
         if payload.get("tool_choice", self._session.config["tool_choice"]) == "none":
-            outputs = [output for output in outputs if not isinstance(output, Call)]
+            outputs = [output for output in outputs if not isinstance(output, Call | McpCall)]
         response = Response(self._session, ask, outputs, self._on_done)
         if aside:
             self._aside[response.id] = response

@@ -24,12 +24,9 @@ class Item:
     """
 
     def __init__(self, body: dict[str, Any], audio: bytes = b"") -> None:
-        self.body: dict[str, Any] = {
-            "id": new_id("item"),
-            "object": "realtime.item",
-            "status": "completed",
-            **copy.deepcopy(body),
-        }
+        # Those of MCP have neither an object nor a status.
+        common = {} if body["type"].startswith("mcp_") else {"object": "realtime.item", "status": "completed"}
+        self.body: dict[str, Any] = {"id": new_id("item"), **common, **copy.deepcopy(body)}
         self.audio = bytearray(audio)
         self.truncated_ms: int | None = None
 
@@ -48,7 +45,7 @@ class Item:
 
     @property
     def status(self) -> str:
-        return str(self.body["status"])
+        return str(self.body.get("status", "completed"))
 
     @property
     def text(self) -> str:
@@ -126,9 +123,7 @@ class Conversation:
         if item.type == "function_call_output":
             self._check_output(item)
         if item.type == "mcp_approval_response":
-            # MCP servers are not played: none has ever asked for an approval.
-            words = f"Approval request '{item.body['approval_request_id']}' not found in conversation."
-            raise ClientError("invalid_value", words, "item.approval_request_id")
+            self._check_approval(item)
         previous = self.insert(item, after)
         if item.type == "function_call_output":
             self._answered.add(str(item.tool_call_id))
@@ -139,6 +134,26 @@ class Conversation:
         """Tool calls, by ``call_id``, that no output has answered."""
         calls = (str(item.tool_call_id) for item in self._items if item.type == "function_call")
         return [call for call in calls if call not in self._answered]
+
+    @property
+    def unapproved(self) -> list[str]:
+        """Requests to approve a remote tool, by their ids, that nobody has answered: the model is stuck."""
+        asked = (item.id for item in self._items if item.type == "mcp_approval_request")
+        return [request for request in asked if request not in self._approvals]
+
+    @property
+    def _approvals(self) -> set[str]:
+        responses = (item for item in self._items if item.type == "mcp_approval_response")
+        return {str(response.body["approval_request_id"]) for response in responses}
+
+    def _check_approval(self, response: Item) -> None:
+        request = response.body["approval_request_id"]
+        if request in self._approvals:
+            words = f"Approval request '{request}' has been answered already."
+            raise ClientError("invalid_value", words, "item.approval_request_id")
+        if request not in self.unapproved:
+            words = f"Approval request '{request}' not found in conversation."
+            raise ClientError("invalid_value", words, "item.approval_request_id")
 
     def _check_output(self, item: Item) -> None:
         calls = {one.tool_call_id for one in self._items if one.type == "function_call"}

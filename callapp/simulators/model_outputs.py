@@ -132,6 +132,35 @@ class CalledItem(OpenItem):
         self.response.item_done(self.item, status)
 
 
+class RemotelyCalledItem(OpenItem):
+    """A call of a remote tool, which the service makes by itself."""
+
+    def __init__(self, response: Response, item: Item, pace: Pace, arguments: str) -> None:
+        super().__init__(response, item, pace)
+        self._rest = arguments
+
+    def advance(self) -> int | None:
+        if not self._rest:
+            return None
+        delta, self._rest = self._rest, ""
+        self.item.body["arguments"] += delta
+        self._emit("delta", delta=delta)
+        return self.pace.delta_ms
+
+    def called(self) -> None:
+        """The arguments are complete: the call is under way."""
+        self._emit("done", arguments=self.item.body["arguments"])
+        self.response.emit_of_session("response.mcp_call.in_progress", self.item)
+
+    def finish(self, status: str) -> None:
+        self.response.item_done(self.item, status)
+
+    def _emit(self, what: str, **fields: str) -> None:
+        index = self.response.index(self.item)
+        event_type = f"response.mcp_call_arguments.{what}"
+        self.response.emit(event_type, item_id=self.item.id, output_index=index, **fields)
+
+
 @lru_cache(maxsize=512)
 def _chunks(audio: bytes, delta_ms: int, audio_format: str) -> tuple[tuple[bytes, str], ...]:
     """A recording in deltas: mu-law, and base64 in the session's format. Sessions share them."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from callapp.simulators.model_config import format_fields
 from callapp.simulators.model_items import Item, new_id
-from callapp.simulators.model_outputs import CalledItem, OpenItem, SpokenItem, WrittenItem
-from callapp.simulators.model_script import Ask, Call, CutOff, Fail, Output, Pace, Say
+from callapp.simulators.model_outputs import CalledItem, OpenItem, RemotelyCalledItem, SpokenItem, WrittenItem
+from callapp.simulators.model_script import Ask, Call, CutOff, Fail, McpCall, Output, Pace, Say
 
 if TYPE_CHECKING:
     from callapp.simulators.model_session import Session
@@ -95,6 +95,8 @@ class Response:
                     yield from self._say(output)
                 case Call():
                     yield from self._call(output)
+                case McpCall():
+                    yield from self._call_remotely(output)
                 case Fail(code=code, message=message, type=kind):
                     self._finish_late()
                     error = {"type": kind, "code": code, "message": message}
@@ -126,11 +128,29 @@ class Response:
     def _call(self, call: Call) -> Steps:
         pace = self._pace_of(call)
         yield pace.first_delta_after_ms / 1000
-        arguments = call.arguments
-        if not isinstance(arguments, str):
-            arguments = json.dumps(arguments, ensure_ascii=False)
         body = {"type": "function_call", "call_id": new_id("call"), "name": call.name, "arguments": ""}
-        yield from self._produce(CalledItem(self, self._add(body), pace, arguments))
+        yield from self._produce(CalledItem(self, self._add(body), pace, _arguments(call)))
+
+    def _call_remotely(self, call: McpCall) -> Steps:
+        pace = self._pace_of(call)
+        yield pace.first_delta_after_ms / 1000
+        self._finish_late()
+        mcp, label, arguments = self._session.mcp, call.server_label, _arguments(call)
+        tool = mcp.tool(label, call.name)
+        body = {"server_label": label, "name": call.name}
+        if mcp.needs_approval(label, call.name):
+            asked = {"id": new_id("mcpr"), "type": "mcp_approval_request", **body, "arguments": arguments}
+            self.item_done(self._add(asked), "completed")
+            return
+        item = self._add({"id": new_id("mcp"), "type": "mcp_call", **body, "arguments": ""})
+        self._open = opened = RemotelyCalledItem(self, item, pace, arguments)
+        while opened.advance() is not None:
+            pass
+        opened.called()
+        yield tool.takes_ms / 1000
+        mcp.returned(item, mcp.run(label, call.name, arguments), self.index(item))
+        self._open = None
+        opened.finish("completed")
 
     def _produce(self, output: OpenItem) -> Steps:
         self._open = output
@@ -147,11 +167,11 @@ class Response:
             output.finish("completed")
 
     def _pace_of(self, output: Output | None) -> Pace:
-        own = output.pace if isinstance(output, (Say, Call)) else None
+        own = output.pace if isinstance(output, (Say, Call, McpCall)) else None
         return own or self._session.pace
 
     def _add(self, body: dict[str, Any]) -> Item:
-        item = Item({**body, "status": "in_progress"})
+        item = Item(body if body["type"].startswith("mcp_") else {**body, "status": "in_progress"})
         self._items.append(item)
         index = len(self._items) - 1
         self.emit("response.output_item.added", output_index=index, item=item.wire())
@@ -167,12 +187,12 @@ class Response:
 
     def item_done(self, item: Item, status: str) -> None:
         """Send the two events that end an item."""
-        item.body["status"] = status
+        if "status" in item.body:
+            item.body["status"] = status
         if self.in_conversation:
             previous = self._session.conversation.before(item)
             self._session.emit("conversation.item.done", previous_item_id=previous, item=item.wire())
-        index = self._items.index(item)
-        self.emit("response.output_item.done", output_index=index, item=item.wire())
+        self.emit("response.output_item.done", output_index=self.index(item), item=item.wire())
 
     def _end(self, status: str, details: dict[str, Any] | None) -> None:
         self.done = True
@@ -180,15 +200,22 @@ class Response:
         self._emit_response("response.done", status, details, usage)
         self._ended(self)
 
+    def index(self, item: Item) -> int:
+        """The place of an item among those of the response."""
+        return self._items.index(item)
+
     def emit(self, event_type: str, **fields: Any) -> None:
         self._session.emit(event_type, response_id=self.id, **fields)
 
+    def emit_of_session(self, event_type: str, item: Item) -> None:
+        """Send one of the events that do not name their response."""
+        self._session.emit(event_type, item_id=item.id, output_index=self.index(item))
+
     def emit_part(self, event_type: str, item: Item, **fields: Any) -> None:
-        index = self._items.index(item)
-        self.emit(event_type, item_id=item.id, output_index=index, content_index=0, **fields)
+        self.emit(event_type, item_id=item.id, output_index=self.index(item), content_index=0, **fields)
 
     def emit_arguments(self, event_type: str, item: Item, **fields: Any) -> None:
-        index = self._items.index(item)
+        index = self.index(item)
         self.emit(event_type, item_id=item.id, output_index=index, call_id=item.tool_call_id, **fields)
 
     def _emit_response(
@@ -220,3 +247,8 @@ class Response:
             "usage": usage,
         }
         session.emit(event_type, response=response)
+
+
+def _arguments(call: Call | McpCall) -> str:
+    given = call.arguments
+    return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)

@@ -77,6 +77,16 @@ class Call:
 
 
 @dataclass(frozen=True)
+class McpCall:
+    """A call of a remote tool, which the service makes by itself, or asks the client to approve."""
+
+    server_label: str
+    name: str
+    arguments: Mapping[str, Any] | str = field(default_factory=dict)
+    pace: Pace | None = None
+
+
+@dataclass(frozen=True)
 class Fail:
     """The response ends here, ``failed``."""
 
@@ -99,7 +109,7 @@ class CutOff:
     reason: Literal["max_output_tokens", "content_filter"] = "max_output_tokens"
 
 
-Output: TypeAlias = Say | Call | Fail | CutOff | Fault
+Output: TypeAlias = Say | Call | McpCall | Fail | CutOff | Fault
 """One thing a response does; a fault strikes when everything before it has been sent."""
 
 
@@ -113,6 +123,7 @@ class Ask:
         heard: what the caller said since the last response, as far as it was recognised.
         clips: names of the recordings in it.
         tool_outputs: what tools answered since the last response, by ``call_id``.
+        remote_outputs: what remote tools answered, or how they failed, by their names.
         payload: the ``response`` of the ``response.create``; empty when voice detection asked.
     """
 
@@ -120,6 +131,7 @@ class Ask:
     heard: str
     clips: tuple[str, ...]
     tool_outputs: Mapping[str, str]
+    remote_outputs: Mapping[str, str]
     payload: Mapping[str, Any]
     session: Session
 

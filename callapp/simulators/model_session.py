@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from callapp.simulators.model_errors import ClientError, decode_audio
 from callapp.simulators.model_faults import Fault
 from callapp.simulators.model_items import Conversation, Item
 from callapp.simulators.model_listening import Listening
+from callapp.simulators.model_mcp import Mcp, McpServer
 from callapp.simulators.model_schema import CLIENT_EVENTS
 from callapp.simulators.model_script import Pace, Say, Script
 from callapp.simulators.model_service import ServedSession, Service
@@ -35,6 +36,7 @@ class Behaviour(Service):
     confirm_after_ms: int | None = 0
     confirm_format: str | None = None
     transcript_after_ms: int = 100
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
 
 
 class Session(ServedSession):
@@ -57,6 +59,7 @@ class Session(ServedSession):
         self._behaviour = behaviour
         self.listening = Listening(self, behaviour)
         self.answering = Answering(self, behaviour)
+        self.mcp = Mcp(self, behaviour.mcp_servers)
         self._has_spoken = False
 
     # For whoever looks on
@@ -128,7 +131,7 @@ class Session(ServedSession):
     def _update(self, update: dict[str, Any]) -> None:
         self.config = model_config.updated(
             self.config,
-            update,
+            self.mcp.completed(update),
             refused=self._behaviour.refuse_fields,
             has_spoken=self._has_spoken,
             responding=self.responding,
@@ -145,6 +148,7 @@ class Session(ServedSession):
                 self._behaviour.confirm_after_ms / 1000,
                 lambda: self.emit("session.updated", session=effective),
             )
+        self.mcp.configured()
 
     # Items
 
@@ -161,6 +165,10 @@ class Session(ServedSession):
             self.answering.take_tool_output(item)
         self.emit("conversation.item.added", item=item.wire(), previous_item_id=previous)
         self.emit("conversation.item.done", item=item.wire(), previous_item_id=previous)
+        if item.type == "mcp_approval_response":
+            request = self.conversation.find(str(item.body["approval_request_id"]))
+            assert request is not None
+            self.mcp.approved(request, item)
 
     # What responses need of the session
 

@@ -81,6 +81,15 @@ def test_a_call_that_the_service_makes_is_told(
     assert leg.receive() == [event]
 
 
+def test_a_server_whose_tools_cannot_be_had_is_told_to_the_operator(
+    leg: ModelLeg, connection: FakeConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The call goes on without them, and nobody would know why."""
+    connection.messages = [json.dumps({"type": "mcp_list_tools.failed", "item_id": "i"}).encode()]
+    assert leg.receive() == []
+    assert "cannot be listed; one of: crm" in caplog.text
+
+
 def test_other_items_of_the_conversation_are_none_of_ours(leg: ModelLeg, connection: FakeConnection) -> None:
     connection.messages = [
         told("conversation.item.done", {"type": "mcp_list_tools", "id": "i", "server_label": "crm"}),
