@@ -75,6 +75,7 @@ from callapp.conversation.keys import Entry, Keys
 from callapp.conversation.lifeline import Lifeline
 from callapp.conversation.noise import Noise
 from callapp.conversation.playback import Part, Playback
+from callapp.conversation.repetition import Repetition
 from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request, Responses
 from callapp.conversation.tool_calls import TOOL_MS, ToolCalls
 from callapp.conversation.tool_rounds import ToolRounds
@@ -169,6 +170,7 @@ class Conversation:
         self.noise = Noise(self.plan.manners.shortest_speech_ms, self.plan.manners.most_interruptions)
         self.asides = Asides(self.plan.manners, self.plan.most_ms)
         self.budget = Budget(self.plan.most_usd, self.plan.usd_of)
+        self.repetition = Repetition()
         self.voicemail = Voicemail(detecting=self.plan.detects_machines)
         self._audible = False  # whether somebody hears what is played
         self._session_until_ms: float = SESSION_MS
@@ -248,7 +250,7 @@ class Conversation:
                 return self._on_machine(at_ms) if self.voicemail.reached and not self.away.gone else []
             case CallerSaid(item_id=item_id, text=text):
                 self.history.settle(CALLER, item_id, text)
-                return []
+                return self._on_caller_said(text)
             case AgentSaid():
                 self.voice.said(event)
                 return []
@@ -450,6 +452,14 @@ class Conversation:
         return commands
 
     # -- the caller presses keys ----------------------------------------------------------------
+
+    def _on_caller_said(self, text: str) -> list[Command]:
+        """The words come late: a menu that is pointed out now is told to the model for its next turn."""
+        note = self.repetition.heard(text)
+        if note is None:
+            return []
+        self.history.note(note)
+        return [Tell("system", note)] if self.lifeline.up and self.phase is Phase.LIVE else []
 
     def _on_digit(self, digit: str, at_ms: float) -> list[Command]:
         if self.farewell.last or self.away.sounding or self.keys.in_vain(digit, at_ms):

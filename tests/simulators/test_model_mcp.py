@@ -159,7 +159,7 @@ def test_a_tool_that_needs_approval_waits_for_it_and_runs_outside_the_response(c
     respond(client)
     assert told == [{"find": "Ms Tanaka, +81"}]
     client.send("conversation.item.create", item=answer | {"id": "approval_2"})
-    assert "answered already" in client.error()["message"]
+    assert "answered already" in client.next("error")["error"]["message"]
 
 
 def test_a_tool_that_is_refused_does_not_run(connect: Connect) -> None:
