@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.call.verdicts import Verdicts
     from callapp.call_log import cli, schema
     from callapp.call_log.record import Record
+    from callapp.call_log.settling import Settler
     from callapp.call_log.store import Store
     from callapp.cli import register_commands
     from callapp.logs import configure_logging
@@ -75,6 +76,8 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     agent_dirs = tuple(folder for folder in (BUILT_IN_DIR, settings.agents_dir) if folder is not None)
     record = Record(store)
+    carrier = Carrier(settings)
+    settler = Settler(store, carrier.call_state)
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
     tool_pool = ToolPool()
     present = Present(
@@ -100,18 +103,21 @@ def create_app(settings: Settings | None = None) -> Flask:
         tools=tools,
         tool_pool=tool_pool,
         store=store,
-        carrier=Carrier(settings),
+        carrier=carrier,
         registry=registry,
         verdicts=Verdicts(store.find_answered_by),
         rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
         meter=meter,
         relay=relay,
         record=record,
+        settler=settler,
         listeners=(relay, record),
     )
 
     registry.start()
     relay.start()
+    if cli.database_needed():
+        settler.start()
     for room in (health, metrics, outgoing, calls, openapi, voice, media):
         app.register_blueprint(room.blueprint)
     desk.register(app, settings, _instance(app))

@@ -13,6 +13,7 @@ from callapp.call.registry import Registry
 from callapp.call.relay import Relay
 from callapp.call.verdicts import Verdicts
 from callapp.call_log.record import Record
+from callapp.call_log.settling import Settler
 from callapp.call_log.store import Store
 from callapp.metrics.meter import Meter
 from callapp.settings import Settings
@@ -42,6 +43,7 @@ class Services:
     meter: Meter
     relay: Relay
     record: Record
+    settler: Settler
     listeners: tuple[Listener, ...] = ()
     stand_in: StandIn = field(default_factory=StandIn)
 
@@ -51,6 +53,7 @@ class Services:
         self.verdicts.close()
         self.tool_pool.close()
         self.stand_in.close()
+        self.settler.close()
         self.carrier.close()
         self.relay.close(RELAY_S)
         self.record.close()

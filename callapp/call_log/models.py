@@ -65,6 +65,10 @@ class CallRow(Base):
     model: Mapped[str | None]
     transcription_model: Mapped[str | None]
     first_audio_ms: Mapped[float | None]
+    carrier_usd: Mapped[float | None]
+    # When to ask the carrier what it knows of the call; None for not at all, or not any more.
+    settle_at: Mapped[datetime | None] = mapped_column(index=True)
+    settle_tries: Mapped[int] = mapped_column(server_default="0")
 
 
 class UtteranceRow(Base):

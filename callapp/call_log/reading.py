@@ -211,15 +211,14 @@ def _cost(row: CallRow, used: _Used) -> Cost:
     transcription_usd = used.transcription_usd or 0.0 if used.priced_speech == used.reports else None
     if row.transcription_model is not None and usd_per_minute(row.transcription_model) is None:
         transcription_usd = None  # such a service does not even report what we could price
-    carrier_usd = None
     total_usd = None
     if model_usd is not None and transcription_usd is not None:
-        total_usd = model_usd + transcription_usd + (carrier_usd or 0.0)
+        total_usd = model_usd + transcription_usd + (row.carrier_usd or 0.0)
     return Cost(
         total_usd=_usd(total_usd),
         model_usd=_usd(model_usd),
         transcription_usd=_usd(transcription_usd),
-        carrier_usd=_usd(carrier_usd),
+        carrier_usd=_usd(row.carrier_usd),
     )
 
 

@@ -20,6 +20,7 @@ from callapp.call.journal import Particulars
 from callapp.call_log.engine import insert_into
 from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
 from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.call_log.settling import FIRST_AFTER, NO_END_AFTER
 from callapp.call_log.store import Store, StoreUnavailable
 from callapp.call_log.writer import Refused, Writer
 from callapp.conversation.facts import (
@@ -211,6 +212,7 @@ class _Page:
             "parameters": _parameters(call),
             "model": call.model,
             "transcription_model": call.transcription_model,
+            "settle_at": call.began_at + NO_END_AFTER,
         }
         answered_at = func.coalesce(CallRow.answered_at, call.began_at)
         if not self._change(call, **known, answered_at=answered_at):
@@ -235,6 +237,7 @@ class _Page:
             call,
             end_reason=func.coalesce(CallRow.end_reason, ended.reason),
             ended_at=func.coalesce(CallRow.ended_at, _moment(call, ended.at_ms)),
+            settle_at=_moment(call, ended.at_ms) + FIRST_AFTER,
         )
 
     def _close(self, call: Particulars, closed: Closed) -> None:

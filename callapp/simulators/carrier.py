@@ -49,6 +49,7 @@ class Carrier:
         say_ms_per_char: how long a ``<Say>`` takes; 0 for no time at all.
         latency_ms: delay of the streams' network, each way.
         reversed_keys: write the streams' messages with their keys in another order.
+        price_after_s: how long after its end a call is priced.
         tears_down: end a stream at its first violation of the protocol.
         on_note: told of all that happens: the call, a short name, a detail to show. Called in the
             loop's thread, so it may not wait.
@@ -69,10 +70,12 @@ class Carrier:
         latency_ms: float = 0,
         reversed_keys: bool = False,
         tears_down: bool = False,
+        price_after_s: float = 2,
         on_note: Callable[[CallRecord, str, str], None] | None = None,
     ) -> None:
         self.account_sid = account_sid or new_sid("AC")
         self.auth_token = auth_token or secrets.token_hex(16)
+        self.price_after_s = price_after_s
         self.account = Account(self.account_sid, account_kind, account_status, numbers)
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="carrier-loop", daemon=True)

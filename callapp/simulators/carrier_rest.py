@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import socket
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
@@ -40,6 +42,7 @@ _PARAMETERS = OF_DETECTION | {
 }
 _EVENTS = frozenset({"initiated", "ringing", "answered", "completed"})
 _MAX_TWIML_CHARS = 4000
+USD_PER_MINUTE = 0.014
 _HANG_S = 60
 
 
@@ -49,6 +52,7 @@ class Desk(Protocol):
     account_sid: str
     auth_token: str
     account: Account
+    price_after_s: float
 
     def dial(self, plan: Plan) -> Call:
         """Begin an outgoing call."""
@@ -220,7 +224,7 @@ class RestApi:
                 "group_sid": None,
                 "parent_call_sid": None,
                 "phone_number_sid": None,
-                "price": None,
+                "price": _price(call, self._desk.price_after_s),
                 "price_unit": "USD",
                 "queue_time": "0",
                 "start_time": format_datetime(call.answered_at) if call.answered_at else None,
@@ -231,6 +235,13 @@ class RestApi:
                 "trunk_sid": None,
                 "uri": f"{uri}.json",
             }
+
+
+def _price(call: Call, after_s: float) -> str | None:
+    """What the call cost, by the started minute: negative, as all that is charged, and not known at first."""
+    if call.ended_at is None or (datetime.now(UTC) - call.ended_at).total_seconds() < after_s:
+        return None
+    return f"{-USD_PER_MINUTE * math.ceil(call.duration_s / 60):.5f}"
 
 
 def _plan(form: Form) -> Plan:

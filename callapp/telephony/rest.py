@@ -39,10 +39,14 @@ class Placed:
 
 @dataclass(frozen=True)
 class CallState:
-    """How a call stands. ``duration_s`` is known once it has ended."""
+    """How a call stands. ``duration_s`` is known once it has ended.
+
+    ``price_usd`` is known some minutes later, unless the account is billed in another currency.
+    """
 
     status: str
     duration_s: int | None
+    price_usd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,11 @@ class Carrier:
         if not (call.status and isinstance(call.status, str)):
             raise CarrierUnreachable("Twilio's answer has no status")
         duration = str(call.duration)  # digits in a string, or null
-        return CallState(call.status, int(duration) if re.fullmatch("[0-9]{1,9}", duration) else None)
+        return CallState(
+            call.status,
+            int(duration) if re.fullmatch("[0-9]{1,9}", duration) else None,
+            _usd(call.price, call.price_unit),
+        )
 
     def complete_call(self, call_sid: str) -> None:
         """Hang up. That the call has ended already is fine. Raises as ``place_call`` does."""
@@ -179,6 +187,13 @@ class Carrier:
             if timeout_s not in self._clients:
                 self._clients[timeout_s] = _make_client(self._settings, timeout_s)
             return self._clients[timeout_s]
+
+
+def _usd(price: Any, unit: Any) -> float | None:
+    """A price as Twilio tells it: what is charged is negative, in a string, and null for a while."""
+    if str(unit).upper() != "USD" or not re.fullmatch(r"-?[0-9]{1,9}(\.[0-9]{1,9})?", str(price)):
+        return None
+    return -float(price) or 0.0
 
 
 def _make_client(settings: Settings, timeout_s: float) -> Client:

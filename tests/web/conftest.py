@@ -18,6 +18,7 @@ from callapp.call.relay import Relay
 from callapp.call.verdicts import Verdicts
 from callapp.call_log import open_store
 from callapp.call_log.record import Record
+from callapp.call_log.settling import Settler
 from callapp.metrics.instruments import Instruments
 from callapp.metrics.meter import Meter, Present
 from callapp.services import Services
@@ -150,6 +151,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 meter=Meter(Instruments(), present, ()),
                 relay=Relay(()),
                 record=record,
+                settler=Settler(store, cast(Any, None)),
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services

@@ -1,0 +1,152 @@
+"""What the carrier knows of a call once it is over: what it charged, and how the call ended.
+
+Twilio prices a call some minutes after its end, so it is asked again, ever more rarely. It is asked about
+calls of which nobody told us the end, too: their process may have been killed. Which calls are due stands
+in the database, so it does not matter which process asks, and none is forgotten at a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
+from typing import Protocol
+
+from sqlalchemy import CursorResult, select, update
+
+from callapp.call_log.models import CallRow
+from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.call_log.store import Store
+from callapp.errors import CallappError, CarrierRefused
+
+log = logging.getLogger(__name__)
+
+# From the end of a call to the first question, and from each to the next. After the last there is no more.
+FIRST_AFTER = timedelta(minutes=1)
+NEXT_AFTER = (
+    timedelta(minutes=4),
+    timedelta(minutes=25),
+    timedelta(hours=2),
+    timedelta(hours=10),
+    timedelta(hours=24),
+)
+# A call that is alive is asked about only if it never ends.
+NO_END_AFTER = timedelta(hours=4)
+LOOK_S = 15.0
+AT_ONCE = 20
+
+
+class Settlement(Protocol):
+    """What the carrier says of a call. ``price_usd`` is ``None`` while, or where, that is not known."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def duration_s(self) -> int | None: ...
+    @property
+    def price_usd(self) -> float | None: ...
+
+
+class Settler:
+    """Asks the carrier about the calls that are due, on a thread of its own.
+
+    Args:
+        ask: how a call stands, by its SID. Blocks; raises `CallappError`.
+    """
+
+    def __init__(self, store: Store, ask: Callable[[str], Settlement], *, look_s: float = LOOK_S) -> None:
+        self._store = store
+        self._ask = ask
+        self._look_s = look_s
+        self._closed = Event()
+        self._thread = Thread(target=self._run, name="settler", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it; a question that is under way is not waited for."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join(1.0)
+
+    def settle_due(self) -> int:
+        """Ask about the calls that are due; return how many those were.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        due = self._take_due()
+        for call_sid in due:
+            if self._closed.is_set():
+                break
+            try:
+                self._settle(call_sid)
+            except CarrierRefused as refusal:
+                log.info("= no price: %s", refusal, extra={"call_sid": call_sid})
+                if refusal.status == 404:
+                    self._write(call_sid, settle_at=None)
+        return len(due)
+
+    def _run(self) -> None:
+        failing = False
+        while not self._closed.wait(self._look_s):
+            try:
+                while self.settle_due() == AT_ONCE and not self._closed.is_set():
+                    pass
+                failing = False
+            except CallappError as error:  # the database, the carrier, or settings that are missing
+                if not failing:
+                    log.warning("! prices of calls cannot be asked for at present: %s", error)
+                failing = True
+            except Exception:
+                log.exception("! bug in the settler")
+
+    def _take_due(self) -> list[str]:
+        """The calls that are due. Each is put off at once, so that no other process asks about it."""
+        now = datetime.now(UTC)
+        taken = []
+        with self._store.transaction() as session:
+            query = (
+                select(CallRow.call_sid, CallRow.settle_at, CallRow.settle_tries)
+                .where(CallRow.settle_at <= now)
+                .order_by(CallRow.settle_at)
+                .limit(AT_ONCE)
+            )
+            for call_sid, settle_at, tries in session.execute(query).all():
+                again = now + NEXT_AFTER[tries] if tries < len(NEXT_AFTER) else None
+                claimed = session.execute(
+                    update(CallRow)
+                    .where(CallRow.call_sid == call_sid, CallRow.settle_at == settle_at)
+                    .values(settle_at=again, settle_tries=tries + 1)
+                )
+                assert isinstance(claimed, CursorResult)
+                if claimed.rowcount and call_sid is not None:
+                    taken.append(call_sid)
+        return taken
+
+    def _settle(self, call_sid: str) -> None:
+        told = self._ask(call_sid)
+        if told.status not in TERMINAL_STATUSES:
+            return
+        self._note_end(call_sid, told)
+        if told.price_usd is not None:
+            self._write(call_sid, carrier_usd=told.price_usd, settle_at=None)
+
+    def _note_end(self, call_sid: str, told: Settlement) -> None:
+        """Close a call that is open here: whoever carried it cannot have lived to tell of its end."""
+        with self._store.transaction() as session:
+            row = session.scalars(select(CallRow).where(CallRow.call_sid == call_sid)).one_or_none()
+            if row is None:
+                return
+            if row.status not in TERMINAL_STATUSES:
+                row.status = told.status
+            row.end_reason = row.end_reason or "server.lost"
+            if row.ended_at is None and row.answered_at is not None and told.duration_s is not None:
+                row.ended_at = row.answered_at + timedelta(seconds=told.duration_s)
+
+    def _write(self, call_sid: str, **values: float | datetime | None) -> None:
+        with self._store.transaction() as session:
+            session.execute(update(CallRow).where(CallRow.call_sid == call_sid).values(**values))

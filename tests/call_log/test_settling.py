@@ -1,0 +1,188 @@
+"""Twilio's own word on a call, after its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from callapp.call_log import Store
+from callapp.call_log.models import CallRow
+from callapp.call_log.reading import find_call
+from callapp.call_log.record import Record
+from callapp.call_log.settling import NEXT_AFTER, Settler
+from callapp.conversation.facts import Began, Closed, Ended, Fact
+from callapp.errors import CarrierRefused, CarrierUnreachable
+from callapp.settings import Settings
+from callapp.simulators.phone import Callee
+from callapp.simulators.phone import Carrier as PretendTwilio
+from callapp.telephony.rest import Carrier
+from tests.call_log.test_record import CALL
+
+WAIT_S = 20.0
+OVER: list[Fact] = [Began(), Ended(9_000, "agent.ended"), Closed(9_010)]
+
+
+@dataclass
+class Told:
+    status: str = "completed"
+    duration_s: int | None = 10
+    price_usd: float | None = None
+
+
+class Twilio:
+    """Answers as it is told to, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.told = Told()
+        self.error: Exception | None = None
+        self.asked: list[str] = []
+
+    def ask(self, call_sid: str) -> Told:
+        self.asked.append(call_sid)
+        if self.error is not None:
+            raise self.error
+        return self.told
+
+
+@pytest.fixture
+def twilio() -> Twilio:
+    return Twilio()
+
+
+@pytest.fixture
+def settler(store: Store, twilio: Twilio) -> Settler:
+    return Settler(store, twilio.ask)
+
+
+@pytest.fixture
+def record(store: Store) -> Iterator[Record]:
+    record = Record(store)
+    yield record
+    record.close()
+
+
+def tell(record: Record, facts: list[Fact], began: timedelta, call_sid: str = CALL.call_sid) -> None:
+    call = replace(CALL, call_sid=call_sid, began_at=datetime.now(UTC) - began)
+    for fact in facts:
+        record(call, fact, fact.at_ms)
+    assert record.writer.flush(WAIT_S)
+
+
+def hurry(store: Store) -> None:
+    """Let the next question be due now."""
+    with store.transaction() as session:
+        session.execute(update(CallRow).where(CallRow.settle_at.is_not(None)).values(settle_at=CALL.began_at))
+
+
+def settle_at(store: Store) -> datetime | None:
+    with store.transaction() as session:
+        return session.scalars(select(CallRow.settle_at)).one()
+
+
+def cost(store: Store) -> float | None:
+    call = find_call(store, CALL.call_sid)
+    assert call is not None
+    return call.cost.carrier_usd
+
+
+def test_the_price_is_asked_for_until_it_is_known(
+    store: Store, record: Record, settler: Settler, twilio: Twilio
+) -> None:
+    """Twilio has none at first."""
+    tell(record, OVER, timedelta(minutes=2))
+    assert settler.settle_due() == 1
+    assert cost(store) is None
+    assert settler.settle_due() == 0  # not yet due again
+    twilio.told.price_usd = 0.028
+    hurry(store)
+    assert settler.settle_due() == 1
+    assert cost(store) == 0.028
+    assert settle_at(store) is None
+    call = find_call(store, CALL.call_sid)
+    assert call is not None
+    assert call.cost.total_usd == 0.028
+
+
+def test_a_call_that_has_just_ended_is_not_asked_about(
+    record: Record, settler: Settler, twilio: Twilio
+) -> None:
+    tell(record, OVER, timedelta(seconds=20))
+    assert settler.settle_due() == 0
+
+
+def test_a_price_that_never_comes_is_given_up(store: Store, record: Record, settler: Settler) -> None:
+    tell(record, OVER, timedelta(minutes=2))
+    for _ in range(len(NEXT_AFTER) + 1):
+        assert settler.settle_due() == 1
+        hurry(store)
+    assert settle_at(store) is None
+
+
+def test_two_processes_ask_once(store: Store, record: Record, settler: Settler, twilio: Twilio) -> None:
+    tell(record, OVER, timedelta(minutes=2))
+    assert [settler.settle_due(), Settler(store, twilio.ask).settle_due()] == [1, 0]
+
+
+def test_a_call_whose_process_was_killed_is_closed_with_twilios_word(
+    store: Store, record: Record, settler: Settler, twilio: Twilio
+) -> None:
+    tell(record, [Began()], timedelta(hours=5))
+    settler.settle_due()
+    call = find_call(store, CALL.call_sid)
+    assert call is not None
+    assert (call.status, call.end_reason, call.duration_seconds) == ("completed", "server.lost", 10)
+
+
+def test_a_call_that_twilio_does_not_know_is_left_alone(
+    store: Store, record: Record, settler: Settler, twilio: Twilio
+) -> None:
+    tell(record, OVER, timedelta(minutes=2))
+    twilio.error = CarrierRefused(404, 20404, "not found", None)
+    assert settler.settle_due() == 1
+    assert settle_at(store) is None
+
+
+def test_a_carrier_that_is_away_is_asked_again_and_complained_of_once(
+    store: Store, record: Record, twilio: Twilio, caplog: pytest.LogCaptureFixture
+) -> None:
+    tell(record, OVER, timedelta(minutes=2))
+    asked = threading.Semaphore(0)
+
+    def ask(_call_sid: str) -> Told:
+        hurry(store)
+        asked.release()
+        raise CarrierUnreachable("gone")
+
+    settler = Settler(store, ask, look_s=0.01)
+    settler.start()
+    assert all(asked.acquire(timeout=WAIT_S) for _ in range(3))
+    settler.close()
+    assert [line.levelname for line in caplog.records if line.levelname != "INFO"] == ["WARNING"]
+
+
+def test_the_pretend_twilio_has_no_price_at_first_and_one_later(tmp_path: Path) -> None:
+    """By the real client: Twilio's prices are negative, and text."""
+    with PretendTwilio(price_after_s=3_600, say_ms_per_char=0) as twilio:
+        settings = Settings(
+            twilio_account_sid=twilio.account_sid,
+            twilio_auth_token=twilio.auth_token,
+            twilio_api_url=twilio.url,
+        )
+        carrier = Carrier(settings)
+        twilio.next_callee(Callee(rings_ms=0))
+        placed = carrier.place_call(
+            to="+819012345678", from_="+15005550006", url="http://127.0.0.1:9/", status_callback=""
+        )
+        call = twilio.find_call(placed.sid)
+        assert call is not None
+        call.wait_ended(WAIT_S)
+        assert carrier.call_state(placed.sid).price_usd is None
+        twilio.price_after_s = 0
+        assert carrier.call_state(placed.sid).price_usd == 0.014
+        carrier.close()
