@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if cli.database_needed():
         schema.prepare(database_url)
     store = Store(database_url)
-    tools = load_tools(settings.tools_dir, provided=(Reservations(store), Messages(store)))
+    tools = load_tools(settings.tools_dir, (Reservations(store), Messages(store)), settings.tools_modules)
 
     def read_agents() -> Agents:
         return load_agents(settings.agents_dir, settings.default_agent, tools)

@@ -124,6 +124,12 @@ def _split(value: Any) -> Any:
     return value
 
 
+def _check_modules(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(part.isidentifier() for name in value for part in name.split(".")):
+        raise ValueError
+    return value
+
+
 def _check_prefixes(value: tuple[str, ...]) -> tuple[str, ...]:
     if not all(re.fullmatch(r"\+[0-9]{1,15}", prefix) for prefix in value):
         raise ValueError
@@ -277,6 +283,13 @@ class Settings(BaseModel):
     )
     tools_dir: Folder | None = _setting(
         None, help="Folder of Python files with tools of your own.", expected="a folder that exists"
+    )
+    tools_modules: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_modules)] = (
+        _setting(
+            (),
+            help="Installed modules with tools of your own, separated by commas.",
+            expected="names of modules separated by commas, e.g. shop.phone_tools",
+        )
     )
     default_agent: str = _setting(
         "operator", help="Agent of calls that name none.", expected="the name of an agent", pattern=r"^\S+$"

@@ -155,6 +155,8 @@ def test_the_agent_and_the_tool_of_the_readme_work(readme: str, tmp_path: Path) 
     source = re.search(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     assert agent
     assert source
+    assert len(agent[1].splitlines()) <= 15, "what is easy is short"
+    assert len(source[1].splitlines()) <= 15
     (tmp_path / "shop.md").write_text(agent[1], encoding="utf-8")
     (tmp_path / "shop.py").write_text(source[1], encoding="utf-8")
     tools = load_tools(tmp_path)

@@ -130,6 +130,7 @@ def test_every_fault_is_told_at_once_one_line_each() -> None:
         ("DATABASE_URL", "callapp.db"),
         ("AGENTS_DIR", "/no/such/folder"),
         ("TOOLS_DIR", __file__),
+        ("TOOLS_MODULES", "shop.tools,phone-tools"),
         ("RATE_LIMIT_PER_KEY", "often"),
         ("RATE_LIMIT_PER_KEY", "0/minute"),
         ("RATE_LIMIT_PER_CALLEE", "5"),

@@ -61,7 +61,7 @@ def check_api_key(settings: Settings) -> Finding:
 def check_agents_and_tools(settings: Settings) -> tuple[list[Finding], Agents | None]:
     """Load them as the server does; the agents are returned, too, if they are all right."""
     try:
-        tools = load_tools(settings.tools_dir)
+        tools = load_tools(settings.tools_dir, modules=settings.tools_modules)
         agents = load_agents(settings.agents_dir, settings.default_agent, tools)
     except ConfigError as error:
         return [fault(line, "correct it; the server does not start before") for line in error.faults], None

@@ -1,4 +1,4 @@
-"""Which tools there are: the built-in ones and those of the user's ``TOOLS_DIR``."""
+"""Which tools there are: the built-in ones, and those of the user's ``TOOLS_DIR`` and ``TOOLS_MODULES``."""
 
 from __future__ import annotations
 
@@ -66,8 +66,10 @@ class Tools(Mapping[str, Tool]):
         return self._tools.get(name) or UnknownTool(name, tuple(self._tools))
 
 
-def load_tools(tools_dir: Path | None = None, provided: Iterable[Provided] = ()) -> Tools:
-    """Find all tools: the built-in ones, and every ``@tool`` of the ``*.py`` files in a folder.
+def load_tools(
+    tools_dir: Path | None = None, provided: Iterable[Provided] = (), modules: Iterable[str] = ()
+) -> Tools:
+    """Find all tools: the built-in ones, and every ``@tool`` of a folder's ``*.py`` files and of modules.
 
     A file whose name begins with an underscore is not searched; the others may import it, as
     ``from ._stock import find``.
@@ -75,16 +77,17 @@ def load_tools(tools_dir: Path | None = None, provided: Iterable[Provided] = ())
     Args:
         tools_dir: the user's folder.
         provided: the objects that tools may have as a parameter, one of each class.
+        modules: names of installed modules, e.g. ``shop.phone_tools``.
 
     Raises:
         ConfigError: one fault, with file and line, for each thing that is wrong in any file.
     """
     functions = list(BUILT_IN)
     faults: list[str] = []
-    if tools_dir is not None:
-        for function in _import_all(tools_dir, faults):
-            if function not in functions:  # one file may import another one's tools
-                functions.append(function)
+    found = [] if tools_dir is None else _import_all(tools_dir, faults)
+    for function in [*found, *(tool for name in modules for tool in _import_installed(name, faults))]:
+        if function not in functions:  # one file may import another one's tools
+            functions.append(function)
     tools: dict[str, Tool] = {}
     by_type: dict[type, Provided] = {type(thing): thing for thing in provided}
     for function in functions:
@@ -133,6 +136,20 @@ def _import_all(folder: Path, faults: list[str]) -> list[Callable[..., object]]:
             faults.append(_import_fault(path, error))
             continue
         found += [value for value in vars(module).values() if is_tool(value)]
+    return found
+
+
+def _import_installed(name: str, faults: list[str]) -> list[Callable[..., object]]:
+    """Import a module by its name; return the tools at its top level."""
+    try:
+        module = importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
+        words = str(error).strip().partition("\n")[0]
+        faults.append(f"TOOLS_MODULES: {name} cannot be imported: {type(error).__name__}: {words}")
+        return []
+    found = [value for value in vars(module).values() if is_tool(value)]
+    if not found:
+        faults.append(f"TOOLS_MODULES: {name} has no tools; expected functions with @tool at its top level")
     return found
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -254,10 +255,16 @@ def test_operator_is_built_in_and_the_default() -> None:
     assert operator.greeting == "もしもし、こんにちは。"
     assert operator.opening == "こんにちは。オペレーターにお繋ぎします。"
     assert operator.closing == "以上でオペレーターとの通話を終了します。"
-    assert operator.tools == ("end_call",)
-    assert "end_call" in operator.instructions
+    assert operator.tools == ("take_message", "wait", "end_call")
     assert operator.missing({}) == []
     assert agents.get("nobody") is None
+
+
+@pytest.mark.parametrize("agent", load_agents().values(), ids=lambda agent: agent.name)
+def test_a_built_in_agent_is_told_when_to_use_each_of_its_tools(agent: Agent) -> None:
+    """A prompt that does not speak of a tool leaves its use to chance; one of a tool it lacks, to fiction."""
+    spoken_of = {name for name in BUILT_IN_NAMES if re.search(rf"\b{name}\b", agent.instructions, re.ASCII)}
+    assert spoken_of == set(agent.tools)
 
 
 def test_the_users_agents_add_to_the_built_in_ones(tmp_path: Path) -> None:

@@ -173,6 +173,56 @@ def test_a_folder_that_does_not_exist_is_a_fault(tmp_path: Path) -> None:
     assert fault == f"TOOLS_DIR: '{tmp_path}/tools' is not a folder; expected one with *.py files"
 
 
+# -- installed modules --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Put a module where Python finds installed ones."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install_module(name: str, text: str) -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(text, encoding="utf-8")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return path
+
+    return install_module
+
+
+def test_an_installed_modules_tools_add_to_the_built_in_ones(install: Write) -> None:
+    install("callapp_test_hours", HOURS)
+    tools = load_tools(modules=["callapp_test_hours"])
+    assert list(tools) == [*BUILT_IN_NAMES, "opening_hours"]
+    assert tools["opening_hours"].run('{"day": "Monday"}', CONTEXT) == "10:00-19:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "import no_such_package",
+            "cannot be imported: ModuleNotFoundError: No module named 'no_such_package'",
+        ),
+        ("raise SystemExit(1)", "cannot be imported: SystemExit: 1"),
+        ("hours = 7", "has no tools; expected functions with @tool at its top level"),
+    ],
+)
+def test_a_module_that_brings_no_tools_is_a_fault(install: Write, text: str, told: str) -> None:
+    install("callapp_test_wrong", text)
+    with pytest.raises(ConfigError) as caught:
+        load_tools(modules=["callapp_test_wrong"])
+    assert caught.value.faults == (f"TOOLS_MODULES: callapp_test_wrong {told}",)
+
+
+def test_a_module_that_is_not_installed_is_a_fault() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_tools(modules=["no_such.module"])
+    assert caught.value.faults[0].startswith(
+        "TOOLS_MODULES: no_such.module cannot be imported: ModuleNotFound"
+    )
+
+
 @pytest.mark.parametrize("module", ["callapp.tools", "callapp.tools.registry", "callapp.tools.pool"])
 def test_the_modules_can_be_imported_first(module: str) -> None:
     """As a user's own test of a tool does: no cycle waits there."""
