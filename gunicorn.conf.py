@@ -167,6 +167,13 @@ def post_worker_init(worker):
     gc.set_threshold(50_000, 20, 100)
 
 
+def worker_exit(server, worker):
+    """Write and send what is left, each with its deadline. Runs in the worker, last."""
+    app = getattr(worker, "wsgi", None)  # there is none if it could not be made
+    if app is not None:
+        app.extensions["callapp"].close()
+
+
 def worker_int(worker):
     """End within a second of SIGINT or SIGQUIT: the interpreter would wait for the threads of live calls.
 

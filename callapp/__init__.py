@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.telephony.rest import Carrier
     from callapp.tools.pool import ToolPool
     from callapp.tools.registry import load_tools
+    from callapp.tracing.exporting import open_traces
     from callapp.web import (
         calls,
         desk,
@@ -96,7 +98,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         },
     )
     meter = Meter(Instruments(), present, tools)
-    relay = Relay([meter])
+    traces = open_traces(os.environ)
+    relay = Relay([meter] if traces is None else [meter, traces.reader])
     app.extensions["callapp"] = Services(
         settings=settings,
         agents=WatchedAgents(read_agents, agent_dirs) if _in_development() else read_agents(),
@@ -111,6 +114,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         relay=relay,
         record=record,
         settler=settler,
+        traces=traces,
         listeners=(relay, record),
     )
 

@@ -21,10 +21,12 @@ from callapp.simulators.stand_in import StandIn
 from callapp.telephony.rest import Carrier
 from callapp.tools.pool import ToolPool
 from callapp.tools.registry import Tools
+from callapp.tracing.exporting import Traces
 from callapp.web.rate_limits import RateLimits
 
-# At the end, so long is waited for the last facts to become numbers and traces.
-RELAY_S = 2.0
+# At the end, so long is waited for the last facts to become numbers, and for traces to be sent.
+RELAY_S = 1.0
+TRACES_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Services:
     relay: Relay
     record: Record
     settler: Settler
+    traces: Traces | None = None
     listeners: tuple[Listener, ...] = ()
     stand_in: StandIn = field(default_factory=StandIn)
 
@@ -57,6 +60,8 @@ class Services:
         self.carrier.close()
         self.relay.close(RELAY_S)
         self.record.close()
+        if self.traces is not None:
+            self.traces.close(TRACES_S)
         self.store.close()
 
 

@@ -37,7 +37,7 @@ from flask import Flask, request
 changed = threading.Condition()
 registry = SimpleNamespace(drain_requested=False, on_drained=None, calls=0)
 app = Flask(__name__)
-app.extensions["callapp"] = SimpleNamespace(registry=registry)
+app.extensions["callapp"] = SimpleNamespace(registry=registry, close=lambda: None)
 
 def janitor():
     with changed:
@@ -289,6 +289,16 @@ def test_scheduling_that_is_forbidden_does_no_harm(
         conf.post_fork(SimpleNamespace(), SimpleNamespace(core=None))
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_at_its_end_a_worker_closes_what_it_has(config: Callable[..., SimpleNamespace]) -> None:
+    """What waits to be written or sent would otherwise be lost at each deployment."""
+    conf = config()
+    closed: list[str] = []
+    parts = SimpleNamespace(close=lambda: closed.append("all"))
+    conf.worker_exit(None, SimpleNamespace(wsgi=SimpleNamespace(extensions={"callapp": parts})))
+    assert closed == ["all"]
+    conf.worker_exit(None, SimpleNamespace())  # it refused to start
 
 
 def test_procfile_and_python_version_are_what_the_platforms_read() -> None:
