@@ -157,9 +157,18 @@ def post_worker_init(worker):
             listener.close()
         worker.handle_exit(signal.SIGTERM, None)
 
+    def end_now(signum, frame):
+        # By the kernel's hand: gunicorn's handler waits for a lock of its thread pool, which the code that
+        # was interrupted may hold, and the interpreter for the threads of live calls.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(1)
+        worker.handle_quit(signum, frame)
+
     registry.on_drained = partial(worker.method_queue.defer, leave)
     signal.signal(signal.SIGTERM, drain)
     signal.siginterrupt(signal.SIGTERM, False)
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, end_now)
 
     # What was loaded stays for ever; looking through it at each collection would pause every call.
     gc.collect()
@@ -172,12 +181,3 @@ def worker_exit(server, worker):
     app = getattr(worker, "wsgi", None)  # there is none if it could not be made
     if app is not None:
         app.extensions["callapp"].close()
-
-
-def worker_int(worker):
-    """End within a second of SIGINT or SIGQUIT: the interpreter would wait for the threads of live calls.
-
-    By the kernel's hand: a handler of Python's would need the main thread, which may be waiting for a lock.
-    """
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(1)
