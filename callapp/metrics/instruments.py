@@ -6,6 +6,9 @@ Label values are few and known beforehand: what a model or a caller can make up 
 from __future__ import annotations
 
 import os
+import struct
+import time
+from contextlib import suppress
 
 from prometheus_client import (
     CollectorRegistry,
@@ -27,6 +30,9 @@ _CALL_S = (5, 15, 30, 60, 120, 180, 300, 600, 1200, 1800, 3600)
 _ANSWER_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.25, 1.5, 2, 3, 5, 10)
 _AT_ONCE_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 _TOOL_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 15, 30)
+
+_TRIES = 5
+_TRY_AGAIN_S = 0.01
 
 
 class Instruments:
@@ -104,8 +110,12 @@ class Instruments:
 
     def exposition(self) -> bytes:
         """All numbers in Prometheus' text format."""
-        registry = self._registry
-        if FOLDER_VARIABLE in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        if FOLDER_VARIABLE not in os.environ:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        for _ in range(_TRIES):
+            with suppress(struct.error):  # a worker that begins has made its file, and not filled it yet
+                return generate_latest(registry)
+            time.sleep(_TRY_AGAIN_S)
         return generate_latest(registry)
