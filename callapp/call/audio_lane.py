@@ -57,6 +57,10 @@ class AudioLane:
         with self._lock:
             self._open = False
 
+    def end(self) -> None:
+        """Let go of the model. Two that hold each other would stay until the garbage collector comes by."""
+        self._send = _to_nobody
+
     def _keep(self, payload: bytes) -> bool:
         """Keep a chunk; false when the lane has been opened meanwhile."""
         with self._lock:
@@ -69,6 +73,10 @@ class AudioLane:
                 self._kept_bytes -= oldest
                 self.dropped_ms += oldest // _BYTES_PER_MS
             return True
+
+
+def _to_nobody(_payload: bytes) -> None:
+    pass
 
 
 def _length(payload: bytes) -> int:

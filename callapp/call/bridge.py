@@ -140,6 +140,7 @@ class Bridge:
             reason = self.conversation.end_reason or "server.error"
             self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
             self._outside.journal(Closed(self.now_ms()), self.now_ms())
+            self._lane.end()
         return reason
 
     def feed(self, event: CallEvent) -> None:
