@@ -1,7 +1,8 @@
-"""What holds for every test: however it ends, no thread remains."""
+"""What holds for every test: however it ends, no thread remains; and what measures time runs alone."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -30,3 +31,17 @@ def no_thread_remains() -> Iterator[None]:
         thread.join(max(0.0, deadline - time.monotonic()))
     left = [thread.name for thread in set(threading.enumerate()) - before]
     assert not left, f"threads left behind: {left}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: says how long something takes; nothing else may run meanwhile")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what has to run alone where it would not."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    beside = pytest.mark.skip(reason="says how long something takes: run it without -n")
+    for item in items:
+        if item.get_closest_marker("alone"):
+            item.add_marker(beside)

@@ -158,10 +158,25 @@ def eventually(holds: Callable[[], object], within_s: float = 5.0) -> bool:
     return True
 
 
-def free_port() -> int:
-    """A free port below those that the system hands out, so that nobody gets it by chance meanwhile."""
+def _ports() -> Iterator[int]:
+    """Ports below those that the system hands out; processes that test side by side have their own.
+
+    One that was handed out stays free until somebody listens there, which can be long after.
+    """
+    index = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = 12_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    start = random.randrange(share)  # there may be others of us on this machine
     while True:
-        port = random.randrange(20_000, 32_000)
+        yield from (20_000 + index * share + (start + number) % share for number in range(share))
+
+
+_next_ports = _ports()
+
+
+def free_port() -> int:
+    """A port that nobody listens on, and that nobody gets by chance meanwhile."""
+    while True:
+        port = next(_next_ports)
         with socket.socket() as attempt:
             try:
                 attempt.bind(("127.0.0.1", port))
@@ -246,8 +261,12 @@ class Server:
         self._max_concurrent_calls = int(environ.get("MAX_CONCURRENT_CALLS", "100"))
         self._reader = Thread(target=self._read, name="server-log", daemon=True)
         self._reader.start()
-        self.wait_for_line("Listening at")
-        assert self.get("/healthz").status == 200  # waits in the kernel's queue until a worker is up
+        try:
+            self.wait_for_line("Listening at")
+            assert self.get("/healthz").status == 200  # waits in the kernel's queue until a worker is up
+        except BaseException:
+            self.close()
+            raise
 
     # What it says
 

@@ -22,6 +22,8 @@ from typing import Any
 
 import pytest
 
+from tests.stage import free_port
+
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "gunicorn.conf.py"
 DEADLINE_S = 20
@@ -102,13 +104,6 @@ from callapp.logs import refuse_to_start
 faults = ["operator.md:3: unknown field 'voise'", "operator.md:9: no such tool 'x'"]
 sys.exit(refuse_to_start(ConfigError(faults)))
 """
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 class Gunicorn:

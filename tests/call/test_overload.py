@@ -195,6 +195,7 @@ def real_leg() -> ModelLeg:
     return ModelLeg(endpoint, SessionConfig("Be kind.", "coral", "en-US"), log)
 
 
+@pytest.mark.alone
 def test_while_a_name_is_looked_up_the_caller_is_read_and_hears_a_line(
     name_server: threading.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -222,6 +223,7 @@ def test_a_name_that_is_never_found_ends_the_call_in_time(name_server: threading
 # -- a socket that takes nothing ------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_a_caller_who_takes_nothing_is_still_heard(call: Call) -> None:
     """The other direction: the model hears every frame while a write to the phone hangs."""
     call.caller.stuck.set()
@@ -235,6 +237,7 @@ def test_a_caller_who_takes_nothing_is_still_heard(call: Call) -> None:
     assert call.bridge.conversation.end_reason == "twilio.stalled"
 
 
+@pytest.mark.alone
 def test_a_model_that_takes_nothing_is_still_heard(call: Call) -> None:
     """A write to the model hangs in the thread that reads the phone; the phone is spoken to all the same."""
     call.begin_response()
@@ -248,6 +251,7 @@ def test_a_model_that_takes_nothing_is_still_heard(call: Call) -> None:
     assert eventually(lambda: len(call.caller.played()) == 31) < STUCK_S / 2
 
 
+@pytest.mark.alone
 def test_an_interruption_is_not_held_up_by_a_model_that_takes_nothing(call: Call) -> None:
     """What silences the phone is written first; what tells the model of it may hang."""
     call.begin_response()
@@ -274,6 +278,7 @@ def test_after_a_stuck_model_what_was_said_meanwhile_reaches_the_next_one(call: 
 # -- the carrier's REST API -----------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_a_carrier_that_does_not_answer_holds_up_no_audio() -> None:
     """The goodbye was heard and the line is to be completed; the caller says one thing more."""
     asked, answers = threading.Event(), threading.Event()

@@ -60,6 +60,7 @@ def takes_its_calls(scene: Scene) -> list[Call]:
     return calls
 
 
+@pytest.mark.alone
 def test_health_checks_metrics_and_webhooks_answer_at_once_while_all_are_talking(server: Server) -> None:
     """A platform that finds us slow kills us, and Twilio's patience is 15 s for all it asks."""
     script = Script(Say(words("And so on, and so on, and so on.", 20_000)))
@@ -90,6 +91,7 @@ def test_health_checks_metrics_and_webhooks_answer_at_once_while_all_are_talking
             assert scene.ending(call).reason == "caller.hung_up"
 
 
+@pytest.mark.alone
 def test_requests_that_never_end_leave_room_for_health_checks(server: Server) -> None:
     """Half of the threads beyond the calls hang on a client that sends nothing more."""
     with server.scene() as scene, ExitStack() as stack:

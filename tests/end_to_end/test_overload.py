@@ -57,6 +57,7 @@ def incoming(server: Server, call_sid: str) -> str:
     return answer.text
 
 
+@pytest.mark.alone
 def test_a_locked_database_is_noticed_by_new_calls_only(server: Server, tmp_path: Path) -> None:
     script = Script(*[Say(ANSWER)] * 9)
     with server.scene(script) as scene, ThreadPoolExecutor(8) as crowd:
@@ -113,6 +114,7 @@ def test_a_twilio_that_does_not_answer_a_hang_up_is_not_waited_for(server: Serve
         assert [said.text for said in leaving.said] == ["That was all."]
 
 
+@pytest.mark.alone
 def test_a_twilio_that_does_not_answer_a_dial_holds_up_nobody(server: Server) -> None:
     script = Script(*[Say(ANSWER)] * 9)
     with server.scene(script) as scene, ThreadPoolExecutor(4) as crowd:

@@ -107,6 +107,7 @@ def run_all(lab: Lab, chosen: Iterable[Case]) -> list[Outcome]:
         return list(threads.map(run, chosen))
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(400)
 def test_a_call_survives_or_ends_as_it_should_whatever_breaks(tmp_path: Path) -> None:
     chosen = [case for case in cases(SEED, CASES) if ONLY is None or case.number == int(ONLY)]

@@ -82,6 +82,7 @@ def test_the_peer_closes(link: Link) -> None:
         link.ours.send_text(b"too late")
 
 
+@pytest.mark.alone
 def test_we_close_and_wait_for_the_answer(link: Link) -> None:
     """The peer reads our code and reason, and its handshake is a clean one."""
     started = time.monotonic()
@@ -97,6 +98,7 @@ def test_we_close_and_wait_for_the_answer(link: Link) -> None:
         link.ours.receive()
 
 
+@pytest.mark.alone
 def test_closing_wakes_the_thread_that_receives(link: Link) -> None:
     woken: list[float] = []
 
