@@ -9,6 +9,7 @@ from flask import current_app
 
 from callapp.agents import Agents
 from callapp.call.journal import Listener
+from callapp.call.pairs import Pairs
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
 from callapp.call.verdicts import Verdicts
@@ -49,6 +50,7 @@ class Services:
     traces: Traces | None = None
     listeners: tuple[Listener, ...] = ()
     stand_in: StandIn = field(default_factory=StandIn)
+    pairs: Pairs = field(default_factory=Pairs)
 
     def close(self) -> None:
         """End live calls and give back all threads and connections."""

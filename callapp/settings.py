@@ -344,6 +344,10 @@ class Settings(BaseModel):
         "text", help="Lines for people (text), or one JSON object a line (json).", expected="text or json"
     )
 
+    def may_dial(self, number: str) -> bool:
+        """Whether ALLOWED_DESTINATIONS permits a number, in E.164."""
+        return not self.allowed_destinations or number.startswith(self.allowed_destinations)
+
 
 @dataclass(frozen=True)
 class Description:

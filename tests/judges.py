@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from openai.types.realtime import RealtimeClientEvent
+from openai.types.realtime.realtime_translation_client_event import RealtimeTranslationClientEvent
 from pydantic import BaseModel, TypeAdapter
 
 JUDGE: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)
+OF_TRANSLATIONS: TypeAdapter[Any] = TypeAdapter(RealtimeTranslationClientEvent)
 
 
 def unknown_fields(value: object, path: str = "") -> list[str]:
@@ -23,9 +25,9 @@ def unknown_fields(value: object, path: str = "") -> list[str]:
     return found
 
 
-def faults(event: dict[str, Any]) -> list[str]:
+def faults(event: dict[str, Any], judge: TypeAdapter[Any] = JUDGE) -> list[str]:
     """What is wrong with a client event: it is not valid, taken for another, or has unknown fields."""
-    judged = JUDGE.validate_python(event)
+    judged = judge.validate_python(event)
     found = [f"{event['type']}{path} is unknown" for path in unknown_fields(judged)]
     # Types that were silently taken for another event would drop fields: what goes in comes out.
     if judged.type != event["type"]:

@@ -52,6 +52,8 @@ HTTP_THREADS = 16
 """Threads of gunicorn's beyond those for calls."""
 OUR_NUMBER = "+15005550006"
 THEIR_NUMBER = "+819012345678"
+OTHER_NUMBER = "+442079460000"
+"""Of the other person, where two are to talk."""
 SECRETS = (
     AUTH_TOKEN,
     OPENAI_KEY,
@@ -101,6 +103,11 @@ AGENTS = {
     "hurried": (
         "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call]\nmax_call_seconds: 2\n---\n"
         "Be quick.\n"
+    ),
+    "pair": "---\nkind: interpreter\nlanguages: [ja, en]\noriginal_voice: 0\n---\nBetween two.\n",
+    "pair-of-one": (
+        "---\nkind: interpreter\nlanguages: [ja, en]\noriginal_voice: 0.25\n"
+        f"other_party: {OTHER_NUMBER}\n---\nBetween two.\n"
     ),
 }
 TOOLS = '''
@@ -544,6 +551,11 @@ class Scene:
             session.wait_closed(DEADLINE_S)
             assert session.violations == []
             assert [fault for one in session.received for fault in judges.faults(one.event)] == []
+        for translation in self.model.translations:
+            translation.wait_closed(DEADLINE_S)
+            assert translation.violations == []
+            received = [one.event for one in translation.received]
+            assert [f for event in received for f in judges.faults(event, judges.OF_TRANSLATIONS)] == []
         server = self.server
         if server.process.poll() is None:
             assert eventually(server.is_at_rest), f"{server.counts()}:\n" + "\n".join(server.stacks())

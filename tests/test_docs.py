@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
 # An end reason as it stands in the code; `twilio.{status}` is made of a call status.
-END_REASON = re.compile(r'"((?:agent|caller|limit|openai|server|twilio)\.[a-z_]+)"')
+END_REASON = re.compile(r'"((?:agent|caller|limit|openai|other|server|twilio)\.[a-z_]+)"')
 
 
 @pytest.fixture(scope="module")

@@ -217,6 +217,68 @@ def read_voicemail(value: object) -> object:
     return {"message": value} if isinstance(value, str) else value
 
 
+# -- calls between people -----------------------------------------------------------------------
+
+Kind = Literal["assistant", "interpreter"]
+# What the translation model speaks; it hears many more.
+# (developers.openai.com/api/docs/guides/realtime-translation, read 2026-11.)
+TRANSLATED_INTO = frozenset(["es", "pt", "fr", "ja", "ru", "zh", "de", "ko", "hi", "id", "vi", "it", "en"])
+
+
+def _two_languages(codes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(codes) not in (0, 2) or len(set(codes)) != len(codes):
+        raise ValueError
+    return codes
+
+
+Languages = Annotated[
+    tuple[Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}$")], ...],
+    BeforeValidator(_as_tuple),
+    AfterValidator(_two_languages),
+]
+# Of an assistant alone: nobody but the two people speaks in an interpreted call, and nobody is asked.
+ASSISTANTS_OWN = (
+    "speed",
+    "reasoning",
+    "greeting",
+    "opening",
+    "closing",
+    "tools",
+    "mcp",
+    "turn_detection",
+    "voicemail",
+    "fallback_number",
+    "idle",
+    "waiting",
+    "interruptions",
+)
+INTERPRETERS_OWN = ("languages", "other_party", "original_voice")
+
+
+def check_kind(kind: Kind, fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> Kind:
+    """Whether the fields of a file fit together with its kind.
+
+    Raises:
+        ValueError: one belongs to another kind, or is missing.
+    """
+    foreign = INTERPRETERS_OWN if kind == "assistant" else ASSISTANTS_OWN
+    for name in foreign:
+        if name in fields and fields[name] != defaults[name]:
+            owner = "interpreter" if kind == "assistant" else "assistant"
+            raise ValueError(f"{kind!r} has no use for {name!r}; expected `kind: {owner}`, or no {name!r}")
+    if kind == "interpreter":
+        languages = fields.get("languages")
+        if languages == ():
+            raise ValueError("an interpreter needs two; expected e.g. `languages: [ja, en]` with it")
+        strange = sorted(set(languages or ()) - TRANSLATED_INTO)
+        if strange:
+            raise ValueError(
+                f"the translation model does not speak {strange[0]!r}; expected two of "
+                f"{', '.join(sorted(TRANSLATED_INTO))} in languages"
+            )
+    return kind
+
+
 # -- remote tools -------------------------------------------------------------------------------
 
 

@@ -33,7 +33,7 @@ _WITHIN: Mapping[str, type[BaseModel]] = {
     "voicemail": Voicemail,
 }
 # YAML would take +81… for a number, and lose the sign.
-_AS_WRITTEN = frozenset({"numbers", "fallback_number"})
+_AS_WRITTEN = frozenset({"numbers", "fallback_number", "other_party"})
 # What stands there may hold a secret that was put in the wrong place.
 _NEVER_SHOWN = frozenset({"mcp", "server_url", "authorization"})
 _AGENT_NAME = re.compile(r"[\w.-]{1,64}")
@@ -281,7 +281,9 @@ class _File:
         except ValidationError as error:
             for fault in error.errors(include_url=False):
                 name, *inside = fault["loc"]
-                self._misfit(str(name), tuple(inside), fields[str(name)], fault)
+                # What a file leaves out can be at fault, too: it has no line.
+                field = fields.get(str(name), _Field(None, 1, {}))
+                self._misfit(str(name), tuple(inside), field, fault)
             return None
 
     def _misfit(self, name: str, inside: Place, field: _Field, fault: Any) -> None:

@@ -7,12 +7,23 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 from callapp.agents import templates
 from callapp.agents.fields import (
     Idle,
     Interruptions,
+    Kind,
+    Languages,
     McpServer,
     PhoneNumber,
     PhoneNumbers,
@@ -20,6 +31,7 @@ from callapp.agents.fields import (
     TurnDetection,
     Voicemail,
     Word,
+    check_kind,
     off_is_none,
     read_transcription,
     read_turn_detection,
@@ -128,6 +140,23 @@ class Agent(BaseModel):
         default=Interruptions(most_in_30_seconds=0),
         description="min_speech_ms, most_in_30_seconds and noise_line, e.g. {min_speech_ms: 400}",
     )
+    languages: Languages = Field(
+        default=(), description="two language codes, whose speakers are to talk, e.g. [ja, en]"
+    )
+    other_party: PhoneNumber | None = Field(
+        default=None, description="a phone number in E.164, e.g. +815012345678"
+    )
+    original_voice: Annotated[float, Field(strict=True, ge=0, le=1)] = Field(
+        default=0.15, description="a number from 0 (off) to 1 (as loud as it came)"
+    )
+    # The last one: what it is checked against has been read by then.
+    kind: Kind = Field(default="assistant", validate_default=True, description="assistant or interpreter")
+
+    @field_validator("kind")
+    @classmethod
+    def _fits_the_rest(cls, kind: Kind, info: ValidationInfo) -> Kind:
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        return check_kind(kind, info.data, defaults)
 
     @property
     def detection_s(self) -> int | None:

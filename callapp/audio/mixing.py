@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from callapp.audio.g711 import SAMPLES_PER_MS, Samples, encode
+from callapp.audio.pacing import QUIET
 
+# The service gives out speech no faster than it hears, so some of it is kept in hand: what comes late
+# would be heard as a gap within a word.
+IN_HAND_MS = 80
 # A translation that is further behind than this makes up for it in the pauses between its words.
 MOST_BEHIND_MS = 3_000
 _FRAME = 20 * SAMPLES_PER_MS
-# The loudest sample of a frame in which nobody speaks: -45 dBFS.
-_QUIET = 184
 
 
 class Mixer:
@@ -46,9 +48,12 @@ class Mixer:
 
     def add(self, translation: Samples) -> None:
         """Take a piece of translated speech."""
+        if not len(translation):
+            return
         with self._lock:
-            self._waiting.append(translation)
-            self._waiting_samples += len(translation)
+            if not self._waiting_samples:
+                self._put(np.zeros(IN_HAND_MS * SAMPLES_PER_MS, np.int16))
+            self._put(translation)
 
     def frame(self, voice: Samples) -> bytes:
         """Take what the speaker said; return as much for the listener, as mu-law."""
@@ -73,12 +78,16 @@ class Mixer:
 
     # -- with the lock held ---------------------------------------------------------------------
 
+    def _put(self, translation: Samples) -> None:
+        self._waiting.append(translation)
+        self._waiting_samples += len(translation)
+
     def _catch_up(self) -> None:
         """Leave out a frame of silence: a pause then lasts half as long."""
         if self._waiting_samples <= MOST_BEHIND_MS * SAMPLES_PER_MS:
             return
         frame = self._next(_FRAME)
-        if np.abs(frame.astype(np.int32)).max() > _QUIET:
+        if np.abs(frame.astype(np.int32)).max() > QUIET:
             self._waiting.appendleft(frame)
             self._waiting_samples += len(frame)
         else:

@@ -144,7 +144,7 @@ def _order(
     to_number = _e164(number)
     if to_number is None:
         faults.append(f"{number!r} is not a number that exists: give it in E.164, e.g. +819012345678")
-    elif settings.allowed_destinations and not to_number.startswith(settings.allowed_destinations):
+    elif not settings.may_dial(to_number):
         faults.append(
             f"{to_number} may not be called: ALLOWED_DESTINATIONS permits "
             f"{', '.join(settings.allowed_destinations)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from urllib.parse import urlencode
 
+from callapp.call.pairing import Place
 from callapp.call_log import PlacedCall, Store, StoreUnavailable
 from callapp.errors import CarrierTimeout
 from callapp.telephony.answering import Detection
@@ -29,6 +30,8 @@ def dial(
     """
     incoming = urlencode({"agent": call.agent, "placed": call.id})
     placed_here = urlencode({"placed": call.id})
+    place = Place.of(call.parameters)
+    pair = f"&pair={place.pair}" if place is not None else ""
     detection = None
     if detection_s is not None:
         detection = Detection(f"{origin}/answered-by?{placed_here}", detection_s)
@@ -38,7 +41,7 @@ def dial(
             to=call.to_number,
             from_=call.from_number,
             url=f"{origin}/incoming-call?{incoming}",
-            status_callback=f"{origin}/call-status?{placed_here}",
+            status_callback=f"{origin}/call-status?{placed_here}{pair}",
             detection=detection,
         )
     except CarrierTimeout:

@@ -18,6 +18,7 @@ from callapp.agents import Agent
 from callapp.call_log import Admission
 from callapp.services import Services
 from callapp.settings import Settings
+from callapp.web.problems import Problem
 from callapp.web.slots import take_slot
 
 SUBPROTOCOL = "callapp.browser"
@@ -44,9 +45,11 @@ def open_line(agent: Agent, parameters: Mapping[str, str], session_id: str, app:
     """Take a slot for one call of a signed-in browser, and make its token and its ticket.
 
     Raises:
-        Problem: 503, there is no slot.
+        Problem: 400, the agent does not talk to one alone; 503, there is no slot.
         StoreUnavailable: the database did not take it.
     """
+    if agent.kind == "interpreter":
+        raise Problem(400, f"The agent {agent.name!r} connects two phones: place a call to hear it.")
     call_sid = f"CA{secrets.token_hex(16)}"  # looks like Twilio's, and is none of theirs
     take_slot(call_sid, app.registry)
     try:

@@ -19,6 +19,7 @@ from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from callapp.agents import Agent, Agents
+from callapp.call.pairing import OTHER_NUMBER
 from callapp.settings import Settings
 from callapp.web.problems import Problem
 from callapp.web.urls import public_origin, reachable
@@ -34,9 +35,13 @@ _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]
 
 @dataclass(frozen=True)
 class CallRequest:
-    """A call that may be placed, as far as the request itself goes."""
+    """A call that may be placed, as far as the request itself goes.
+
+    ``other`` is who is called as well, to talk to them; most agents speak themselves.
+    """
 
     to: str
+    other: str | None
     agent: Agent
     parameters: Mapping[str, str]
     origin: str
@@ -86,13 +91,14 @@ def check_call_request(
     missing = agent.missing(parameters)
     if missing:
         raise Problem(400, f"The agent {agent.name!r} needs values in parameters for: {', '.join(missing)}.")
+    other = _other_party(agent, parameters, to) if agent.kind == "interpreter" else None
     allowed = settings.allowed_destinations
-    if allowed and not to.startswith(allowed):
+    if not all(settings.may_dial(number) for number in (to, other) if number is not None):
         raise Problem(
             403,
             f"Calls to this destination are not allowed: ALLOWED_DESTINATIONS permits {', '.join(allowed)}.",
         )
-    return CallRequest(to, agent, parameters, origin, key, _hash(body))
+    return CallRequest(to, other, agent, parameters, origin, key, _hash(body))
 
 
 def read_json(request: Request) -> dict[str, Any]:
@@ -137,21 +143,37 @@ def _callee(body: Mapping[str, Any], settings: Settings) -> str:
         if settings.to_phone_number is None:
             raise Problem(400, "There is nobody to call: give phoneNumber, or set TO_PHONE_NUMBER.")
         return settings.to_phone_number  # checked when the settings were read
-    number = body["phoneNumber"]
-    if not isinstance(number, str) or not _E164.fullmatch(number):
+    return _e164(body["phoneNumber"], "phoneNumber")
+
+
+def _other_party(agent: Agent, parameters: Mapping[str, str], to: str) -> str:
+    """The number of the second person of an interpreted call, in E.164."""
+    given = parameters.get(OTHER_NUMBER)
+    if given is None and agent.other_party is None:
         raise Problem(
             400,
-            "phoneNumber has to be a string in E.164, without spaces, e.g. +819012345678.",
+            f"The agent {agent.name!r} connects two people: give the number of the other in "
+            f"parameters, as {OTHER_NUMBER}.",
         )
+    other = agent.other_party if given is None else _e164(given, f"parameters.{OTHER_NUMBER}")
+    if other is None or other == to:
+        raise Problem(400, f"phoneNumber and {OTHER_NUMBER} are the same: give the numbers of two people.")
+    return other
+
+
+def _e164(number: object, name: str) -> str:
+    """A number that can be dialled, as it was given; ``name`` is that of the field."""
+    if not isinstance(number, str) or not _E164.fullmatch(number):
+        raise Problem(400, f"{name} has to be a string in E.164, without spaces, e.g. +819012345678.")
     try:
         parsed = phonenumbers.parse(number, None)
     except phonenumbers.NumberParseException:
-        raise Problem(400, "phoneNumber has a country code that does not exist.") from None
+        raise Problem(400, f"{name} has a country code that does not exist.") from None
     if not phonenumbers.is_valid_number(parsed):
-        raise Problem(400, "phoneNumber is not a number that exists: check its country code and its length.")
+        raise Problem(400, f"{name} is not a number that exists: check its country code and its length.")
     e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     if number != e164:  # e.g. the 0 that is dialled at home, kept after the country code
-        raise Problem(400, f"phoneNumber is not in E.164; did you mean {e164}?")
+        raise Problem(400, f"{name} is not in E.164; did you mean {e164}?")
     return e164
 
 

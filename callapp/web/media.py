@@ -7,6 +7,7 @@ is the call's uplink, so it stays until the call is over.
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, abort, g, request
 from flask_sock import Sock
@@ -38,6 +39,9 @@ from callapp.web import browser_line
 from callapp.web.desk.sign_in import session_of_request
 from callapp.web.urls import public_origin, stream_url
 from callapp.websocket.connection import Connection
+
+if TYPE_CHECKING:
+    from callapp.call.interpreter import InterpretedSide
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +143,16 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
         call_log.warning("! stream refused: its token is unknown, used or of another call")
         caller.close(POLICY_VIOLATION, "token")
         return
-    bridge = _bridge(caller, started, admission, agent, parts)
-    refusal = parts.registry.enter(admission.slot_key, call_sid, bridge)
+    call: Bridge | InterpretedSide
+    if agent.kind == "interpreter":
+        # Imported here: numpy is not for those who only have assistants.
+        from callapp.web.interpreting import interpreted_side
+
+        origin = public_origin(parts.settings, request)
+        call = interpreted_side(caller, call_sid, admission, agent, parts, origin)
+    else:
+        call = _bridge(caller, started, admission, agent, parts)
+    refusal = parts.registry.enter(admission.slot_key, call_sid, call)
     if refusal is not None:
         call_log.warning("! stream refused: %s", refusal)
         full = refusal == "at capacity"
@@ -148,9 +160,9 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
         return
     detection_s = _detection_s(admission, agent)
     try:
-        if detection_s is not None:
-            parts.verdicts.expect(call_sid, bridge.answered, detection_s)
-        bridge.run()
+        if isinstance(call, Bridge) and detection_s is not None:
+            parts.verdicts.expect(call_sid, call.answered, detection_s)
+        call.run()
     finally:
         parts.verdicts.forget(call_sid)
         parts.registry.leave(call_sid)

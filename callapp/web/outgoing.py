@@ -15,8 +15,9 @@ from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
 from callapp.call.dial import dial
+from callapp.call.pairing import Place
 from callapp.call_log import Claim, ClaimOutcome, PlacedCall, StoreUnavailable
-from callapp.errors import CarrierTimeout
+from callapp.errors import CarrierError, CarrierTimeout
 from callapp.logs import mask_number
 from callapp.services import services
 from callapp.telephony.rest import Placed
@@ -92,39 +93,53 @@ def _dial_once(call: CallRequest, claim: Claim) -> dict[str, Any]:
 
 
 def place_call(call: CallRequest) -> dict[str, Any]:
-    """Count the callee, take a slot, dial; return the body of the 201.
+    """Count who is called, take slots, dial; return the body of the 201.
 
     Raises:
         Problem: 429, 502, 503 or 504.
     """
     app = services()
-    wait_s = app.rate_limits.count_callee(call.to)
-    if wait_s is not None:
-        raise _too_many(
-            f"RATE_LIMIT_PER_CALLEE allows {app.settings.rate_limit_per_callee} for one callee", wait_s
-        )
+    for number in (call.to, call.other):
+        wait_s = app.rate_limits.count_callee(number) if number is not None else None
+        if wait_s is not None:
+            raise _too_many(
+                f"RATE_LIMIT_PER_CALLEE allows {app.settings.rate_limit_per_callee} for one callee", wait_s
+            )
     from_number = _our_number()
-    placed_id = uuid.uuid4().hex
-    take_slot(placed_id, app.registry)
-    try:
-        # The clock starts before the dial: a webhook that comes before Twilio's answer to us restarts it.
-        app.registry.expect_stream(placed_id, ANSWERED_WITHIN_S)
-        placed = _place(
-            PlacedCall(placed_id, call.agent.name, call.parameters, from_number, call.to),
-            call.origin,
-            call.agent.detection_s,
-        )
-    except CarrierTimeout as error:
-        # The phone may ring all the same, so the slot stays taken until the clock runs out.
-        log.error("! dial of %s: %s", placed_id, error)
-        raise Problem(504, f"{error}; the call may have been placed all the same.") from error
-    except BaseException:
-        app.registry.give_back(placed_id)
-        raise
-    app.registry.also_known_as(placed_id, placed.sid)
-    log.info(
-        "> dialled %s for agent %s", mask_number(call.to), call.agent.name, extra={"call_sid": placed.sid}
+    if call.other is not None:
+        return _dial_both(call, call.other, from_number)
+    placed = _dial(
+        PlacedCall(uuid.uuid4().hex, call.agent.name, call.parameters, from_number, call.to),
+        call.origin,
+        call.agent.detection_s,
     )
+    return _body(call, placed, from_number)
+
+
+def _dial_both(call: CallRequest, other: str, from_number: str) -> dict[str, Any]:
+    """Dial two people who are to talk; neither is called without the other."""
+    place = Place.new()
+    first, second = (
+        PlacedCall(one.placed_id, call.agent.name, {**call.parameters, **one.parameters}, from_number, number)
+        for one, number in ((place, call.to), (place.other, other))
+    )
+    placed = _dial(first, call.origin)
+    try:
+        placed_other = _dial(second, call.origin)
+    except BaseException:
+        _call_off(placed.sid)
+        raise
+    return _body(call, placed, from_number) | {"otherCallSid": placed_other.sid, "otherTo": other}
+
+
+def _call_off(call_sid: str) -> None:
+    try:
+        services().carrier.complete_call(call_sid)
+    except CarrierError as error:
+        log.error("! a call could not be called off: %s", error, extra={"call_sid": call_sid})
+
+
+def _body(call: CallRequest, placed: Placed, from_number: str) -> dict[str, Any]:
     return {
         "callSid": placed.sid,
         "status": placed.status,
@@ -132,6 +147,28 @@ def place_call(call: CallRequest) -> dict[str, Any]:
         "from": from_number,
         "agent": call.agent.name,
     }
+
+
+def _dial(call: PlacedCall, origin: str, detection_s: int | None = None) -> Placed:
+    """Take a slot and dial."""
+    registry = services().registry
+    take_slot(call.id, registry)
+    try:
+        # The clock starts before the dial: a webhook that comes before Twilio's answer to us restarts it.
+        registry.expect_stream(call.id, ANSWERED_WITHIN_S)
+        placed = _place(call, origin, detection_s)
+    except CarrierTimeout as error:
+        # The phone may ring all the same, so the slot stays taken until the clock runs out.
+        log.error("! dial of %s: %s", call.id, error)
+        raise Problem(504, f"{error}; the call may have been placed all the same.") from error
+    except BaseException:
+        registry.give_back(call.id)
+        raise
+    registry.also_known_as(call.id, placed.sid)
+    log.info(
+        "> dialled %s for agent %s", mask_number(call.to_number), call.agent, extra={"call_sid": placed.sid}
+    )
+    return placed
 
 
 def _place(call: PlacedCall, origin: str, detection_s: int | None) -> Placed:

@@ -7,18 +7,21 @@ for on the way.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from callapp.agents import Agent, CannotFill
+from callapp.call.pairing import OTHER_NUMBER, Place
 from callapp.call_log import Admission, StoreUnavailable
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.logs import CallLogger, call_logger, mask_number
 from callapp.services import services
-from callapp.telephony import twiml
+from callapp.telephony import interpreter_lines, twiml
 from callapp.web.guard import require_twilio
 from callapp.web.problems import Problem
 from callapp.web.urls import public_origin, stream_url
@@ -67,6 +70,9 @@ def call_status() -> ResponseReturnValue:
         if placed_id is not None:
             app.registry.also_known_as(placed_id, call_sid)  # this may be the first we hear of its SID
         app.registry.call_ended_elsewhere(call_sid, status)
+        pair = request.args.get("pair")
+        if pair is not None:
+            app.pairs.give_up(pair, "other.hung_up" if status == "completed" else "other.unreachable")
     return "", 204
 
 
@@ -112,14 +118,15 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
         app.registry.also_known_as(key, call_sid)
         app.registry.expect_stream(key, STREAM_WITHIN_S)
         token = app.store.issue_token(admission, TOKEN_LIVES_S)
+        words = _words(agent, admission.parameters)
         document = twiml.connect_stream(
             stream_url=stream_url(public_origin(app.settings, request)),
             token=token,
             agent=agent.name,
             parameters=admission.parameters,
-            language=agent.language,
-            opening=agent.line("opening", admission.parameters),
-            closing=agent.line("closing", admission.parameters),
+            language=words.language,
+            opening=words.opening,
+            closing=words.closing,
         )
     except CannotFill as error:
         app.registry.give_back(key)
@@ -134,6 +141,22 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
         mask_number(admission.from_number),
     )
     return document
+
+
+class _Words(NamedTuple):
+    """What Twilio is to read out around the stream, and in which language."""
+
+    language: str
+    opening: str | None
+    closing: str | None
+
+
+def _words(agent: Agent, parameters: Mapping[str, str]) -> _Words:
+    place = Place.of(parameters)
+    if agent.kind == "interpreter" and place is not None:
+        lines = interpreter_lines.lines(agent.languages[place.side])
+        return _Words(lines.tag, lines.notice, lines.parting)
+    return _Words(agent.language, agent.line("opening", parameters), agent.line("closing", parameters))
 
 
 def _who(call_sid: str, fields: MultiDict[str, str]) -> _Who:
@@ -167,6 +190,10 @@ def _who(call_sid: str, fields: MultiDict[str, str]) -> _Who:
     agent = app.agents.get(name)
     if agent is None:
         raise _CannotAnswer(f"there is no agent {name!r}")
+    if agent.kind == "interpreter" and Place.of(admission.parameters) is None:
+        if agent.other_party is None and OTHER_NUMBER not in admission.parameters:
+            raise _CannotAnswer(f"agent {name}: there is nobody to connect to; set other_party")
+        admission = replace(admission, parameters={**admission.parameters, **Place.new().parameters})
     return _Who(agent, admission)
 
 

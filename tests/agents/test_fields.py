@@ -323,6 +323,44 @@ def test_two_agents_with_one_number_are_a_fault(tmp_path: Path) -> None:
     )
 
 
+# -- calls between people -----------------------------------------------------------------------
+
+
+def test_an_interpreter_connects_two_languages(read: Read) -> None:
+    agent = read(
+        "kind: interpreter", "languages: [ja, en]", "other_party: +442079460000", "original_voice: 0"
+    )
+    assert (agent.kind, agent.languages) == ("interpreter", ("ja", "en"))
+    assert (agent.other_party, agent.original_voice) == ("+442079460000", 0)
+    assert read("voice: coral").kind == "assistant"
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (["kind: interpreter"], "2: field 'kind': an interpreter needs two; expected e.g. `languages: [ja"),
+        (["languages: [ja]", "kind: interpreter"], "2: field 'languages': ['ja'] does not fit; expected two"),
+        (["languages: [ja, ja]", "kind: interpreter"], "2: field 'languages'"),
+        (["languages: [ja, sv]", "kind: interpreter"], "3: field 'kind': the translation model does not"),
+        (
+            ["languages: [ja, en]"],
+            "1: field 'kind': 'assistant' has no use for 'languages'; expected `kind: i",
+        ),
+        (
+            ["kind: interpreter", "languages: [ja, en]", "greeting: Hello"],
+            "2: field 'kind': 'interpreter' has no use for 'greeting'; expected `kind: assistant`, or no",
+        ),
+        (["kind: secretary"], "2: field 'kind': 'secretary' does not fit; expected assistant or interpreter"),
+        (["original_voice: 2"], "2: field 'original_voice': 2 does not fit; expected a number from 0 (off)"),
+        (["other_party: 0312345678"], "2: field 'other_party'"),
+    ],
+)
+def test_what_does_not_fit_an_interpreter_is_told(read: Read, lines: list[str], fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(*lines)
+    assert f"shop.md:{fault}" in str(caught.value)
+
+
 # -- the date -----------------------------------------------------------------------------------
 
 NIGHT = datetime(2026, 11, 23, 20, 5, tzinfo=UTC)

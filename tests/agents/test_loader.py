@@ -248,7 +248,7 @@ def test_no_file_is_read_with_anything_but_faults(text: str, path: Path) -> None
 
 def test_operator_is_built_in_and_the_default() -> None:
     agents = load_agents()
-    assert sorted(agents) == ["operator", "receptionist", "reservation"]
+    assert sorted(agents) == ["interpreter", "operator", "receptionist", "reservation"]
     operator = agents.default
     assert operator is agents.get("operator")
     assert (operator.voice, operator.language) == ("coral", "ja-JP")
@@ -272,14 +272,14 @@ def test_the_users_agents_add_to_the_built_in_ones(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# My agents")
     (tmp_path / "shop.txt").write_text("not an agent")
     agents = load_agents(tmp_path, "shop")
-    assert sorted(agents) == ["operator", "receptionist", "reservation", "shop"]
+    assert sorted(agents) == ["interpreter", "operator", "receptionist", "reservation", "shop"]
     assert agents.default.name == "shop"
 
 
 def test_the_same_name_replaces_a_built_in_one(tmp_path: Path) -> None:
     (tmp_path / "operator.md").write_text(front("voice: cedar"))
     agents = load_agents(tmp_path)
-    assert sorted(agents) == ["operator", "receptionist", "reservation"]
+    assert sorted(agents) == ["interpreter", "operator", "receptionist", "reservation"]
     assert agents.default.voice == "cedar"
 
 
@@ -292,7 +292,8 @@ def test_the_faults_of_all_files_are_told_together(tmp_path: Path) -> None:
         f"{tmp_path}/a.md:2: field 'voise': there is no such field; expected perhaps 'voice'",
         f"{tmp_path}/b.md:2: field 'tools': there is no tool 'sing'; expected one of "
         + ", ".join(sorted(BUILT_IN_NAMES)),
-        "DEFAULT_AGENT: there is no agent 'c'; expected one of a, b, operator, receptionist, reservation",
+        "DEFAULT_AGENT: there is no agent 'c'; expected one of a, b, interpreter, operator, receptionist, "
+        "reservation",
     )
 
 

@@ -31,7 +31,7 @@ def test_a_file_that_changed_is_read_again(agents: WatchedAgents, tmp_path: Path
     assert "new" in agents
     assert agents.of_number("+815012345678") == agents["new"]
     (tmp_path / "new.md").unlink()
-    assert len(agents) == len(list(agents)) == 4
+    assert len(agents) == len(list(agents)) == 5
 
 
 def test_what_has_not_changed_is_not_read_again(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from callapp.audio.g711 import SILENCE, Samples, decode
-from callapp.audio.mixing import MOST_BEHIND_MS, Mixer
+from callapp.audio.mixing import IN_HAND_MS, MOST_BEHIND_MS, Mixer
 
 FRAME = 160
 
@@ -18,6 +18,12 @@ def steady(value: int, samples: int = FRAME) -> Samples:
 def about(value: int, tolerance: float = 0.04) -> object:
     """Mu-law is right to a few percent."""
     return pytest.approx(value, rel=tolerance)
+
+
+def wait(mixer: Mixer) -> None:
+    """Let the silence pass that a translation begins with."""
+    for _ in range(IN_HAND_MS // 20):
+        mixer.frame(steady(0))
 
 
 def loud(ulaw: bytes) -> float:
@@ -36,6 +42,7 @@ def test_below_a_translation_the_voice_is_as_loud_as_was_asked_for() -> None:
     mixer.frame(steady(8000))  # on its way down
     assert loud(mixer.frame(steady(8000))) == about(2000)
     mixer.add(steady(6000))
+    wait(mixer)
     assert loud(mixer.frame(steady(8000))) == about(8000)
 
 
@@ -44,6 +51,7 @@ def test_at_level_nought_only_the_translation_is_heard_and_silence_between() -> 
     mixer.duck(translating=True)
     mixer.frame(steady(8000))
     mixer.add(steady(4000, FRAME + 40))
+    wait(mixer)
     assert loud(mixer.frame(steady(8000))) == about(4000)
     heard = mixer.frame(steady(8000))
     assert loud(heard[:40]) == about(4000)
@@ -66,10 +74,25 @@ def test_nothing_of_a_translation_that_comes_in_a_burst_is_lost() -> None:
     words = np.repeat(np.arange(1, 101).astype(np.int16) * 100, FRAME)  # two seconds
     for at in range(0, len(words), 700):
         mixer.add(words[at : at + 700])
-    assert mixer.behind_ms == 2000
+    assert mixer.behind_ms == IN_HAND_MS + 2000
+    wait(mixer)
     heard = decode(b"".join(mixer.frame(steady(0)) for _ in range(100)))
     assert np.abs(heard.astype(int) - words).max() < 400
     assert mixer.behind_ms == 0
+
+
+def test_a_translation_that_comes_just_in_time_is_not_torn_by_what_comes_late() -> None:
+    """It is given out no faster than the speaker speaks, and the network is not a clock."""
+    mixer = Mixer(0)
+    mixer.duck(translating=True)
+    mixer.frame(steady(0))
+    heard = b""
+    for number in range(100):  # a piece of 200 ms every 200 ms, but for 60 ms now and then
+        if number % 10 == (3 if number // 10 % 2 else 0):
+            mixer.add(steady(5000, 10 * FRAME))
+        heard += mixer.frame(steady(0))
+    voiced = np.flatnonzero(np.abs(decode(heard).astype(int)) > 1000)
+    assert np.diff(voiced).max() == 1
 
 
 def test_far_behind_pauses_are_shortened_and_words_are_not() -> None:
@@ -91,5 +114,5 @@ def test_the_last_words_can_be_had_at_once() -> None:
     """The speaker is gone, and no voice comes any more that could be the clock."""
     mixer = Mixer(0.1)
     mixer.add(steady(3000, 1000))
-    assert loud(mixer.rest()) == about(3000)
+    assert loud(mixer.rest()[IN_HAND_MS * 8 :]) == about(3000)
     assert mixer.rest() == b""

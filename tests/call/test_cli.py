@@ -139,7 +139,7 @@ def test_a_number_may_be_written_as_people_write_it(make_app: MakeApp, twilio: C
         (
             {},
             [TO, "--agent", "nobody"],
-            "there is no agent 'nobody': the agents are operator, receptionist, reservation, shop",
+            "there is no agent 'nobody': the agents are interpreter, operator, ",
         ),
         ({}, [TO, "--agent", "shop", "--param", "name=x"], "add --param customerId=…"),
         ({}, [TO, "--param", "name"], "--param name: expected KEY=VALUE"),

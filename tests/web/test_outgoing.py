@@ -541,3 +541,49 @@ def test_a_number_never_reaches_the_log_whole(world: World, caplog: pytest.LogCa
     world.call()
     assert "dialled" in caplog.text
     assert TO not in caplog.text
+
+
+# -- two people -----------------------------------------------------------------------------------
+
+OTHER = "+442079460000"
+TWO = {"phoneNumber": "+819012345678", "agent": "interpreter", "parameters": {"otherPhoneNumber": OTHER}}
+
+
+def test_an_interpreter_calls_both_and_tells_of_both(make_world: MakeWorld) -> None:
+    world = make_world()
+    answer = world.call(TWO)
+    assert answer.status_code == 201
+    assert [dial["to"] for dial in world.carrier.dialled] == [TWO["phoneNumber"], OTHER]
+    assert answer.json is not None
+    assert answer.json["otherTo"] == OTHER
+    assert answer.json["otherCallSid"] != answer.json["callSid"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status", "words"),
+    [
+        ({}, 400, "give the number of the other in parameters, as otherPhoneNumber"),
+        (
+            {"otherPhoneNumber": "020 7946 0000"},
+            400,
+            "otherPhoneNumber has to be a string in E.164",
+        ),
+        ({"otherPhoneNumber": "+81901234567890"}, 400, "is not a number that exists"),
+        ({"otherPhoneNumber": "+819012345678"}, 400, "are the same"),
+        ({"otherPhoneNumber": "+14155550100"}, 403, "ALLOWED_DESTINATIONS permits +81, +44"),
+    ],
+)
+def test_both_numbers_are_checked_before_anybodys_phone_rings(
+    make_world: MakeWorld, parameters: dict[str, str], status: int, words: str
+) -> None:
+    world = make_world(allowed_destinations=("+81", "+44"))
+    assert words in detail(world.call({**TWO, "parameters": parameters}), status)
+    assert world.carrier.dialled == []
+
+
+def test_when_the_second_cannot_be_dialled_the_first_is_called_off(make_world: MakeWorld) -> None:
+    """Somebody whose phone rings for nobody would pick up, and hear nobody."""
+    world = make_world(max_concurrent_calls=1)
+    detail(world.call(TWO), 503)
+    assert len(world.carrier.dialled) == 1
+    assert world.carrier.completed == [f"CA{1:032d}"]

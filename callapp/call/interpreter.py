@@ -1,0 +1,371 @@
+"""One side of an interpreted call, alive: a phone, the translator that hears it, and the partner.
+
+What this phone says goes to the translator; what the translator makes of it is laid over the voice
+itself and goes to the partner's phone. The phone sends audio all the time, silence too, so it is the
+clock of both: for each chunk that it brings, the partner is given a chunk as long.
+
+Threads, and what each may touch:
+
+- *uplink*, the thread of the Flask request: reads the phone, feeds the translator and the partner's
+  phone, and is the only one that touches the conversation;
+- *translator*, ours, one a session: dials and reads it, and fills the mixer;
+- *errand*, ours and brief: asks the carrier to ring the partner, or to stop it;
+- any other leaves what happened in the inbox, where the uplink finds it within 20 ms.
+"""
+
+from __future__ import annotations
+
+import logging
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Event as Flag
+from threading import Thread
+from time import monotonic
+
+from callapp.audio.g711 import Samples, decode
+from callapp.audio.mixing import Mixer
+from callapp.audio.pacing import Pacing
+from callapp.audio.ringing import Ringing
+from callapp.call.pairs import Side
+from callapp.conversation.commands import PlayAudio, SendMark
+from callapp.conversation.events import CallerHungUp, Played
+from callapp.conversation.interpreting import (
+    CallOff,
+    Command,
+    DialTranslator,
+    DropTranslators,
+    End,
+    Event,
+    FinishTranslator,
+    Interpreting,
+    LetPartnerGo,
+    MarkEnd,
+    MarkPlayed,
+    Met,
+    PartnerLeft,
+    Phase,
+    PhoneLost,
+    Terms,
+    TimePassed,
+    Told,
+    TranslatorFinished,
+    TranslatorLost,
+    TranslatorReady,
+    UseTranslator,
+)
+from callapp.errors import CallappError, LegLost
+from callapp.realtime.translator import Finished, Ready, Spoken, Translator, Written
+from callapp.telephony.leg import CallerLeg
+from callapp.telephony.media_streams import CallerAudio
+
+JOIN_S = 5.0
+# Twilio sends audio all the time, silence too: a stream that brings none is dead.
+NO_MEDIA_S = 10.0
+# After the carrier has said that a call is over, its stream may take so long to stop.
+STOP_WITHIN_S = 0.5
+# How often the inbox is looked into once the phone is gone.
+TICK_S = 0.25
+
+Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What a side needs of the world, as plain functions; each may be called from any thread.
+
+    Args:
+        new_translator: makes one, not dialled yet; a call may need several, one after another.
+        join: lets this side meet its partner, now or later.
+        leave: this side is over.
+        call_off: stops a partner's phone from ringing. Blocks; raises `CallappError`.
+        call_partner: rings the partner's phone, where that is for this side to do. As ``call_off``.
+        apologise: speaks a last line over the carrier when there can be no translator. As ``call_off``.
+    """
+
+    new_translator: Callable[[], Translator]
+    join: Callable[[Side], None]
+    leave: Callable[[Side], None]
+    call_off: Callable[[], None]
+    call_partner: Callable[[], None] | None
+    apologise: Callable[[], None]
+
+
+class InterpretedSide:
+    """Carries one side of a call from its stream's start to its end.
+
+    Args:
+        level: of the speaker's own voice below the translation, 0 to 1.
+    """
+
+    def __init__(self, caller: CallerLeg, terms: Terms, level: float, outside: Outside, log: Log) -> None:
+        self.conversation = Interpreting(terms)
+        self.mixer = Mixer(level)
+        self._caller = caller
+        self._outside = outside
+        self._log = log
+        self._inbox: SimpleQueue[Event] = SimpleQueue()
+        self._partner: Side | None = None
+        self._pacing = Pacing()  # of what this phone hears; one thread at a time has it hear
+        self._ringing = Ringing()
+        self._translators: dict[int, Translator] = {}
+        self._using: int | None = None
+        self._phone_gone = False
+        self._gone: tuple[str, float] | None = None  # why, and from when on without the stream's word
+        self._over = Flag()
+        self._threads: list[Thread] = []
+        self._began_s = monotonic()
+
+    # -- from outside ---------------------------------------------------------------------------
+
+    def run(self) -> str:
+        """Carry the side until it ends; return why it did. Leaves no thread and no socket behind."""
+        self._log.info("= call live")
+        try:
+            self._outside.join(self)
+            if self._outside.call_partner is not None:
+                self._start(self._call_partner, "errand")
+            self._uplink()
+        finally:
+            self._tell(Told("server.error"))  # of no effect unless this is an exception
+            self._outside.leave(self)
+            self._over.set()
+            deadline_s = monotonic() + JOIN_S
+            for thread in self._threads:
+                thread.join(max(0.0, deadline_s - monotonic()))
+            reason = self.conversation.end_reason or "server.error"
+            if self.mixer.skipped_ms:
+                self._log.info("= %d ms of pauses were left out of the translation", self.mixer.skipped_ms)
+            self._log.info("= translated: %.1f s of audio", self.translated_s)
+            self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
+        return reason
+
+    @property
+    def translated_s(self) -> float:
+        """Audio that translators were sent so far: what they cost goes by it, silence included."""
+        return sum(translator.heard_ms for translator in list(self._translators.values())) / 1000
+
+    def wind_up(self, reason: str) -> None:
+        """End the call, soon: the TwiML after the stream says goodbye. Safe from any thread."""
+        self._inbox.put(Told(reason))
+
+    def cut(self, reason: str) -> None:
+        """End the call now. Safe from any thread.
+
+        That the phone has hung up can be told by the carrier before its stream has told it: what it said
+        last is then still to be read.
+        """
+        if reason.startswith(("caller.", "twilio.")):
+            self._gone = reason, monotonic() + STOP_WITHIN_S
+        else:
+            self._inbox.put(Told(reason))
+
+    # -- as a `Side`, for the partner -----------------------------------------------------------
+
+    def meet(self, partner: Side) -> None:
+        """The partner is on the line. Safe from any thread."""
+        self._partner = partner
+        self._inbox.put(Met())
+
+    def hear(self, ulaw: bytes) -> None:
+        """Let the phone hear this. Safe from any thread."""
+        paced = self._pacing.next(ulaw, self._now_ms())
+        if self._phone_gone or not paced:
+            return
+        payload = b2a_base64(paced, newline=False).decode()
+        try:
+            self._caller.send(PlayAudio(payload))
+        except LegLost as loss:
+            self._inbox.put(PhoneLost(_reason(loss)))
+
+    def partner_left(self, reason: str) -> None:
+        """The partner is gone, or will not come. Safe from any thread."""
+        self._inbox.put(PartnerLeft(reason, self._pacing.unheard_ms(self._now_ms())))
+
+    # -- the uplink -----------------------------------------------------------------------------
+
+    def _uplink(self) -> None:
+        heard_s = monotonic()
+        while not self.conversation.over:
+            if self._phone_gone:
+                self._wait_for_news()
+            else:
+                heard_s = self._listen(heard_s)
+            while not self._inbox.empty():
+                self._tell(self._inbox.get())
+            self._tell(TimePassed())
+
+    def _listen(self, heard_s: float) -> float:
+        """Read the phone once; return when it was last heard."""
+        if self._gone is not None and monotonic() >= self._gone[1]:
+            self._lose_phone(self._gone[0])
+            return heard_s
+        try:
+            heard = self._caller.receive()
+        except LegLost as loss:
+            self._lose_phone(_reason(loss))
+            return heard_s
+        for event in heard:
+            if isinstance(event, CallerAudio):
+                self._pass_on(decode(a2b_base64(event.payload)))
+            elif isinstance(event, Played):
+                self._tell(MarkPlayed(event.mark))
+            elif isinstance(event, CallerHungUp):
+                self._lose_phone("caller.hung_up")
+        if heard:
+            return monotonic()
+        if monotonic() - heard_s > NO_MEDIA_S:
+            self._lose_phone("twilio.no_media")
+        return heard_s
+
+    def _pass_on(self, voice: Samples) -> None:
+        """Let the translator and the partner have what the phone said."""
+        if self._partner is None:
+            self.hear(self._ringing.frame(len(voice)))
+        elif self.conversation.phase is Phase.TOGETHER:
+            if self._using is not None:
+                self._ask(self._using, lambda translator: translator.hear(voice))
+            self._partner.hear(self.mixer.frame(voice))
+
+    def _wait_for_news(self) -> None:
+        try:
+            self._tell(self._inbox.get(timeout=TICK_S))
+        except Empty:
+            return
+
+    def _lose_phone(self, reason: str) -> None:
+        self._phone_gone = True
+        self._tell(PhoneLost(reason))
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, PhoneLost):
+            self._phone_gone = True
+        for command in self.conversation.receive(event, self._now_ms()):
+            self._perform(command)
+
+    def _now_ms(self) -> float:
+        return (monotonic() - self._began_s) * 1000
+
+    # -- doing what was decided -----------------------------------------------------------------
+
+    def _perform(self, command: Command) -> None:
+        match command:
+            case DialTranslator(number=number, after_ms=after_ms):
+                translator = self._translators[number] = self._outside.new_translator()
+                self._start(lambda: self._translate(number, translator, after_ms), "translator")
+            case UseTranslator(number=using):
+                if using is None:
+                    self._log.warning("= translator away: the voice is passed through")
+                self._using = using
+                self.mixer.duck(translating=using is not None)
+            case FinishTranslator(number=number):
+                self._ask(number, lambda translator: translator.finish())
+            case DropTranslators():
+                self._over.set()
+                for translator in self._translators.values():
+                    translator.close()
+            case MarkEnd(mark=mark):
+                try:
+                    self._caller.send(SendMark(mark))
+                except LegLost as loss:
+                    self._inbox.put(PhoneLost(_reason(loss)))
+            case LetPartnerGo(reason=reason):
+                self._let_partner_go(reason)
+            case CallOff():
+                self._start(self._call_off, "errand")
+            case End(reason=reason):
+                self._end(reason)
+
+    def _ask(self, number: int, deed: Callable[[Translator], None]) -> None:
+        translator = self._translators[number]
+        try:
+            deed(translator)
+        except LegLost as loss:
+            self._inbox.put(self._lost(number, translator, loss))
+            translator.close()
+
+    def _let_partner_go(self, reason: str) -> None:
+        assert self._partner is not None
+        self._partner.hear(self.mixer.rest())
+        # Whose doing it was is told from where the partner stands.
+        told = "other.hung_up" if reason.startswith(("caller.", "twilio.", "other.")) else reason
+        self._partner.partner_left(told)
+
+    def _end(self, reason: str) -> None:
+        if reason.startswith("openai.") and not self._phone_gone:
+            self._start(self._apologise, "errand")
+        else:
+            self._caller.close()
+
+    # -- the translator's thread ----------------------------------------------------------------
+
+    def _translate(self, number: int, translator: Translator, after_ms: float) -> None:
+        """Carry one session, from the dial until it is over."""
+        try:
+            if not self._over.wait(after_ms / 1000):
+                translator.dial()
+                while self._take(number, translator):
+                    pass
+        except LegLost as loss:
+            if not self._over.is_set():
+                self._log.warning("< translator lost: %s %s", loss.code, loss.reason)
+            self._inbox.put(self._lost(number, translator, loss))
+        except Exception:  # noqa: BLE001 - the top of a thread: whatever it is, the call ends
+            self._log.exception("! bug in the translator's thread")
+            self._inbox.put(Told("server.error"))
+        finally:
+            translator.close()
+            translator.release()
+
+    def _take(self, number: int, translator: Translator) -> bool:
+        """Read the session once; false when it has said all."""
+        for event in translator.receive():
+            match event:
+                case Spoken(samples=samples):
+                    self.mixer.add(samples)
+                case Written(side=side, text=text):
+                    self._log.debug("< %s: %s", side, text)
+                case Ready():
+                    self._inbox.put(TranslatorReady(number))
+                case Finished():
+                    self._inbox.put(TranslatorFinished(number))
+                    return False
+        return True
+
+    def _lost(self, number: int, translator: Translator, loss: LegLost) -> TranslatorLost:
+        meaning = translator.meaning_of(loss)
+        return TranslatorLost(number, meaning.reason, meaning.hopeless)
+
+    # -- errands --------------------------------------------------------------------------------
+
+    def _start(self, target: Callable[[], None], name: str) -> None:
+        thread = Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _call_partner(self) -> None:
+        assert self._outside.call_partner is not None
+        try:
+            self._outside.call_partner()
+        except CallappError as error:
+            self._log.error("! the other party could not be called: %s", error)
+            self._inbox.put(PartnerLeft("other.unreachable"))
+
+    def _call_off(self) -> None:
+        try:
+            self._outside.call_off()
+        except CallappError as error:
+            self._log.error("! the call to the other party could not be called off: %s", error)
+
+    def _apologise(self) -> None:
+        try:
+            self._outside.apologise()
+        except CallappError as error:
+            self._log.error("! no apology could be spoken: %s", error)
+        self._caller.close()
+
+
+def _reason(loss: LegLost) -> str:
+    stalled = isinstance(loss.__cause__, TimeoutError)
+    return "twilio.stalled" if stalled else "twilio.disconnected"

@@ -1,0 +1,97 @@
+"""What a translator is to an interpreted call: a leg that one speaker is heard by, in one language.
+
+There are two: the translation session (`translation`), and an ordinary model that was told to
+interpret (`interpreting_model`). Each is dialled and read by one thread of its own, and hears the
+speaker by another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from callapp.errors import LegLost
+
+if TYPE_CHECKING:
+    from callapp.audio.g711 import Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The session stands as it was asked for: what is heard from here on is translated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Translated speech, 8 kHz; it comes in bursts, faster than it is heard."""
+
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """More text: of what the speaker said (``source``), or of its translation (``target``)."""
+
+    side: Literal["source", "target"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """All that was heard has been translated."""
+
+
+TranslatorEvent = Ready | Spoken | Written | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a lost session means. A hopeless one would fare no better if it were dialled again."""
+
+    reason: str
+    hopeless: bool = False
+
+
+class Translator(Protocol):
+    """One session."""
+
+    @property
+    def heard_ms(self) -> float:
+        """How much of the speaker's audio has been sent: what the session costs goes by it."""
+
+    def dial(self) -> None:
+        """Open the session; ``Ready`` comes through ``receive``.
+
+        Raises:
+            LegLost: nobody there, or they do not want us.
+        """
+
+    def receive(self) -> list[TranslatorEvent]:
+        """Wait for what comes next; ``[]`` when nothing came for a while.
+
+        Raises:
+            LegLost: the session is gone.
+        """
+
+    def hear(self, samples: Samples) -> None:
+        """Take what the speaker says, silence too. Only one thread may speak.
+
+        Raises:
+            LegLost: the session is gone.
+        """
+
+    def finish(self) -> None:
+        """Have the rest translated; ``Finished`` follows. For the thread that ``hear`` is for.
+
+        Raises:
+            LegLost: the session is gone.
+        """
+
+    def close(self) -> None:
+        """End the session, or the dial under way; wakes whoever reads. From any thread, and twice."""
+
+    def release(self) -> None:
+        """Give the socket back, once nobody reads it any more."""
+
+    def meaning_of(self, loss: LegLost) -> Loss:
+        """What a lost session stands for."""

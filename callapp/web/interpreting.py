@@ -1,0 +1,105 @@
+"""What an interpreted call needs of the app, put together for one side of it."""
+
+from __future__ import annotations
+
+from callapp.agents import Agent
+from callapp.call.dial import dial
+from callapp.call.interpreter import InterpretedSide, Outside
+from callapp.call.pairing import OTHER_NUMBER, Place
+from callapp.call_log import PlacedCall
+from callapp.call_log.records import TERMINAL_STATUSES, Admission
+from callapp.conversation.interpreting import Terms
+from callapp.errors import CallappError
+from callapp.logs import call_logger
+from callapp.realtime.leg import Endpoint
+from callapp.realtime.translation import TRANSLATION_MODEL, TranslationLeg
+from callapp.services import Services
+from callapp.telephony import interpreter_lines
+from callapp.telephony.leg import CallerLeg
+
+# From the dial to the media stream, as for any call that we place.
+ANSWERED_WITHIN_S = 180
+
+
+class CannotCall(CallappError):
+    """The other person may not, or cannot, be called."""
+
+
+def interpreted_side(
+    caller: CallerLeg, call_sid: str, admission: Admission, agent: Agent, parts: Services, origin: str
+) -> InterpretedSide:
+    """Make the side of an interpreted call whose stream has come in.
+
+    Args:
+        origin: where Twilio reaches us, should the other person have to be called.
+    """
+    settings = parts.settings
+    call_log = call_logger(call_sid)
+    place = Place.of(admission.parameters)
+    assert place is not None, "whoever admits a call to an interpreter gives it a place"
+    endpoint = Endpoint(
+        settings.openai_realtime_url,
+        agent.model or TRANSLATION_MODEL,
+        settings.openai_api_key.get_secret_value() if settings.openai_api_key else "",
+    )
+    terms = Terms(
+        most_ms=1000 * min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds),
+        session_ms=1000 * settings.model_session_seconds,
+    )
+    outside = Outside(
+        new_translator=lambda: TranslationLeg(
+            endpoint,
+            agent.languages[place.other.side],
+            call_log,
+            transcribed=agent.transcription is not None,
+            noise_reduction=agent.noise_reduction,
+        ),
+        join=lambda side: parts.pairs.join(place.pair, side),
+        leave=lambda side: parts.pairs.leave(place.pair, side),
+        call_off=lambda: _call_off(place.other, parts),
+        # Where both were dialled together, the other phone rings already.
+        call_partner=None
+        if admission.slot_key == place.placed_id
+        else lambda: _call_partner(place.other, admission, agent, parts, origin),
+        apologise=lambda: parts.carrier.apologise(
+            call_sid, interpreter_lines.lines(agent.languages[place.side]).tag
+        ),
+    )
+    return InterpretedSide(caller, terms, agent.original_voice, outside, call_log)
+
+
+def _call_partner(place: Place, admission: Admission, agent: Agent, parts: Services, origin: str) -> None:
+    """Ring the person whom a caller wants to talk to.
+
+    Raises:
+        CallappError: they may not or cannot be called.
+    """
+    number = admission.parameters.get(OTHER_NUMBER, agent.other_party)
+    if number is None or not parts.settings.may_dial(number):
+        raise CannotCall("ALLOWED_DESTINATIONS does not permit it")
+    from_number = parts.settings.from_phone_number or admission.to_number
+    if not parts.registry.take_slot(place.placed_id):
+        raise CannotCall("all lines are busy")
+    parts.registry.expect_stream(place.placed_id, ANSWERED_WITHIN_S)
+    try:
+        placed = dial(
+            PlacedCall(place.placed_id, agent.name, place.parameters, from_number, number),
+            origin,
+            parts.store,
+            parts.carrier,
+        )
+    except BaseException:
+        parts.registry.give_back(place.placed_id)
+        raise
+    parts.registry.also_known_as(place.placed_id, placed.sid)
+
+
+def _call_off(place: Place, parts: Services) -> None:
+    """Stop the other phone from ringing, if it does; whoever has answered hears that it is over.
+
+    Raises:
+        CallappError: that could not be done.
+    """
+    placed = parts.store.find_placed(place.placed_id)
+    if placed is not None and placed.call_sid is not None and placed.status not in TERMINAL_STATUSES:
+        parts.carrier.complete_call(placed.call_sid)
