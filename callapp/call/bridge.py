@@ -52,6 +52,7 @@ from callapp.conversation.events import (
     ModelLost,
     Tick,
     ToolReturned,
+    Whispered,
     WindUpAsked,
     Wish,
 )
@@ -154,6 +155,10 @@ class Bridge:
     def wind_up(self, reason: str) -> None:
         """Have a last goodbye said, and end the call. Safe from any thread."""
         self.feed(WindUpAsked(reason))
+
+    def whisper(self, words: str) -> None:
+        """Tell the model something that the caller does not hear. Safe from any thread."""
+        self.feed(Whispered(words))
 
     def cut(self, reason: str) -> None:
         """End the call at once. Safe from any thread."""

@@ -156,6 +156,12 @@ class Registry:
                 self._slots[name] = slot
             return None
 
+    def find(self, call_sid: str) -> LiveCall | None:
+        """The call of this SID, if it is alive here."""
+        with self._lock:
+            slot = self._slots.get(call_sid)
+            return slot.live if slot is not None else None
+
     def leave(self, call_sid: str) -> None:
         """A live call is over: its slot is free."""
         with self._lock:

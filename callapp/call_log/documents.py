@@ -95,7 +95,7 @@ class Call(Document):
     """A call, without what was said and done in it."""
 
     call_sid: str | None = Field(description="null for a call that was never placed")
-    direction: Literal["incoming", "outgoing"]
+    direction: Literal["incoming", "outgoing", "browser"]
     from_number: str = Field(alias="from")
     to_number: str = Field(alias="to")
     agent: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from callapp.call_log.documents import (
@@ -25,6 +25,7 @@ from callapp.call_log.documents import (
     WholeCall,
 )
 from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
+from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.store import Store
 from callapp.prices import usd_per_minute
 
@@ -44,6 +45,15 @@ class Wanted:
     to_number: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    words: str | None = None  # somewhere in what was said, or in the numbers
+
+
+@dataclass(frozen=True)
+class LiveCall:
+    """A call that goes on, and what was said last in it."""
+
+    call: Call
+    latest: Utterance | None
 
 
 def find_call(store: Store, call_sid: str) -> WholeCall | None:
@@ -65,6 +75,31 @@ def find_call(store: Store, call_sid: str) -> WholeCall | None:
             tool_runs=[_tool_run(one) for one in _of(session, ToolRunRow, call_sid, ToolRunRow.start_ms)],
             events=_events(_of(session, CallEventRow, call_sid, CallEventRow.at_ms), utterances),
         )
+
+
+def list_live(store: Store, since: datetime, limit: int) -> list[LiveCall]:
+    """The calls that go on, in any process, oldest first.
+
+    Args:
+        since: none can be older; what is was left behind by a process that died.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    query = (
+        select(CallRow)
+        .where(
+            CallRow.status.not_in(TERMINAL_STATUSES),
+            CallRow.ended_at.is_(None),
+            CallRow.created_at >= since,
+        )
+        .order_by(CallRow.created_at, CallRow.id)
+        .limit(limit)
+    )
+    with store.transaction() as session:
+        calls = _calls(session, session.scalars(query).all())
+        latest = _latest(session, [call.call_sid for call in calls if call.call_sid is not None])
+        return [LiveCall(call, latest.get(call.call_sid or "")) for call in calls]
 
 
 def list_calls(store: Store, wanted: Wanted, limit: int, cursor: str | None = None) -> CallPage:
@@ -100,6 +135,16 @@ def _filtered(wanted: Wanted) -> Select[CallRow]:
         query = query.where(CallRow.created_at >= wanted.since)
     if wanted.until is not None:
         query = query.where(CallRow.created_at < wanted.until)
+    if wanted.words is not None:
+        said = select(UtteranceRow.call_sid).where(UtteranceRow.text.icontains(wanted.words, autoescape=True))
+        query = query.where(
+            or_(
+                CallRow.call_sid.in_(said),
+                CallRow.call_sid == wanted.words,
+                CallRow.from_number.contains(wanted.words, autoescape=True),
+                CallRow.to_number.contains(wanted.words, autoescape=True),
+            )
+        )
     return query
 
 
@@ -116,6 +161,22 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
     if moment.tzinfo is None or "\0" in row_id:
         raise BadCursor(cursor)
     return moment, row_id
+
+
+def _latest(session: Session, call_sids: Sequence[str]) -> dict[str, Utterance]:
+    """What was said last in each of these calls."""
+    spoken = (UtteranceRow.call_sid.in_(call_sids), UtteranceRow.text != "")
+    newest = (
+        select(UtteranceRow.call_sid, func.max(UtteranceRow.start_ms).label("start_ms"))
+        .where(*spoken)
+        .group_by(UtteranceRow.call_sid)
+        .subquery()
+    )
+    query = select(UtteranceRow).join(
+        newest,
+        and_(UtteranceRow.call_sid == newest.c.call_sid, UtteranceRow.start_ms == newest.c.start_ms),
+    )
+    return {row.call_sid: _utterance(row) for row in session.scalars(query.where(*spoken))}
 
 
 # -- rows as documents ----------------------------------------------------------------------------

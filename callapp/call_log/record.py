@@ -212,7 +212,7 @@ class _Page:
             "parameters": _parameters(call),
             "model": call.model,
             "transcription_model": call.transcription_model,
-            "settle_at": call.began_at + NO_END_AFTER,
+            "settle_at": _settle_at(call, NO_END_AFTER),
         }
         answered_at = func.coalesce(CallRow.answered_at, call.began_at)
         if not self._change(call, **known, answered_at=answered_at):
@@ -237,13 +237,13 @@ class _Page:
             call,
             end_reason=func.coalesce(CallRow.end_reason, ended.reason),
             ended_at=func.coalesce(CallRow.ended_at, _moment(call, ended.at_ms)),
-            settle_at=_moment(call, ended.at_ms) + FIRST_AFTER,
+            settle_at=_settle_at(call, timedelta(milliseconds=ended.at_ms) + FIRST_AFTER),
         )
 
     def _close(self, call: Particulars, closed: Closed) -> None:
-        """Nobody tells how a call ended that rang us, unless its number was set up for that."""
+        """Only of a call that we placed we are told how it ended, unless a number was set up for that."""
         ended_at = func.coalesce(CallRow.ended_at, _moment(call, closed.at_ms))
-        if call.direction == "incoming":
+        if call.direction != "outgoing":
             statement = (
                 update(CallRow)
                 .where(CallRow.call_sid == call.call_sid, CallRow.status.not_in(TERMINAL_STATUSES))
@@ -278,6 +278,11 @@ def _usage_row(entry: Entry, used: Used) -> Row:
         "model_usd": None if prices is None else prices.usd(usage),
         "transcription_usd": transcription_usd,
     }
+
+
+def _settle_at(call: Particulars, after: timedelta) -> datetime | None:
+    """When to ask the carrier about a call; never about a browser's, in which it has no part."""
+    return None if call.direction == "browser" else call.began_at + after
 
 
 def _moment(call: Particulars, at_ms: float) -> datetime:

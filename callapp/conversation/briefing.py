@@ -67,6 +67,12 @@ class Briefing:
             self._notes.append(told)
         return []
 
+    def whisper(self, words: str) -> list[Command]:
+        """Somebody on our side tells the model something; it is to act on it, and not to tell of it."""
+        told = f"[From those who run this line, unheard by the caller] {words}"
+        self._history.note(told)
+        return self.tell(Tell("system", told))
+
     def session_lost(
         self, *, answer_owed: bool, turn_cut: bool, open_tools: Iterable[tuple[str, str]]
     ) -> None:

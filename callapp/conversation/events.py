@@ -310,6 +310,13 @@ class WindUpAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class Whispered:
+    """Somebody on our side tells the model something, which the caller does not hear."""
+
+    words: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EndedElsewhere:
     """The call is known to be over by another way than its stream, or has to be cut at once."""
 
@@ -353,6 +360,7 @@ Event = (
     | LeavingFailed
     | CallerBack
     | WindUpAsked
+    | Whispered
     | EndedElsewhere
     | CompletionFailed
     | Tick

@@ -65,6 +65,7 @@ from callapp.conversation.events import (
     TransferAsked,
     Usage,
     VoicemailReached,
+    Whispered,
     WindUpAsked,
     Wish,
 )
@@ -232,6 +233,8 @@ class Conversation:
                 return self._on_model_lost(reason, hopeless, at_ms)
             case WindUpAsked(reason=reason):
                 return self._on_wind_up(reason, at_ms)
+            case Whispered(words=words):
+                return self.briefing.whisper(words)
             case LeavingFailed(why=why) if self.away.gone:
                 return self.trips.failed(why, at_ms)
             case CallerBack(why=why) if self.away.gone:

@@ -14,10 +14,8 @@ from callapp.call_log.documents import CallPage, Document, Utterance, WholeCall
 from callapp.call_log.erasure import delete_calls
 from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
 from callapp.call_log.records import TERMINAL_STATUSES
-from callapp.errors import CarrierTimeout
-from callapp.logs import call_logger
 from callapp.services import services
-from callapp.web.carrier_problems import carrier_problems
+from callapp.web import hanging_up
 from callapp.web.guard import require_api_key
 from callapp.web.openapi import Answer, Operation, operation, read_query
 from callapp.web.problems import Problem
@@ -61,7 +59,7 @@ class CallQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     status: Text | None = None
-    direction: Literal["incoming", "outgoing"] | None = None
+    direction: Literal["incoming", "outgoing", "browser"] | None = None
     agent: Text | None = None
     from_number: Text | None = Field(default=None, alias="from")
     to_number: Text | None = Field(default=None, alias="to")
@@ -158,20 +156,16 @@ def transcript(call_sid: str) -> ResponseReturnValue:
         "End a call, wherever it is carried",
         path=_SID,
         answers={202: Answer("the call is ending, or has ended already", Accepted)},
-        errors={**_NO_SUCH_CALL, 502: "Twilio refused, or was not there", 504: "Twilio did not answer"},
+        errors={
+            **_NO_SUCH_CALL,
+            409: "it is a browser's, and another process carries it",
+            502: "Twilio refused, or was not there",
+            504: "Twilio did not answer",
+        },
     )
 )
 def hang_up(call_sid: str) -> ResponseReturnValue:
-    app = services()
-    found = _find(call_sid)
-    if found.status not in TERMINAL_STATUSES:
-        app.store.note_end_reason(call_sid, "server.hung_up")
-        try:
-            with carrier_problems("hang up"):
-                app.carrier.complete_call(call_sid)
-        except CarrierTimeout as error:
-            raise Problem(504, f"{error}; the call may have ended all the same.") from error
-        call_logger(call_sid, __name__).info("> hung up, as asked over the API")
+    hanging_up.hang_up(_find(call_sid), services())
     return Accepted(call_sid=call_sid).as_json(), 202
 
 

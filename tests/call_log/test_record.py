@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from callapp.call.journal import Particulars
 from callapp.call_log import Admission, PlacedCall, Store, schema
 from callapp.call_log.documents import WholeCall
-from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
+from callapp.call_log.models import CallRow
+from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls, list_live
 from callapp.call_log.record import Record
 from callapp.conversation.events import Usage
 from callapp.conversation.facts import (
@@ -334,3 +336,43 @@ def test_a_postgresql_that_is_stopped_during_calls_loses_nothing(
     assert {len(call.utterances) for call in found} == {3}
     assert {len(call.events) for call in found} == {7}
     assert {call.end_reason for call in found} == {"agent.ended"}
+
+
+def test_live_calls_are_those_that_go_on_with_what_was_said_last(store: Store, record: Record) -> None:
+    """A call that a dead process left behind does not stay for ever."""
+    over, fresh = replace(CALL, call_sid="CA" + "2" * 32), replace(CALL, call_sid="CA" + "3" * 32)
+    old = replace(CALL, call_sid="CA" + "4" * 32, began_at=BEGAN - timedelta(hours=2))
+    for call, facts in ((over, TALK), (fresh, TALK[:10]), (old, TALK[:3])):
+        for fact in facts:
+            record(call, fact, fact.at_ms)
+    assert record.writer.flush(WAIT_S)
+    [live] = list_live(store, BEGAN - timedelta(hours=1), 10)
+    assert live.call.call_sid == fresh.call_sid
+    assert live.latest is not None
+    assert live.latest.text == "Your order"
+
+
+def test_a_call_of_a_browser_is_over_when_it_closes(store: Store, record: Record) -> None:
+    """No phone company tells how it ended."""
+    call = replace(CALL, direction="browser", from_number="browser", to_number="")
+    for fact in TALK:
+        record(call, fact, fact.at_ms)
+    assert record.writer.flush(WAIT_S)
+    found = find_call(store, call.call_sid)
+    assert found is not None
+    assert (found.direction, found.status) == ("browser", "completed")
+    with store.transaction() as session:
+        assert session.scalars(select(CallRow.settle_at)).one() is None  # Twilio does not know of it
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("my order", 1), ("MY ORDER", 1), ("comes tomorrow", 0), ("%", 0), ("9012345", 1), ("CA" + "1" * 32, 1)],
+)
+def test_calls_are_found_by_what_was_heard_and_by_their_numbers(
+    store: Store, record: Record, words: str, found: int
+) -> None:
+    for fact in TALK:
+        record(CALL, fact, fact.at_ms)
+    assert record.writer.flush(WAIT_S)
+    assert len(list_calls(store, Wanted(words=words), 10).calls) == found

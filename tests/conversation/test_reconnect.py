@@ -30,6 +30,7 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
+    Whispered,
     WindUpAsked,
 )
 from tests.conversation.test_machine import Call, end_call, live, only
@@ -62,6 +63,16 @@ def test_a_lost_session_is_opened_again_and_told_what_was_heard():
     ]
     assert [type(c) for c in commands[4:]] == [CreateResponse, OpenAudio]  # it was the model's turn
     assert commands[4].tag == "answer"  # and no second greeting
+
+
+def test_what_was_whispered_is_told_at_once_and_told_again_to_the_next_session():
+    call = live()
+    whispered, create = call.tell(Whispered("Offer a discount."), at_ms=1_000)
+    assert whispered.role == "system"
+    assert "Offer a discount." in whispered.text
+    assert isinstance(create, CreateResponse)
+    call.tell(LOST, at_ms=4_000)
+    assert whispered in call.tell(SessionConfirmed(), at_ms=4_500)
 
 
 def test_when_it_was_the_callers_turn_the_new_session_only_listens():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
+import phonenumbers
 from flask import Flask, Response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
@@ -27,7 +28,7 @@ def prepare(app: Flask) -> None:
 
 @blueprint.get("")
 def home() -> ResponseReturnValue:
-    return redirect(url_for("desk.phone"), 303)
+    return redirect(url_for("desk.live"), 303)
 
 
 @blueprint.post("/language")
@@ -46,6 +47,16 @@ def agents_to_choose() -> list[Agent]:
     """All agents, the default one first."""
     agents = services().agents
     return sorted(agents.values(), key=lambda agent: (agent is not agents.default, agent.name))
+
+
+@blueprint.app_template_filter("phone")
+def phone_number(text: str) -> str:
+    """A number as people read it; whatever else the phone company says, as it is."""
+    try:
+        number = phonenumbers.parse(text, None)
+    except phonenumbers.NumberParseException:
+        return text
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
 @blueprint.context_processor

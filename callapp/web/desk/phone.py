@@ -19,8 +19,10 @@ from callapp.web.problems import Problem
 
 @blueprint.get("/phone")
 def phone() -> ResponseReturnValue:
+    # An interpreter needs two phones.
+    agents = [agent for agent in agents_to_choose() if agent.kind == "assistant"]
     pretends = services().settings.openai_api_key is None
-    return render_template("desk/phone.html", agents=agents_to_choose(), pretends=pretends)
+    return render_template("desk/phone.html", agents=agents, pretends=pretends)
 
 
 @blueprint.post("/phone/calls")

@@ -1,0 +1,127 @@
+"""The calls there have been, and everything about one of them, while it goes on and afterwards."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+from flask import Response, flash, json, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from callapp.call.bridge import Bridge
+from callapp.call_log.documents import WholeCall
+from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
+from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.logs import call_logger
+from callapp.services import services
+from callapp.web import hanging_up
+from callapp.web.desk import plots
+from callapp.web.desk.live import unless_known
+from callapp.web.desk.pages import agents_to_choose
+from callapp.web.desk.sign_in import blueprint
+from callapp.web.desk.story import tell
+from callapp.web.problems import Problem
+
+CALLS_A_PAGE = 50
+MOST_CHARACTERS = 200
+DIRECTIONS = ("incoming", "outgoing", "browser")
+_FILTERS = ("words", "agent", "direction", "since", "until")
+
+
+@blueprint.get("/history")
+def history() -> ResponseReturnValue:
+    asked = {name: request.args.get(name, "").strip()[:MOST_CHARACTERS] for name in _FILTERS}
+    wanted = Wanted(
+        words=asked["words"].replace("\0", "") or None,
+        agent=asked["agent"] or None,
+        direction=asked["direction"] or None,
+        since=_day(asked["since"]),
+        until=_day(asked["until"], following=True),
+    )
+    try:
+        page = list_calls(services().store, wanted, CALLS_A_PAGE, request.args.get("cursor") or None)
+    except BadCursor:
+        raise Problem(400, _("This page is not there any more: begin at the first one.")) from None
+    given = {name: value for name, value in asked.items() if value}
+    query = urlencode({**given, "cursor": page.next_cursor})
+    older = f"{url_for('desk.history')}?{query}" if page.next_cursor else None
+    return render_template(
+        "desk/history.html",
+        calls=page.calls,
+        older=older,
+        asked=asked,
+        agents=agents_to_choose(),
+        directions=DIRECTIONS,
+    )
+
+
+@blueprint.get("/calls/<call_sid>")
+def call(call_sid: str) -> ResponseReturnValue:
+    found = _find(call_sid)
+    here = isinstance(services().registry.find(call_sid), Bridge)
+    return render_template("desk/call.html", **_shown(found), here=here)
+
+
+@blueprint.get("/calls/<call_sid>/now")
+def call_now(call_sid: str) -> ResponseReturnValue:
+    """The part of the page that changes while the call goes on; 304 if nothing has."""
+    return unless_known(make_response(render_template("desk/call_now.html", **_shown(_find(call_sid)))))
+
+
+@blueprint.get("/calls/<call_sid>/export")
+def export(call_sid: str) -> ResponseReturnValue:
+    """All that is known, as the API tells it."""
+    text = json.dumps(_find(call_sid).as_json(), ensure_ascii=False, indent=2)
+    headers = {"Content-Disposition": f'attachment; filename="{call_sid}.json"'}
+    return Response(text, content_type="application/json", headers=headers)
+
+
+@blueprint.post("/calls/<call_sid>/hang-up")
+def hang_up(call_sid: str) -> ResponseReturnValue:
+    hanging_up.hang_up(_find(call_sid), services())
+    return redirect(url_for("desk.call", call_sid=call_sid), 303)
+
+
+@blueprint.post("/calls/<call_sid>/whisper")
+def whisper(call_sid: str) -> ResponseReturnValue:
+    """Tell the model something that the caller does not hear."""
+    words = request.form.get("words", "").strip()[:MOST_CHARACTERS]
+    live = services().registry.find(call_sid)
+    if not isinstance(live, Bridge):  # an interpreter does nothing of its own accord
+        raise Problem(409, _("The call is over, or another process carries it."))
+    if words:
+        live.whisper(words)
+        call_logger(call_sid, __name__).info("> the model was told something from the desk")
+        flash(_("The model was told."))
+    return redirect(url_for("desk.call", call_sid=call_sid), 303)
+
+
+def _shown(found: WholeCall) -> dict[str, object]:
+    return {
+        "call": found,
+        "goes_on": _goes_on(found),
+        "story": tell(found),
+        "turns": plots.turn_bars([(turn.voice_to_voice_ms, turn.barge_in) for turn in found.turns]),
+    }
+
+
+def _goes_on(found: WholeCall) -> bool:
+    return found.status not in TERMINAL_STATUSES and found.ended_at is None
+
+
+def _find(call_sid: str) -> WholeCall:
+    found = find_call(services().store, call_sid) if re.fullmatch("CA[0-9a-f]{32}", call_sid) else None
+    if found is None:
+        raise Problem(404, _("There is no such call."))
+    return found
+
+
+def _day(text: str, *, following: bool = False) -> datetime | None:
+    """The begin of a day, in UTC, or of the one after it; ``None`` if it is none."""
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        return day + timedelta(days=1) if following else day
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,86 @@
+"""The calls that go on, in all processes and on all machines: what the database knows of them.
+
+The page asks again every few seconds. A request that waits for news would hold a thread that a call may
+need; this one is answered from one look at the database a second, however many desks are watching.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
+
+from flask import Response, jsonify, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from callapp.call_log.reading import LiveCall, list_live
+from callapp.services import Services, services
+from callapp.web.desk.pages import phone_number
+from callapp.web.desk.sign_in import blueprint
+
+MOST_CALLS = 500
+FRESH_S = 1.0
+POLL_MS = 2000
+# Each call makes an answer longer: a page with many of them asks less often.
+POLL_MS_PER_CALL = 10
+MOST_WORDS = 120
+# Ringing and queueing come on top of the longest call.
+SPARE = timedelta(minutes=10)
+
+
+@blueprint.get("/live")
+def live() -> ResponseReturnValue:
+    return render_template("desk/live.html")
+
+
+@blueprint.get("/live/calls")
+def live_calls() -> ResponseReturnValue:
+    """All of them, and when to ask again; 304 if nothing has changed."""
+    calls = _snapshot.of(services())
+    shown = [_row(call) for call in calls]
+    return unless_known(jsonify(calls=shown, pollMs=POLL_MS + POLL_MS_PER_CALL * len(shown)))
+
+
+def unless_known(answer: Response) -> ResponseReturnValue:
+    """The answer, or a 304 if the browser has it already."""
+    answer.headers["Cache-Control"] = "private, no-cache"
+    answer.add_etag()
+    return answer.make_conditional(request)
+
+
+class _Snapshot:
+    """The last look at the database. Safe from any thread; one looks, the others wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._app: Services | None = None
+        self._calls: list[LiveCall] = []
+        self._at_s = 0.0
+
+    def of(self, app: Services) -> list[LiveCall]:
+        with self._lock:
+            if self._app is not app or monotonic() - self._at_s > FRESH_S:
+                longest = timedelta(seconds=app.settings.max_call_seconds) + SPARE
+                self._calls = list_live(app.store, datetime.now(UTC) - longest, MOST_CALLS)
+                self._app, self._at_s = app, monotonic()
+            return self._calls
+
+
+_snapshot = _Snapshot()
+
+
+def _row(live_call: LiveCall) -> dict[str, Any]:
+    call, latest = live_call.call, live_call.latest
+    return {
+        "sid": call.call_sid,
+        "url": None if call.call_sid is None else url_for("desk.call", call_sid=call.call_sid),
+        "who": phone_number(call.from_number if call.direction == "incoming" else call.to_number),
+        "direction": call.direction,
+        "agent": call.agent,
+        "status": call.status,
+        "since": (call.answered_at or call.created_at).isoformat(),
+        "usd": call.cost.total_usd,
+        "role": None if latest is None else latest.role,
+        "words": None if latest is None else (latest.text or "")[:MOST_WORDS],
+    }

@@ -1,0 +1,38 @@
+"""How a call is ended from outside: over the API, and at the desk."""
+
+from __future__ import annotations
+
+from callapp.call_log.documents import Call
+from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.errors import CarrierTimeout
+from callapp.logs import call_logger
+from callapp.services import Services
+from callapp.web.carrier_problems import carrier_problems
+from callapp.web.problems import Problem
+
+REASON = "server.hung_up"
+
+
+def hang_up(call: Call, app: Services) -> None:
+    """End a call; one that is over already is left alone.
+
+    A phone's is ended at the phone company, whichever process carries it; a browser's where it is carried.
+
+    Raises:
+        Problem: 409, 502, 503 or 504.
+    """
+    if call.status in TERMINAL_STATUSES or call.call_sid is None:
+        return
+    if call.direction == "browser":
+        live = app.registry.find(call.call_sid)
+        if live is None:
+            raise Problem(409, "Another process carries this call: hang up in the browser that has it.")
+        live.cut(REASON)
+    else:
+        app.store.note_end_reason(call.call_sid, REASON)
+        try:
+            with carrier_problems("hang up"):
+                app.carrier.complete_call(call.call_sid)
+        except CarrierTimeout as error:
+            raise Problem(504, f"{error}; the call may have ended all the same.") from error
+    call_logger(call.call_sid, __name__).info("> hung up, as asked from outside")

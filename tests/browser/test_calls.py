@@ -1,0 +1,109 @@
+"""Calls at the desk: as they go on, and afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from callapp.simulators.clips import Clip
+from callapp.simulators.model_script import Call as Tool
+from callapp.simulators.model_script import Say, Script
+from callapp.simulators.phone import Callee, HearPause, WaitForEnd
+from callapp.simulators.phone import Say as Speak
+from callapp.simulators.speech import Speech
+from tests.browser.conftest import Browser, browser_at
+from tests.browser.test_pages import faults
+from tests.stage import Server, eventually, words
+
+QUESTION = words("When are you open?", 900)
+ANSWER = words("From ten to seven.", 600)
+SHOWN = "+81 90-1234-5678"
+
+
+@pytest.fixture(scope="module")
+def desk(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser_at(server, tmp_path_factory.mktemp("calls")) as browser:
+        browser.sign_in()
+        yield browser
+
+
+def asker() -> Callee:
+    return Callee([Speak(QUESTION), WaitForEnd()], rings_ms=0)
+
+
+def script(*more: Any) -> Script:
+    return Script([Tool("opening_hours", {"day": "Monday"})], Say(ANSWER), *more)
+
+
+def known(*clips: Clip) -> dict[str, Any]:
+    """A model that knows these recordings."""
+    return {"speech": Speech(clips), "transcript_after_ms": 0}
+
+
+def test_a_call_is_seen_as_it_goes_on_and_is_ended_by_the_button(
+    server: Server, desk: Browser, axe: str
+) -> None:
+    with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
+        desk.open("/desk/live")
+        desk.wait(lambda: "Nobody is on the line" in desk.text("#none"))
+        call = scene.dial(asker(), agent="handy")
+        desk.wait(lambda: SHOWN in desk.text("#calls"))
+        assert desk.text("#count") == "1"
+        desk.wait(lambda: "From ten to seven." in desk.text("#calls .said"))
+        assert faults(desk, axe) == []
+        desk.leave_by("#calls a")
+        desk.wait(lambda: "From ten to seven." in desk.text("#story"))
+        story = desk.text("#story")
+        for text in ("When are you open?", "opening_hours", "Monday: 10:00-19:00"):
+            assert text in story, text
+        assert faults(desk, axe) == []
+        desk.leave_by("#orders .end")
+        call.wait_ended(20)
+        desk.wait(lambda: "server.hung_up" in desk.text("#facts"))
+        desk.wait(lambda: desk.text("#orders") == "")
+    assert desk.complaints() == []
+
+
+def test_what_is_whispered_reaches_the_model_and_not_the_caller(server: Server, desk: Browser) -> None:
+    with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
+        call, session = scene.live(agent="quiet")
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
+        desk.open(f"/desk/calls/{call.sid}")
+        desk.find("#whisper").send_keys("Offer them a discount.")
+        desk.leave_by(".whisper button")
+        created = session.expect("conversation.item.create")["item"]
+        assert created["role"] == "system"
+        assert "Offer them a discount." in created["content"][0]["text"]
+        call.hang_up()
+        scene.ending(call)
+    assert desk.complaints() == []
+
+
+def test_a_call_is_found_again_by_what_was_said(server: Server, desk: Browser, axe: str) -> None:
+    ends = [Say(words("Goodbye then.", 500)), Tool("end_call", {"reason": "done"})]
+    with server.scene(script(ends), **known(QUESTION, ANSWER)) as scene:
+        person = Callee([Speak(QUESTION), HearPause(300), Speak(QUESTION), WaitForEnd()], rings_ms=0)
+        call = scene.dial(person, agent="handy")
+        assert scene.ending(call).reason == "agent.ended"
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").json["status"] == "completed")
+        desk.open("/desk/history")
+        desk.find("[name=words]").send_keys("Goodbye then")
+        desk.leave_by(".filters button")
+        assert desk.text(".calls").count(SHOWN) == 1
+        assert "agent.ended" in desk.text(".calls")
+        assert faults(desk, axe) == []
+        desk.leave_by(".calls a")
+        assert "Goodbye then." in desk.text("#story")
+        assert "ms" in desk.text("#facts")
+        desk.click("summary")
+        assert faults(desk, axe) == []
+        desk.click("details a")
+        saved = desk.downloads / f"{call.sid}.json"
+        assert eventually(saved.exists)
+        assert json.loads(saved.read_text()) == server.get(f"/calls/{call.sid}").json
+        desk.open("/desk/history?words=never+said")
+        assert "No call was found" in desk.text("main")
+    assert desk.complaints() == []

@@ -1,0 +1,62 @@
+"""What happened on a call, as its page tells it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from callapp.call_log.documents import CallEvent, ToolRun, Utterance, WholeCall
+from callapp.web.desk.plots import turn_bars
+from callapp.web.desk.story import tell
+
+
+def said(item_id: str, text: str, start_ms: int, **more: Any) -> Utterance:
+    known = {"role": "agent", "end_ms": start_ms + 500, "interrupted": False}
+    return Utterance(item_id=item_id, text=text, start_ms=start_ms, **known | more)
+
+
+def whole(**lists: Any) -> WholeCall:
+    empty: dict[str, Any] = {"utterances": [], "turns": [], "tool_runs": [], "events": []}
+    return WholeCall.model_construct(**empty | lists)
+
+
+def test_words_tools_and_events_come_in_the_order_in_which_they_happened() -> None:
+    story = tell(
+        whole(
+            utterances=[said("a", "Hello.", 100), said("b", "It comes tomorrow.", 3000)],
+            tool_runs=[
+                ToolRun(
+                    name="look_up",
+                    arguments={"order": "七"},
+                    output="x",
+                    outcome="ok",
+                    start_ms=2000,
+                    duration_ms=3,
+                )
+            ],
+            events=[CallEvent(at_ms=50, type="connected", detail={})],
+        )
+    )
+    assert [moment.key for moment in story] == ["event-0", "said-a", "tool-0", "said-b"]
+    assert story[2].arguments == '{"order": "七"}'
+
+
+def test_what_was_meant_and_not_heard_is_struck() -> None:
+    """What was heard can end within a word, or be another spelling of it."""
+    for heard, meant, unsaid in [
+        ("Your order", "Your order comes tomorrow.", " comes tomorrow."),
+        ("明日の午後にお", "明日の午後にお届けします。", "届けします。"),
+        ("", "Hello.", "Hello."),
+        ("Hello.", "Hello.", ""),
+        ("Your ordr", "Your order comes.", "er comes."),
+    ]:
+        cut = CallEvent(at_ms=500, type="cut", detail={"itemId": "a", "meant": meant})
+        [moment] = tell(whole(utterances=[said("a", heard, 0, interrupted=True)], events=[cut]))
+        assert moment.unsaid == unsaid
+
+
+def test_a_slow_answer_stands_out() -> None:
+    svg = str(turn_bars([(300.0, False), (1400.0, True)]))
+    assert svg.count("<rect") == 2
+    assert 'class="slow"' in svg
+    assert "<title>2: 1400 ms ⤳</title>" in svg
+    assert str(turn_bars([])).count("<rect") == 0
