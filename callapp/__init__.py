@@ -31,8 +31,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.agents.loader import BUILT_IN_DIR
     from callapp.call.registry import Registry
     from callapp.call.relay import Relay
+    from callapp.call.switchboard import Switchboard
     from callapp.call.verdicts import Verdicts
     from callapp.call_log import cli, schema
+    from callapp.call_log.away import CallsAway
     from callapp.call_log.record import Record
     from callapp.call_log.settling import Settler
     from callapp.call_log.store import Store
@@ -57,6 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         outgoing,
         patience,
         problems,
+        transfers,
         voice,
     )
     from callapp.web.rate_limits import RateLimits
@@ -82,6 +85,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settler = Settler(store, carrier.call_state)
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
     tool_pool = ToolPool()
+    agents = WatchedAgents(read_agents, agent_dirs) if _in_development() else read_agents()
     present = Present(
         calls_active=lambda: registry.active,
         slots_taken=lambda: registry.taken,
@@ -102,11 +106,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     relay = Relay([meter] if traces is None else [meter, traces.reader])
     app.extensions["callapp"] = Services(
         settings=settings,
-        agents=WatchedAgents(read_agents, agent_dirs) if _in_development() else read_agents(),
+        agents=agents,
         tools=tools,
         tool_pool=tool_pool,
         store=store,
         carrier=carrier,
+        switchboard=Switchboard(agents, store, CallsAway(store), carrier),
         registry=registry,
         verdicts=Verdicts(store.find_answered_by),
         rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
@@ -122,7 +127,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     relay.start()
     if cli.database_needed():
         settler.start()
-    for room in (health, metrics, outgoing, calls, openapi, voice, media):
+    for room in (health, metrics, outgoing, calls, openapi, voice, media, transfers):
         app.register_blueprint(room.blueprint)
     desk.register(app, settings, _instance(app))
     problems.register(app)

@@ -12,6 +12,7 @@ from callapp.call.journal import Listener
 from callapp.call.pairs import Pairs
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
+from callapp.call.switchboard import Switchboard
 from callapp.call.verdicts import Verdicts
 from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
@@ -40,6 +41,7 @@ class Services:
     tool_pool: ToolPool
     store: Store
     carrier: Carrier
+    switchboard: Switchboard
     registry: Registry
     verdicts: Verdicts
     rate_limits: RateLimits

@@ -54,15 +54,14 @@ OUR_NUMBER = "+15005550006"
 THEIR_NUMBER = "+819012345678"
 OTHER_NUMBER = "+442079460000"
 """Of the other person, where two are to talk."""
+SALES_NUMBER = "+819011112222"
+"""To whom the agent `clerk` transfers."""
 SECRETS = (
     AUTH_TOKEN,
     OPENAI_KEY,
     API_KEY,
     CRM_TOKEN,
-    OUR_NUMBER,
-    THEIR_NUMBER,
-    OUR_NUMBER[1:],
-    THEIR_NUMBER[1:],
+    *(form for number in (OUR_NUMBER, THEIR_NUMBER, SALES_NUMBER) for form in (number, number[1:])),
 )
 
 HUNG_UP = {"caller.hung_up", "twilio.completed"}
@@ -99,6 +98,14 @@ AGENTS = {
         "authorization: STAGE_CRM_TOKEN}\n"
         "  - {server_label: stock, server_url: 'https://stock.example.com/mcp', require_approval: never, "
         "allowed_tools: [count]}\n---\nYou look things up.\n"
+    ),
+    "clerk": (
+        "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call, transfer_call, send_digits]\n"
+        "transfer_to: {sales: +819011112222, support: +819033334444}\n---\nYou answer the phone.\n"
+    ),
+    "walker": "---\nlanguage: en-US\ntools: [end_call, send_digits]\n---\nYou call a shop.\n",
+    "whistler": (
+        "---\nlanguage: en-US\ntools: [end_call, send_digits]\ndtmf: inband\n---\nYou call a shop.\n"
     ),
     "hurried": (
         "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call]\nmax_call_seconds: 2\n---\n"

@@ -11,7 +11,17 @@ from flask import Flask
 from callapp import create_app
 from callapp.settings import Settings
 
-TWILIO = {"/incoming-call", "/call-status", "/answered-by", "/ws"}
+TWILIO = {
+    "/incoming-call",
+    "/call-status",
+    "/answered-by",
+    "/ws",
+    "/transfer/answered",
+    "/transfer/over",
+    "/transfer/colleague",
+    "/transfer/take",
+    "/transfer/colleague-status",
+}
 OPEN = {"/", "/healthz", "/readyz", "/openapi.json", "/static/<path:filename>"}
 FAR_AWAY = {"REMOTE_ADDR": "203.0.113.5"}
 

@@ -67,6 +67,9 @@ def _phone_number(value: str) -> str:
 
 PhoneNumber = Annotated[str, AfterValidator(_phone_number)]
 PhoneNumbers = Annotated[tuple[PhoneNumber, ...], BeforeValidator(_as_tuple)]
+Destinations = dict[
+    Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)], PhoneNumber
+]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 Names = Annotated[tuple[Word, ...], BeforeValidator(_as_tuple)]
 

@@ -21,6 +21,7 @@ from callapp.agents.model import LINES, Agent
 from callapp.errors import ConfigError
 from callapp.settings import read_variable
 from callapp.tools.registry import BUILT_IN_NAMES
+from callapp.tools.transfer_call import transfer_call
 
 BUILT_IN_DIR = Path(__file__).parent
 FIELDS = tuple(field for field in Agent.model_fields if field not in ("name", "instructions"))
@@ -33,7 +34,7 @@ _WITHIN: Mapping[str, type[BaseModel]] = {
     "voicemail": Voicemail,
 }
 # YAML would take +81… for a number, and lose the sign.
-_AS_WRITTEN = frozenset({"numbers", "fallback_number", "other_party"})
+_AS_WRITTEN = frozenset({"numbers", "fallback_number", "other_party", "transfer_to"})
 # What stands there may hold a secret that was put in the wrong place.
 _NEVER_SHOWN = frozenset({"mcp", "server_url", "authorization"})
 _AGENT_NAME = re.compile(r"[\w.-]{1,64}")
@@ -317,6 +318,9 @@ class _File:
                 self._field_fault(line, "tools", f"{name!r} is there twice; expected it once")
             elif name not in tools:
                 self._field_fault(line, "tools", f"there is no tool {name!r}; {_expected(name, tools)}")
+            elif name == transfer_call.__name__ and "transfer_to" not in fields:
+                what = "transfer_call has nobody to transfer to; expected the field transfer_to besides"
+                self._field_fault(line, "tools", what)
 
     def _check_secrets(self, fields: Mapping[str, _Field], agent: Agent | None) -> None:
         for index, server in enumerate(agent.mcp if agent is not None else ()):
@@ -381,7 +385,8 @@ def _inner_fields(name: str) -> Collection[str]:
 def _description(place: Place) -> str | None:
     """What to write in this place."""
     top, *inner = (part for part in place if isinstance(part, str))
-    field = (_WITHIN[top].model_fields.get(inner[0]) if inner else None) or Agent.model_fields[top]
+    within = _WITHIN.get(top)
+    field = (within.model_fields.get(inner[0]) if inner and within else None) or Agent.model_fields[top]
     return field.description
 
 

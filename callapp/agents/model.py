@@ -20,6 +20,7 @@ from pydantic import (
 
 from callapp.agents import templates
 from callapp.agents.fields import (
+    Destinations,
     Idle,
     Interruptions,
     Kind,
@@ -121,6 +122,11 @@ class Agent(BaseModel):
     numbers: PhoneNumbers = Field(
         default=(), description="a list of phone numbers in E.164, e.g. [+815012345678]"
     )
+    transfer_to: Destinations = Field(
+        default={},
+        description="names and their phone numbers in E.164, e.g. {sales: +815012345678}",
+    )
+    dtmf: Literal["carrier", "inband"] = Field(default="carrier", description="carrier or inband")
     fallback_number: PhoneNumber | None = Field(
         default=None, description="a phone number in E.164, e.g. +815012345678"
     )

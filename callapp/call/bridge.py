@@ -3,9 +3,11 @@
 Threads, and what each may touch:
 
 - *uplink*, the thread of the Flask request: reads the caller leg, hands audio to the lane, keeps
-  the conversation's deadlines;
+  the conversation's deadlines, also while the call is away; when another stream brings the caller
+  back, that one's thread takes over;
 - *downlink*, ours: dials the model leg and reads it, and its successor when it is lost;
-- *errand*, ours and brief: asks the carrier to complete the call, which no audio may wait for;
+- *errand*, ours and brief: asks the carrier to complete the call, or to take it away, which no audio
+  may wait for;
 - any other (a tool of the pool, a status callback, the registry's drain) comes in through ``feed``.
 
 ``feed`` decides and performs under one lock, so that what is decided first is written first: a
@@ -24,6 +26,7 @@ from threading import Event, RLock, Thread
 from time import monotonic
 
 from callapp.call.audio_lane import AudioLane
+from callapp.call.switchboard import Extension
 from callapp.conversation.commands import (
     AnswerTool,
     CancelResponse,
@@ -35,8 +38,10 @@ from callapp.conversation.commands import (
     DeleteItem,
     DropModel,
     Finish,
+    LeaveStream,
     OpenAudio,
     PlayAudio,
+    RecallCaller,
     Reconnect,
     RunTool,
     SendMark,
@@ -45,13 +50,17 @@ from callapp.conversation.commands import (
     Warn,
 )
 from callapp.conversation.events import (
+    CallerBack,
     CallerLost,
     CompletionFailed,
     DigitPressed,
     EndedElsewhere,
+    LeavingFailed,
     ModelLost,
     Tick,
     ToolReturned,
+    Transfer,
+    TransferAsked,
     Whispered,
     WindUpAsked,
     Wish,
@@ -74,6 +83,10 @@ JOIN_S = 5.0
 LATE_WORDS_S = 0.7
 # Twilio sends audio all the time, silence too: a stream that brings none is dead.
 NO_MEDIA_S = 10.0
+# A call that is away is looked after so often: another process may have it by now.
+LOOK_S = 0.5
+# After these ends a caller who is away may still come back, to another process or another session.
+_MAY_COME_BACK = ("server.draining", "server.stopped", "server.moved", "openai.")
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -88,6 +101,7 @@ class Outside:
         complete_call: ends the phone call through the carrier. Blocks; raises `CallappError`.
         apologise: speaks a last line over the carrier when the model is gone and the TwiML after
             the stream has nothing to say; ``None`` when it has. Blocks; raises `CallappError`.
+        extension: takes the call off its stream, and brings it back; without one it cannot leave.
         journal: is told each fact of the call, in order, and when that was, by the call's clock. An audio
             thread waits for it, and a lock is held: it hands over and returns.
     """
@@ -96,11 +110,12 @@ class Outside:
     run_tool: Callable[[str, str, Callable[[str | Wish], None]], None]
     complete_call: Callable[[], None]
     apologise: Callable[[], None] | None = None
+    extension: Extension | None = None
     journal: Callable[[Fact, float], None] = lambda _fact, _at_ms: None
 
 
 class Bridge:
-    """Carries one call from its stream's start to its end."""
+    """Carries one call from its stream's start to its end, over as many streams as it takes."""
 
     def __init__(self, caller: CallerLeg, plan: Plan, outside: Outside, log: Log) -> None:
         self.conversation = Conversation(plan)
@@ -114,35 +129,48 @@ class Bridge:
         self._lane = AudioLane(lambda payload: self._model.send_audio(payload))
         self._began_s = monotonic()
         self._over = Event()
+        self._turned = Event()  # a call that is away is back, or over
         self._threads: list[Thread] = []
 
     # -- from outside ---------------------------------------------------------------------------
 
-    def run(self) -> str:
-        """Carry the call until it ends; return why it did. Leaves no thread and no socket behind."""
+    def run(self) -> str | None:
+        """Carry the call on its first stream. Returns as ``carry_on`` does."""
         self._log.info("= call live")
         self._outside.journal(Began(), self.now_ms())
-        downlink = self._start(self._downlink, "downlink")
+        self._start(self._downlink, "downlink")
+        return self.carry_on(self._caller)
+
+    def rejoin(self, caller: CallerLeg, why: str) -> bool:
+        """Another stream has brought the caller back: ``carry_on`` with it. False unless the call is away.
+
+        Args:
+            why: why a transfer did not come about, in words.
+        """
+        with self._lock:
+            if self.conversation.over or not self.conversation.away.gone:
+                return False
+            last, self._caller = self._caller, caller
+            self._log.info("= the caller is back")
+            self.feed(CallerBack(why))
+            self._turned.set()
+        last.close()
+        return True
+
+    def carry_on(self, caller: CallerLeg) -> str | None:
+        """Carry the call on this stream until it is over, or until another stream carries it on.
+
+        Returns:
+            Why it is over; then no thread and no socket of it is left behind. ``None`` if it goes on.
+        """
+        handed_on = False
         try:
-            self._uplink()
+            self._uplink(caller)
+            handed_on = self._look_after(caller)
         finally:
-            self.feed(EndedElsewhere("server.error"))  # of no effect unless this is an exception
-            if not self.conversation.told:
-                downlink.join(LATE_WORDS_S)
-            self._model.close()
-            deadline_s = monotonic() + JOIN_S
-            for thread in self._threads:
-                thread.join(max(0.0, deadline_s - monotonic()))
-            if self._lane.dropped_ms:
-                self._outside.journal(AudioDropped(self.now_ms(), self._lane.dropped_ms), self.now_ms())
-                self._log.warning(
-                    "! %d ms of the caller's audio were dropped: the model was away", self._lane.dropped_ms
-                )
-            reason = self.conversation.end_reason or "server.error"
-            self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
-            self._outside.journal(Closed(self.now_ms()), self.now_ms())
-            self._lane.end()
-        return reason
+            if not handed_on:
+                self._clear_up()
+        return None if handed_on else self._end_reason
 
     def feed(self, event: CallEvent) -> None:
         """Tell the conversation what happened, and do what it says. Safe from any thread."""
@@ -162,6 +190,9 @@ class Bridge:
 
     def cut(self, reason: str) -> None:
         """End the call at once. Safe from any thread."""
+        extension = self._outside.extension
+        if extension is not None and self.conversation.away.gone:
+            reason = extension.whereabouts() or reason  # a transfer that was taken is no hanging up
         self.feed(EndedElsewhere(reason))
 
     def answered(self, answered_by: str) -> None:
@@ -169,35 +200,65 @@ class Bridge:
         self._log.info("= answered by %s", answered_by)
         self.feed(read_answered_by(answered_by))
 
+    def transfer(self, destination: str, *, warm: bool = False) -> None:
+        """Have the caller told that they are put through, and do it. Safe from any thread.
+
+        Args:
+            destination: one that the agent's file names.
+        """
+        self.feed(TransferAsked(Transfer(destination, warm)))
+
     def now_ms(self) -> float:
         """The call's clock: milliseconds since the stream began."""
         return (monotonic() - self._began_s) * 1000
 
     # -- the threads ----------------------------------------------------------------------------
 
-    def _uplink(self) -> None:
+    def _uplink(self, leg: CallerLeg) -> None:
         conversation = self.conversation
         heard_s = monotonic()
-        while not conversation.over:
+        while not (conversation.over or conversation.away.stream_over):
             try:
-                heard = self._caller.receive()
+                heard = leg.receive()
             except LegLost as loss:
-                self._on_caller_lost(loss)
+                self._on_caller_lost(leg, loss)
                 return
             if heard:
                 heard_s = monotonic()
             elif monotonic() - heard_s > NO_MEDIA_S:
-                self.cut("twilio.no_media")
+                self._feed_from_caller(leg, CallerLost("twilio.no_media"))
             for event in heard:
                 if isinstance(event, CallerAudio):
                     self._hear(event.payload)
                 else:
                     if isinstance(event, DigitPressed):
                         self._log.info("< key pressed")
-                    self.feed(event)
-            deadline_ms = conversation.deadline_ms
-            if deadline_ms is not None and self.now_ms() >= deadline_ms:
-                self.feed(Tick())
+                    self._feed_from_caller(leg, event)
+            self._keep_deadline()
+
+    def _look_after(self, leg: CallerLeg) -> bool:
+        """Look after a call that is away until it is over; true when another stream carries it on."""
+        self._turned.clear()
+        while leg is self._caller and not self.conversation.over:
+            leg.close()
+            self._turned.wait(LOOK_S)
+            self._keep_deadline()
+            extension = self._outside.extension
+            reason = extension.whereabouts() if extension is not None else None
+            if reason is not None and leg is self._caller:
+                self.feed(EndedElsewhere(reason))
+        return leg is not self._caller
+
+    def _keep_deadline(self) -> None:
+        deadline_ms = self.conversation.deadline_ms
+        if deadline_ms is not None and self.now_ms() >= deadline_ms:
+            self.feed(Tick())
+
+    def _feed_from_caller(self, leg: CallerLeg, event: CallEvent) -> None:
+        """Pass on what a stream brings, unless another one has taken its place."""
+        with self._lock:
+            if leg is self._caller:
+                self.feed(event)
 
     def _hear(self, payload: bytes) -> None:
         leg = self._model
@@ -259,8 +320,10 @@ class Bridge:
             self._feed_from_model(leg.meaning_of(loss))
             leg.close()
 
-    def _on_caller_lost(self, loss: LegLost) -> None:
-        if not self.conversation.over:
+    def _on_caller_lost(self, leg: CallerLeg, loss: LegLost) -> None:
+        with self._lock:
+            if self.conversation.over or leg is not self._caller:
+                return
             self._log.info("< caller leg lost: %s %s", loss.code, loss.reason)
             stalled = isinstance(loss.__cause__, TimeoutError)
             self.feed(CallerLost("twilio.stalled" if stalled else "twilio.disconnected"))
@@ -276,10 +339,11 @@ class Bridge:
     def _perform(self, command: Command) -> None:
         match command:
             case PlayAudio() | SendMark() | ClearAudio():
+                leg = self._caller
                 try:
-                    self._caller.send(command)
+                    leg.send(command)
                 except LegLost as loss:
-                    self._on_caller_lost(loss)
+                    self._on_caller_lost(leg, loss)
             case (
                 CreateResponse()
                 | CancelResponse()
@@ -306,6 +370,11 @@ class Bridge:
                 )
             case Warn(words=words):
                 self._log.warning("! %s", words)
+            case LeaveStream():
+                self._start(lambda: self._leave(command), "errand")
+            case RecallCaller():
+                if self._outside.extension is not None:
+                    self._start(self._outside.extension.recall, "errand")
             case CompleteCall():
                 self._log.info("= goodbye heard, completing the call")
                 self._start(self._complete, "errand")
@@ -332,10 +401,22 @@ class Bridge:
             self._log.error("! the call could not be completed: %s", error)
             self.feed(CompletionFailed())
 
+    def _leave(self, command: LeaveStream) -> None:
+        extension = self._outside.extension
+        try:
+            if extension is None:
+                raise CallappError("it has no switchboard")
+            extension.leave(command.trip, command.said, self.now_ms())
+        except CallappError as error:
+            self._log.error("! the call could not leave its stream: %s", error)
+            self.feed(LeavingFailed("the phone company did not do it"))
+
     def _finish(self, reason: str) -> None:
         """Let both reading threads come to their end."""
         self._over.set()
-        if reason.startswith("openai.") and self._outside.apologise is not None:
+        self._turned.set()
+        away = self.conversation.away.gone  # who is not on the line can be told nothing
+        if reason.startswith("openai.") and self._outside.apologise is not None and not away:
             self._start(self._apologise, "errand")
         else:
             self._caller.close()
@@ -349,6 +430,33 @@ class Bridge:
         except CallappError as error:
             self._log.error("! no apology could be spoken: %s", error)
         self._caller.close()
+
+    def _clear_up(self) -> None:
+        """Leave no thread and no socket behind, and say why the call ended."""
+        self.feed(EndedElsewhere("server.error"))  # of no effect unless this is an exception
+        downlink = self._threads[0]
+        if not self.conversation.told:
+            downlink.join(LATE_WORDS_S)
+        self._model.close()
+        deadline_s = monotonic() + JOIN_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline_s - monotonic()))
+        if self._lane.dropped_ms:
+            self._outside.journal(AudioDropped(self.now_ms(), self._lane.dropped_ms), self.now_ms())
+            self._log.warning(
+                "! %d ms of the caller's audio were dropped: the model was away", self._lane.dropped_ms
+            )
+        reason = self._end_reason
+        extension = self._outside.extension
+        if extension is not None and self.conversation.away.gone and not reason.startswith(_MAY_COME_BACK):
+            extension.let_go()
+        self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
+        self._outside.journal(Closed(self.now_ms()), self.now_ms())
+        self._lane.end()
+
+    @property
+    def _end_reason(self) -> str:
+        return self.conversation.end_reason or "server.error"
 
     def _start(self, target: Callable[[], None], name: str) -> Thread:
         thread = Thread(target=target, name=name, daemon=True)

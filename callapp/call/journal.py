@@ -7,7 +7,7 @@ threads, so a listener hands over and returns: an append, a ``put_nowait``, a co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 
 from callapp.call_log.records import Direction
@@ -43,16 +43,29 @@ class Journal:
     """Tells the facts of one call to all listeners, in order.
 
     One that fails is left out for the rest of the call: neither the call nor the others suffer.
+
+    Args:
+        before_ms: how long the call had lasted when it came here from another process.
     """
 
-    def __init__(self, call: Particulars, listeners: Sequence[Listener]) -> None:
+    def __init__(self, call: Particulars, listeners: Sequence[Listener], before_ms: float = 0.0) -> None:
         self._call = call
         self._listeners = list(listeners)
+        self._before_ms = before_ms
 
     def __call__(self, fact: Fact, at_ms: float) -> None:
+        if self._before_ms:
+            fact, at_ms = _later(fact, self._before_ms), at_ms + self._before_ms
         for listener in self._listeners[:]:
             try:
                 listener(self._call, fact, at_ms)
             except Exception:  # noqa: BLE001 - a bug of the listener's must not end the call
                 self._listeners.remove(listener)
                 call_logger(self._call.call_sid, __name__).exception("! bug in what listens to calls")
+
+
+def _later(fact: Fact, by_ms: float) -> Fact:
+    """The same fact by the clock of the whole call."""
+    moments = [one.name for one in fields(fact) if one.name in ("at_ms", "start_ms", "end_ms", "since_ms")]
+    known = {name: value for name in moments if (value := getattr(fact, name)) is not None}
+    return replace(fact, **{name: value + by_ms for name, value in known.items()})

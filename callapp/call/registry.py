@@ -157,7 +157,7 @@ class Registry:
             return None
 
     def find(self, call_sid: str) -> LiveCall | None:
-        """The call of this SID, if it is alive here."""
+        """The call of this SID, if it is alive here, also while it is away from its stream."""
         with self._lock:
             slot = self._slots.get(call_sid)
             return slot.live if slot is not None else None

@@ -37,6 +37,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         dict[str, Any]: JSON,
         dict[str, str]: JSON,
+        list[Any]: JSON,
         datetime: UtcTime,
     }
 
@@ -169,6 +170,34 @@ class UpgradeTicketRow(Base):
 
     ticket_hash: Mapped[str] = mapped_column(primary_key=True)
     session_id: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class AwayRow(Base):
+    """A call that has left its stream and may come back, to any process.
+
+    ``trip`` says what for, ``said`` what was said so far as ``[role, text, interrupted]``.
+    """
+
+    __tablename__ = "calls_away"
+
+    call_sid: Mapped[str] = mapped_column(primary_key=True)
+    slot_key: Mapped[str]
+    agent: Mapped[str]
+    parameters: Mapped[dict[str, str]]
+    direction: Mapped[str]
+    from_number: Mapped[str]
+    to_number: Mapped[str]
+    trip: Mapped[dict[str, Any]]
+    said: Mapped[list[Any]]
+    elapsed_ms: Mapped[int]
+    # Of a warm transfer: where the caller waits, and the colleague's call.
+    room: Mapped[str | None]
+    colleague_sid: Mapped[str | None]
+    # Set once, by whoever is first: the caller is on the way back, or the call is over for us.
+    coming_back: Mapped[bool]
+    why: Mapped[str]
+    outcome: Mapped[str | None]
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 

@@ -41,6 +41,8 @@ from callapp.conversation.facts import (
 )
 from callapp.prices import model_prices, usd_per_minute
 
+# The end reason of a call that has come back to another process, which tells the rest of it.
+MOVED = "server.moved"
 # What a database will never take, however often it is asked.
 _HOPELESS = (DataError, IntegrityError, ProgrammingError)
 
@@ -163,7 +165,7 @@ class _Page:
                 )
             case Used():
                 self._usage.append(_usage_row(entry, fact))
-            case Ended():
+            case Ended() if fact.reason != MOVED:  # it goes on in another process
                 self._end(entry.call, fact)
             case Closed():
                 self._close(entry.call, fact)
@@ -246,7 +248,11 @@ class _Page:
         if call.direction != "outgoing":
             statement = (
                 update(CallRow)
-                .where(CallRow.call_sid == call.call_sid, CallRow.status.not_in(TERMINAL_STATUSES))
+                .where(
+                    CallRow.call_sid == call.call_sid,
+                    CallRow.status.not_in(TERMINAL_STATUSES),
+                    CallRow.end_reason.is_not(None),
+                )
                 .values(status="completed", ended_at=ended_at)
             )
             self._session.execute(statement)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
@@ -29,6 +29,30 @@ class Admission:
     direction: Direction
     from_number: str
     to_number: str
+
+
+@dataclass(frozen=True)
+class AwayCall:
+    """A call that has left its stream, and what it takes to bring it back in any process.
+
+    Args:
+        trip: what it left for.
+        said: what was said so far: ``[role, text, interrupted]`` each.
+        elapsed_ms: how long the call had lasted when it left.
+        room: of a warm transfer, the conference in which the caller waits.
+        colleague_sid: of a warm transfer, the call to the colleague, once it is placed.
+        why: why the caller is on the way back, in words.
+        outcome: the end reason, if the call is over for us.
+    """
+
+    admission: Admission
+    trip: Mapping[str, Any]
+    said: Sequence[Sequence[Any]]
+    elapsed_ms: int = 0
+    room: str | None = None
+    colleague_sid: str | None = None
+    why: str = ""
+    outcome: str | None = None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,13 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from callapp.call_log.engine import insert_into, open_engine
-from callapp.call_log.models import CallRow, IdempotencyKeyRow, StreamTokenRow, UpgradeTicketRow
+from callapp.call_log.models import (
+    AwayRow,
+    CallRow,
+    IdempotencyKeyRow,
+    StreamTokenRow,
+    UpgradeTicketRow,
+)
 from callapp.call_log.records import TERMINAL_STATUSES, Admission, Claim, ClaimOutcome, Direction, PlacedCall
 from callapp.errors import CallappError
 
@@ -381,6 +387,7 @@ class Store:
         session.execute(delete(StreamTokenRow).where(StreamTokenRow.expires_at <= now))
         session.execute(delete(UpgradeTicketRow).where(UpgradeTicketRow.expires_at <= now))
         session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.expires_at <= now))
+        session.execute(delete(AwayRow).where(AwayRow.expires_at <= now))
 
 
 class Taken(StoreUnavailable):

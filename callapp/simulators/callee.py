@@ -119,6 +119,8 @@ class Callee:
         self.rings_ms = rings_ms
         self.failure: str | None = None
         self.spoken: list[Spoken] = []
+        self.keys_heard = ""
+        """The keys that the other side pressed for this phone."""
         self._steps: Sequence[Step] = tuple(steps)
         self._next_step = 0
         self._step: Step | None = None
@@ -150,6 +152,15 @@ class Callee:
     def press(self, digits: str) -> None:
         """Press keys once those before have been pressed."""
         self._to_press.extend(digits)
+
+    def fall_silent(self) -> None:
+        """Say nothing more of what was begun."""
+        self._to_say.clear()
+        self._voice = b""
+
+    def key_heard(self, key: str) -> None:
+        """Take a key that the carrier sends down the line; a person only hears a beep."""
+        self.keys_heard += key
 
     def live(self, heard: bytes) -> Deed:
         """Live through 20 ms: take what was heard in the last frame, return what is done in this."""

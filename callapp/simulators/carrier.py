@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Condition, Thread
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
 
 from callapp.simulators.callee import Callee
 from callapp.simulators.carrier_account import Account, OwnNumber
@@ -90,10 +91,14 @@ class Carrier:
             reversed_keys=reversed_keys,
             tears_down=tears_down,
             on_note=on_note,
+            ring=lambda plan: self._begin(plan, self._callee_of(plan.to_number)),
+            rooms={},
+            routes={},
         )
         self._calls: list[Call] = []
         self._lives: list[asyncio.Task[None]] = []
         self._callees: deque[Callee] = deque()
+        self._phones: dict[str, deque[Callee]] = {}
         self._new_call = Condition()  # guards the three above it
         self._seen = 0
         self._closed = False
@@ -137,6 +142,19 @@ class Carrier:
         with self._new_call:
             self._callees.append(callee)
 
+    def phone_at(self, number: str, *callees: Callee) -> None:
+        """Let these people have the next calls to a number, one each, whoever dials it."""
+        with self._new_call:
+            self._phones.setdefault(number, deque()).extend(callees)
+
+    def reroute(self, origin: str, to: str) -> None:
+        """Reach the application elsewhere from now on, as a load balancer does: URLs stay as they are.
+
+        Args:
+            origin: as it stands in the URLs, e.g. ``http://127.0.0.1:3000``; ``to`` likewise.
+        """
+        self._exchange.routes[urlsplit(origin).netloc] = urlsplit(to).netloc
+
     def incoming_call(
         self,
         url: str,
@@ -170,9 +188,11 @@ class Carrier:
 
     # Faults on demand
 
-    def fail_next(self, code: int, status: int = 400, message: str = "Refused on demand") -> None:
-        """Refuse the next request to the REST API with this error."""
-        self._rest.fail_next(Refusal(status, code, message))
+    def fail_next(
+        self, code: int, status: int = 400, message: str = "Refused on demand", after: int = 0
+    ) -> None:
+        """Refuse the next request to the REST API with this error, after so many that go well."""
+        self._rest.fail_next(Refusal(status, code, message), after)
 
     def break_next(self, how: Breakage) -> None:
         """Let the next request to the REST API go wrong.
@@ -186,9 +206,7 @@ class Carrier:
 
     def dial(self, plan: Plan) -> Call:
         """Begin an outgoing call."""
-        with self._new_call:
-            callee = self._callees.popleft() if self._callees else Callee(rings_ms=0)
-        return self._on_loop(lambda: self._begin(plan, callee))
+        return self._on_loop(lambda: self._begin(plan, self._callee_of(plan.to_number)))
 
     def find_call(self, sid: str) -> Call | None:
         """Return the call of that SID."""
@@ -222,6 +240,16 @@ class Carrier:
             self._loop.close()
 
     # In the event loop
+
+    def _callee_of(self, number: str) -> Callee:
+        """Who picks up there: somebody who waits for it, or anybody."""
+        with self._new_call:
+            phone = self._phones.get(number)
+            if phone:
+                return phone.popleft()
+            if self._callees and phone is None:
+                return self._callees.popleft()
+        return Callee(rings_ms=0)
 
     def _begin(self, plan: Plan, callee: Callee) -> Call:
         call = Call(self._exchange, plan, callee)

@@ -91,7 +91,7 @@ class RestApi:
         self.requests: list[RestRequest] = []
         self._desk = desk
         self._lock = Lock()
-        self._mishaps: deque[Refusal | Breakage] = deque()
+        self._mishaps: deque[Refusal | Breakage | None] = deque()
         self._closing = Event()
         self._server = _Server(("127.0.0.1", port), self)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -100,9 +100,10 @@ class RestApi:
         )
         self._thread.start()
 
-    def fail_next(self, mishap: Refusal | Breakage) -> None:
-        """Let the next request fail that has no mishap waiting for it yet."""
+    def fail_next(self, mishap: Refusal | Breakage, after: int = 0) -> None:
+        """Let the next request fail that has no mishap waiting for it yet, after so many that do not."""
         with self._lock:
+            self._mishaps.extend([None] * after)
             self._mishaps.append(mishap)
 
     def close(self) -> None:
@@ -222,7 +223,7 @@ class RestApi:
                 "from": plan.from_number,
                 "from_formatted": plan.from_number,
                 "group_sid": None,
-                "parent_call_sid": None,
+                "parent_call_sid": plan.parent_sid or None,
                 "phone_number_sid": None,
                 "price": _price(call, self._desk.price_after_s),
                 "price_unit": "USD",

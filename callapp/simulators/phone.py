@@ -16,6 +16,8 @@ How the parts stand on each other, lowest first, all but the sockets without I/O
     phone_stream     one Media Stream: messages in, messages out, all of it kept
     phone_socket     the socket under it, and its time
     twiml_reader, twiml_runner, webhooks, reporter   what Twilio does around a stream
+    room                                             phones that hear one another
+    keypad, ivr                                      keys heard as tones; a machine that reads out menus
     phone_record, phone_call                         one call
     carrier_account, carrier_rest, carrier           the customer, the REST API and the whole
 """
@@ -37,6 +39,7 @@ from callapp.simulators.carrier import Carrier
 from callapp.simulators.carrier_account import OwnNumber
 from callapp.simulators.carrier_rest import RestRequest
 from callapp.simulators.clips import Clip, clip, load_clips
+from callapp.simulators.ivr import Ivr, Menu
 from callapp.simulators.phone_call import Call
 from callapp.simulators.phone_record import CallRecord, Fault, Said
 from callapp.simulators.phone_stream import PhoneStream
@@ -54,6 +57,8 @@ __all__ = [
     "HangUp",
     "Hear",
     "HearPause",
+    "Ivr",
+    "Menu",
     "OwnNumber",
     "Pause",
     "PhoneStream",

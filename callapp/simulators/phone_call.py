@@ -76,6 +76,10 @@ class Call(CallRecord):
                 self._program.cancel()  # still running only when the carrier closes
                 await asyncio.wait({self._program})
             self._step(status)
+            if (
+                cut := self._runner.cut_dial
+            ):  # hung up in the middle of a <Dial>: its action is asked all the same
+                self._reporter.after(cut.url, cut.method, cut.fields)
             for socket in self._runner.sockets:
                 await socket.gone
             self._reporter.finish()
@@ -92,6 +96,7 @@ class Call(CallRecord):
             return status
         while self._source is not None:
             source, self._source = self._source, None
+            self._runner.cut_dial = None
             self._program = asyncio.create_task(self._runner.run(source))
             await asyncio.wait({self._program})
             try:

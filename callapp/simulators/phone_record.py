@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Condition, RLock
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from callapp.simulators.callee import Callee
 from callapp.simulators.machine_detection import DetectionPlan
 from callapp.simulators.phone_stream import PhoneStream
+from callapp.simulators.room import Room
 from callapp.simulators.twiml_reader import Play
 from callapp.simulators.webhooks import Request
 
@@ -38,6 +39,8 @@ class Address:
 
     url: str
     method: str = "POST"
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """What is told beside the call's own fields."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,14 @@ class Document:
     text: str
 
 
-Source = Address | Document
+@dataclass(frozen=True)
+class Joined:
+    """No TwiML, but a room: the leg of a ``<Dial>`` that was answered."""
+
+    room: Room
+
+
+Source = Address | Document | Joined
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class StatusCallback:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a call is to begin; ``direction`` is ``inbound`` or ``outbound-api``."""
+    """How a call is to begin; ``direction`` is ``inbound``, ``outbound-api`` or ``outbound-dial``."""
 
     direction: str
     from_number: str
@@ -70,6 +80,26 @@ class Plan:
     status_callback: StatusCallback | None = None
     ring_timeout_s: float = 60
     detection: DetectionPlan | None = None
+    parent_sid: str = ""
+
+
+class Rung(Protocol):
+    """A phone that was rung for somebody else's call; used in the event loop."""
+
+    sid: str
+    status: str
+
+    @property
+    def answered(self) -> bool: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    @property
+    def duration_s(self) -> float: ...
+
+    def end(self, status: str) -> None:
+        """End it now."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +115,12 @@ class Exchange:
     reversed_keys: bool
     tears_down: bool
     on_note: Callable[[CallRecord, str, str], None] | None
+    ring: Callable[[Plan], Rung]
+    """Begins a call to a phone, in the event loop."""
+    rooms: dict[str, Room]
+    """The conferences that somebody is in."""
+    routes: dict[str, str]
+    """Where a host and port are really reached, if elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +150,7 @@ class CallRecord:
         said: every ``<Say>``; ``played``: every ``<Play>``.
         requests: the webhooks and callbacks that were sent, with what they were answered.
         streams: its Media Streams, one after the other.
+        talk: what the person heard of others while joined to them, music included.
         changed: guards all of it, streams and callee included; rung at every change and frame.
     """
 
@@ -129,6 +166,7 @@ class CallRecord:
         self.played: list[Play] = []
         self.requests: list[Request] = []
         self.streams: list[PhoneStream] = []
+        self.talk = bytearray()
         self.changed = Condition(RLock())
         self.over = False
         """True once the call has ended, its sockets are closed and its callbacks delivered."""

@@ -12,8 +12,9 @@ import logging
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Condition
+from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidURI
@@ -317,8 +318,11 @@ class PhoneSocket(asyncio.Protocol):
             self.over.set_result((code, why))
 
 
-async def open_socket(url: str, make: Callable[[], PhoneSocket]) -> PhoneSocket:
+async def open_socket(url: str, make: Callable[[], PhoneSocket], routes: Mapping[str, str]) -> PhoneSocket:
     """Connect, upgrade, begin the stream.
+
+    Args:
+        routes: where a host and port are really reached, if elsewhere.
 
     Raises:
         StreamRefused: with Twilio's code: 31901 no answer in time, 31902 not reachable,
@@ -328,11 +332,15 @@ async def open_socket(url: str, make: Callable[[], PhoneSocket]) -> PhoneSocket:
         uri = parse_uri(url)
     except InvalidURI as error:
         raise StreamRefused(31920, str(error)) from error
+    netloc = urlsplit(url).netloc
+    there = urlsplit("//" + routes.get(netloc, netloc))
     tls = ssl.create_default_context() if uri.secure else None
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_CONNECT_S):
-            transport, socket = await loop.create_connection(make, uri.host, uri.port, ssl=tls)
+            transport, socket = await loop.create_connection(
+                make, there.hostname or uri.host, there.port or uri.port, ssl=tls
+            )
             try:
                 await socket.opened
             except BaseException:

@@ -36,7 +36,7 @@ class Reporter:
             "Direction": plan.direction,
             "From": plan.from_number,
             "To": plan.to_number,
-        }
+        } | ({"ParentCallSid": plan.parent_sid} if plan.parent_sid else {})
 
     async def ask(self, method: str, url: str, fields: Mapping[str, str]) -> webhooks.Answer:
         """Make one request and keep it.
@@ -47,7 +47,7 @@ class Reporter:
         record, exchange = self._record, self._record.exchange
         try:
             answer = await exchange.loop.run_in_executor(
-                exchange.threads, webhooks.send, exchange.auth_token, method, url, fields
+                exchange.threads, webhooks.send, exchange.auth_token, method, url, fields, exchange.routes
             )
         except webhooks.WebhookFailed as error:
             failed = webhooks.Request(method, url, fields, None, str(error))
@@ -103,6 +103,10 @@ class Reporter:
         if error:
             fields["StreamError"] = error
         self._callbacks.put_nowait((method, url, fields))
+
+    def after(self, url: str, method: str, fields: Mapping[str, str]) -> None:
+        """Ask for TwiML that nobody is there to follow any more: the call has ended."""
+        self._callbacks.put_nowait((method, url, self.fields() | dict(fields)))
 
     async def deliver(self) -> None:
         """Send the callbacks in order until ``finish``; what fails is a fault and not retried."""

@@ -7,6 +7,7 @@ silently skipped is a test that silently passes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 from xml.etree import ElementTree
@@ -15,6 +16,8 @@ _MAX_TWIML_BYTES = 64 * 1024
 _MAX_PARAMETER_CHARS = 499
 _CONTENT_TYPES = ("text/xml", "application/xml", "text/html")
 _MAX_LOOPS = 1000
+_KEYS = re.compile(r"[0-9*#A-DwW]+")
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 SCHEMA_WARNING = 12200
 
@@ -87,7 +90,49 @@ class ConnectStream:
     action_method: str
 
 
-Verb = Say | Play | Pause | Hangup | Reject | Redirect | ConnectStream
+@dataclass(frozen=True)
+class Number:
+    """A phone to ring; ``status_events`` of it are told to ``status_callback``."""
+
+    number: str
+    status_callback: str
+    status_callback_method: str
+    status_events: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Conference:
+    """A room by name. Who waits for it to start hears music; who ends it sends everybody out."""
+
+    name: str
+    starts_on_enter: bool
+    ends_on_exit: bool
+
+
+@dataclass(frozen=True)
+class Dial:
+    """Ring a phone, or go into a room, and stay until that is over."""
+
+    target: Number | Conference
+    action: str
+    action_method: str
+    timeout_s: int
+    caller_id: str
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Say something, and take keys."""
+
+    prompts: tuple[Say | Play | Pause, ...]
+    action: str
+    action_method: str
+    timeout_s: int
+    num_digits: int
+    finish_on_key: str
+
+
+Verb = Say | Play | Pause | Hangup | Reject | Redirect | ConnectStream | Dial | Gather
 
 
 def read_twiml(text: str, *, content_type: str = "text/xml", base_url: str = "") -> list[Verb]:
@@ -111,7 +156,7 @@ def read_twiml(text: str, *, content_type: str = "text/xml", base_url: str = "")
 
 
 def _verb(element: ElementTree.Element, base_url: str) -> Verb:
-    if element.tag != "Connect" and len(element):
+    if element.tag not in ("Connect", "Dial", "Gather") and len(element):
         raise TwimlError(SCHEMA_WARNING, f"<{element.tag}> has elements in it")
     match element.tag:
         case "Say":
@@ -120,8 +165,11 @@ def _verb(element: ElementTree.Element, base_url: str) -> Verb:
             return Say(text, given.get("language", "en-US"), given.get("voice", "man"), _loop(given))
         case "Play":
             given = _attributes(element, "digits", "loop")
-            url = "" if "digits" in given else urljoin(base_url, _text(element, 13420))
-            return Play(url, given.get("digits", ""), _loop(given))
+            if "digits" in given:
+                if not _KEYS.fullmatch(given["digits"]):
+                    raise TwimlError(SCHEMA_WARNING, f"<Play digits={given['digits']!r}>")
+                return Play("", given["digits"], _loop(given))
+            return Play(urljoin(base_url, _text(element, 13420)), "", _loop(given))
         case "Pause":
             return Pause(_whole_number(_attributes(element, "length"), "length", 1))
         case "Hangup":
@@ -137,6 +185,10 @@ def _verb(element: ElementTree.Element, base_url: str) -> Verb:
             return Redirect(urljoin(base_url, _text(element, 11100)), _method(given, "method"))
         case "Connect":
             return _connect(element, base_url)
+        case "Dial":
+            return _dial(element, base_url)
+        case "Gather":
+            return _gather(element, base_url)
     raise TwimlError(SCHEMA_WARNING, f"<{element.tag}> is no verb of this simulator")
 
 
@@ -167,6 +219,95 @@ def _connect(element: ElementTree.Element, base_url: str) -> ConnectStream:
         action=urljoin(base_url, action) if action else "",
         action_method=_method(given, "method"),
     )
+
+
+def _dial(element: ElementTree.Element, base_url: str) -> Dial:
+    given = _attributes(element, "action", "method", "timeout", "callerId")
+    timeout_s = _whole_number(given, "timeout", 30)
+    if not 5 <= timeout_s <= 600:
+        raise TwimlError(13212, f"<Dial timeout={timeout_s}>")
+    nouns = list(element)
+    if len(nouns) > 1:
+        raise TwimlError(SCHEMA_WARNING, "<Dial> with several nouns is beyond this simulator")
+    noun = nouns[0] if nouns else element
+    if noun.tag == "Conference":
+        target: Number | Conference = _conference(noun)
+    elif noun.tag in ("Number", "Dial"):
+        target = _number(noun, base_url)
+    else:
+        raise TwimlError(SCHEMA_WARNING, f"<{noun.tag}> in a <Dial>")
+    return Dial(
+        target, _action(given, base_url), _method(given, "method"), timeout_s, given.get("callerId", "")
+    )
+
+
+def _number(element: ElementTree.Element, base_url: str) -> Number:
+    number = _text(element, 13223)
+    if not _E164.fullmatch(number):
+        raise TwimlError(13224, f"Dial: invalid phone number {number!r}")
+    if element.tag == "Dial":
+        return Number(number, "", "POST", frozenset())
+    given = _attributes(element, "statusCallback", "statusCallbackMethod", "statusCallbackEvent")
+    events = frozenset(given.get("statusCallbackEvent", "completed").split())
+    if unknown := events - {"initiated", "ringing", "answered", "completed"}:
+        raise TwimlError(SCHEMA_WARNING, f"statusCallbackEvent={sorted(unknown)}")
+    callback = given.get("statusCallback", "")
+    return Number(
+        number,
+        urljoin(base_url, callback) if callback else "",
+        _method(given, "statusCallbackMethod"),
+        events,
+    )
+
+
+def _conference(element: ElementTree.Element) -> Conference:
+    given = _attributes(element, "startConferenceOnEnter", "endConferenceOnExit", "beep")
+    if given.get("beep", "true") not in ("true", "false", "onEnter", "onExit"):
+        raise TwimlError(SCHEMA_WARNING, f"beep={given['beep']!r}")
+    return Conference(
+        _text(element, 13230),
+        _flag(given, "startConferenceOnEnter", True),
+        _flag(given, "endConferenceOnExit", False),
+    )
+
+
+def _gather(element: ElementTree.Element, base_url: str) -> Gather:
+    given = _attributes(element, "action", "method", "timeout", "numDigits", "finishOnKey")
+    if not given.get("action"):
+        # The default is the document's own URL: nearly always an endless loop by mistake.
+        raise TwimlError(SCHEMA_WARNING, "<Gather> without an action")
+    prompts = []
+    for child in element:
+        prompt = _verb(child, base_url)
+        if not isinstance(prompt, Say | Play | Pause):
+            raise TwimlError(SCHEMA_WARNING, f"<{child.tag}> in a <Gather>")
+        prompts.append(prompt)
+    return Gather(
+        tuple(prompts),
+        _action(given, base_url),
+        _method(given, "method"),
+        _whole_number(given, "timeout", 5),
+        _whole_number(given, "numDigits", 0),
+        given.get("finishOnKey", "#"),
+    )
+
+
+def _action(given: dict[str, str], base_url: str) -> str:
+    """The action's URL, empty for none; in TwiML from the REST API it has to be absolute."""
+    action = given.get("action", "")
+    if not action:
+        return ""
+    url = urljoin(base_url, action)
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise TwimlError(11100, f"action={action!r} is not an absolute URL")
+    return url
+
+
+def _flag(given: dict[str, str], name: str, default: bool) -> bool:
+    value = given.get(name, str(default).lower())
+    if value not in ("true", "false"):
+        raise TwimlError(SCHEMA_WARNING, f"{name}={value!r} is neither true nor false")
+    return value == "true"
 
 
 def _stream_url(url: str, base_url: str) -> str:

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from callapp.simulators import twiml_reader as twiml
 from callapp.simulators import webhooks
 from callapp.simulators.machine_detection import MachineDetection
-from callapp.simulators.phone_record import Address, CallRecord, Document, Source, new_sid
+from callapp.simulators.phone_record import (
+    Address,
+    CallRecord,
+    Document,
+    Joined,
+    Plan,
+    Source,
+    StatusCallback,
+    new_sid,
+)
 from callapp.simulators.phone_socket import PhoneSocket, StreamRefused, open_socket
 from callapp.simulators.phone_stream import PhoneStream
 from callapp.simulators.reporter import Reporter
+from callapp.simulators.room import Room
+from callapp.simulators.sound import FRAME_BYTES, FRAME_MS, SILENCE
 
 _MAX_REDIRECTS = 10
+# Keys that Twilio sends, and the pauses between them.
+_KEY_S = 0.2
+_WAITS_S = {"w": 0.5, "W": 1.0}
 _APOLOGY = twiml.Say("An application error has occurred. Goodbye.", "en-US", "man", 1)
 
 
@@ -41,6 +56,8 @@ class TwimlRunner:
         hang_up: Callable[[], None],
     ) -> None:
         self.sockets: list[PhoneSocket] = []
+        self.cut_dial: Address | None = None
+        """What was to be asked after a ``<Dial>`` that the end of the call, or a redirect, cut."""
         self._record = record
         self._reporter = reporter
         self._answer = answer
@@ -61,18 +78,21 @@ class TwimlRunner:
                 hops += 1
                 if hops > _MAX_REDIRECTS:
                     raise twiml.TwimlError(11215, "Too many redirects")
+                if isinstance(following, Joined):
+                    await self._stay_in(following.room, starts=True, ends=True)
+                    return
                 following = await self._perform(await self._fetch(following))
         except (twiml.TwimlError, webhooks.WebhookFailed) as error:
             self._record.fault(error.code, error.message)
             self._answer()
             await self._say(_APOLOGY)
 
-    async def _fetch(self, source: Source) -> list[twiml.Verb]:
+    async def _fetch(self, source: Address | Document) -> list[twiml.Verb]:
         match source:
             case Document(text=text):
                 return twiml.read_twiml(text)
-            case Address(url=url, method=method):
-                answer = await self._reporter.ask(method, url, self._reporter.fields())
+            case Address(url=url, method=method, fields=fields):
+                answer = await self._reporter.ask(method, url, self._reporter.fields() | dict(fields))
                 if answer.status != 200:
                     raise webhooks.WebhookFailed(11200, f"{url}: HTTP {answer.status}")
                 return twiml.read_twiml(answer.text, content_type=answer.content_type, base_url=url)
@@ -89,14 +109,22 @@ class TwimlRunner:
                 case twiml.Say():
                     await self._say(verb)
                 case twiml.Play():
-                    played = verb.url or verb.digits
-                    self._record.keep(self._record.played, verb, "play", played)
+                    await self._play(verb)
                 case twiml.Pause(length_s=length_s):
                     await asyncio.sleep(length_s)
                 case twiml.ConnectStream():
                     await self._connect(verb)
                     if verb.action:
                         return Address(verb.action, verb.action_method)
+                case twiml.Dial():
+                    await self._dial(verb)
+                    if following := self.cut_dial:
+                        self.cut_dial = None
+                        return following
+                case twiml.Gather():
+                    digits = await self._gather(verb)
+                    if digits:
+                        return Address(verb.action, verb.action_method, {"Digits": digits})
                 case twiml.Redirect(url=url, method=method):
                     return Address(url, method)
                 case twiml.Hangup():
@@ -107,6 +135,124 @@ class TwimlRunner:
         self._record.say(verb.text, verb.language, verb.voice)
         spoken_ms = len(verb.text) * self._record.exchange.say_ms_per_char
         await asyncio.sleep(verb.loop * spoken_ms / 1000)
+
+    async def _play(self, verb: twiml.Play) -> None:
+        self._record.keep(self._record.played, verb, "play", verb.url or verb.digits)
+        for key in verb.digits:
+            await asyncio.sleep(_WAITS_S.get(key, _KEY_S))
+            if key not in _WAITS_S:
+                with self._record.changed:
+                    self._record.callee.key_heard(key)
+                    self._record.changed.notify_all()
+
+    # Other phones
+
+    async def _dial(self, verb: twiml.Dial) -> None:
+        """Ring somebody, or go into a room, and stay; leave in ``cut_dial`` what is to be asked then."""
+        record = self._record
+        fields = {"DialCallStatus": "canceled", "DialBridged": "false"}
+        if verb.action:
+            self.cut_dial = Address(verb.action, verb.action_method, fields)
+        if isinstance(verb.target, twiml.Conference):
+            room = record.exchange.rooms.setdefault(verb.target.name, Room())
+            record.note("conference", verb.target.name)
+            fields |= {"DialCallStatus": "answered", "DialBridged": "true"}
+            try:
+                await self._stay_in(room, starts=verb.target.starts_on_enter, ends=verb.target.ends_on_exit)
+            finally:
+                if not room.members:
+                    record.exchange.rooms.pop(verb.target.name, None)
+            return
+        caller_id = verb.caller_id or record.plan.from_number
+        if verb.caller_id not in ("", record.plan.from_number, record.plan.to_number):
+            raise twiml.TwimlError(13214, f"Dial: invalid callerId {verb.caller_id!r}")
+        room = Room()
+        number = verb.target
+        callback = StatusCallback(number.status_callback, number.status_callback_method, number.status_events)
+        child = record.exchange.ring(
+            Plan(
+                direction="outbound-dial",
+                from_number=caller_id,
+                to_number=number.number,
+                source=Joined(room),
+                status_callback=callback if number.status_callback else None,
+                ring_timeout_s=verb.timeout_s + 5,
+                parent_sid=record.sid,
+            )
+        )
+        fields["DialCallSid"] = child.sid
+        record.note("dial", number.number)
+        try:
+            await self._live_until(lambda: child.answered or child.ended)
+            if not child.ended:
+                fields |= {"DialCallStatus": "completed", "DialBridged": "true"}
+                await self._stay_in(room, starts=True, ends=True)
+                fields["DialCallDuration"] = str(round(child.duration_s))
+            else:
+                fields["DialCallStatus"] = child.status
+        finally:
+            child.end("completed" if child.answered else "canceled")
+
+    async def _stay_in(self, room: Room, *, starts: bool, ends: bool) -> None:
+        await room.stay(self._record, self._hang_up, starts=starts, ends=ends)
+
+    async def _gather(self, verb: twiml.Gather) -> str:
+        """Say the prompts and take keys: until there are enough, or none came for so long."""
+        digits = ""
+        ended = False
+
+        def take(key: str) -> None:
+            nonlocal digits, ended
+            if key == verb.finish_on_key:
+                ended = True
+            elif not ended:
+                digits += key
+
+        def enough() -> bool:
+            return ended or bool(verb.num_digits and len(digits) >= verb.num_digits)
+
+        for prompt in verb.prompts:
+            if digits or ended:
+                break
+            match prompt:
+                case twiml.Say():
+                    self._record.say(prompt.text, prompt.language, prompt.voice)
+                    length_ms = prompt.loop * len(prompt.text) * self._record.exchange.say_ms_per_char
+                case twiml.Pause(length_s=length_s):
+                    length_ms = 1000 * length_s
+                case twiml.Play():
+                    await self._play(prompt)
+                    length_ms = 0
+            await self._live_until(lambda: bool(digits or ended), take, length_ms / 1000)
+        while not enough():
+            before = digits
+            await self._live_until(lambda: digits != before or ended, take, verb.timeout_s)  # noqa: B023
+            if digits == before:
+                break
+        return digits
+
+    async def _live_until(
+        self,
+        done: Callable[[], bool],
+        take: Callable[[str], None] = lambda _key: None,
+        within_s: float = math.inf,
+    ) -> None:
+        """Let the person live through silence until something is so, or for so long."""
+        record = self._record
+        loop = asyncio.get_running_loop()
+        began_s, frames = loop.time(), 0
+        while not done() and frames * FRAME_MS / 1000 < within_s:
+            with record.changed:
+                deed = record.callee.live(SILENCE * FRAME_BYTES)
+                record.changed.notify_all()
+            frames += 1
+            if deed.digit:
+                take(deed.digit)
+            if deed.hangs_up:
+                self._hang_up()
+            await asyncio.sleep(began_s + frames * FRAME_MS / 1000 - loop.time())
+
+    # Media Streams
 
     async def _connect(self, verb: twiml.ConnectStream) -> None:
         """Open the stream and stay until it is over, whoever ends it."""
@@ -135,7 +281,7 @@ class TwimlRunner:
             )
 
         try:
-            socket = await open_socket(verb.url, make)
+            socket = await open_socket(verb.url, make, exchange.routes)
         except StreamRefused as error:
             record.fault(error.code, error.message)
             self._report(verb, stream, "stream-error", str(error))

@@ -69,8 +69,17 @@ def with_query(url: str, fields: Mapping[str, str]) -> str:
     return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
 
 
-def send(auth_token: str, method: str, url: str, fields: Mapping[str, str]) -> Answer:
+def send(
+    auth_token: str,
+    method: str,
+    url: str,
+    fields: Mapping[str, str],
+    routes: Mapping[str, str] | None = None,
+) -> Answer:
     """Make one signed request and wait for its answer, 15 s at most for each step of it.
+
+    Args:
+        routes: where a host and port are really reached, if elsewhere.
 
     Raises:
         WebhookFailed: no connection (11205), none or a broken answer (11200), a URL that is none
@@ -81,15 +90,16 @@ def send(auth_token: str, method: str, url: str, fields: Mapping[str, str]) -> A
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise WebhookFailed(11100, f"not a URL: {url}")
+    there = urlsplit("//" + (routes or {}).get(parts.netloc, parts.netloc))
+    host = there.hostname or parts.hostname
     connection: http.client.HTTPConnection
     if parts.scheme == "https":
         context = ssl.create_default_context()
-        connection = http.client.HTTPSConnection(
-            parts.hostname, parts.port, timeout=_TIMEOUT_S, context=context
-        )
+        connection = http.client.HTTPSConnection(host, there.port, timeout=_TIMEOUT_S, context=context)
     else:
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+        connection = http.client.HTTPConnection(host, there.port, timeout=_TIMEOUT_S)
     headers = {
+        "Host": parts.netloc.rpartition("@")[2],
         "User-Agent": "TwilioProxy/1.1",
         "Accept": "*/*",
         "Connection": "close",

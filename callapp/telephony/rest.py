@@ -82,9 +82,19 @@ class Carrier:
         self._clients: dict[float, Client] = {}  # by their timeout
 
     def place_call(
-        self, *, to: str, from_: str, url: str, status_callback: str, detection: Detection | None = None
+        self,
+        *,
+        to: str,
+        from_: str,
+        url: str,
+        status_callback: str,
+        detection: Detection | None = None,
+        ring_s: int | None = None,
     ) -> Placed:
         """Dial. Twilio asks ``url`` for TwiML once somebody, or with ``detection`` something, answers.
+
+        Args:
+            ring_s: how long it may ring; as long as Twilio lets it if left out.
 
         Raises:
             ConfigError: the credentials are not set.
@@ -102,6 +112,7 @@ class Carrier:
                 status_callback_method="POST",
                 status_callback_event=STATUS_EVENTS,
                 **(detection.parameters if detection is not None else {}),
+                **({} if ring_s is None else {"timeout": ring_s}),
             )
         )
         if not (call.sid and isinstance(call.sid, str) and isinstance(call.status, str)):
@@ -130,6 +141,16 @@ class Carrier:
         Raises as ``place_call`` does.
         """
         self._update(call_sid, twiml=twiml.apology(language, transfer_to))
+
+    def redirect(self, call_sid: str, document: str) -> None:
+        """Cut whatever goes on in a live call, our stream too, and go on with other TwiML.
+
+        Args:
+            document: up to 4000 characters, with absolute URLs only.
+
+        Raises as ``place_call`` does; a call that is not live any more is a refusal.
+        """
+        self._request(lambda client: client.calls(call_sid).update(twiml=document), live=True)
 
     def account(self) -> AccountState:
         """Ask how the account stands. Raises as ``place_call`` does."""

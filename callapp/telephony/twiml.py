@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from twilio.twiml.voice_response import Connect, Stream, VoiceResponse
+from twilio.twiml.voice_response import Connect, Dial, Gather, Stream, VoiceResponse
 
 TOKEN_PARAMETER = "callapp_token"  # noqa: S105  the name, not a token
 AGENT_PARAMETER = "agent"
@@ -27,6 +27,15 @@ _APOLOGY = {
 _TRANSFER = {
     "ja": "申し訳ございません。担当者にお繋ぎいたしますので、そのままお待ちください。",
     "en": "We are sorry, something went wrong here. Please hold, we are connecting you to a person.",
+}
+# To the colleague who is to take a call over.
+_TAKE_IT = {
+    "ja": "お電話を引き継ぐには、1を押してください。",
+    "en": "To take the call, press 1.",
+}
+_TOO_LATE = {
+    "ja": "お客様は、電話をお切りになりました。",
+    "en": "The caller has hung up.",
 }
 # Characters that no XML 1.0 document can hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -50,6 +59,94 @@ def connect_stream(
     response = VoiceResponse()
     if opening:
         response.say(_xml(opening), language=language)
+    _connect(response, stream_url, token, agent, parameters, language, closing)
+    return str(response)
+
+
+def press_keys(
+    digits: str, *, stream_url: str, token: str, agent: str, language: str, closing: str | None = None
+) -> str:
+    """Send keys, ``0-9 * #`` and ``w`` for half a second, to the other side, and come back to our stream."""
+    response = VoiceResponse()
+    response.play(digits=digits)
+    _connect(response, stream_url, token, agent, {}, language, closing)
+    return str(response)
+
+
+def dial(number: str, *, caller_id: str, action: str, answered: str, ring_s: int) -> str:
+    """Ring a number and join it to the call.
+
+    Args:
+        action: what is asked when that is over, or came to nothing; its answer goes on with the call.
+        answered: what is told when somebody picks up.
+    """
+    response = VoiceResponse()
+    dial = Dial(caller_id=caller_id, timeout=ring_s, action=action, method="POST")
+    dial.number(
+        number,
+        status_callback=answered,
+        status_callback_event="answered",
+        status_callback_method="POST",
+    )
+    response.append(dial)
+    return str(response)
+
+
+def wait_in(room: str, *, action: str) -> str:
+    """Wait with music until a colleague comes into the room; when they leave it, ask ``action``."""
+    response = VoiceResponse()
+    dial = Dial(action=action, method="POST")
+    dial.conference(room, start_conference_on_enter=False, end_conference_on_exit=True, beep="false")
+    response.append(dial)
+    return str(response)
+
+
+def ask_colleague(summary: str, *, action: str, language: str, wait_s: int = 10) -> str:
+    """Tell what a call is about, twice if need be, and ask for a key; hang up if none is pressed."""
+    prompt, language = _in(_TAKE_IT, language)
+    response = VoiceResponse()
+    gather = Gather(num_digits=1, timeout=wait_s, action=action, method="POST", finish_on_key="")
+    for _ in range(2):
+        if summary:
+            gather.say(_xml(summary), language=language)
+        gather.say(prompt, language=language)
+    response.append(gather)
+    response.hangup()
+    return str(response)
+
+
+def join(room: str) -> str:
+    """Go into the room in which a caller waits; whoever leaves it ends it."""
+    response = VoiceResponse()
+    dial = Dial()
+    dial.conference(room, start_conference_on_enter=True, end_conference_on_exit=True, beep="false")
+    response.append(dial)
+    response.hangup()
+    return str(response)
+
+
+def too_late(language: str) -> str:
+    """The colleague took a call that is not there any more."""
+    return _spoken(_TOO_LATE, language)
+
+
+def hang_up() -> str:
+    """Nothing more."""
+    response = VoiceResponse()
+    response.hangup()
+    return str(response)
+
+
+def _connect(
+    response: VoiceResponse,
+    stream_url: str,
+    token: str,
+    agent: str,
+    parameters: Mapping[str, str],
+    language: str,
+    closing: str | None,
+) -> None:
+    """Join the call to our media socket, and when that closes say the closing."""
     stream = Stream(url=stream_url)
     stream.parameter(name=TOKEN_PARAMETER, value=token)
     stream.parameter(name=AGENT_PARAMETER, value=agent)
@@ -62,7 +159,11 @@ def connect_stream(
     if closing:
         response.say(_xml(closing), language=language)
     response.hangup()
-    return str(response)
+
+
+def stream_url(origin: str) -> str:
+    """The media socket: ``wss`` for an ``https`` origin, ``ws`` for an ``http`` one."""
+    return "ws" + origin.removeprefix("http") + "/ws"
 
 
 def busy(language: str) -> str:
@@ -78,16 +179,19 @@ def apology(language: str, transfer_to: str | None = None) -> str:
 
 
 def _spoken(texts: Mapping[str, str], language: str, transfer_to: str | None = None) -> str:
-    """Say it in the agent's language if we know the words, else in English."""
-    text = texts.get(language.partition("-")[0].lower())
-    if text is None:
-        text, language = texts["en"], "en-US"
+    text, language = _in(texts, language)
     response = VoiceResponse()
     response.say(text, language=language)
     if transfer_to is not None:
         response.dial(transfer_to)
     response.hangup()
     return str(response)
+
+
+def _in(texts: Mapping[str, str], language: str) -> tuple[str, str]:
+    """The words in a language and its tag, or in English if we do not know them."""
+    text = texts.get(language.partition("-")[0].lower())
+    return (texts["en"], "en-US") if text is None else (text, language)
 
 
 def _xml(text: str) -> str:

@@ -24,6 +24,7 @@ class CallContext:
         from_number: E.164, or what the carrier says instead, e.g. of a withheld number; ``browser`` for a
             call from the desk.
         to_number: as ``from_number``.
+        destinations: the people the caller can be put through to: names in the agent's ``transfer_to``.
     """
 
     call_sid: str
@@ -32,6 +33,7 @@ class CallContext:
     from_number: str
     to_number: str
     direction: Literal["incoming", "outgoing", "browser"]
+    destinations: tuple[str, ...] = ()
 
     @property
     def caller_number(self) -> str:

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from callapp.errors import ConfigError
-from callapp.tools import collect_digits, end_call, report_voicemail, reservations, take_message, wait
+from callapp.tools import (
+    collect_digits,
+    end_call,
+    report_voicemail,
+    reservations,
+    send_digits,
+    take_message,
+    transfer_call,
+    wait,
+)
 from callapp.tools.declare import Provided, is_tool, replaces_another
 from callapp.tools.running import Tool, UnknownTool
 from callapp.tools.schema import describe, place_of
@@ -22,6 +31,8 @@ BUILT_IN: tuple[Callable[..., object], ...] = (
     collect_digits.collect_digits,
     wait.wait,
     report_voicemail.report_voicemail,
+    send_digits.send_digits,
+    transfer_call.transfer_call,
     reservations.check_availability,
     reservations.book_table,
     reservations.change_booking,

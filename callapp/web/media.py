@@ -7,6 +7,10 @@ is the call's uplink, so it stays until the call is over.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, abort, g, request
@@ -18,7 +22,8 @@ from callapp.call.bridge import Bridge, Outside
 from callapp.call.journal import Journal, Particulars
 from callapp.call.lines import hold_line
 from callapp.call.pricing import pricing
-from callapp.call_log.records import Admission
+from callapp.call.switchboard import resumed
+from callapp.call_log.records import Admission, AwayCall
 from callapp.call_log.store import StoreUnavailable
 from callapp.conversation.asides import Manners
 from callapp.conversation.hearing import Ears
@@ -33,11 +38,12 @@ from callapp.simulators import stand_in
 from callapp.telephony.leg import MOST_MESSAGE_BYTES, QUIET_S, WRITE_S, CallerLeg
 from callapp.telephony.media_streams import Started
 from callapp.telephony.signature import valid_upgrade
-from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER
+from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER, stream_url
 from callapp.tools import CallContext
+from callapp.tools.transfer_call import name_destinations
 from callapp.web import browser_line
 from callapp.web.desk.sign_in import session_of_request
-from callapp.web.urls import public_origin, stream_url
+from callapp.web.urls import public_origin
 from callapp.websocket.connection import Connection
 
 if TYPE_CHECKING:
@@ -143,15 +149,20 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
         call_log.warning("! stream refused: its token is unknown, used or of another call")
         caller.close(POLICY_VIOLATION, "token")
         return
+    origin = public_origin(parts.settings, request)
+    away = parts.switchboard.away.take(call_sid)
+    live = parts.registry.find(call_sid)
+    if away is not None and isinstance(live, Bridge) and live.rejoin(caller, away.why):
+        _see_through(partial(live.carry_on, caller), call_sid, parts)
+        return
     call: Bridge | InterpretedSide
     if agent.kind == "interpreter":
         # Imported here: numpy is not for those who only have assistants.
         from callapp.web.interpreting import interpreted_side
 
-        origin = public_origin(parts.settings, request)
         call = interpreted_side(caller, call_sid, admission, agent, parts, origin)
     else:
-        call = _bridge(caller, started, admission, agent, parts)
+        call = _bridge(caller, started, admission, agent, parts, origin, away)
     refusal = parts.registry.enter(admission.slot_key, call_sid, call)
     if refusal is not None:
         call_log.warning("! stream refused: %s", refusal)
@@ -159,13 +170,20 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
         caller.close(TRY_AGAIN_LATER if full else POLICY_VIOLATION, refusal)
         return
     detection_s = _detection_s(admission, agent)
+    if isinstance(call, Bridge) and detection_s is not None and away is None:
+        parts.verdicts.expect(call_sid, call.answered, detection_s)
+    _see_through(call.run, call_sid, parts)
+
+
+def _see_through(carry: Callable[[], str | None], call_sid: str, parts: Services) -> None:
+    """Carry a call on its stream; its slot is free when it is over, and not when it is only away."""
+    over = True
     try:
-        if isinstance(call, Bridge) and detection_s is not None:
-            parts.verdicts.expect(call_sid, call.answered, detection_s)
-        call.run()
+        over = carry() is not None
     finally:
-        parts.verdicts.forget(call_sid)
-        parts.registry.leave(call_sid)
+        if over:
+            parts.verdicts.forget(call_sid)
+            parts.registry.leave(call_sid)
 
 
 def _detection_s(admission: Admission, agent: Agent) -> int | None:
@@ -174,8 +192,20 @@ def _detection_s(admission: Admission, agent: Agent) -> int | None:
 
 
 def _bridge(
-    caller: CallerLeg, started: Started, admission: Admission, agent: Agent, parts: Services
+    caller: CallerLeg,
+    started: Started,
+    admission: Admission,
+    agent: Agent,
+    parts: Services,
+    origin: str,
+    away: AwayCall | None = None,
 ) -> Bridge:
+    """Make what carries a call.
+
+    Args:
+        origin: where Twilio reaches us.
+        away: what the call was before, if it has left another process and comes back here.
+    """
     settings = parts.settings
     call_sid = started.call_sid
     call_log = call_logger(call_sid)
@@ -189,13 +219,14 @@ def _bridge(
         from_number=admission.from_number,
         to_number=admission.to_number,
         direction=admission.direction,
+        destinations=tuple(agent.transfer_to),
     )
     endpoint = _endpoint(admission, agent, parts)
     config = SessionConfig(
         instructions=_instructions(agent, parameters, call_log),
         voice=agent.voice,
         language=agent.language,
-        tools=tools.definitions(),
+        tools=name_destinations(tools.definitions(), tuple(agent.transfer_to)),
         remote_tools=[
             RemoteTools(server, read_variable(server.authorization) if server.authorization else None)
             for server in agent.mcp
@@ -209,6 +240,7 @@ def _bridge(
     greeting, message = agent.line("greeting", parameters), agent.line("voicemail", parameters)
     most_usd = settings.max_call_cost_usd
     heard_by = agent.transcription.model if agent.transcription is not None else ""
+    most_ms = 1000 * min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds)
     plan = Plan(
         greeting=spoken_instructions(greeting, agent.language) if greeting else None,
         message=spoken_instructions(message, agent.language) if message else None,
@@ -216,12 +248,15 @@ def _bridge(
         hold_line=hold_line(agent.language),
         most_usd=most_usd,
         usd_of=None if most_usd is None else pricing(endpoint.model, heard_by),
-        most_ms=1000 * min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds),
+        most_ms=most_ms if away is None else max(0, most_ms - away.elapsed_ms),
         session_ms=1000 * settings.model_session_seconds,
         manners=_manners(agent),
         ears=_ears(agent),
         transcribed=agent.transcription is not None,
+        keys_as_sound=agent.dtmf == "inband",
+        resumed=None if away is None else resumed(away),
     )
+    before_ms = 0 if away is None else away.elapsed_ms
     particulars = Particulars(
         call_sid=call_sid,
         direction=admission.direction,
@@ -231,6 +266,7 @@ def _bridge(
         parameters=parameters,
         model=endpoint.model,
         transcription_model=agent.transcription.model if agent.transcription is not None else None,
+        began_at=datetime.now(UTC) - timedelta(milliseconds=before_ms),
     )
     in_browser = admission.direction == "browser"  # no phone company has a part in it
     outside = Outside(
@@ -243,7 +279,10 @@ def _bridge(
         apologise=None
         if in_browser or (agent.line("closing", parameters) and agent.fallback_number is None)
         else lambda: parts.carrier.apologise(call_sid, agent.language, agent.fallback_number),
-        journal=Journal(particulars, parts.listeners),
+        extension=None
+        if in_browser
+        else parts.switchboard.extension(replace(admission, parameters=parameters), agent, origin),
+        journal=Journal(particulars, parts.listeners, before_ms),
     )
     return Bridge(caller, plan, outside, call_log)
 

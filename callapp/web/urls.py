@@ -30,11 +30,6 @@ def public_url(settings: Settings, request: Request) -> str:
     return f"{url}?{query}" if query else url
 
 
-def stream_url(origin: str) -> str:
-    """The media socket: ``wss`` for an ``https`` origin, ``ws`` for an ``http`` one."""
-    return "ws" + origin.removeprefix("http") + "/ws"
-
-
 def reachable(origin: str) -> bool:
     """False if the origin can only mean this machine, where Twilio is not."""
     host = urlsplit(origin).hostname or ""

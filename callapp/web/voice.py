@@ -24,7 +24,7 @@ from callapp.services import services
 from callapp.telephony import interpreter_lines, twiml
 from callapp.web.guard import require_twilio
 from callapp.web.problems import Problem
-from callapp.web.urls import public_origin, stream_url
+from callapp.web.urls import public_origin
 
 # From our TwiML to the media stream; the opening is spoken in between.
 STREAM_WITHIN_S = 60
@@ -120,7 +120,7 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
         token = app.store.issue_token(admission, TOKEN_LIVES_S)
         words = _words(agent, admission.parameters)
         document = twiml.connect_stream(
-            stream_url=stream_url(public_origin(app.settings, request)),
+            stream_url=twiml.stream_url(public_origin(app.settings, request)),
             token=token,
             agent=agent.name,
             parameters=admission.parameters,

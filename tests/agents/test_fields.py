@@ -44,6 +44,38 @@ def test_an_agent_that_says_nothing_listens_and_speaks_as_always(read: Read) -> 
     assert (agent.numbers, agent.fallback_number, agent.mcp) == ((), None, ())
 
 
+def test_who_the_caller_can_be_put_through_to(read: Read) -> None:
+    agent = read("transfer_to:", "  sales: +81312345678", '  営業: "+81312345679"', "dtmf: inband")
+    assert agent.transfer_to == {"sales": "+81312345678", "営業": "+81312345679"}
+    assert agent.dtmf == "inband"
+    assert (read("voice: coral").transfer_to, read("voice: coral").dtmf) == ({}, "carrier")
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (["transfer_to:", "  sales: 0312345678"], ":3: field 'transfer_to.sales': '0312345678' does not fit"),
+        (["transfer_to: +81312345678"], ":2: field 'transfer_to': '+81312345678' does not fit"),
+        (
+            ["transfer_to:", "  sales: +81312345678", "  sales: +81312345679"],
+            ":4: field 'transfer_to.sales': is there twice",
+        ),
+        (["dtmf: loud"], ":2: field 'dtmf': 'loud' does not fit; expected carrier or inband"),
+    ],
+)
+def test_a_wrong_destination_is_told_with_its_line(read: Read, lines: list[str], fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(*lines)
+    assert fault in str(caught.value)
+
+
+def test_transfer_call_needs_somebody_to_transfer_to(tmp_path: Path) -> None:
+    path = tmp_path / "shop.md"
+    path.write_text("---\ntools: [transfer_call]\n---\nBe kind.\n")
+    with pytest.raises(ConfigError, match="nobody to transfer to"):
+        read_agent(path, ("transfer_call",))
+
+
 def test_how_it_speaks(read: Read) -> None:
     agent = read("speed: 1.25", "reasoning: low", "noise_reduction: near_field", "timezone: Asia/Tokyo")
     assert (agent.speed, agent.reasoning, agent.noise_reduction) == (1.25, "low", "near_field")

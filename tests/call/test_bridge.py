@@ -36,10 +36,11 @@ from callapp.conversation.events import (
     SpeechStopped,
     ToolCalled,
     ToolReturned,
+    Transfer,
 )
 from callapp.conversation.facts import BargedIn, Began, Closed, Ended, Uttered
 from callapp.conversation.machine import Plan
-from callapp.errors import CarrierUnreachable, LegLost
+from callapp.errors import CallappError, CarrierUnreachable, LegLost
 from callapp.telephony.media_streams import CallerAudio
 
 WAIT_S = 5.0
@@ -148,10 +149,33 @@ class Journal:
             return [done for one, done in self.entries if one == leg]
 
 
+class FakeExtension:
+    """Takes the call away, or raises what it is told to raise."""
+
+    def __init__(self, error: CallappError | None = None) -> None:
+        self.error = error
+        self.left = threading.Event()
+        self.found: str | None = None
+        self.let_go_of = False
+
+    def leave(self, trip: Any, said: Any, elapsed_ms: float) -> None:
+        if self.error is not None:
+            raise self.error
+        self.left.set()
+
+    def whereabouts(self) -> str | None:
+        return self.found
+
+    def let_go(self) -> None:
+        self.let_go_of = True
+
+
 class World:
     """A bridge, what is at its ends, and the thread in which it runs."""
 
-    def __init__(self, plan: Plan | None = None, *, apologises: bool = False) -> None:
+    def __init__(
+        self, plan: Plan | None = None, *, apologises: bool = False, extension: FakeExtension | None = None
+    ) -> None:
         self.journal = Journal()
         self.caller = FakeLeg("caller", self.journal)
         self.model = FakeModel(self.journal)
@@ -163,6 +187,7 @@ class World:
             run_tool=lambda name, arguments, done: self.tools.put((name, arguments, done)),
             complete_call=self._complete,
             apologise=(lambda: self.journal.add("carrier", "apology")) if apologises else None,
+            extension=extension,  # type: ignore[arg-type]
             journal=lambda fact, at_ms: self.journal.add("facts", fact),
         )
         self.bridge = Bridge(
@@ -611,3 +636,88 @@ def test_words_that_never_come_keep_no_session_open(monkeypatch: pytest.MonkeyPa
     caller_leaves_with_their_words_unknown(world)
     assert world.end() == "caller.hung_up"
     assert_over(world)
+
+
+# -- a call that leaves its stream --------------------------------------------------------------
+
+
+def asks_for_transfer(world: World) -> None:
+    """The agent has the caller put through, without a word."""
+    world.begin()
+    world.goes_live()
+    call = ToolCalled("r1", "c1", "transfer_call", "{}")
+    world.model.hears(ResponseStarted("r1"), call, ResponseEnded("r1", tool_calls=(call,)))
+    _, _, done = world.tools.get(timeout=WAIT_S)
+    done(Transfer("sales"))
+
+
+def away(extension: FakeExtension) -> World:
+    """A call that has left its stream."""
+    world = World(extension=extension)
+    asks_for_transfer(world)
+    assert extension.left.wait(WAIT_S)
+    world.caller.hears(CallerHungUp())
+    return world
+
+
+def test_a_call_that_is_away_goes_on_with_the_stream_that_brings_it_back():
+    """On the thread of that stream: the first one's is free."""
+    extension = FakeExtension()
+    world = away(extension)
+    returned = FakeLeg("caller again", world.journal)
+    assert world.bridge.rejoin(returned, "nobody answered")  # type: ignore[arg-type]
+    world.journal.wait_for(AnswerTool)
+    assert world.end() is None
+    returned.hears(CallerAudio(b"AAAA", 0), CallerHungUp())
+    assert world.bridge.carry_on(returned) == "caller.hung_up"  # type: ignore[arg-type]
+    assert b"AAAA" in world.journal.of("model")  # the same session
+    assert not extension.let_go_of
+
+
+def test_a_stream_for_a_call_that_is_not_away_is_not_let_in(world: World):
+    world.begin()
+    world.goes_live()
+    assert not world.bridge.rejoin(FakeLeg("another", world.journal), "")  # type: ignore[arg-type]
+    assert not world.bridge.conversation.over
+
+
+def test_a_stream_that_comes_back_before_the_last_one_ends_takes_its_place():
+    extension = FakeExtension()
+    world = World(extension=extension)
+    asks_for_transfer(world)
+    assert extension.left.wait(WAIT_S)
+    returned = FakeLeg("caller again", world.journal)
+    assert world.bridge.rejoin(returned, "")  # type: ignore[arg-type]
+    world.caller.hears(CallerHungUp())  # late, and of no meaning
+    assert world.end() is None
+    returned.hears(CallerHungUp())
+    assert world.bridge.carry_on(returned) == "caller.hung_up"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("reason", ["agent.transferred", "server.moved"])
+def test_a_call_that_is_found_elsewhere_is_over_here(reason: str):
+    extension = FakeExtension()
+    world = away(extension)
+    extension.found = reason
+    assert world.end() == reason
+    assert extension.let_go_of == (reason == "agent.transferred")
+
+
+def test_what_became_of_a_call_counts_more_than_how_it_ended():
+    """The end of a call that was taken over is told as any other's."""
+    extension = FakeExtension()
+    world = away(extension)
+    extension.found = "agent.transferred"
+    world.bridge.cut("caller.hung_up")
+    assert world.end() == "agent.transferred"
+
+
+@pytest.mark.parametrize("extension", [FakeExtension(CallappError("no")), None], ids=["refused", "none"])
+def test_a_call_that_cannot_leave_stays(extension: FakeExtension | None):
+    world = World(extension=extension)
+    asks_for_transfer(world)
+    world.journal.wait_for(AnswerTool)
+    [answer] = [done for done in world.journal.of("model") if isinstance(done, AnswerTool)]
+    assert "Not transferred" in answer.output
+    world.bridge.cut("test.over")
+    assert world.end() == "test.over"

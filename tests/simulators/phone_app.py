@@ -101,6 +101,8 @@ class App:
         self.carrier = carrier
         self.on_stream = on_stream
         self.twiml = SILENT_CALL
+        self.documents: dict[str, str] = {}
+        """TwiML for paths of their own."""
         self.hooks: list[Hook] = []
         self.wires: list[Wire] = []
         self.changed = Condition()
@@ -145,7 +147,9 @@ class App:
             abort(500)
         if path == "status":
             return Response(status=204)
-        return Response(self.twiml.replace("{ws}", self.ws_url), content_type="text/xml")
+        document = self.documents.get(f"/{path}", self.twiml)
+        document = document.replace("{ws}", self.ws_url).replace("{url}", self.url)
+        return Response(document, content_type="text/xml")
 
     def stream(self, ws: Server) -> None:
         validator = RequestValidator(self.carrier.auth_token)
@@ -162,6 +166,10 @@ class App:
         with contextlib.suppress(ConnectionClosed):
             ws.close()
         ws.sock.shutdown(socket.SHUT_RDWR)
+
+    def fields_of(self, path: str) -> list[dict[str, str]]:
+        """What the hooks of a path were told."""
+        return [hook.fields for hook in self.hooks if hook.path == path]
 
     def statuses(self) -> list[str]:
         return [hook.fields["CallStatus"] for hook in self.hooks if hook.path == "/status"]

@@ -39,6 +39,38 @@ def test_a_call_with_a_stream() -> None:
     ]
 
 
+def test_dials_conferences_and_gathers() -> None:
+    assert read_twiml(
+        """<Response>
+          <Dial action="/over" timeout="20" callerId="+15005550006"><Number statusCallback="/told"
+            statusCallbackEvent="answered completed">+819012345678</Number></Dial>
+          <Dial>+819012345678</Dial>
+          <Dial><Conference startConferenceOnEnter="false" endConferenceOnExit="true">room</Conference></Dial>
+          <Gather action="/taken" numDigits="1" finishOnKey=""><Say>Press 1.</Say><Pause/></Gather>
+        </Response>""",
+        base_url="https://host/",
+    ) == [
+        twiml.Dial(
+            twiml.Number("+819012345678", "https://host/told", "POST", frozenset({"answered", "completed"})),
+            "https://host/over",
+            "POST",
+            20,
+            "+15005550006",
+        ),
+        twiml.Dial(twiml.Number("+819012345678", "", "POST", frozenset()), "", "POST", 30, ""),
+        twiml.Dial(twiml.Conference("room", starts_on_enter=False, ends_on_exit=True), "", "POST", 30, ""),
+        twiml.Gather(
+            (twiml.Say("Press 1.", "en-US", "man", 1), twiml.Pause(1)), "https://host/taken", "POST", 5, 1, ""
+        ),
+    ]
+
+
+def test_an_action_in_twiml_of_the_rest_api_has_to_be_absolute() -> None:
+    with pytest.raises(TwimlError) as caught:
+        read_twiml('<Response><Dial action="/over">+819012345678</Dial></Response>')
+    assert caught.value.code == 11100
+
+
 def test_a_relative_stream_url_takes_the_host_of_the_webhook() -> None:
     text = '<Response><Connect><Stream url="/ws"/></Connect></Response>'
     (verb,) = read_twiml(text, base_url="https://host/incoming-call")
@@ -70,6 +102,17 @@ def test_an_empty_response_is_valid() -> None:
         ('<Pause length="1.5"/>', 12200),
         ('<Reject reason="tired"/>', 12200),
         ('<Redirect method="PUT">/x</Redirect>', 12200),
+        ('<Play digits="12x"/>', 12200),
+        ("<Dial/>", 13223),
+        ("<Dial>0901234</Dial>", 13224),
+        ('<Dial timeout="2">+819012345678</Dial>', 13212),
+        ("<Dial><Sip>sip:a@b</Sip></Dial>", 12200),
+        ("<Dial><Number>+819012345678</Number><Number>+819012345679</Number></Dial>", 12200),
+        ('<Dial><Number statusCallbackEvent="done">+819012345678</Number></Dial>', 12200),
+        ('<Dial><Conference beep="no">room</Conference></Dial>', 12200),
+        ("<Dial><Conference/></Dial>", 13230),
+        ("<Gather><Say>1?</Say></Gather>", 12200),
+        ('<Gather action="/x"><Dial>+819012345678</Dial></Gather>', 12200),
     ],
 )
 def test_what_twilio_would_stumble_over_is_an_error(body: str, code: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callapp.simulators import twiml_reader
 from callapp.telephony import twiml
 
 
@@ -103,3 +104,56 @@ def test_an_apology_with_a_number_goes_on_to_a_person(language: str, word: str) 
     assert [verb.tag for verb in document] == ["Say", "Dial", "Hangup"]
     assert word in (document[0].text or "")
     assert document[1].text == "+815012345678"
+
+
+# -- away from the stream; the pretend Twilio reads as strictly as the real one -------------------
+
+
+def test_keys_are_sent_before_the_stream_is_opened_again() -> None:
+    document = twiml.press_keys(
+        "1w2", stream_url="wss://h/ws", token="secret", agent="a", language="en-US", closing="Bye."
+    )
+    play, connect, say, hangup = twiml_reader.read_twiml(document)
+    assert play == twiml_reader.Play("", "1w2", 1)
+    assert isinstance(connect, twiml_reader.ConnectStream)
+    assert connect.parameters == {"callapp_token": "secret", "agent": "a"}
+    assert isinstance(say, twiml_reader.Say)
+    assert hangup == twiml_reader.Hangup()
+
+
+def test_a_phone_is_rung_and_its_answer_told() -> None:
+    document = twiml.dial(
+        "+819011112222", caller_id="+15005550006", action="https://h/over", answered="https://h/up", ring_s=30
+    )
+    number = twiml_reader.Number("+819011112222", "https://h/up", "POST", frozenset({"answered"}))
+    assert twiml_reader.read_twiml(document) == [
+        twiml_reader.Dial(number, "https://h/over", "POST", 30, "+15005550006")
+    ]
+
+
+def test_who_waits_in_a_room_does_not_start_it_and_who_joins_does() -> None:
+    [wait] = twiml_reader.read_twiml(twiml.wait_in("room", action="https://h/over"))
+    join, hangup = twiml_reader.read_twiml(twiml.join("room"))
+    assert wait == twiml_reader.Dial(
+        twiml_reader.Conference("room", False, True), "https://h/over", "POST", 30, ""
+    )
+    assert join == twiml_reader.Dial(twiml_reader.Conference("room", True, True), "", "POST", 30, "")
+    assert hangup == twiml_reader.Hangup()
+
+
+@pytest.mark.parametrize(
+    ("language", "prompt", "tag"),
+    [
+        ("ja-JP", "お電話を引き継ぐには、1を押してください。", "ja-JP"),
+        ("fr-FR", "To take the call, press 1.", "en-US"),
+    ],
+)
+def test_a_colleague_hears_the_summary_and_what_to_press(language: str, prompt: str, tag: str) -> None:
+    document = twiml.ask_colleague("Wants <b>.", action="https://h/take", language=language)
+    gather, hangup = twiml_reader.read_twiml(document)
+    assert isinstance(gather, twiml_reader.Gather)
+    says = [(say.text, say.language) for say in gather.prompts if isinstance(say, twiml_reader.Say)]
+    assert says[1] == (prompt, tag)
+    assert says[0][0] == "Wants <b>."
+    assert (gather.num_digits, gather.finish_on_key) == (1, "")
+    assert hangup == twiml_reader.Hangup()

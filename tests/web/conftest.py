@@ -15,8 +15,10 @@ from werkzeug.test import TestResponse
 from callapp.agents import load_agents
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
+from callapp.call.switchboard import Switchboard
 from callapp.call.verdicts import Verdicts
 from callapp.call_log import open_store
+from callapp.call_log.away import CallsAway
 from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
 from callapp.metrics.instruments import Instruments
@@ -24,7 +26,7 @@ from callapp.metrics.meter import Meter, Present
 from callapp.services import Services
 from callapp.settings import Settings
 from callapp.telephony.rest import Placed
-from callapp.web import calls, health, metrics, openapi, outgoing, problems, voice
+from callapp.web import calls, health, metrics, openapi, outgoing, problems, transfers, voice
 from callapp.web.rate_limits import RateLimits
 from callapp.web.urls import apply_proxy_fix
 
@@ -53,8 +55,9 @@ class FakeCarrier:
 
     def __init__(self) -> None:
         self.dialled: list[dict[str, str]] = []
-        self.error: Exception | None = None
+        self.redirected: list[tuple[str, str]] = []
         self.completed: list[str] = []
+        self.error: Exception | None = None
         self.before_answer: Callable[[dict[str, str]], object] = lambda dial: None
 
     def place_call(self, **dial: str) -> Placed:
@@ -63,6 +66,11 @@ class FakeCarrier:
         if self.error is not None:
             raise self.error
         return Placed(f"CA{len(self.dialled):032d}", "queued")
+
+    def redirect(self, call_sid: str, document: str) -> None:
+        if self.error is not None:
+            raise self.error
+        self.redirected.append((call_sid, document))
 
     def complete_call(self, call_sid: str) -> None:
         if self.error is not None:
@@ -138,13 +146,15 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 queue_depths={},
                 queue_drops={},
             )
+            agents = load_agents(agents_dir, settings.default_agent)
             services = Services(
                 settings=settings,
-                agents=load_agents(agents_dir, settings.default_agent),
+                agents=agents,
                 tools=cast(Any, None),
                 tool_pool=cast(Any, None),
                 store=store,
                 carrier=cast(Any, carrier),
+                switchboard=Switchboard(agents, store, CallsAway(store), cast(Any, carrier)),
                 registry=registry,
                 verdicts=Verdicts(store.find_answered_by),
                 rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
@@ -155,7 +165,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services
-            for module in (health, metrics, outgoing, calls, openapi, voice):
+            for module in (health, metrics, outgoing, calls, openapi, voice, transfers):
                 app.register_blueprint(module.blueprint)
             problems.register(app)
             apply_proxy_fix(app, settings)

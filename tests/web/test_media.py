@@ -49,7 +49,7 @@ def bridge_of(parts: Services, **fields: Any) -> Bridge:
     agent = Agent(name="shop", instructions="Be kind.", **fields)
     started = Started(CALL_SID, "MZ1", {})
     admission = Admission(CALL_SID, CALL_SID, "shop", {}, "incoming", "+1", "+81")
-    return media._bridge(cast(Any, None), started, admission, agent, parts)
+    return media._bridge(cast(Any, None), started, admission, agent, parts, "https://voice.example.com")
 
 
 def config_of(parts: Services, **fields: Any) -> SessionConfig:

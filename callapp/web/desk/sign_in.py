@@ -21,9 +21,9 @@ from flask_wtf.csrf import CSRFProtect
 
 from callapp.services import services
 from callapp.settings import Settings
+from callapp.telephony.twiml import stream_url
 from callapp.web.guard import LOCAL_USER, api_user, direct_from_loopback, same_secret
 from callapp.web.problems import Problem
-from callapp.web.urls import stream_url
 
 SESSION_LIVES = timedelta(hours=12)
 COOKIE = "callapp_desk"

@@ -1,0 +1,243 @@
+"""Takes live calls off their streams, and brings them back.
+
+What a call leaves for is decided by its conversation, in one process; the carrier asks any process how
+to go on. So all that it takes to bring a call back, or to let it go, is written down before it leaves.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from callapp.agents import Agent, Agents
+from callapp.call_log.away import CallsAway
+from callapp.call_log.records import Admission, AwayCall
+from callapp.call_log.store import Store
+from callapp.conversation.away import RING_S, Resumed
+from callapp.conversation.events import SendDigits, Transfer, Trip
+from callapp.conversation.history import CALLER, Line
+from callapp.errors import CallappError, CarrierTimeout
+from callapp.logs import call_logger, mask_number
+from callapp.telephony import twiml
+from callapp.telephony.rest import Carrier
+
+# The end reason of a call that a person has taken.
+TRANSFERRED = "agent.transferred"
+# From our TwiML to the stream that it opens.
+_BACK_WITHIN_S = 120
+# A dial rings, a colleague listens and decides: a call that is away for longer is not coming back.
+_AWAY_S = 900
+_IS_NUMBER = re.compile(r"\+[1-9]\d{6,14}").fullmatch
+# Said to a colleague if the model has summed nothing up: the caller's last words.
+_LAST_WORDS = 3
+
+
+@dataclass(frozen=True)
+class Switchboard:
+    """The calls that are away, and the carrier that has them. Safe from any thread."""
+
+    agents: Agents
+    store: Store
+    away: CallsAway
+    carrier: Carrier
+
+    def extension(self, admission: Admission, agent: Agent, origin: str) -> Extension:
+        """A call's own connection to the switchboard.
+
+        Args:
+            origin: where Twilio reaches us, e.g. ``https://host``.
+        """
+        return Extension(self, admission, agent, origin)
+
+    def way_back(self, call: AwayCall, origin: str) -> str:
+        """TwiML that brings a caller back to us, with a token of their own.
+
+        Raises:
+            StoreUnavailable: no token could be issued.
+        """
+        admission = call.admission
+        agent = self.agents[admission.agent]
+        return twiml.connect_stream(
+            stream_url=twiml.stream_url(origin),
+            token=self.store.issue_token(admission, _BACK_WITHIN_S),
+            agent=agent.name,
+            parameters={},
+            language=agent.language,
+            closing=agent.line("closing", admission.parameters),
+        )
+
+    def bring_back(self, call_sid: str, why: str, origin: str) -> None:
+        """Bring a caller back from where they wait, unless it is decided otherwise. Blocks.
+
+        Raises:
+            CallappError: the carrier did not do it, or the database does not answer.
+        """
+        call = self.away.send_back(call_sid, why)
+        if call is not None:
+            call_logger(call_sid, __name__).info("= comes back: %s", why)
+            self.carrier.redirect(call_sid, self.way_back(call, origin))
+
+    def stop_ringing(self, call_sid: str) -> None:
+        """The caller is gone: a colleague who has not taken the call is not asked any more. Blocks.
+
+        Raises:
+            CallappError: their phone may still ring.
+        """
+        call = self.away.find(call_sid)
+        if call is not None and call.colleague_sid is not None and call.outcome != TRANSFERRED:
+            self.carrier.complete_call(call.colleague_sid)
+
+    def let_go(self, call_sid: str) -> None:
+        """A call that was away is over here. Blocks; never raises.
+
+        Unless it is known to be over, its row stays: it may only be very late.
+        """
+        try:
+            self.stop_ringing(call_sid)
+            call = self.away.find(call_sid)
+            if call is not None and (call.room is not None or call.outcome is not None):
+                self.away.take(call_sid)
+        except CallappError as error:
+            call_logger(call_sid, __name__).error("! the colleague's phone may still ring: %s", error)
+
+
+class Extension:
+    """What one call can have done to itself."""
+
+    def __init__(self, board: Switchboard, admission: Admission, agent: Agent, origin: str) -> None:
+        self._board = board
+        self._admission = admission
+        self._agent = agent
+        self._origin = origin
+        self._log = call_logger(admission.call_sid, __name__)
+        self._missed = False
+
+    def leave(self, trip: Trip, said: tuple[Line, ...], elapsed_ms: float) -> None:
+        """Have the carrier take the call away. Blocks.
+
+        Raises:
+            CallappError: it did not; the stream goes on.
+        """
+        away = AwayCall(
+            self._admission,
+            _written(trip),
+            [list(line) for line in said],
+            elapsed_ms=round(elapsed_ms),
+            room=secrets.token_urlsafe(16) if isinstance(trip, Transfer) and trip.warm else None,
+        )
+        self._missed = False
+        self._board.away.add(away, _AWAY_S)
+        try:
+            self._board.carrier.redirect(self._admission.call_sid, self._way_out(trip, away))
+        except CarrierTimeout:
+            raise  # the call may come back all the same
+        except CallappError:
+            self._board.away.take(self._admission.call_sid)
+            raise
+        if isinstance(trip, Transfer) and trip.warm:
+            self._ring_colleague(trip)
+
+    def recall(self) -> None:
+        """Bring the caller back from where they wait: nobody has decided anything. Blocks; never raises."""
+        try:
+            self._board.bring_back(self._admission.call_sid, "nobody took the call", self._origin)
+        except CallappError as error:
+            self._log.error("! the caller could not be brought back: %s", error)
+
+    def whereabouts(self) -> str | None:
+        """Why the call does not come back here, an end reason; ``None`` as long as it may. Blocks."""
+        try:
+            call = self._board.away.find(self._admission.call_sid)
+        except CallappError as error:
+            self._log.error("! where the call is cannot be looked up: %s", error)
+            return None
+        if call is not None:
+            return call.outcome
+        # Its stream is back. Unless it is on its way to us in this very moment, another process has it.
+        missed, self._missed = self._missed, True
+        return "server.moved" if missed else None
+
+    def let_go(self) -> None:
+        """The call is over. Blocks; never raises."""
+        self._board.let_go(self._admission.call_sid)
+
+    def _way_out(self, trip: Trip, away: AwayCall) -> str:
+        agent, admission = self._agent, self._admission
+        if isinstance(trip, SendDigits):
+            self._log.info("= leaves the stream to send %d keys", len(trip.digits))
+            return twiml.press_keys(
+                trip.digits,
+                stream_url=twiml.stream_url(self._origin),
+                token=self._board.store.issue_token(admission, _BACK_WITHIN_S),
+                agent=agent.name,
+                language=agent.language,
+                closing=agent.line("closing", admission.parameters),
+            )
+        number = agent.transfer_to[trip.destination]
+        warm = "warm" if trip.warm else "cold"
+        self._log.info("= leaves the stream for %s, %s: %s", trip.destination, warm, mask_number(number))
+        if away.room is not None:
+            return twiml.wait_in(away.room, action=self._url("/transfer/over"))
+        return twiml.dial(
+            number,
+            caller_id=_shown_number(admission),
+            action=self._url("/transfer/over"),
+            answered=self._url("/transfer/answered"),
+            ring_s=RING_S,
+        )
+
+    def _ring_colleague(self, trip: Transfer) -> None:
+        """The caller hears music by now: whatever goes wrong brings them back."""
+        call_sid = self._admission.call_sid
+        try:
+            placed = self._board.carrier.place_call(
+                to=self._agent.transfer_to[trip.destination],
+                from_=_our_number(self._admission),
+                url=self._url("/transfer/colleague", call=call_sid),
+                status_callback=self._url("/transfer/colleague-status", call=call_sid),
+                ring_s=RING_S,
+            )
+            self._board.away.note_colleague(call_sid, placed.sid)
+        except CallappError as error:
+            self._log.error("! the colleague could not be called: %s", error)
+            self.recall()
+
+    def _url(self, path: str, **query: str) -> str:
+        return f"{self._origin}{path}" + (f"?{urlencode(query)}" if query else "")
+
+
+def resumed(call: AwayCall) -> Resumed:
+    """What a call brings along that comes back to a process that does not know it."""
+    said = tuple(Line(str(role), str(text), bool(interrupted)) for role, text, interrupted in call.said)
+    return Resumed(said, _read(call), call.why)
+
+
+def summary_of(call: AwayCall) -> str:
+    """What a colleague is told a call is about: the model's words, or else the caller's last ones."""
+    trip = _read(call)
+    if isinstance(trip, Transfer) and trip.summary:
+        return trip.summary
+    words = [str(text) for role, text, _ in call.said if role == CALLER]
+    return " ".join(words[-_LAST_WORDS:])
+
+
+def _written(trip: Trip) -> dict[str, object]:
+    if isinstance(trip, SendDigits):
+        return {"digits": trip.digits}
+    return {"destination": trip.destination, "warm": trip.warm, "summary": trip.summary}
+
+
+def _read(call: AwayCall) -> Trip:
+    trip = call.trip
+    return SendDigits(**trip) if "digits" in trip else Transfer(**trip)
+
+
+def _our_number(admission: Admission) -> str:
+    return admission.to_number if admission.direction == "incoming" else admission.from_number
+
+
+def _shown_number(admission: Admission) -> str:
+    """The caller's own, or ours: what a person who is rung may be shown. Withheld ones cannot be."""
+    return admission.from_number if _IS_NUMBER(admission.from_number) else _our_number(admission)

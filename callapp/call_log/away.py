@@ -1,0 +1,117 @@
+"""Calls that have left their stream: known to all processes, for any may have to bring one back.
+
+A row lives from the moment the carrier is asked to take the call away until its stream is back, the
+call is over, or it expires. Who decides what becomes of the call is settled here: a transfer is taken,
+or the caller is on the way back, but never both. Raises as ``Store`` does.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Executable, delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from callapp.call_log.models import AwayRow
+from callapp.call_log.records import Admission, AwayCall, Direction
+from callapp.call_log.store import Store
+
+
+class CallsAway:
+    """The rows of the calls that are away. Safe from any thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(self, call: AwayCall, lives_s: float) -> None:
+        """A call is about to leave. A row of an earlier trip is replaced."""
+        now = datetime.now(UTC)
+        admission = call.admission
+        with self._store.transaction() as session:
+            session.execute(
+                delete(AwayRow).where((AwayRow.call_sid == admission.call_sid) | (AwayRow.expires_at <= now))
+            )
+            session.execute(
+                insert(AwayRow).values(
+                    call_sid=admission.call_sid,
+                    slot_key=admission.slot_key,
+                    agent=admission.agent,
+                    parameters=dict(admission.parameters),
+                    direction=admission.direction,
+                    from_number=admission.from_number,
+                    to_number=admission.to_number,
+                    trip=dict(call.trip),
+                    said=[list(line) for line in call.said],
+                    elapsed_ms=call.elapsed_ms,
+                    room=call.room,
+                    colleague_sid=call.colleague_sid,
+                    coming_back=False,
+                    why=call.why,
+                    outcome=call.outcome,
+                    expires_at=now + timedelta(seconds=lives_s),
+                )
+            )
+
+    def find(self, call_sid: str) -> AwayCall | None:
+        """The call, if it is away."""
+        with self._store.transaction() as session:
+            row = session.scalars(select(AwayRow).where(_alive(call_sid))).one_or_none()
+        return None if row is None else _call(row)
+
+    def note_colleague(self, call_sid: str, colleague_sid: str) -> None:
+        """The colleague of a warm transfer is being called."""
+        with self._store.transaction() as session:
+            session.execute(
+                update(AwayRow).where(AwayRow.call_sid == call_sid).values(colleague_sid=colleague_sid)
+            )
+
+    def send_back(self, call_sid: str, why: str) -> AwayCall | None:
+        """Decide that the caller comes back; ``None`` if something was decided already."""
+        undecided = _alive(call_sid) & AwayRow.outcome.is_(None) & AwayRow.coming_back.is_(False)
+        with self._store.transaction() as session:
+            if not _rows(session, update(AwayRow).where(undecided).values(coming_back=True, why=why)):
+                return None
+            row = session.scalars(select(AwayRow).where(AwayRow.call_sid == call_sid)).one()
+        return _call(row)
+
+    def decide(self, call_sid: str, outcome: str) -> bool:
+        """Decide that the call is over for us, with this end reason; false if it was decided otherwise."""
+        undecided = _alive(call_sid) & AwayRow.outcome.is_(None) & AwayRow.coming_back.is_(False)
+        with self._store.transaction() as session:
+            return _rows(session, update(AwayRow).where(undecided).values(outcome=outcome)) > 0
+
+    def take(self, call_sid: str) -> AwayCall | None:
+        """The call's stream is back, or the call is over: it is away no more."""
+        with self._store.transaction() as session:
+            row = session.scalars(delete(AwayRow).where(_alive(call_sid)).returning(AwayRow)).one_or_none()
+        return None if row is None else _call(row)
+
+
+def _alive(call_sid: str) -> Any:
+    return (AwayRow.call_sid == call_sid) & (AwayRow.expires_at > datetime.now(UTC))
+
+
+def _rows(session: Session, statement: Executable) -> int:
+    return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
+
+def _call(row: AwayRow) -> AwayCall:
+    return AwayCall(
+        admission=Admission(
+            slot_key=row.slot_key,
+            call_sid=row.call_sid,
+            agent=row.agent,
+            parameters=row.parameters,
+            direction=cast(Direction, row.direction),
+            from_number=row.from_number,
+            to_number=row.to_number,
+        ),
+        trip=row.trip,
+        said=row.said,
+        elapsed_ms=row.elapsed_ms,
+        room=row.room,
+        colleague_sid=row.colleague_sid,
+        why=row.why,
+        outcome=row.outcome,
+    )

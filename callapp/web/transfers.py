@@ -1,0 +1,144 @@
+"""What Twilio asks about calls that are away from their stream: how a dial went, what a colleague does.
+
+Which call it is about, these requests tell by its SID: their own, the parent of the one that was dialled,
+or the one that we wrote into the URL; Twilio's signature covers it.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+from flask.typing import ResponseReturnValue
+
+from callapp.call.switchboard import TRANSFERRED, summary_of
+from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.errors import CallappError
+from callapp.logs import call_logger
+from callapp.services import services
+from callapp.telephony import twiml
+from callapp.web.guard import require_twilio
+from callapp.web.urls import public_origin
+
+HUNG_UP = "caller.hung_up"
+TAKE_KEY = "1"
+
+# Why a dial came to nothing, as the model is told.
+_WHY = {
+    "busy": "the line was busy",
+    "no-answer": "nobody answered",
+    "canceled": "the ringing was broken off",
+    "failed": "the number could not be reached",
+}
+_DECLINED = "the colleague did not take the call"
+
+blueprint = Blueprint("transfers", __name__, url_prefix="/transfer")
+blueprint.before_request(require_twilio)
+
+
+@blueprint.post("/answered")
+def answered() -> ResponseReturnValue:
+    """Somebody has picked up a phone that was dialled for a caller: the call is theirs now."""
+    fields = request.form
+    if fields.get("CallStatus") == "in-progress":
+        _over(fields.get("ParentCallSid", ""), TRANSFERRED)
+    return "", 204
+
+
+@blueprint.post("/over")
+def over() -> ResponseReturnValue:
+    """A dial is over, or came to nothing: the caller goes, or comes back to us."""
+    fields = request.form
+    call_sid = fields.get("CallSid", "")
+    board, log = services().switchboard, call_logger(call_sid, __name__)
+    dialled = fields.get("DialCallStatus", "")
+    log.info("= dial: %s", dialled)
+    try:
+        if fields.get("CallStatus") in TERMINAL_STATUSES:  # the caller, while it rang or while they talked
+            _over(call_sid, HUNG_UP)
+            board.stop_ringing(call_sid)
+            return _xml(twiml.hang_up())
+        call = board.away.find(call_sid)
+        if call is None or call.outcome is not None:
+            return _xml(twiml.hang_up())
+        if dialled in ("completed", "answered") and call.room is None:
+            _over(call_sid, TRANSFERRED)
+            return _xml(twiml.hang_up())
+        call = board.away.send_back(call_sid, _WHY.get(dialled, _DECLINED))
+        if call is not None:
+            return _xml(board.way_back(call, public_origin(services().settings, request)))
+    except CallappError as error:
+        log.error("! the caller cannot come back: %s", error)
+        return _xml(twiml.apology(services().agents.default.language))
+    return _xml(twiml.hang_up())
+
+
+@blueprint.post("/colleague")
+def colleague() -> ResponseReturnValue:
+    """A colleague has picked up: they hear what the call is about, and are asked to take it."""
+    call_sid = request.args.get("call", "")
+    try:
+        call = services().switchboard.away.find(call_sid)
+    except CallappError as error:
+        call_logger(call_sid, __name__).error("! colleague: %s", error)
+        call = None
+    if call is None or call.room is None or call.why or call.outcome is not None:
+        return _xml(twiml.too_late(_language(call.admission.agent if call else "")))
+    origin = public_origin(services().settings, request)
+    return _xml(
+        twiml.ask_colleague(
+            summary_of(call),
+            action=f"{origin}/transfer/take?call={call_sid}",
+            language=_language(call.admission.agent),
+        )
+    )
+
+
+@blueprint.post("/take")
+def take() -> ResponseReturnValue:
+    """A colleague has pressed a key: they take the call, or they do not."""
+    call_sid = request.args.get("call", "")
+    board, log = services().switchboard, call_logger(call_sid, __name__)
+    try:
+        call = board.away.find(call_sid)
+        if request.form.get("Digits") != TAKE_KEY or call is None or call.room is None:
+            log.info("= the colleague declines")
+            return _xml(twiml.hang_up())  # the end of their call brings the caller back
+        if _over(call_sid, TRANSFERRED):
+            log.info("= the colleague takes the call")
+            return _xml(twiml.join(call.room))
+    except CallappError as error:
+        log.error("! colleague: %s", error)
+        return _xml(twiml.hang_up())
+    return _xml(twiml.too_late(_language(call.admission.agent)))
+
+
+@blueprint.post("/colleague-status")
+def colleague_status() -> ResponseReturnValue:
+    """How the call to a colleague goes: when it ends and was not taken, the caller comes back."""
+    call_sid = request.args.get("call", "")
+    status = request.form.get("CallStatus", "")
+    if status in TERMINAL_STATUSES:
+        origin = public_origin(services().settings, request)
+        try:
+            services().switchboard.bring_back(call_sid, _WHY.get(status, _DECLINED), origin)
+        except CallappError as error:
+            call_logger(call_sid, __name__).error("! the caller could not be brought back: %s", error)
+    return "", 204
+
+
+def _over(call_sid: str, outcome: str) -> bool:
+    """The call is over for us: so the database says, and so does its bridge, if it is here."""
+    app = services()
+    decided = app.switchboard.away.decide(call_sid, outcome)
+    live = app.registry.find(call_sid)
+    if decided and live is not None:
+        live.cut(outcome)
+    return decided
+
+
+def _language(agent: str) -> str:
+    agents = services().agents
+    return (agents.get(agent) or agents.default).language
+
+
+def _xml(document: str) -> Response:
+    return Response(document, content_type="text/xml; charset=utf-8")

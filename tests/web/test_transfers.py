@@ -1,0 +1,258 @@
+"""What Twilio is answered while a call is away: dials, colleagues, and the way back."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+from xml.etree import ElementTree
+
+import pytest
+
+from callapp.call_log.away import CallsAway
+from callapp.call_log.records import Admission, AwayCall
+from callapp.call_log.store import StoreUnavailable
+from callapp.errors import CarrierRefused
+from tests.web.conftest import CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
+
+COLLEAGUE_SID = "CA" + "2" * 32
+ADMISSION = Admission(CALL_SID, CALL_SID, "plain", {}, "incoming", FROM, TO)
+COLD = AwayCall(ADMISSION, {"destination": "sales", "warm": False, "summary": ""}, [])
+WARM = replace(
+    COLD,
+    trip={"destination": "sales", "warm": True, "summary": "Wants a <quote>."},
+    room="room-1",
+    colleague_sid=COLLEAGUE_SID,
+)
+
+
+class Live:
+    """A call of this process."""
+
+    def __init__(self) -> None:
+        self.cuts: list[str] = []
+
+    def cut(self, reason: str) -> None:
+        self.cuts.append(reason)
+
+
+class Calls:
+    """A world with a call that is away."""
+
+    def __init__(self, world: World, away: AwayCall | None) -> None:
+        self.world = world
+        self.board = world.services.switchboard
+        self.live = Live()
+        world.services.registry.enter(CALL_SID, CALL_SID, self.live)  # type: ignore[arg-type]
+        if away is not None:
+            self.board.away.add(away, 60)
+
+    def ask(self, path: str, **fields: str) -> ElementTree.Element:
+        answer = self.world.webhook(path, {"CallSid": CALL_SID, "CallStatus": "in-progress", **fields})
+        assert answer.status_code == 200
+        assert answer.content_type.startswith("text/xml")
+        return ElementTree.fromstring(answer.text)
+
+    def tell(self, path: str, **fields: str) -> None:
+        assert self.world.webhook(path, fields).status_code == 204
+
+
+@pytest.fixture
+def calls(make_world: MakeWorld) -> Any:
+    return lambda away=None, **settings: Calls(make_world(**settings), away)
+
+
+def verbs(document: ElementTree.Element) -> list[str]:
+    return [verb.tag for verb in document]
+
+
+def of_colleague(path: str) -> str:
+    return f"{path}?{urlencode({'call': CALL_SID})}"
+
+
+# -- a dial is over -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        ("busy", "the line was busy"),
+        ("no-answer", "nobody answered"),
+        ("failed", "the number could not be reached"),
+        ("canceled", "the ringing was broken off"),
+    ],
+)
+def test_a_dial_that_came_to_nothing_brings_the_caller_back(calls: Any, status: str, why: str) -> None:
+    world = calls(COLD)
+    document = world.ask("/transfer/over", DialCallStatus=status)
+    assert verbs(document) == ["Connect", "Hangup"]
+    stream = document[0][0]
+    assert stream.attrib["url"] == "wss://voice.example.com/ws"
+    token = next(one.attrib["value"] for one in stream if one.attrib["name"] == "callapp_token")
+    assert world.world.services.store.redeem_token(token, CALL_SID) == ADMISSION
+    taken = world.board.away.take(CALL_SID)
+    assert taken is not None
+    assert taken.why == why
+
+
+def test_a_talk_that_is_over_is_the_end_of_the_call(calls: Any) -> None:
+    world = calls(COLD)
+    assert verbs(world.ask("/transfer/over", DialCallStatus="completed")) == ["Hangup"]
+    assert world.live.cuts == ["agent.transferred"]
+
+
+def test_a_phone_that_is_picked_up_has_the_call(calls: Any) -> None:
+    world = calls(COLD)
+    world.tell("/transfer/answered", CallSid=COLLEAGUE_SID, ParentCallSid=CALL_SID, CallStatus="in-progress")
+    assert world.live.cuts == ["agent.transferred"]
+    assert world.board.away.find(CALL_SID).outcome == "agent.transferred"
+    # Much later, when they have talked:
+    assert verbs(world.ask("/transfer/over", DialCallStatus="completed")) == ["Hangup"]
+    assert world.live.cuts == ["agent.transferred"]
+
+
+def test_a_phone_that_is_only_ringing_has_nothing(calls: Any) -> None:
+    world = calls(COLD)
+    world.tell("/transfer/answered", CallSid=COLLEAGUE_SID, ParentCallSid=CALL_SID, CallStatus="ringing")
+    assert world.live.cuts == []
+
+
+def test_a_caller_who_hung_up_while_it_rang_has_hung_up(calls: Any) -> None:
+    world = calls(COLD)
+    document = world.ask("/transfer/over", CallStatus="completed", DialCallStatus="canceled")
+    assert verbs(document) == ["Hangup"]
+    assert world.live.cuts == ["caller.hung_up"]
+
+
+def test_a_caller_who_hung_up_while_a_colleague_listened_ends_their_call_too(calls: Any) -> None:
+    world = calls(WARM)
+    world.ask("/transfer/over", CallStatus="completed", DialCallStatus="answered")
+    assert world.world.carrier.completed == [COLLEAGUE_SID]
+
+
+def test_a_dial_that_nobody_knows_of_is_the_end(calls: Any) -> None:
+    """Its row has expired: they talked for hours."""
+    assert verbs(calls().ask("/transfer/over", DialCallStatus="completed")) == ["Hangup"]
+
+
+def test_a_dial_that_is_over_twice_brings_the_caller_back_once(calls: Any) -> None:
+    world = calls(COLD)
+    answers = [verbs(world.ask("/transfer/over", DialCallStatus="busy")) for _ in range(2)]
+    assert answers == [["Connect", "Hangup"], ["Hangup"]]
+
+
+def test_without_a_database_the_caller_hears_an_apology(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = calls(COLD)
+
+    def fails(*_: Any) -> None:
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(CallsAway, "find", fails)
+    assert verbs(world.ask("/transfer/over", DialCallStatus="busy")) == ["Say", "Hangup"]
+
+
+# -- a colleague --------------------------------------------------------------------------------
+
+
+def test_a_colleague_hears_what_it_is_about_and_is_asked_for_a_key(calls: Any) -> None:
+    document = calls(WARM).ask(of_colleague("/transfer/colleague"), CallSid=COLLEAGUE_SID)
+    assert verbs(document) == ["Gather", "Hangup"]
+    gather = document[0]
+    assert gather.attrib["action"] == f"{ORIGIN}/transfer/take?call={CALL_SID}"
+    assert gather.attrib["numDigits"] == "1"
+    assert [say.text for say in gather][:2] == ["Wants a <quote>.", "To take the call, press 1."]
+    assert gather[0].attrib["language"] == "en-GB"
+
+
+def test_a_colleague_hears_the_callers_last_words_if_the_model_summed_nothing_up(calls: Any) -> None:
+    said = [["caller", word, False] for word in ("One.", "Two.", "Three.", "Four.")]
+    away = replace(WARM, trip={**WARM.trip, "summary": ""}, said=[*said, ["agent", "Hold on.", False]])
+    document = calls(away).ask(of_colleague("/transfer/colleague"))
+    assert document[0][0].text == "Two. Three. Four."
+
+
+def test_a_colleague_who_presses_1_is_joined_to_the_caller(calls: Any) -> None:
+    world = calls(WARM)
+    document = world.ask(of_colleague("/transfer/take"), CallSid=COLLEAGUE_SID, Digits="1")
+    conference = document[0][0]
+    assert (conference.tag, conference.text) == ("Conference", "room-1")
+    assert conference.attrib["startConferenceOnEnter"] == conference.attrib["endConferenceOnExit"] == "true"
+    assert world.live.cuts == ["agent.transferred"]
+    # The end of their call brings nobody back.
+    world.tell(of_colleague("/transfer/colleague-status"), CallSid=COLLEAGUE_SID, CallStatus="completed")
+    assert world.world.carrier.redirected == []
+
+
+def test_a_colleague_who_presses_another_key_is_let_go(calls: Any) -> None:
+    world = calls(WARM)
+    assert verbs(world.ask(of_colleague("/transfer/take"), Digits="2")) == ["Hangup"]
+    assert world.live.cuts == []
+
+
+def test_a_colleague_who_is_too_late_hears_so(calls: Any) -> None:
+    world = calls(WARM)
+    world.board.away.send_back(CALL_SID, "nobody took the call")
+    assert verbs(world.ask(of_colleague("/transfer/take"), Digits="1")) == ["Say", "Hangup"]
+    assert verbs(world.ask(of_colleague("/transfer/colleague"))) == ["Say", "Hangup"]
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        ("completed", "the colleague did not take the call"),
+        ("busy", "the line was busy"),
+        ("no-answer", "nobody answered"),
+        ("failed", "the number could not be reached"),
+        ("canceled", "the ringing was broken off"),
+    ],
+)
+def test_a_colleague_who_does_not_take_the_call_sends_the_caller_back(
+    calls: Any, status: str, why: str
+) -> None:
+    world = calls(WARM)
+    for _ in range(2):  # callbacks come twice
+        world.tell(of_colleague("/transfer/colleague-status"), CallSid=COLLEAGUE_SID, CallStatus=status)
+    [(call_sid, document)] = world.world.carrier.redirected
+    assert call_sid == CALL_SID
+    assert re.search(r'<Stream url="wss://voice.example.com/ws">', document)
+    assert world.board.away.find(CALL_SID).why == why
+
+
+@pytest.mark.parametrize("status", ["initiated", "ringing", "in-progress"])
+def test_a_colleague_whose_phone_rings_decides_nothing(calls: Any, status: str) -> None:
+    world = calls(WARM)
+    world.tell(of_colleague("/transfer/colleague-status"), CallSid=COLLEAGUE_SID, CallStatus=status)
+    assert world.world.carrier.redirected == []
+
+
+def test_a_carrier_that_does_not_bring_the_caller_back_is_complained_of(
+    calls: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = calls(WARM)
+    world.world.carrier.error = CarrierRefused(400, 21220, "Call is not in-progress.", None)
+    world.tell(of_colleague("/transfer/colleague-status"), CallSid=COLLEAGUE_SID, CallStatus="busy")
+    assert "could not be brought back" in caplog.text
+
+
+# -- the door -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/transfer/answered",
+        "/transfer/over",
+        "/transfer/colleague",
+        "/transfer/take",
+        "/transfer/colleague-status",
+    ],
+)
+def test_nobody_but_twilio_is_answered(calls: Any, path: str) -> None:
+    world = calls(WARM)
+    assert world.world.client.post(of_colleague(path), data={"Digits": "1"}).status_code == 403
+    other = of_colleague(path).replace("1111", "2222", 1)
+    signed = world.world.webhook(of_colleague(path), {"Digits": "9"})
+    assert signed.status_code != 403
+    answer = world.world.client.post(other, data={"Digits": "9"}, headers={"X-Twilio-Signature": "x" * 28})
+    assert answer.status_code == 403
