@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Event, Thread
@@ -591,6 +591,21 @@ def kinds_received(session: Session) -> list[str]:
     """The types of what a session received, without the caller's audio."""
     kinds = [str(one.event["type"]) for one in session.received]
     return [kind for kind in kinds if kind != "input_audio_buffer.append"]
+
+
+def open_sockets(pid: int, *ports: int) -> int:
+    """How many TCP connections a process has open with one of these ports at either end."""
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            if found := re.match(r"socket:\[(\d+)\]", str(link.readlink())):
+                inodes.add(found[1])
+    count = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, *rest = line.split()
+        if rest[5] in inodes and state != "0A":  # those that only listen have it
+            count += any(int(end.split(":")[1], 16) in ports for end in (local, remote))
+    return count
 
 
 def _write(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ def started(folder: Path, **environ: str) -> Iterator[Server]:
         if server.process.poll() is None:
             server.terminate()
             # Nobody is on the line: a server that lingers here would linger at every deployment.
-            assert server.wait(3) == 0, "\n".join(server.lines)
+            assert server.wait(10) == 0, "\n".join(server.lines)
     finally:
         server.close()
 

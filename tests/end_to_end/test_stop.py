@@ -101,4 +101,4 @@ def test_idle_workers_stop_at_once(start: Callable[..., Server]) -> None:
     """For one alone, the end of every server in these tests checks it."""
     server = start(WEB_CONCURRENCY="2")
     server.terminate()
-    assert server.wait(3) == 0
+    assert server.wait(10) == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from functools import partial
 
 import pytest
@@ -15,10 +17,11 @@ from callapp.simulators.phone import Call, Callee, WaitForEnd
 from callapp.simulators.phone import Say as Speak
 from tests.end_to_end.conftest import started
 from tests.postgres import cluster, programs
-from tests.stage import DEADLINE_S, HUNG_UP, THEIR_NUMBER, Server, words
+from tests.stage import DEADLINE_S, HUNG_UP, THEIR_NUMBER, Scene, Server, eventually, open_sockets, words
 
 BYE = words("Bye.", 300)
 GOODBYE = words("Goodbye.", 300)
+ANSWER = words("I am still here.", 400)
 CALLS = 12
 
 
@@ -36,8 +39,8 @@ def two_workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         yield stack.enter_context(started(folder, WEB_CONCURRENCY="2", **environ))
 
 
-def has_heard(call: Call) -> bool:
-    return bool(call.streams) and call.stream.heard_ms() >= GOODBYE.duration_ms
+def has_heard(call: Call, ms: float = GOODBYE.duration_ms) -> bool:
+    return bool(call.streams) and call.stream.heard_ms() >= ms
 
 
 def test_calls_out_and_in_work_whichever_worker_gets_what(two_workers: Server) -> None:
@@ -81,3 +84,30 @@ def test_an_idempotency_key_dials_once_whichever_worker_is_asked(two_workers: Se
         scene.session()
         call.hang_up()
         assert scene.ending(call).reason in HUNG_UP
+
+
+def test_a_worker_that_is_killed_takes_its_own_calls_with_it_and_no_others(
+    start: Callable[..., Server],
+) -> None:
+    """Out of memory, say. The callers of the others do not notice, and new calls are taken."""
+    server = start(WEB_CONCURRENCY="2", MAX_CONCURRENT_CALLS="40")
+    with closing(Scene(server, Script(otherwise=Say(ANSWER)), 0, False, {})) as scene:
+        assert eventually(lambda: len(server.workers) == 2)
+        doomed, other = server.workers
+        calls: list[Call] = []
+        for asleep in (other, doomed):  # or the kernel would choose who gets a call
+            os.kill(asleep, signal.SIGSTOP)
+            calls += [scene.live()[0] for _ in range(2)]
+            os.kill(asleep, signal.SIGCONT)
+        assert open_sockets(doomed, server.model_port) == 2
+        os.kill(doomed, signal.SIGKILL)
+        assert eventually(lambda: [call.ended for call in calls] == [True] * 2 + [False] * 2, DEADLINE_S)
+        for call in calls[2:]:
+            heard_ms = call.stream.heard_ms()
+            call.speak(BYE)
+            call.wait_for(partial(has_heard, call, heard_ms + ANSWER.duration_ms), DEADLINE_S)
+        assert eventually(lambda: doomed not in server.workers and len(server.workers) == 2, DEADLINE_S)
+        calls.append(scene.live()[0])
+        for call in calls[2:]:
+            call.hang_up()
+            assert scene.ending(call).reason == "caller.hung_up"

@@ -20,7 +20,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Condition, Lock
@@ -47,6 +47,7 @@ from tests.stage import (
     Ending,
     Scene,
     Server,
+    open_sockets,
     words,
 )
 
@@ -341,20 +342,9 @@ class Lab:
         if found:
             self.lanes[found[1]].on_model_link(link)
 
-    def open_sockets(self) -> dict[str, int]:
-        """How many sockets the server's worker has with the proxies open, by what they are for."""
-        ports = {self.model_proxy.port, self.server.port}
-        inodes = set()
-        for link in Path(f"/proc/{self.server.workers[0]}/fd").iterdir():
-            with suppress(OSError):
-                if found := re.match(r"socket:\[(\d+)\]", str(link.readlink())):
-                    inodes.add(found[1])
-        calls = 0
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-            _, local, remote, state, *rest = line.split()
-            if rest[5] in inodes and state != "0A":  # a listening one is no call's
-                calls += bool(ports & {int(local.split(":")[1], 16), int(remote.split(":")[1], 16)})
-        return {"calls": calls, "all": len(inodes)}
+    def open_sockets(self) -> int:
+        """How many sockets of calls the server's worker has open, with the proxies on either side."""
+        return open_sockets(self.server.workers[0], self.model_proxy.port, self.server.port)
 
     def stacks(self) -> list[str]:
         """Where each thread of the worker is, one a line."""
