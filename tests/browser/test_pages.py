@@ -12,7 +12,7 @@ from tests.browser.conftest import Browser, browser_at
 from tests.stage import THEIR_NUMBER, Server
 
 WIDTHS = {"wide": (1100, 900), "phone": (360, 740)}
-PAGES = ("/desk/live", "/desk/history", "/desk/phone", "/desk/dial", "/desk/setup")
+PAGES = ("/desk/live", "/desk/history", "/desk/numbers", "/desk/phone", "/desk/dial", "/desk/setup")
 
 
 @pytest.fixture(scope="module")

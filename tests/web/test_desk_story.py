@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Any
 
 from callapp.call_log.documents import CallEvent, ToolRun, Utterance, WholeCall
-from callapp.web.desk.plots import turn_bars
+from callapp.web.desk.plots import Line, columns, lines, turn_bars
 from callapp.web.desk.story import tell
 
 
@@ -60,3 +62,14 @@ def test_a_slow_answer_stands_out() -> None:
     assert 'class="slow"' in svg
     assert "<title>2: 1400 ms ⤳</title>" in svg
     assert str(turn_bars([])).count("<rect") == 0
+
+
+def test_a_plot_has_a_mark_for_each_day_that_has_a_value_and_a_scale_that_holds_them() -> None:
+    days = [date(2026, 11, day) for day in range(1, 5)]
+    svg = str(columns("Calls", days, [3.0, 0.0, 12.0, 7.0], "{:g}"))
+    assert svg.count("<rect") == 3
+    assert ">20</text>" in svg  # the first round number that is not exceeded
+    waits = str(lines("Waits", days, [Line("p50", "main", [500.0, None, 700.0, 650.0])], "{:.0f} ms"))
+    assert waits.count("<circle") == 3
+    assert re.search(r'd="M[^ML]+M[^ML]+L[^ML]+"', waits)  # no line across the day without one
+    assert str(columns("None", days, [0.0] * 4, "{:g}")).count("<rect") == 0

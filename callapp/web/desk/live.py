@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from flask import Response, jsonify, render_template, request, url_for
+import orjson
+from flask import Response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from callapp.call_log.reading import LiveCall, list_live
@@ -39,7 +40,8 @@ def live_calls() -> ResponseReturnValue:
     """All of them, and when to ask again; 304 if nothing has changed."""
     calls = _snapshot.of(services())
     shown = [_row(call) for call in calls]
-    return unless_known(jsonify(calls=shown, pollMs=POLL_MS + POLL_MS_PER_CALL * len(shown)))
+    body = {"calls": shown, "pollMs": POLL_MS + POLL_MS_PER_CALL * len(shown)}
+    return unless_known(Response(orjson.dumps(body), content_type="application/json"))
 
 
 def unless_known(answer: Response) -> ResponseReturnValue:
@@ -74,7 +76,6 @@ def _row(live_call: LiveCall) -> dict[str, Any]:
     call, latest = live_call.call, live_call.latest
     return {
         "sid": call.call_sid,
-        "url": None if call.call_sid is None else url_for("desk.call", call_sid=call.call_sid),
         "who": phone_number(call.from_number if call.direction == "incoming" else call.to_number),
         "direction": call.direction,
         "agent": call.agent,

@@ -14,7 +14,7 @@ function write(cell, text) {
 function newRow(call) {
   const row = $("row").content.firstElementChild.cloneNode(true);
   const link = row.querySelector("a");
-  if (call.url) link.href = call.url;
+  if (call.sid) link.href = `calls/${call.sid}`;
   write(link, call.who || words[call.direction]);
   write(row.querySelector("small"), words[call.direction] ?? call.direction);
   write(row.querySelector(".agent"), call.agent);
