@@ -28,9 +28,11 @@ from callapp.audio.g711 import Samples, decode
 from callapp.audio.mixing import Mixer
 from callapp.audio.pacing import Pacing
 from callapp.audio.ringing import Ringing
+from callapp.call.interpreter_books import Books
 from callapp.call.pairs import Side
 from callapp.conversation.commands import PlayAudio, SendMark
 from callapp.conversation.events import CallerHungUp, Played
+from callapp.conversation.facts import Fact
 from callapp.conversation.interpreting import (
     CallOff,
     Command,
@@ -82,6 +84,7 @@ class Outside:
         call_off: stops a partner's phone from ringing. Blocks; raises `CallappError`.
         call_partner: rings the partner's phone, where that is for this side to do. As ``call_off``.
         apologise: speaks a last line over the carrier when there can be no translator. As ``call_off``.
+        journal: is told every fact of the call, and when, by the call's clock. Returns at once.
     """
 
     new_translator: Callable[[], Translator]
@@ -90,6 +93,7 @@ class Outside:
     call_off: Callable[[], None]
     call_partner: Callable[[], None] | None
     apologise: Callable[[], None]
+    journal: Callable[[Fact, float], None] = lambda _fact, _at_ms: None
 
 
 class InterpretedSide:
@@ -97,15 +101,26 @@ class InterpretedSide:
 
     Args:
         level: of the speaker's own voice below the translation, 0 to 1.
+        most_translated_s: audio that translators may be sent, for what it costs; ``None`` for no limit.
     """
 
-    def __init__(self, caller: CallerLeg, terms: Terms, level: float, outside: Outside, log: Log) -> None:
+    def __init__(
+        self,
+        caller: CallerLeg,
+        terms: Terms,
+        level: float,
+        outside: Outside,
+        log: Log,
+        *,
+        most_translated_s: float | None = None,
+    ) -> None:
         self.conversation = Interpreting(terms)
+        self._books = Books(outside.journal, most_translated_s)
         self.mixer = Mixer(level)
         self._caller = caller
         self._outside = outside
         self._log = log
-        self._inbox: SimpleQueue[Event] = SimpleQueue()
+        self._inbox: SimpleQueue[Event | Written] = SimpleQueue()
         self._partner: Side | None = None
         self._pacing = Pacing()  # of what this phone hears; one thread at a time has it hear
         self._ringing = Ringing()
@@ -122,6 +137,7 @@ class InterpretedSide:
     def run(self) -> str:
         """Carry the side until it ends; return why it did. Leaves no thread and no socket behind."""
         self._log.info("= call live")
+        self._books.begin()
         try:
             self._outside.join(self)
             if self._outside.call_partner is not None:
@@ -139,6 +155,10 @@ class InterpretedSide:
                 self._log.info("= %d ms of pauses were left out of the translation", self.mixer.skipped_ms)
             self._log.info("= translated: %.1f s of audio", self.translated_s)
             self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
+            while not self._inbox.empty():
+                if isinstance(late := self._inbox.get(), Written):
+                    self._books.wrote(late, self._now_ms())
+            self._books.close(reason, self.translated_s, self._now_ms())
         return reason
 
     @property
@@ -193,8 +213,10 @@ class InterpretedSide:
             else:
                 heard_s = self._listen(heard_s)
             while not self._inbox.empty():
-                self._tell(self._inbox.get())
+                self._take_news(self._inbox.get())
             self._tell(TimePassed())
+            if not self._books.keep(self.translated_s, self._now_ms()):
+                self._tell(Told("limit.cost"))
 
     def _listen(self, heard_s: float) -> float:
         """Read the phone once; return when it was last heard."""
@@ -230,9 +252,15 @@ class InterpretedSide:
 
     def _wait_for_news(self) -> None:
         try:
-            self._tell(self._inbox.get(timeout=TICK_S))
+            self._take_news(self._inbox.get(timeout=TICK_S))
         except Empty:
             return
+
+    def _take_news(self, news: Event | Written) -> None:
+        if isinstance(news, Written):
+            self._books.wrote(news, self._now_ms())
+        else:
+            self._tell(news)
 
     def _lose_phone(self, reason: str) -> None:
         self._phone_gone = True
@@ -259,6 +287,7 @@ class InterpretedSide:
                     self._log.warning("= translator away: the voice is passed through")
                 self._using = using
                 self.mixer.duck(translating=using is not None)
+                self._books.translating(self._now_ms(), translating=using is not None)
             case FinishTranslator(number=number):
                 self._ask(number, lambda translator: translator.finish())
             case DropTranslators():
@@ -326,6 +355,7 @@ class InterpretedSide:
                     self.mixer.add(samples)
                 case Written(side=side, text=text):
                     self._log.debug("< %s: %s", side, text)
+                    self._inbox.put(Written(side, text))
                 case Ready():
                     self._inbox.put(TranslatorReady(number))
                 case Finished():

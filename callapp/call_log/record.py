@@ -23,6 +23,7 @@ from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.settling import FIRST_AFTER, NO_END_AFTER
 from callapp.call_log.store import Store, StoreUnavailable
 from callapp.call_log.writer import Refused, Writer
+from callapp.conversation.events import Usage
 from callapp.conversation.facts import (
     BargedIn,
     Began,
@@ -39,7 +40,7 @@ from callapp.conversation.facts import (
     Used,
     Uttered,
 )
-from callapp.prices import model_prices, usd_per_minute
+from callapp.prices import ModelPrices, model_prices, usd_per_minute
 
 # The end reason of a call that has come back to another process, which tells the rest of it.
 MOVED = "server.moved"
@@ -281,7 +282,7 @@ def _usage_row(entry: Entry, used: Used) -> Row:
         "output_text": usage.output_text,
         "output_audio": usage.output_audio,
         "transcribed_s": usage.transcribed_s,
-        "model_usd": None if prices is None else prices.usd(usage),
+        "model_usd": _model_usd(usage, prices),
         "transcription_usd": transcription_usd,
     }
 
@@ -289,6 +290,13 @@ def _usage_row(entry: Entry, used: Used) -> Row:
 def _settle_at(call: Particulars, after: timedelta) -> datetime | None:
     """When to ask the carrier about a call; never about a browser's, in which it has no part."""
     return None if call.direction == "browser" else call.began_at + after
+
+
+def _model_usd(usage: Usage, prices: ModelPrices | None) -> float | None:
+    """What tokens cost: nothing where there are none, whatever the model."""
+    if prices is not None:
+        return prices.usd(usage)
+    return 0.0 if usage == Usage(transcribed_s=usage.transcribed_s) else None
 
 
 def _moment(call: Particulars, at_ms: float) -> datetime:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from callapp.agents import Agent
 from callapp.call.dial import dial
 from callapp.call.interpreter import InterpretedSide, Outside
+from callapp.call.journal import Journal, Particulars
 from callapp.call.pairing import OTHER_NUMBER, Place
 from callapp.call_log import PlacedCall
 from callapp.call_log.records import TERMINAL_STATUSES, Admission
 from callapp.conversation.interpreting import Terms
 from callapp.errors import CallappError
 from callapp.logs import call_logger
+from callapp.prices import usd_per_minute
 from callapp.realtime.leg import Endpoint
 from callapp.realtime.translation import TRANSLATION_MODEL, TranslationLeg
 from callapp.services import Services
@@ -46,6 +48,16 @@ def interpreted_side(
         most_ms=1000 * min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds),
         session_ms=1000 * settings.model_session_seconds,
     )
+    particulars = Particulars(
+        call_sid=call_sid,
+        direction=admission.direction,
+        from_number=admission.from_number,
+        to_number=admission.to_number,
+        agent=agent.name,
+        parameters=admission.parameters,
+        model=endpoint.model,
+        transcription_model=endpoint.model,  # its price is by the minute of audio
+    )
     outside = Outside(
         new_translator=lambda: TranslationLeg(
             endpoint,
@@ -64,8 +76,24 @@ def interpreted_side(
         apologise=lambda: parts.carrier.apologise(
             call_sid, interpreter_lines.lines(agent.languages[place.side]).tag
         ),
+        journal=Journal(particulars, parts.listeners),
     )
-    return InterpretedSide(caller, terms, agent.original_voice, outside, call_log)
+    return InterpretedSide(
+        caller,
+        terms,
+        agent.original_voice,
+        outside,
+        call_log,
+        most_translated_s=_most_translated_s(settings.max_call_cost_usd, endpoint.model),
+    )
+
+
+def _most_translated_s(most_usd: float | None, model: str) -> float | None:
+    """How much one side may have translated: half of what the call may cost."""
+    minute_usd = usd_per_minute(model)
+    if most_usd is None or minute_usd is None:
+        return None
+    return most_usd / 2 / minute_usd * 60
 
 
 def _call_partner(place: Place, admission: Admission, agent: Agent, parts: Services, origin: str) -> None:

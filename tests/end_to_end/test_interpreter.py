@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from callapp.simulators.clips import Clip
 from callapp.simulators.model_ear import recognise
 from callapp.simulators.model_faults import Reset
@@ -24,7 +28,8 @@ SAME = {
     (REPLY_EN.name, "ja"): REPLY_JA,
     (BYE_JA.name, "en"): BYE_EN,
 }
-TRANSLATING = Translating(SPEECH, SAME)
+# Ahead of time, so that a busy machine tears no word.
+TRANSLATING = Translating(SPEECH, SAME, frames_at_once=4)
 NOTICE_JA = "この通話は、人工知能が通訳いたします。短い文で、お話しください。"
 NOTICE_EN = "This call is interpreted by an artificial intelligence. Please speak in short sentences."
 PARTING_EN = "You are no longer connected with the other person. Goodbye."
@@ -48,9 +53,9 @@ def dial_both(scene: Scene, first: Callee, second: Callee) -> tuple[Call, Call]:
 
 
 def heard(call: Call) -> list[str]:
-    """The recordings that a phone heard, in order."""
+    """The recordings that a phone was given to hear, in order."""
     with call.changed:
-        track = call.stream.heard_track()
+        track = b"".join(chunk.audio for chunk in call.stream.playout.chunks)
     return [one.clip.name for one in recognise(SPEECH, track)]
 
 
@@ -68,6 +73,18 @@ def into(scene: Scene, language: str) -> TranslationSession:
 
     assert eventually(hears, DEADLINE_S)
     return found[-1]
+
+
+def recorded(scene: Scene, call: Call) -> dict[str, Any]:
+    """What the record knows of a call that is over, once it has been written down."""
+    found: dict[str, Any] = {}
+
+    def written() -> bool:
+        found.update(scene.server.get(f"/calls/{call.sid}").json)
+        return found.get("endReason") is not None
+
+    assert eventually(written, DEADLINE_S)
+    return found
 
 
 def names(*clips: Clip) -> list[str]:
@@ -94,6 +111,18 @@ def test_two_people_hear_each_other_in_their_own_languages(twenty_lines: Server)
         assert endings[0].reason in HUNG_UP
         assert endings[1].reason == "other.hung_up"
         assert len(scene.model.translations) == 2
+        # Both languages side by side, and what it cost, by the minute.
+        record = recorded(scene, one)
+        assert [(said["role"], said["text"]) for said in record["utterances"]] == [
+            ("caller", ORDER_JA.text),
+            ("agent", ORDER_EN.text),
+            ("caller", BYE_JA.text),
+            ("agent", BYE_EN.text),
+        ]
+        sessions = {one.config["audio"]["output"]["language"]: one for one in scene.model.translations}
+        heard_s = len(sessions["en"].heard_audio) / 48_000
+        assert record["cost"]["modelUsd"] == 0
+        assert record["cost"]["transcriptionUsd"] == pytest.approx(heard_s / 60 * 0.034, rel=0.01)
 
 
 def test_silence_reaches_the_translator_too_and_nothing_twice(twenty_lines: Server) -> None:
