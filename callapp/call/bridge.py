@@ -410,6 +410,9 @@ class Bridge:
         except CallappError as error:
             self._log.error("! the call could not leave its stream: %s", error)
             self.feed(LeavingFailed("the phone company did not do it"))
+        except Exception:  # noqa: BLE001 - the top of a thread: the caller would be left in silence
+            self._log.exception("! bug: the call could not leave its stream")
+            self.feed(LeavingFailed("it failed for a technical reason"))
 
     def _finish(self, reason: str) -> None:
         """Let both reading threads come to their end."""

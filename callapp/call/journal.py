@@ -22,6 +22,7 @@ class Particulars:
     Args:
         model: OpenAI's model; ``transcription_model`` is ``None`` where the caller's words are not asked for.
         began_at: the 0 of the call's clock.
+        resumed: whether the call had ended here or elsewhere while it was away, and came back.
     """
 
     call_sid: str
@@ -33,6 +34,7 @@ class Particulars:
     model: str
     transcription_model: str | None
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    resumed: bool = False
 
 
 Listener = Callable[[Particulars, Fact, float], None]

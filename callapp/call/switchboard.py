@@ -175,7 +175,9 @@ class Extension:
                 language=agent.language,
                 closing=agent.line("closing", admission.parameters),
             )
-        number = agent.transfer_to[trip.destination]
+        number = agent.transfer_to.get(trip.destination)
+        if number is None:
+            raise CallappError(f"the agent {agent.name} names no {trip.destination!r} in transfer_to")
         warm = "warm" if trip.warm else "cold"
         self._log.info("= leaves the stream for %s, %s: %s", trip.destination, warm, mask_number(number))
         if away.room is not None:

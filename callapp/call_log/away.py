@@ -14,8 +14,8 @@ from sqlalchemy import CursorResult, Executable, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from callapp.call_log.models import AwayRow
-from callapp.call_log.records import Admission, AwayCall, Direction
-from callapp.call_log.store import Store
+from callapp.call_log.records import AwayCall
+from callapp.call_log.store import Store, admission_of, columns_of
 
 
 class CallsAway:
@@ -27,20 +27,12 @@ class CallsAway:
     def add(self, call: AwayCall, lives_s: float) -> None:
         """A call is about to leave. A row of an earlier trip is replaced."""
         now = datetime.now(UTC)
-        admission = call.admission
+        this_or_expired = (AwayRow.call_sid == call.admission.call_sid) | (AwayRow.expires_at <= now)
         with self._store.transaction() as session:
-            session.execute(
-                delete(AwayRow).where((AwayRow.call_sid == admission.call_sid) | (AwayRow.expires_at <= now))
-            )
+            session.execute(delete(AwayRow).where(this_or_expired))
             session.execute(
                 insert(AwayRow).values(
-                    call_sid=admission.call_sid,
-                    slot_key=admission.slot_key,
-                    agent=admission.agent,
-                    parameters=dict(admission.parameters),
-                    direction=admission.direction,
-                    from_number=admission.from_number,
-                    to_number=admission.to_number,
+                    **columns_of(call.admission),
                     trip=dict(call.trip),
                     said=[list(line) for line in call.said],
                     elapsed_ms=call.elapsed_ms,
@@ -98,15 +90,7 @@ def _rows(session: Session, statement: Executable) -> int:
 
 def _call(row: AwayRow) -> AwayCall:
     return AwayCall(
-        admission=Admission(
-            slot_key=row.slot_key,
-            call_sid=row.call_sid,
-            agent=row.agent,
-            parameters=row.parameters,
-            direction=cast(Direction, row.direction),
-            from_number=row.from_number,
-            to_number=row.to_number,
-        ),
+        admission=admission_of(row),
         trip=row.trip,
         said=row.said,
         elapsed_ms=row.elapsed_ms,

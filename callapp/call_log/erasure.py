@@ -7,12 +7,20 @@ from datetime import datetime
 
 from sqlalchemy import delete, or_, select
 
-from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
+from callapp.call_log.models import (
+    AwayRow,
+    CallEventRow,
+    CallRow,
+    ToolRunRow,
+    TurnRow,
+    UsageRow,
+    UtteranceRow,
+)
 from callapp.call_log.store import Store
 
 # So many calls are deleted in one transaction: live calls write to the same database.
 AT_ONCE = 200
-_TABLES = (UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, CallRow)
+_TABLES = (AwayRow, UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, CallRow)
 
 
 def delete_calls(store: Store, call_sids: Collection[str]) -> None:

@@ -218,7 +218,10 @@ class _Page:
             "settle_at": _settle_at(call, NO_END_AFTER),
         }
         answered_at = func.coalesce(CallRow.answered_at, call.began_at)
-        if not self._change(call, **known, answered_at=answered_at):
+        # What came back had ended for another process, or for a session that was gone; it has not.
+        ended = {"status": "in-progress", "end_reason": None, "ended_at": None}
+        again = ended if call.resumed else {}
+        if not self._change(call, **known, **again, answered_at=answered_at):
             self._session.execute(
                 insert_into(self._session, CallRow)
                 .values(

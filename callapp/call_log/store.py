@@ -81,13 +81,7 @@ class Store:
             session.execute(
                 insert(StreamTokenRow).values(
                     token_hash=_sha256(token),
-                    slot_key=admission.slot_key,
-                    call_sid=admission.call_sid,
-                    agent=admission.agent,
-                    parameters=dict(admission.parameters),
-                    direction=admission.direction,
-                    from_number=admission.from_number,
-                    to_number=admission.to_number,
+                    **columns_of(admission),
                     expires_at=now + timedelta(seconds=lives_s),
                 )
             )
@@ -112,17 +106,7 @@ class Store:
         )
         with self._transaction() as session:
             row = session.scalars(redeem).one_or_none()
-        if row is None:
-            return None
-        return Admission(
-            slot_key=row.slot_key,
-            call_sid=row.call_sid,
-            agent=row.agent,
-            parameters=row.parameters,
-            direction=cast(Direction, row.direction),
-            from_number=row.from_number,
-            to_number=row.to_number,
-        )
+        return None if row is None else admission_of(row)
 
     def _note_answer(self, session: Session, admission: Admission, now: datetime) -> None:
         if admission.direction == "outgoing":
@@ -388,6 +372,32 @@ class Store:
         session.execute(delete(UpgradeTicketRow).where(UpgradeTicketRow.expires_at <= now))
         session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.expires_at <= now))
         session.execute(delete(AwayRow).where(AwayRow.expires_at <= now))
+
+
+def columns_of(admission: Admission) -> dict[str, Any]:
+    """What a row holds of an admission."""
+    return {
+        "slot_key": admission.slot_key,
+        "call_sid": admission.call_sid,
+        "agent": admission.agent,
+        "parameters": dict(admission.parameters),
+        "direction": admission.direction,
+        "from_number": admission.from_number,
+        "to_number": admission.to_number,
+    }
+
+
+def admission_of(row: StreamTokenRow | AwayRow) -> Admission:
+    """The admission that a row holds."""
+    return Admission(
+        slot_key=row.slot_key,
+        call_sid=row.call_sid,
+        agent=row.agent,
+        parameters=row.parameters,
+        direction=cast(Direction, row.direction),
+        from_number=row.from_number,
+        to_number=row.to_number,
+    )
 
 
 class Taken(StoreUnavailable):

@@ -34,8 +34,8 @@ _TAKE_IT = {
     "en": "To take the call, press 1.",
 }
 _TOO_LATE = {
-    "ja": "お客様は、電話をお切りになりました。",
-    "en": "The caller has hung up.",
+    "ja": "お客様は、もうお待ちではありません。",
+    "en": "The caller is not waiting any more.",
 }
 # Characters that no XML 1.0 document can hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

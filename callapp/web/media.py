@@ -267,6 +267,7 @@ def _bridge(
         model=endpoint.model,
         transcription_model=agent.transcription.model if agent.transcription is not None else None,
         began_at=datetime.now(UTC) - timedelta(milliseconds=before_ms),
+        resumed=away is not None,
     )
     in_browser = admission.direction == "browser"  # no phone company has a part in it
     outside = Outside(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from callapp.call.journal import Journal, Particulars
-from callapp.conversation.facts import Began, Ended
+from callapp.conversation.facts import Began, Ended, Uttered
 
 CALL = Particulars(
     call_sid="CA" + "1" * 32,
@@ -32,6 +32,13 @@ def test_every_listener_is_told_each_fact_in_order() -> None:
         (1, CALL, Ended(900, "caller.hung_up"), 901),
         (2, CALL, Ended(900, "caller.hung_up"), 901),
     ]
+
+
+def test_a_call_that_came_from_another_process_goes_on_by_the_clock_it_had() -> None:
+    told: list[Any] = []
+    journal = Journal(CALL, [lambda *fact: told.append(fact[1:])], before_ms=60_000)
+    journal(Uttered(1_800, "agent", "item_1", "Hello.", 480.4, 1_730.2), 1_801)
+    assert told == [(Uttered(61_800, "agent", "item_1", "Hello.", 60_480.4, 61_730.2), 61_801)]
 
 
 def test_a_listener_that_fails_is_left_out_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:

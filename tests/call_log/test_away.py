@@ -9,6 +9,7 @@ import pytest
 
 from callapp.call_log import Store
 from callapp.call_log.away import CallsAway
+from callapp.call_log.erasure import delete_calls
 from callapp.call_log.models import AwayRow
 from callapp.call_log.records import AwayCall
 from tests.call_log.test_store import ADMISSION, CALL_SID, at_once, rows
@@ -81,3 +82,9 @@ def test_an_expired_call_is_gone_and_its_row_goes_with_the_next_one(calls: Calls
     assert not calls.decide(CALL_SID, "agent.transferred")
     calls.add(replace(AWAY, admission=replace(ADMISSION, call_sid="CA" + "2" * 32)), 60)
     assert rows(store, AwayRow) == 1
+
+
+def test_a_call_that_is_to_be_forgotten_is_forgotten_while_it_is_away(calls: CallsAway, store: Store) -> None:
+    calls.add(AWAY, 60)
+    delete_calls(store, [CALL_SID])
+    assert rows(store, AwayRow) == 0

@@ -92,6 +92,25 @@ def whole(store: Store, record: Record, call: Particulars = CALL) -> WholeCall:
     return found
 
 
+def test_a_call_that_has_moved_to_another_process_ends_there(store: Store, record: Record) -> None:
+    tell(record, [Began(), Ended(5_000, "server.moved"), Closed(5_010)])
+    call = whole(store, record).as_json()
+    assert (call["status"], call["endReason"], call["endedAt"]) == ("in-progress", None, None)
+    there = replace(CALL, resumed=True)
+    tell(record, [Began(4_000), Ended(9_000, "agent.ended"), Closed(9_010)], there)
+    call = whole(store, record).as_json()
+    assert (call["status"], call["endReason"]) == ("completed", "agent.ended")
+    assert call["endedAt"] == "2026-11-25T09:00:09Z"
+
+
+def test_a_call_that_ended_while_it_was_away_and_came_back_goes_on(store: Store, record: Record) -> None:
+    """Its session was gone; another one took it up."""
+    tell(record, [Began(), Ended(5_000, "openai.refused"), Closed(5_010)])
+    tell(record, [Began(6_000)], replace(CALL, resumed=True))
+    call = whole(store, record).as_json()
+    assert (call["status"], call["endReason"], call["endedAt"]) == ("in-progress", None, None)
+
+
 def test_a_call_reads_as_the_contract_says(store: Store, record: Record) -> None:
     tell(record, TALK)
     call = whole(store, record).as_json()

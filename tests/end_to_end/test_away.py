@@ -7,13 +7,13 @@ from contextlib import ExitStack
 
 import pytest
 
+from callapp.simulators.model_faults import Reset
 from callapp.simulators.model_script import Ask, Say, Script
 from callapp.simulators.model_script import Call as ToolCall
 from callapp.simulators.model_session import Session
 from callapp.simulators.phone import (
     Call,
     Callee,
-    Hear,
     Ivr,
     Menu,
     Pause,
@@ -141,27 +141,16 @@ def test_a_colleague_who_presses_1_has_the_caller_and_knows_what_it_is_about(one
         assert MUSIC in bytes(call.talk)
 
 
-@pytest.mark.parametrize(
-    ("colleague", "why"),
-    [
-        (Callee([Pause(100), Press("2"), WaitForEnd()]), "the colleague did not take the call"),
-        (Callee(picks_up="busy"), "the line was busy"),
-    ],
-    ids=["declines", "busy"],
-)
-def test_a_caller_whom_the_colleague_does_not_take_is_back_with_the_agent(
-    one_line: Server, colleague: Callee, why: str
-) -> None:
+def test_a_caller_whom_the_colleague_does_not_take_is_back_with_the_agent(one_line: Server) -> None:
     told = Told(Say(SORRY))
     with one_line.scene(Script(transfer(warm=True), told, [Say(GOODBYE), ToolCall("end_call")])) as scene:
-        scene.carrier.phone_at(SALES_NUMBER, colleague)
-        caller = Callee([Speak(REQUEST), Hear(600), Pause(500)])
-        call = scene.ring(caller, "clerk")
+        scene.carrier.phone_at(SALES_NUMBER, Callee([Pause(100), Press("2"), WaitForEnd()]))
+        call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
         call.wait_for(lambda: has_heard(call, SORRY), DEADLINE_S)
         call.speak(THANKS)
         assert scene.ending(call).reason == "agent.ended"
         [output] = told.outputs
-        assert why in output
+        assert "the colleague did not take the call" in output
         assert MUSIC in bytes(call.talk)
         assert len(call.streams) == 2
         assert len(scene.model.sessions) == 1
@@ -279,7 +268,7 @@ def second_stream(server: Server, call_sid: str, token: str) -> int:
         return close_of(stream)
 
 
-# -- another process ----------------------------------------------------------------------------
+# -- another session, another process -------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -299,17 +288,38 @@ def two_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serv
         yield first, second
 
 
+def goes_on(ask: Ask) -> list[Say | ToolCall]:
+    """Transfer the caller; a session that is told of it in words goes on from there."""
+    if not told_by_text(ask.session):
+        return transfer()
+    return [Say(SORRY)] if ask.number == 1 else [Say(GOODBYE), ToolCall("end_call")]
+
+
+def test_a_caller_who_comes_back_when_the_session_is_gone_goes_on_with_the_conversation(
+    one_line: Server,
+) -> None:
+    with one_line.scene(Script(otherwise=goes_on), speech=SPEECH) as scene:
+        scene.carrier.phone_at(SALES_NUMBER, Callee(picks_up="no-answer", rings_ms=1_500))
+        call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
+        session = scene.session()
+        dialled(scene)
+        scene.model.credit = False  # a new session cannot be had
+        session.strike(Reset())
+        one_line.wait_for_line(call.sid, "x call ended: openai.refused", since=scene.since)
+        scene.model.credit = True
+        call.wait_for(lambda: len(call.streams) == 2 and has_heard(call, SORRY), DEADLINE_S)
+        told = told_by_text(scene.session())
+        assert [REQUEST.text, HOLD.text] == told[:2]
+        assert any("nobody answered" in text for text in told)
+        call.hang_up()
+        one_line.wait_for_line(call.sid, "x call ended: caller.hung_up", since=scene.since)
+
+
 def test_a_caller_who_comes_back_to_another_process_goes_on_with_the_conversation(
     two_servers: tuple[Server, Server],
 ) -> None:
     first, second = two_servers
-
-    def answer(ask: Ask) -> list[Say | ToolCall]:
-        if not told_by_text(ask.session):
-            return transfer()
-        return [Say(SORRY)] if ask.number == 1 else [Say(GOODBYE), ToolCall("end_call")]
-
-    with first.scene(Script(otherwise=answer), speech=SPEECH) as scene:
+    with first.scene(Script(otherwise=goes_on), speech=SPEECH) as scene:
         scene.carrier.phone_at(SALES_NUMBER, Callee(picks_up="busy", rings_ms=100))
         call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
         before = scene.session()
