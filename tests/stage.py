@@ -106,6 +106,9 @@ AGENTS = {
     "walker": "---\nlanguage: en-US\ntools: [end_call, send_digits]\n---\nYou call a shop.\n",
     "whistler": (
         "---\nlanguage: en-US\ntools: [end_call, send_digits]\ndtmf: inband\n---\nYou call a shop.\n"
+    "patient": (
+        "---\nlanguage: en-US\ntools: [waits, breaks]\nwaiting: [One moment., Still looking.]\n---\n"
+        "You look things up.\n"
     ),
     "hurried": (
         "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call]\nmax_call_seconds: 2\n---\n"

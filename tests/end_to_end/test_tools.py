@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from callapp.simulators.model_script import Call as ToolCall
 from callapp.simulators.model_session import Session
 from callapp.simulators.phone import Call, Callee, HangUp, Hear, WaitForEnd
 from callapp.simulators.phone import Say as Speak
+from callapp.simulators.sound import FRAME_BYTES, FRAME_MS, is_voiced
 from tests.end_to_end.test_doors import CONNECTED, STOP, close_of, start, upgraded
 from tests.end_to_end.test_goodbye import outputs
 from tests.stage import DEADLINE_S, HUNG_UP, THEIR_NUMBER, Server, kinds_received, words
@@ -23,6 +25,8 @@ QUESTION = words("When are you open?", 400)
 ANSWER = words("From ten to seven.", 500)
 LONG = words("A long story, told at length, with many words in it.", 3000)
 SHORT = words("Yes?", 300)
+LINE = words("One moment.", 500)
+BUSY_MS = 1_000
 CLOSING = "That was all."
 
 
@@ -144,6 +148,38 @@ def test_whatever_becomes_of_tool_calls_each_is_answered_once_and_one_response_f
         assert session.conversation.unanswered == []
         assert kinds_received(session)[-2:] == ["conversation.item.create", "response.create"]
         assert len(session.received_events("response.create")) == 1
+
+
+def silences_ms(call: Call, until: Clip) -> list[int]:
+    """How long the caller heard nothing, again and again, from their last word to the end of an answer."""
+    stream = call.stream
+    track = stream.heard_track()
+    begin = int(stream.callee.spoken[0].voice_ends_ms) // FRAME_MS
+    end = track.find(until.audio[-400:]) // FRAME_BYTES
+    frames = [is_voiced(track[at * FRAME_BYTES : (at + 1) * FRAME_BYTES]) for at in range(begin, end)]
+    return [len(list(run)) * FRAME_MS for voiced, run in groupby(frames) if not voiced]
+
+
+def test_a_slow_tool_leaves_nobody_in_silence(one_line: Server, pipe: Path) -> None:
+    """The line comes in after a second, from the agent's file; what the tool found is said after it."""
+
+    def answer(ask: Ask) -> Say | ToolCall:
+        if "One moment." in ask.payload.get("instructions", ""):
+            return Say(LINE)
+        return Say(ANSWER) if ask.tool_outputs else ToolCall("waits", {"path": str(pipe)})
+
+    with one_line.scene(Script(otherwise=answer)) as scene:
+        call = scene.ring(Callee([Speak(QUESTION), WaitForEnd()]), agent="patient")
+        session = scene.session()
+        call.wait_for(lambda: has_heard(call, LINE), DEADLINE_S)
+        assert outputs_raw(session) == []  # the line has not waited for the tool
+        pipe.write_text("From ten to seven.")
+        call.wait_for(lambda: has_heard(call, ANSWER), DEADLINE_S)
+        call.hang_up()
+        assert scene.ending(call).reason == "caller.hung_up"
+        assert outputs_raw(session) == ["From ten to seven."]
+        # Half a second of it is the model's own voice detection; a busy machine adds to it.
+        assert max(silences_ms(call, ANSWER)) <= 1_500 + BUSY_MS
 
 
 def test_a_tool_that_is_at_work_while_the_caller_interrupts_is_answered_when_it_is_done(
