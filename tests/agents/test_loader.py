@@ -255,7 +255,7 @@ def test_operator_is_built_in_and_the_default() -> None:
     assert operator.greeting == "もしもし、こんにちは。"
     assert operator.opening == "こんにちは。オペレーターにお繋ぎします。"
     assert operator.closing == "以上でオペレーターとの通話を終了します。"
-    assert operator.tools == ("take_message", "wait", "end_call")
+    assert operator.tools == ("take_message", "wait", "report_voicemail", "end_call")
     assert operator.missing({}) == []
     assert agents.get("nobody") is None
 
