@@ -106,6 +106,10 @@ AGENTS = {
     "walker": "---\nlanguage: en-US\ntools: [end_call, send_digits]\n---\nYou call a shop.\n",
     "whistler": (
         "---\nlanguage: en-US\ntools: [end_call, send_digits]\ndtmf: inband\n---\nYou call a shop.\n"
+    ),
+    "backed": (
+        "---\nlanguage: en-US\nclosing: That was all.\nfallback_number: +819055556666\n---\nYou answer.\n"
+    ),
     "patient": (
         "---\nlanguage: en-US\ntools: [waits, breaks]\nwaiting: [One moment., Still looking.]\n---\n"
         "You look things up.\n"

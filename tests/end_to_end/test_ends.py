@@ -100,6 +100,10 @@ def test_a_phone_that_is_not_answered_gives_its_slot_back(one_line: Server) -> N
 # -- the model's side: no session ---------------------------------------------------------------
 
 
+FALLBACK_NUMBER = "+819055556666"
+HERE = words("This is a person. How can I help?", 900)
+
+
 def refuse(how: Refusal | Reset | int) -> Callable[[Scene], None]:
     return lambda scene: scene.model.refuse_next(how, times=5)
 
@@ -141,6 +145,31 @@ def test_without_a_model_and_a_closing_line_an_apology_is_spoken(
         assert call.said[0].language == "en-US"
         assert scene.ending(call).reason == reason
         assert len(scene.carrier.requests) == 1
+
+
+@pytest.mark.parametrize("model", ["refused", "lost"])
+def test_without_a_model_a_person_takes_the_call_after_an_apology(one_line: Server, model: str) -> None:
+    """The closing line says goodbye; whoever is put through to somebody does not want to hear that."""
+    with one_line.scene() as scene:
+        person = Callee([Speak(HERE), WaitForEnd()], rings_ms=100)
+        scene.carrier.phone_at(FALLBACK_NUMBER, person)
+        if model == "refused":
+            refuse(INVALID_KEY)(scene)
+            call = scene.ring(agent="backed")
+        else:
+            call, session = scene.live(agent="backed")
+            scene.model.refuse_next(INVALID_KEY, times=5)
+            session.strike(Reset())
+        call.wait_for(lambda: HERE.audio in bytes(call.talk), DEADLINE_S)
+        assert [said.text.split(",")[0] for said in call.said] == ["We are sorry"]
+        assert "hold" in call.said[0].text
+        colleague = next(one for one in scene.carrier.calls if one.plan.to_number == FALLBACK_NUMBER)
+        call.speak(HELLO)
+        colleague.wait_for(lambda: HELLO.audio in bytes(colleague.talk), DEADLINE_S)
+        colleague.hang_up()
+        assert scene.ending(call).reason == "openai.refused"
+        assert call.faults == colleague.faults == []
+        assert not any(FALLBACK_NUMBER[1:] in line for line in one_line.lines[scene.since :])
 
 
 def test_an_apology_that_cannot_be_spoken_ends_the_call_all_the_same(one_line: Server) -> None:
