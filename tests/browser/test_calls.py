@@ -82,6 +82,20 @@ def test_what_is_whispered_reaches_the_model_and_not_the_caller(server: Server, 
     assert desk.complaints() == []
 
 
+def test_the_model_is_asked_to_put_the_caller_through(server: Server, desk: Browser) -> None:
+    """It tells the caller so, in its own words, and uses its own tool."""
+    with server.scene() as scene:
+        call, session = scene.live(agent="clerk")
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
+        desk.open(f"/desk/calls/{call.sid}")
+        desk.leave_by("[name=destination][value=support]")
+        told = session.expect("conversation.item.create")["item"]["content"][0]["text"]
+        assert "transfer_call with 'support'" in told
+        call.hang_up()
+        scene.ending(call)
+    assert desk.complaints() == []
+
+
 def test_a_call_is_found_again_by_what_was_said(server: Server, desk: Browser, axe: str) -> None:
     ends = [Say(words("Goodbye then.", 500)), Tool("end_call", {"reason": "done"})]
     with server.scene(script(ends), **known(QUESTION, ANSWER)) as scene:

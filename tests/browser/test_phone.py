@@ -49,6 +49,7 @@ def end_of(server: Server, call_sid: str) -> str:
     )
 
 
+@pytest.mark.alone
 def test_a_whole_call_is_had_in_the_browser(server: Server, tmp_path: Path) -> None:
     """Greeting, keys, question, answer, barge-in, goodbye; on the way of a phone's call, byte for byte."""
     said = ("caller-question", "caller-name", "caller-goodbye")
@@ -99,6 +100,11 @@ def test_a_whole_call_is_had_in_the_browser(server: Server, tmp_path: Path) -> N
         assert all(300 < wait < 5000 for wait in waits)
         assert browser.text("#barge-in").endswith("ms")
         print(f"voice to voice {waits} ms, barge-in {browser.text('#barge-in')}")
+        # What was said stands on the page, too.
+        browser.wait(lambda: "agent.ended" in browser.text("#facts"))
+        story = browser.text("#story")
+        for name in ("agent-greeting", "agent-preamble", "agent-change", "agent-goodbye"):
+            assert clip(name).text in story
         # No phone company has a part in it, and the page kept to its policy.
         assert scene.carrier.calls == []
         assert browser.complaints() == []

@@ -61,7 +61,8 @@ def history() -> ResponseReturnValue:
 def call(call_sid: str) -> ResponseReturnValue:
     found = _find(call_sid)
     here = isinstance(services().registry.find(call_sid), Bridge)
-    return render_template("desk/call.html", **_shown(found), here=here)
+    destinations = _destinations(found) if here else []
+    return render_template("desk/call.html", **_shown(found), here=here, destinations=destinations)
 
 
 @blueprint.get("/calls/<call_sid>/now")
@@ -96,6 +97,27 @@ def whisper(call_sid: str) -> ResponseReturnValue:
         call_logger(call_sid, __name__).info("> the model was told something from the desk")
         flash(_("The model was told."))
     return redirect(url_for("desk.call", call_sid=call_sid), 303)
+
+
+@blueprint.post("/calls/<call_sid>/transfer")
+def transfer(call_sid: str) -> ResponseReturnValue:
+    """Have the model put the caller through, in its own words, as if it had thought of it itself."""
+    live = services().registry.find(call_sid)
+    destination = request.form.get("destination", "")
+    if not isinstance(live, Bridge) or destination not in _destinations(_find(call_sid)):
+        raise Problem(409, _("The call is over, or it cannot be put through to there from here."))
+    live.whisper(f"Put the caller through now: tell them so, and call transfer_call with {destination!r}.")
+    call_logger(call_sid, __name__).info("> a transfer to %s was asked for at the desk", destination)
+    flash(_("The model was told."))
+    return redirect(url_for("desk.call", call_sid=call_sid), 303)
+
+
+def _destinations(found: WholeCall) -> list[str]:
+    """Where the agent may put its callers through; nowhere from a browser, which is no phone."""
+    agent = services().agents.get(found.agent)
+    if agent is None or found.direction == "browser" or "transfer_call" not in agent.tools:
+        return []
+    return sorted(agent.transfer_to)
 
 
 def _shown(found: WholeCall) -> dict[str, object]:

@@ -5,6 +5,7 @@ import { Handset } from "./handset.js";
 import { Line } from "./line.js";
 import { Parameters } from "./parameters.js";
 import { Recording } from "./recording.js";
+import { follow } from "./story.js";
 
 const $ = (id) => document.getElementById(id);
 const phone = $("phone");
@@ -12,6 +13,7 @@ const words = $("words").dataset;
 const parameters = new Parameters($("agent"), $("parameters"));
 const METER_DB = -60;
 const KEYS = /^[0-9*#]$/;
+const WRITTEN_DOWN_MS = 700; // what is said reaches the database a little later
 
 class Call {
   /** Runs until it is over; then `over` is called with what to say, if anything. */
@@ -36,6 +38,7 @@ class Call {
   started() {
     this.beganMs = performance.now();
     show("live", words.live);
+    setTimeout(() => (unfollow = follow($("now"), `calls/${this.line.order.callSid}/now`)), WRITTEN_DOWN_MS);
   }
 
   spoken(frame, lost) {
@@ -77,6 +80,7 @@ class Call {
 
 let handset = null;
 let call = null;
+let unfollow = () => {};
 
 // -- the form ----------------------------------------------------------------------------------
 
@@ -115,6 +119,7 @@ async function dial() {
   try {
     const order = await orderCall();
     $("call-sid").textContent = order.callSid;
+    $("call-sid").href = `calls/${order.callSid}`;
     say($("opening"), words.opening, order.opening);
     say($("closing"), words.closing, order.closing);
     call = new Call(order, handset, end);
@@ -148,6 +153,9 @@ function reset() {
   for (const id of ["recording", "fault", "opening", "closing"]) $(id).hidden = true;
   for (const id of ["first-sound", "voice-to-voice", "barge-in"]) tell($(id), []);
   $("call-sid").textContent = "–";
+  $("call-sid").removeAttribute("href");
+  unfollow();
+  $("now").replaceChildren();
   $("clock").textContent = "0:00";
 }
 

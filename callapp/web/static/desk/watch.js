@@ -7,16 +7,19 @@ const RETRY_MS = 4000;
  * @param {(answer: Response) => Promise<number | null>} take gets what is new; returns how long to wait for the
  *   next, in ms, or null to stop.
  * @param {(failed: boolean) => void} tell is told when the server does not answer, and when it does again.
+ * @returns {() => void} stops it.
  */
 export function watch(url, take, tell = () => {}) {
   let timer = 0;
   let waitMs = 0;
   let known = null;
+  let stopped = false;
 
   async function look() {
     try {
       const headers = known ? { "If-None-Match": known } : {};
       const answer = await fetch(url, { headers, cache: "no-store" });
+      if (stopped) return;
       if (answer.status !== 304 && !answer.ok) throw new Error(String(answer.status));
       if (answer.status !== 304) {
         waitMs = await take(answer);
@@ -27,12 +30,16 @@ export function watch(url, take, tell = () => {}) {
       tell(true);
       waitMs = RETRY_MS;
     }
-    if (waitMs !== null && !document.hidden) timer = setTimeout(look, waitMs);
+    if (!stopped && waitMs !== null && !document.hidden) timer = setTimeout(look, waitMs);
   }
 
   document.addEventListener("visibilitychange", () => {
     clearTimeout(timer);
-    if (!document.hidden && waitMs !== null) look();
+    if (!stopped && !document.hidden && waitMs !== null) look();
   });
   look();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+  };
 }

@@ -1,0 +1,49 @@
+// What happens on a call, as it happens: what is new is put in its place; what was there stays, so that nothing
+// jumps and a screen reader says each line once.
+
+import { localise, tick } from "./times.js";
+import { watch } from "./watch.js";
+
+const POLL_MS = 1000;
+
+/**
+ * Keep a piece of the page up to date until the call is over.
+ * @param {HTMLElement} now holds the facts and the story, or nothing yet.
+ * @param {string} url of the newest state of it.
+ * @param {{follows?: boolean, over?: Function}} options `follows`: scroll along with what is said.
+ * @returns {() => void} stops it.
+ */
+export function follow(now, url, { follows = false, over = () => {} } = {}) {
+  return watch(url, async (answer) => {
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    localise(fresh);
+    const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
+    const isOver = fresh.getElementById("facts").dataset.over === "true";
+    if (now.firstElementChild) merge(fresh);
+    else now.replaceChildren(...fresh.body.children);
+    if (follows && atEnd) scrollTo(0, document.documentElement.scrollHeight);
+    tick();
+    if (isOver) over();
+    return isOver ? null : POLL_MS;
+  });
+}
+
+function merge(fresh) {
+  document.getElementById("facts").replaceWith(fresh.getElementById("facts"));
+  const story = document.getElementById("story");
+  const wanted = [...fresh.getElementById("story").children];
+  let last = null;
+  for (const line of wanted) {
+    let there = line.id ? document.getElementById(line.id) : null;
+    if (!there) {
+      there = line;
+      if (last) last.after(there);
+      else story.prepend(there);
+    } else if (there.innerHTML !== line.innerHTML) {
+      there.innerHTML = line.innerHTML;
+    }
+    last = there;
+  }
+  const ids = new Set(wanted.map((line) => line.id));
+  for (const line of [...story.children]) if (!ids.has(line.id)) line.remove();
+}
