@@ -26,6 +26,7 @@ from gunicorn.glogging import Logger
 from callapp.errors import ConfigError
 from callapp.logs import configure_logging, formatter_for, refuse_to_start
 from callapp.settings import load_settings
+from callapp.websocket.reader import shared_reader
 
 HTTP_THREADS = 16
 """Threads beyond the calls, so that webhooks and health checks find one when the server is full."""
@@ -141,6 +142,7 @@ def post_fork(server, worker):
 
 def post_worker_init(worker):
     """Let SIGTERM wait for the calls, Ctrl-C for nothing, and the garbage collector look at little."""
+    shared_reader()  # there before the first call, for whoever counts threads
     registry = worker.wsgi.extensions["callapp"].registry
 
     def drain(signum, frame):

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from callapp.websocket.reader import shared_reader
+
 # A busy machine makes examples slowly; that says nothing of what is tested.
 settings.register_profile(
     "patient",
@@ -24,6 +26,7 @@ THREADS_END_S = 5.0
 @pytest.fixture(autouse=True)
 def no_thread_remains() -> Iterator[None]:
     """Threads that a test started are over when it is; those of wider fixtures were there before."""
+    shared_reader()  # one for the whole process, whichever test is the first to need it
     before = set(threading.enumerate())
     yield
     deadline = time.monotonic() + THREADS_END_S

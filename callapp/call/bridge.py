@@ -2,17 +2,20 @@
 
 Threads, and what each may touch:
 
-- *uplink*, the thread of the Flask request: reads the caller leg, hands audio to the lane, keeps
-  the conversation's deadlines, also while the call is away; when another stream brings the caller
-  back, that one's thread takes over;
-- *downlink*, ours: dials the model leg and reads it, and its successor when it is lost;
+- *uplink*, the thread of the Flask request: receives from the caller leg, keeps the conversation's
+  deadlines, also while the call is away; when another stream brings the caller back, that one's
+  thread takes over;
+- *downlink*, ours: dials the model leg and receives from it, and from its successor when it is lost;
+- *the reader*, one for all calls: takes audio from both legs where it can be handed on as it is, the
+  caller's to the lane, the model's through the conversation. It never waits: what it cannot do at
+  once, or what is more than that, the call's own two threads do, in the order it came;
 - *errand*, ours and brief: asks the carrier to complete the call, or to take it away, which no audio
   may wait for;
 - any other (a tool of the pool, a status callback, the registry's drain) comes in through ``feed``.
 
 ``feed`` decides and performs under one lock, so that what is decided first is written first: a
-``clear`` can never overtake the audio it is to clear. What it performs is a write to a socket,
-bounded by the legs' write deadlines, or a hand-over to another thread.
+``clear`` can never overtake the audio it is to clear. What it performs is a write to a socket, which
+does not wait, or a hand-over to another thread.
 """
 
 from __future__ import annotations
@@ -50,6 +53,7 @@ from callapp.conversation.commands import (
     Warn,
 )
 from callapp.conversation.events import (
+    AudioArrived,
     CallerBack,
     CallerLost,
     CompletionFailed,
@@ -127,7 +131,7 @@ class Bridge:
         self._model_gone = False  # the conversation knows that this leg is lost
         self._redial_ms: float | None = None  # after how long its successor is to be dialled
         self._lane = AudioLane(lambda payload: self._model.send_audio(payload))
-        self._began_s = monotonic()
+        self._began_s = self._heard_s = monotonic()
         self._over = Event()
         self._turned = Event()  # a call that is away is back, or over
         self._threads: list[Thread] = []
@@ -168,6 +172,7 @@ class Bridge:
             self._uplink(caller)
             handed_on = self._look_after(caller)
         finally:
+            caller.listen(None)
             if not handed_on:
                 self._clear_up()
         return None if handed_on else self._end_reason
@@ -216,7 +221,8 @@ class Bridge:
 
     def _uplink(self, leg: CallerLeg) -> None:
         conversation = self.conversation
-        heard_s = monotonic()
+        leg.listen(self._hear_at_once)
+        self._heard_s = monotonic()
         while not (conversation.over or conversation.away.stream_over):
             try:
                 heard = leg.receive()
@@ -224,8 +230,8 @@ class Bridge:
                 self._on_caller_lost(leg, loss)
                 return
             if heard:
-                heard_s = monotonic()
-            elif monotonic() - heard_s > NO_MEDIA_S:
+                self._heard_s = monotonic()
+            elif monotonic() - self._heard_s > NO_MEDIA_S:
                 self._feed_from_caller(leg, CallerLost("twilio.no_media"))
             for event in heard:
                 if isinstance(event, CallerAudio):
@@ -260,6 +266,18 @@ class Bridge:
             if leg is self._caller:
                 self.feed(event)
 
+    def _hear_at_once(self, payload: bytes) -> bool:
+        """Hand audio on in the reader's thread; false when the uplink has to look after it."""
+        self._heard_s = now_s = monotonic()
+        deadline_ms = self.conversation.deadline_ms
+        if deadline_ms is not None and (now_s - self._began_s) * 1000 >= deadline_ms:
+            return False
+        try:
+            self._lane.offer(payload)
+        except LegLost:
+            return False
+        return True
+
     def _hear(self, payload: bytes) -> None:
         leg = self._model
         try:
@@ -282,6 +300,7 @@ class Bridge:
         """Carry one session of the model, from the dial until it is over."""
         leg = self._model
         try:
+            leg.listen(self._play_at_once)
             leg.dial()
             while not (self._model_gone or self.conversation.told):
                 for event in leg.receive():
@@ -303,6 +322,16 @@ class Bridge:
             self._redial_ms = None
             self._model = self._outside.new_model()
             self._model_gone = False
+        return True
+
+    def _play_at_once(self, audio: AudioArrived) -> bool:
+        """Hand audio on in the reader's thread; false when something else is being decided just now."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._feed_from_model(audio)
+        finally:
+            self._lock.release()
         return True
 
     def _feed_from_model(self, event: CallEvent) -> None:

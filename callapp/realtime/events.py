@@ -122,6 +122,17 @@ def decode(data: bytes) -> Decoded | None:
     return None if decoder is None else decoder(message)
 
 
+def decode_audio(data: bytes) -> AudioArrived | None:
+    """Read audio; ``None`` for all else, after a glance at where the type stands."""
+    if data.find(b'"response.output_audio.delta"', 0, 64) < 0:
+        return None
+    try:
+        decoded = decode(data)
+    except BadMessage:
+        return None
+    return decoded if type(decoded) is AudioArrived else None
+
+
 # -- reading fields -----------------------------------------------------------------------------
 
 

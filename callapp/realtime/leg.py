@@ -1,12 +1,14 @@
 """The model's leg: one OpenAI Realtime session over its socket.
 
-Dialled and read by one thread, the call's downlink; written by any, under the connection's lock.
+Dialled and received by one thread, the call's downlink, but for audio that is taken where it is read;
+written by any.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -38,6 +40,7 @@ from callapp.realtime.events import (
     SessionCreated,
     SessionUpdated,
     decode,
+    decode_audio,
     encode,
     encode_approval,
     encode_audio,
@@ -120,7 +123,16 @@ class ModelLeg:
         self._connection: Connection | None = None
         self._received = -1  # what had been received when it was last asked for a sign of life
         self._approvals: set[str] = set()  # requests that have been answered
+        self._play: Callable[[AudioArrived], bool] | None = None
         self._log = log
+
+    def listen(self, play: Callable[[AudioArrived], bool]) -> None:
+        """Have ``play`` take the model's audio, in the thread that reads it. Before ``dial``.
+
+        Args:
+            play: must not wait. What it returns false for, ``receive`` returns.
+        """
+        self._play = play
 
     def dial(self) -> None:
         """Open the socket and ask for the session; the answer comes through ``receive``.
@@ -140,6 +152,8 @@ class ModelLeg:
             quiet_s=QUIET_S,
             write_s=WRITE_S,
         )
+        if self._play is not None:
+            self._connection.take = self._take
         self._connection.send_text(self._handshake.first())
 
     def receive(self) -> list[ModelEvent]:
@@ -183,6 +197,17 @@ class ModelLeg:
                     events.append(decoded)
         return events
 
+    def _take(self, messages: list[bytes | Binary]) -> list[bytes | Binary]:
+        """Hand on the audio that these messages begin with; return what is left of them."""
+        play = self._play
+        if play is None:  # released this very moment
+            return messages
+        for position, message in enumerate(messages):
+            audio = decode_audio(message) if type(message) is bytes else None
+            if audio is None or not play(audio):
+                return messages[position:]
+        return []
+
     def _look_for_life(self, connection: Connection) -> None:
         if connection.received == self._received:
             raise LegLost("model", NO_SIGN_OF_LIFE, "no sign of life")
@@ -211,7 +236,8 @@ class ModelLeg:
             self._dialling.break_off()
 
     def release(self) -> None:
-        """Give the socket back to the system, once nobody reads it any more."""
+        """Give the socket back to the system, and let go of who listens."""
+        self._play = None
         if self._connection is not None:
             self._connection.release()
 

@@ -1,11 +1,12 @@
 """The caller's leg: one Twilio media stream over its socket.
 
-Read by one thread, the call's uplink; written by any, under the connection's own lock.
+Received by one thread, the call's uplink, but for audio that is taken where it is read; written by any.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import monotonic
 
 from callapp.conversation.commands import ClearAudio, PlayAudio, SendMark
@@ -19,6 +20,7 @@ from callapp.telephony.media_streams import (
     Encoder,
     Started,
     decode,
+    decode_audio,
     join,
 )
 from callapp.websocket.connection import Connection
@@ -48,6 +50,7 @@ class CallerLeg:
         self._encoder: Encoder | None = None
         self._waiting: list[bytes | Binary] = []
         self._gaps = Gaps()
+        self._hear: Callable[[bytes], bool] | None = None
         self._oddities: set[str] = set()
         self.log: logging.Logger | logging.LoggerAdapter[logging.Logger] = log
 
@@ -73,6 +76,33 @@ class CallerLeg:
                     raise self._refuse("the stream stopped before it started")
                 first = False
         raise self._refuse("no start came")
+
+    def listen(self, hear: Callable[[bytes], bool] | None) -> None:
+        """Have ``hear`` take the audio that needs nothing but to be handed on, in the thread that reads it.
+
+        Args:
+            hear: given a payload, base64 of mu-law; must not wait. What it returns false for,
+                ``receive`` returns. ``None`` lets go of it.
+        """
+        self._hear = hear
+        self._connection.take = self._take if hear is not None else None
+
+    def _take(self, messages: list[bytes | Binary]) -> list[bytes | Binary]:
+        """Hand on the audio that these messages begin with; return what is left of them.
+
+        A chunk that does not follow on the last one is ``receive``'s. So while silence is filled in, as when
+        messages are dealt with, the gaps are the uplink's alone.
+        """
+        hear = self._hear
+        if hear is None:  # let go of this very moment
+            return messages
+        chunks: list[bytes] = []
+        for message in messages:
+            audio = decode_audio(message) if type(message) is bytes else None
+            if audio is None or not self._gaps.follows(audio):
+                break
+            chunks.append(audio.payload)
+        return messages[len(chunks) :] if chunks and hear(join(chunks)) else messages
 
     def receive(self) -> list[Heard]:
         """Wait for what comes next; ``[]`` when nothing came for a while.

@@ -65,9 +65,9 @@ def decode(data: bytes) -> Decoded | None:
     Raises:
         BadMessage: it is not a JSON object, or a known event lacks a field.
     """
-    media = _media(data)
-    if media is not None and not len(payload := media[2]) & 3:
-        return CallerAudio(payload, int(media[1]))
+    audio = decode_audio(data)
+    if audio is not None:
+        return audio
     try:
         message = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -89,6 +89,14 @@ def decode(data: bytes) -> Decoded | None:
             return CallerHungUp()
         case _:
             return None
+
+
+def decode_audio(data: bytes) -> CallerAudio | None:
+    """Read audio in one of the layouts that Twilio sends; ``None`` for all else, audio or not."""
+    media = _media(data)
+    if media is None or len(payload := media[2]) & 3:
+        return None
+    return CallerAudio(payload, int(media[1]))
 
 
 def join(chunks: Sequence[bytes]) -> bytes:

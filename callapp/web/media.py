@@ -135,7 +135,7 @@ def stream(upgraded: Server) -> None:
         log.exception("! bug: a stream ended")
         connection.close(INTERNAL_ERROR)
     finally:
-        connection.close()
+        connection.leave()
 
 
 def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:

@@ -1,18 +1,22 @@
-"""An open WebSocket that two threads share: one receives, any of them sends, any of them closes.
+"""An open WebSocket: one thread receives, any of them sends, any of them closes, and none ever waits to send.
 
-Threads: `Connection.receive` is for one thread at a time; frames are written whole, under a lock. Closing in
-one thread, or failing to send, at once ends a `receive` that waits in another. The first reason for the end
-is the one that everybody hears, as `LegLost`.
+The process's `Reader` reads the socket, for all connections. What comes is handed to the thread that waits in
+`Connection.receive`, unless ``take`` has dealt with it at once, in the reader's thread. Frames are written
+whole, by the thread that sends them; what the system does not take is written by the reader's thread, as soon
+as there is room. The first reason for the end is the one that everybody hears, as `LegLost`.
 """
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Lock
 from time import monotonic
 
 from callapp.errors import LegLost
+from callapp.websocket.backlog import Backlog
 from callapp.websocket.framing import (
     CLOSE,
     PING,
@@ -27,15 +31,22 @@ from callapp.websocket.framing import (
     Violation,
     close_payload,
 )
-from callapp.websocket.sockets import adopt
+from callapp.websocket.reader import READ, WRITE, Watched, shared_reader
+from callapp.websocket.sockets import TlsSocket, adopt
 
+INTERNAL_ERROR = 1011
 NO_CLOSE_FRAME = 1006  # RFC 6455, 7.1.5
-WRITE_LOCK_S = 0.1  # how long a close frame waits for a frame that is being written
 LINGER_S = 0.3  # how long the peer's answer to our close frame is waited for
-RELEASE_S = 1.0  # how long threads on their way out are waited for
+LEAVE_S = 1.0  # the same, with what the reader's clock takes
+# So much may wait to be written before another frame is begun: minutes of audio. One frame may be longer.
+MOST_UNSENT_BYTES = 2**22
+# So many pieces may wait to be received; then the socket is left alone until the thread comes for more.
+MOST_HANDED = 500
+
+Messages = list[bytes | Binary]
 
 
-class Connection:
+class Connection(Watched):
     """Owns the socket of an open WebSocket.
 
     Args:
@@ -45,20 +56,37 @@ class Connection:
         max_message_bytes: longest message accepted; a longer one ends the connection with 1009.
         quiet_s: how long `receive` waits for a message.
         write_s: how long a frame may take to be written; then the connection is lost.
+
+    Attributes:
+        received: messages of any kind so far, pings and pongs too: the peer is alive.
+        take: shown what came in, while nothing that came before is being dealt with; deals with as much of it
+            as can be done at once, and returns the rest. Called in the reader's thread: it must not wait.
     """
 
     __slots__ = (
+        "_backlog",
+        "_cause",
+        "_dealt_with",
         "_decoder",
         "_encoder",
         "_end",
         "_ending",
+        "_handed",
+        "_handling",
+        "_inbox",
+        "_linger_until_s",
+        "_open",
         "_quiet_s",
+        "_reader",
         "_reading",
+        "_received",
         "_socket",
+        "_taken",
         "_write_s",
         "_writing",
         "name",
         "received",
+        "take",
     )
 
     def __init__(
@@ -71,56 +99,73 @@ class Connection:
         quiet_s: float,
         write_s: float,
     ) -> None:
+        self._socket = adopt(sock)
+        super().__init__(self._socket.fd)
         self.name = name
-        self.received = 0  # messages of any kind so far, pings and pongs too: the peer is alive
+        self.received = 0
+        self.take: Callable[[Messages], Messages] | None = None
         self._quiet_s = quiet_s
         self._write_s = write_s
-        self._socket = adopt(sock)
-        self._socket.set_read_timeout(quiet_s)
         self._decoder = Decoder(masked=not client, max_message_bytes=max_message_bytes)
         self._encoder = Encoder(masked=client)
-        self._reading = Lock()  # held by the thread that reads
-        self._writing = Lock()  # held by the thread that writes a frame
+        self._reader = shared_reader()
+        # What was received: messages, a fault of ours, or None for the end.
+        self._inbox: SimpleQueue[Messages | Exception | None] = SimpleQueue()
+        self._handed = 0  # pieces put into it; the reader's to write
+        self._received = 0  # pieces taken out of it ...
+        self._dealt_with = 0  # ... and those that `receive` has come back from
+        self._taken = 0  # pieces of which nothing was left to be handed
+        self._backlog: Backlog | None = None
+        self._linger_until_s: float | None = None
+        self._reading = Lock()  # held by the thread in `receive`
+        self._handling = Lock()  # held by the reader while it is in here
+        self._writing = Lock()  # held while a frame is written, which never waits
         self._ending = Lock()  # guards _end while it is decided
+        self._open = Lock()  # held until the socket is shut down
+        self._open.acquire()
         self._end: tuple[int, str] | None = None  # close code and reason, once it is over
+        self._cause: OSError | None = None
+        if isinstance(self._socket, TlsSocket):
+            self._read(memoryview(b""))  # what came with the handshake is inside OpenSSL, unseen by polls
+        self._reader.watch(self, more=READ)
 
-    def receive(self) -> list[bytes | Binary]:
+    # -- for the threads of the call ------------------------------------------------------------
+
+    def receive(self) -> Messages:
         """Wait for messages and return them: text as UTF-8 bytes; none when it was quiet for ``quiet_s``.
 
-        Pings are answered in passing. Should only those come, or parts of a message, it returns within twice
-        ``quiet_s``.
+        It is quiet when nothing comes, or only pings and parts of a message.
 
         Raises:
             LegLost: the connection has ended; messages that came before its end have been returned first.
         """
         with self._reading:
-            deadline = None
-            while self._end is None:
+            self._dealt_with = self._received
+            if not self.watched_for & READ and self._end is None and self._inbox.qsize() < MOST_HANDED // 2:
+                self._reader.watch(self, more=READ)
+            while True:
+                taken = self._taken
                 try:
-                    data = self._socket.read()
-                except OSError as error:
-                    raise self._failed(str(error)) from error
-                if data is None:
-                    return []
-                if not data:
-                    raise self._failed("closed without a close frame")
-                messages = self._sift(self._decoder.receive(data))
-                if messages:
-                    return messages
-                if deadline is None:
-                    deadline = monotonic() + self._quiet_s
-                elif monotonic() >= deadline:
-                    return messages
-            raise self._lost()
+                    piece = self._inbox.get(timeout=self._quiet_s)
+                except Empty:
+                    if taken == self._taken:
+                        return []
+                    continue
+                if piece is None:
+                    self._inbox.put(None)  # for whoever asks again
+                    raise self._lost()
+                if isinstance(piece, Exception):
+                    raise piece
+                self._received += 1
+                return piece
 
     def send_text(self, text: bytes) -> None:
-        """Send a text message, UTF-8, and return when the system has taken all of it.
+        """Send a text message, UTF-8; what the system does not take at once goes out by itself.
 
         Raises:
-            LegLost: the connection has ended; or ends now, because ``write_s`` was not enough.
+            LegLost: the connection has ended. It does when a frame has not gone out after ``write_s``.
         """
-        with self._writing:
-            self._send(TEXT, text)
+        self._send(TEXT, text)
 
     def ping(self) -> None:
         """Ask the peer for a sign of life; its pong counts as ``received``.
@@ -128,129 +173,216 @@ class Connection:
         Raises:
             LegLost: as ``send_text``.
         """
-        with self._writing:
-            self._send(PING, b"")
+        self._send(PING, b"")
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End the connection, with a close frame if that can be sent. From any thread, as often as you like.
 
-        The peer's answer is waited for, unless another thread is in `receive`: it is woken instead. Takes
-        half a second at most. The descriptor stays open: see `release`.
+        Does not wait: the peer has `LINGER_S` to answer, while we go on reading. See `leave`.
         """
-        if not self._settle_end(code, reason or "closed by us"):
-            return
-        if self._send_close(code, reason) and self._reading.acquire(blocking=False):
-            try:
-                self._linger()
-            finally:
-                self._reading.release()
-        self._socket.shut_down()
+        self._end_with_goodbye(code, reason or "closed by us", reason)
 
-    def release(self) -> None:
-        """Close, and give the descriptor back once no thread can be using it. For sockets nobody else closes.
+    def leave(self) -> None:
+        """Close, wait for the peer's answer, and have nothing to do with the socket any more.
 
-        Should a thread be stuck, it is not given back: the number would soon be another socket's.
+        Takes half a second at most. The descriptor stays open, for the one whose it is to close it.
         """
         self.close()
-        if self._reading.acquire(timeout=RELEASE_S):
-            try:
-                if self._writing.acquire(timeout=RELEASE_S):
-                    try:
-                        self._socket.close()
-                    finally:
-                        self._writing.release()
-            finally:
-                self._reading.release()
+        self._open.acquire(timeout=LEAVE_S)
+        self._let_go()
 
-    def _sift(self, messages: list[Message]) -> list[bytes | Binary]:
-        """Return the messages that are for the caller; see to the others."""
-        wanted: list[bytes | Binary] = []
+    def release(self) -> None:
+        """Close, wait for nobody, and give the descriptor back."""
+        self.close()
+        self._let_go()
+        self._socket.close()
+
+    # -- for the reader's thread ----------------------------------------------------------------
+
+    def on_ready(self, buffer: memoryview) -> None:
+        """Read, and write what waits."""
+        with self._handling:
+            if self.gone:
+                return
+            if self._backlog is not None:
+                self._write_backlog()
+            if self.watched_for & READ:
+                self._read(buffer)
+
+    def on_time(self, now_s: float) -> float | None:
+        """Look after the peer that takes nothing, and the one that does not answer our close frame."""
+        if self._linger_until_s is not None:
+            if now_s < self._linger_until_s:
+                return self._linger_until_s
+            self._shut_down()
+            return None
+        with self._writing:
+            if self._backlog is None or self._end is not None:
+                return None
+            if now_s < self._backlog.until_s:
+                return self._backlog.until_s
+        # What has gone out of the frame cannot be taken back, so there is no going on.
+        self._fail(TimeoutError(f"peer took no whole frame in {self._write_s:g} s"))
+        return None
+
+    def on_fault(self, fault: Exception) -> None:
+        """Let the thread that receives have it: it is the one whose call this is."""
+        self._inbox.put(fault)
+        self._end_with_goodbye(INTERNAL_ERROR, "a fault of ours", "")
+
+    def _read(self, buffer: memoryview) -> None:
+        try:
+            data = self._socket.read(buffer)
+        except OSError as error:
+            self._fail(error)
+            return
+        if data is None:
+            return
+        if not data:
+            self._fail(ConnectionError("closed without a close frame"))
+            return
+        messages = self._decoder.receive(data)
+        if self._end is not None:
+            if any(isinstance(message, Close) for message in messages):
+                self._shut_down()
+            return
         self.received += len(messages)
-        if len(messages) == 1 and type(messages[0]) is bytes:
-            return [messages[0]]  # nearly always
+        if len(messages) != 1 or type(messages[0]) is not bytes:  # seldom
+            messages = self._sift(messages)
+        if messages:
+            self._hand_over(messages)  # type: ignore[arg-type]
+
+    def _hand_over(self, messages: Messages) -> None:
+        if self.take is not None and self._handed == self._dealt_with:
+            messages = self.take(messages)
+            if not messages:
+                self._taken += 1
+                return
+        self._handed += 1
+        self._inbox.put(messages)
+        if self._inbox.qsize() >= MOST_HANDED:
+            self._reader.watch(self, less=READ)
+            if self._inbox.qsize() < MOST_HANDED // 2:  # all gone already: nobody will come for more
+                self._reader.watch(self, more=READ)
+
+    def _sift(self, messages: list[Message]) -> list[Message]:
+        """Return the messages that are for the caller; see to the others."""
+        wanted: list[Message] = []
         for message in messages:
             match message:
                 case bytes() | Binary():
                     wanted.append(message)
                 case Ping(data=data):
-                    self._pong(data)
-                case Close(code=code, reason=reason):
-                    if self._settle_end(code, reason):
-                        self._send_close(code, "")
-                    self._socket.shut_down()
+                    with suppress(LegLost):  # `receive` will say so
+                        self._send(PONG, data)
                 case Violation(code=code, reason=reason):
-                    told = self._settle_end(code, f"protocol broken: {reason}") and self._send_close(
-                        code, reason
-                    )
-                    if told:
-                        # The peer may still be sending, and would be reset before it had read why.
-                        self._linger()
-                    self._socket.shut_down()
+                    # The peer may still be sending, and would be reset before it had read why: so we linger.
+                    self._hand_over_last(wanted)
+                    self._end_with_goodbye(code, f"protocol broken: {reason}", reason)
+                    return []
+                case Close(code=code, reason=reason):
+                    self._hand_over_last(wanted)
+                    if self._settle_end(code, reason):
+                        self._say_goodbye(code, "")
+                    self._shut_down()
+                    return []
         return wanted
 
-    def _pong(self, data: bytes) -> None:
-        with self._writing, suppress(LegLost):  # `receive` is about to say so
-            self._send(PONG, data)
+    def _hand_over_last(self, messages: list[Message]) -> None:
+        if messages:
+            self._hand_over(messages)  # type: ignore[arg-type]
+
+    def _write_backlog(self) -> None:
+        with self._writing:
+            if self._backlog is None:
+                return
+            try:
+                self._backlog.write(self._socket.write)
+            except OSError as error:
+                self._fail(error)
+                return
+            if not self._backlog.size_bytes:
+                self._backlog = None
+                self._reader.watch(self, less=WRITE)
+
+    # -- for both -------------------------------------------------------------------------------
 
     def _send(self, opcode: int, payload: bytes) -> None:
-        """Write one frame; with the write lock."""
-        if self._end is not None:
-            raise self._lost()
-        frame = self._encoder.encode(opcode, payload)
-        try:
-            written = self._socket.write(frame)
-            if written < len(frame):
-                self._write_rest(memoryview(frame)[written:])
-        except OSError as error:
-            raise self._failed(str(error)) from error
-
-    def _write_rest(self, rest: memoryview) -> None:
-        deadline = monotonic() + self._write_s
-        while rest:
-            left_s = deadline - monotonic()
-            if left_s <= 0 or not self._socket.wait_writable(left_s):
-                # What has gone out of the frame cannot be taken back, so there is no going on.
-                raise TimeoutError(f"peer took no whole frame in {self._write_s:g} s")
-            rest = rest[self._socket.write(rest) :]
-
-    def _send_close(self, code: int, reason: str) -> bool:
-        """Write a close frame if that takes no waiting; false when it could not be."""
-        if not self._writing.acquire(timeout=WRITE_LOCK_S):
-            return False
-        try:
-            frame = self._encoder.encode(CLOSE, close_payload(code, reason))
-            return self._socket.write(frame) == len(frame)
-        except OSError:
-            return False
-        finally:
-            self._writing.release()
-
-    def _linger(self) -> None:
-        """Read on until the peer answers our close frame or hangs up; with the read lock."""
-        deadline = monotonic() + LINGER_S
-        while (left_s := deadline - monotonic()) > 0:
-            self._socket.set_read_timeout(left_s)
+        with self._writing:
+            if self._end is not None:
+                raise self._lost()
             try:
-                data = self._socket.read()
+                self._write(self._encoder.encode(opcode, payload))
+            except OSError as error:
+                self._fail(error)
+                raise self._lost() from error
+
+    def _write(self, frame: bytes) -> None:
+        """Write a frame, or put it behind those that wait; with the write lock."""
+        backlog = self._backlog
+        if backlog is None:
+            written = self._socket.write(frame)
+            if written == len(frame):
+                return
+            self._backlog = backlog = Backlog()
+            frame = frame[written:]
+        elif backlog.size_bytes > MOST_UNSENT_BYTES:
+            raise TimeoutError(f"peer left {backlog.size_bytes} bytes waiting")
+        until_s = monotonic() + self._write_s
+        backlog.add(frame, until_s)
+        self._reader.watch(self, more=WRITE)
+        self._reader.remind(self, backlog.until_s)
+
+    def _say_goodbye(self, code: int, reason: str) -> bool:
+        """Write a close frame; false when it cannot be."""
+        with self._writing:
+            try:
+                self._write(self._encoder.encode(CLOSE, close_payload(code, reason)))
             except OSError:
-                return
-            if not data or any(isinstance(message, Close) for message in self._decoder.receive(data)):
-                return
+                return False
+            return True
+
+    def _end_with_goodbye(self, code: int, heard: str, told: str) -> None:
+        """End for one reason as we hear it and as the peer is told it; give the peer a while to answer."""
+        if not self._settle_end(code, heard):
+            return
+        if self._say_goodbye(code, told):
+            self._linger_until_s = monotonic() + LINGER_S
+            self._reader.remind(self, self._linger_until_s)
+        else:
+            self._shut_down()
+
+    def _fail(self, error: OSError) -> None:
+        """End without a close frame."""
+        self._cause = self._cause or error.with_traceback(None)  # which would hold on to us
+        self._settle_end(NO_CLOSE_FRAME, str(error))
+        self._shut_down()
+        self._reader.watch(self, less=READ | WRITE)
 
     def _settle_end(self, code: int, reason: str) -> bool:
-        """Say why the connection ends; false when that has been said before."""
+        """Say why the connection ends, and wake whoever receives; false when that has been said before."""
         with self._ending:
             if self._end is not None:
                 return False
             self._end = (code, reason)
-            return True
+        self._inbox.put(None)
+        return True
 
-    def _failed(self, reason: str) -> LegLost:
-        """End without a close frame, wake the other thread, and return what to raise."""
-        self._settle_end(NO_CLOSE_FRAME, reason)
+    def _let_go(self) -> None:
+        self._shut_down()
+        with self._writing:
+            pass  # whoever wrote while it ended is through
+        self._reader.forget(self)
+        with self._handling:
+            self.take = None  # and so is the reader
+
+    def _shut_down(self) -> None:
         self._socket.shut_down()
-        return self._lost()
+        with suppress(RuntimeError):  # it is open no more
+            self._open.release()
 
     def _lost(self) -> LegLost:
         assert self._end is not None
-        return LegLost(self.name, *self._end)
+        lost = LegLost(self.name, *self._end)
+        lost.__cause__ = self._cause
+        return lost

@@ -1,35 +1,31 @@
 """The two kinds of socket under a connection, plain and TLS, with one face.
 
-Reading waits; writing never does, that is what `wait_writable` is for. One thread reads and one writes at a
-time; they may be two. Reading and writing raise `OSError` when the connection is gone.
+Neither reading nor writing ever waits: waiting is the `Reader`'s, for all sockets at once. One thread reads
+and one writes at a time; they may be two. Both raise `OSError` when the connection is gone.
 """
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
-import struct
 from contextlib import suppress
 from threading import Lock
-from time import monotonic
 
 
 class _Socket:
     """What both kinds do alike."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_socket", "fd")
 
     _socket: socket.socket
 
-    def wait_writable(self, seconds: float) -> bool:
-        """Wait until more can be written or the connection is gone; false when neither came true in time."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLOUT)
-        return bool(poll.poll(seconds * 1000))
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self.fd = sock.fileno()
 
     def shut_down(self) -> None:
-        """End both directions for good; who waits on the socket, wakes. From any thread; it is not closed."""
+        """End both directions for good. From any thread; the descriptor is not closed."""
         with suppress(OSError):  # the peer was faster
             # SSLSocket's own shutdown() drops the TLS state first, under the feet of a thread that reads.
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
@@ -40,89 +36,64 @@ class _Socket:
 
 
 class PlainSocket(_Socket):
-    """A blocking TCP socket. Reading costs one system call: the kernel keeps the time (``SO_RCVTIMEO``)."""
+    """A TCP socket, or one like it."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ()
 
-    # One buffer for all reads: recv() allocates as much each time, and a connection then keeps 28 KiB more
-    # (300 of them measured). It takes ten of Twilio's frames; OpenAI's largest, 20 KB, come in pieces.
-    READ_BYTES = 4096
+    def read(self, buffer: memoryview) -> bytes | None:
+        """Return bytes that are there, as many as the buffer takes: ``b""`` at the end, None for none yet.
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-        self._buffer = memoryview(bytearray(self.READ_BYTES))
-        sock.settimeout(None)  # a timeout of Python's own would add a poll() to every call
-
-    def set_read_timeout(self, seconds: float) -> None:
-        """Let each `read` wait so long. For the thread that reads."""
-        microseconds = max(1, int(seconds * 1_000_000))  # 0 would mean for ever
-        timeval = struct.pack("ll", *divmod(microseconds, 1_000_000))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-
-    def read(self) -> bytes | None:
-        """Wait for bytes and return them: ``b""`` at the end of the stream, None when none came in time."""
+        Args:
+            buffer: to read into. recv() would allocate as much each time.
+        """
         try:
-            size = self._socket.recv_into(self._buffer)
+            size = self._socket.recv_into(buffer)
         except BlockingIOError:
             return None
-        return bytes(self._buffer[:size])
+        return buffer[:size].tobytes()
 
     def write(self, data: bytes | memoryview) -> int:
-        """Write what fits without waiting; return how many bytes did."""
+        """Write what fits; return how many bytes did."""
         try:
-            return self._socket.send(data, socket.MSG_DONTWAIT)
+            return self._socket.send(data)
         except BlockingIOError:
             return 0
 
 
 class TlsSocket(_Socket):
-    """A non-blocking TLS socket that two threads may share.
+    """A TLS socket that two threads may share.
 
     OpenSSL does not allow two threads in one connection at once. Most Pythons leave that to chance, and the
     lock of 3.13.6 deadlocks when one thread waits to read while another writes. So a lock of ours is held
-    around each call into OpenSSL, none of which waits; the waiting is done outside, in ``poll``. It is not a
-    system call more: Python's own timeout would poll as well.
+    around each call into OpenSSL, none of which waits.
     """
 
-    __slots__ = ("_lock", "_more", "_poll", "_read_timeout_s", "_tls")
+    __slots__ = ("_lock", "_tls")
 
-    READ_BYTES = 16384  # a whole TLS record; not held while waiting, as that is over when the read begins
+    READ_BYTES = 16384  # a whole TLS record
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
-        self._socket = self._tls = sock
-        sock.settimeout(0)
+        super().__init__(sock)
+        self._tls = sock
         self._lock = Lock()
-        self._poll = select.poll()  # the reader's
-        self._poll.register(sock, select.POLLIN)
-        self._more = True  # there may be bytes inside OpenSSL, decrypted, where poll does not see them
-        self._read_timeout_s = 0.0
 
-    def set_read_timeout(self, seconds: float) -> None:
-        """Let each `read` wait so long. For the thread that reads."""
-        self._read_timeout_s = seconds
-
-    def read(self) -> bytes | None:
-        """Wait for bytes and return them: ``b""`` at the end of the stream, None when none came in time."""
-        wait_s = self._read_timeout_s
-        deadline: float | None = None
-        while self._more or self._poll.poll(wait_s * 1000):
-            try:
-                with self._lock:
+    def read(self, buffer: memoryview) -> bytes | None:  # noqa: ARG002  OpenSSL has its own
+        """As `PlainSocket.read`. Leaves nothing inside OpenSSL, where no poll would see it."""
+        whole = b""
+        with self._lock:
+            while True:
+                try:
                     data = self._tls.read(self.READ_BYTES)
-            except ssl.SSLWantReadError:  # not yet a whole record, or one without data
-                self._more = False
-            except ssl.SSLWantWriteError:  # OpenSSL has something to say itself, such as a new key
-                self.wait_writable(wait_s)
-            else:
-                self._more = len(data) == self.READ_BYTES
-                return data
-            if deadline is None:
-                deadline = monotonic() + wait_s
-            wait_s = max(0.0, deadline - monotonic())
-        return None
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    # Not yet a whole record, or one without data. Or OpenSSL has something to say itself,
+                    # such as a new key, and no room for it: it says it when next it is called.
+                    return whole or None
+                whole += data
+                if not data or not self._tls.pending():
+                    return whole
 
     def write(self, data: bytes | memoryview) -> int:
-        """Write what fits without waiting; return how many bytes did. What is left must be written next."""
+        """Write what fits; return how many bytes did. What is left must be written next."""
         try:
             with self._lock:
                 return self._tls.write(data)

@@ -68,6 +68,9 @@ class FakeLeg:
         for event in events:
             self.inbox.put(event)
 
+    def listen(self, take: Callable[[Any], bool] | None) -> None:
+        """Nothing is taken where it is read: the call's own threads do everything."""
+
     def receive(self) -> list[Any]:
         if self.loss is not None:
             raise self.loss

@@ -177,7 +177,8 @@ class DialledModel(ModelLeg):
         self._connection = connection
 
     def dial(self) -> None:
-        pass
+        assert self._connection is not None
+        self._connection.take = self._take
 
     def meaning_of(self, loss: LegLost) -> ModelLost:
         """There is no second model here."""

@@ -61,6 +61,9 @@ class Leg:
     def dial(self) -> None:
         pass
 
+    def listen(self, take: Callable[[Any], bool] | None) -> None:
+        """Nothing is taken where it is read: the call's own threads do everything."""
+
     def receive(self) -> list[Any]:
         if self.closed.is_set():
             raise LegLost(self.name, 1006, "closed")

@@ -1,0 +1,150 @@
+"""One thread a process that listens to all its WebSockets, so that a frame costs no change of threads.
+
+A thread that waits in its own socket has to be woken for every frame: with two hundred calls that was 17,000
+wake-ups a second, and most of what a call cost. Here one thread takes what has come on any socket, and only
+what needs thought wakes the call's own.
+
+All calls depend on this thread, so nothing that is done in it may wait: no write, no lock that is held
+during a wait, no log line a frame. A fault in it ends the connection it came from, and no other.
+"""
+
+from __future__ import annotations
+
+import select
+import selectors
+from threading import Lock, Thread
+from time import monotonic
+
+READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
+
+# The most taken from one socket before the next one has its turn.
+_READ_BYTES = 65_536
+# Deadlines are looked at so often.
+_TICK_S = 0.1
+
+
+class Watched:
+    """Something with a socket that a `Reader` listens to."""
+
+    __slots__ = ("fd", "gone", "watched_for")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.watched_for = 0  # the reader's
+        self.gone = False
+
+    def on_ready(self, buffer: memoryview) -> None:
+        """The socket can be read or written. In the reader's thread: must not wait.
+
+        Args:
+            buffer: to read into; another's the moment this returns.
+        """
+        raise NotImplementedError
+
+    def on_time(self, now_s: float) -> float | None:
+        """The time asked for has come; return the next one, if any. In the reader's thread as well."""
+        raise NotImplementedError
+
+    def on_fault(self, fault: Exception) -> None:
+        """One of the two has raised this, which it never should."""
+        raise NotImplementedError
+
+
+class Reader:
+    """The thread, and what it watches. All methods are safe from any thread."""
+
+    def __init__(self) -> None:
+        self._poller = select.epoll() if hasattr(select, "epoll") else _Portable()
+        self._watched: dict[int, Watched] = {}
+        self._times: dict[Watched, float] = {}
+        self._lock = Lock()
+        Thread(target=self._run, name="reader", daemon=True).start()
+
+    def watch(self, one: Watched, *, more: int = 0, less: int = 0) -> None:
+        """Change what somebody's socket is watched for; nothing once they are forgotten."""
+        with self._lock:
+            before, after = one.watched_for, (one.watched_for | more) & ~less
+            if one.gone or after == before:
+                return
+            one.watched_for = after
+            if not after:  # not just for nothing: a dead socket would be told of for ever
+                self._poller.unregister(one.fd)
+                del self._watched[one.fd]
+            elif before:
+                self._poller.modify(one.fd, after)
+            else:
+                self._watched[one.fd] = one
+                self._poller.register(one.fd, after)
+
+    def remind(self, one: Watched, at_s: float) -> None:
+        """Have ``on_time`` called, a little after this time of ``monotonic``."""
+        self._times[one] = at_s
+
+    def forget(self, one: Watched) -> None:
+        """Let go of somebody for good; ``on_ready`` may still be under way. Before their socket is closed."""
+        self.watch(one, less=READ | WRITE)
+        with self._lock:
+            one.gone = True
+        self._times.pop(one, None)
+
+    def _run(self) -> None:
+        buffer = memoryview(bytearray(_READ_BYTES))
+        poll, watched, times = self._poller.poll, self._watched, self._times
+        look_at_s = 0.0
+        while True:
+            for fd, _ in poll(_TICK_S):
+                one = watched.get(fd)  # gone when it was forgotten since
+                if one is not None:
+                    try:
+                        one.on_ready(buffer)
+                    except Exception as fault:  # noqa: BLE001 - one call's fault is no other's
+                        one.on_fault(fault)
+            if times and (now_s := monotonic()) >= look_at_s:
+                look_at_s = now_s + _TICK_S
+                self._look_at_times(now_s)
+
+    def _look_at_times(self, now_s: float) -> None:
+        for one in [one for one, at_s in list(self._times.items()) if at_s <= now_s]:
+            self._times.pop(one, None)
+            try:
+                at_s = one.on_time(now_s)
+            except Exception as fault:  # noqa: BLE001 - as above
+                one.on_fault(fault)
+            else:
+                if at_s is not None:
+                    self._times.setdefault(one, at_s)
+
+
+class _Portable:
+    """What of epoll is used here, where there is none; slower."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    def register(self, fd: int, what: int) -> None:
+        self._selector.register(fd, _of_selectors(what))
+
+    def modify(self, fd: int, what: int) -> None:
+        self._selector.modify(fd, _of_selectors(what))
+
+    def unregister(self, fd: int) -> None:
+        self._selector.unregister(fd)
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        return [(key.fd, 0) for key, _ in self._selector.select(timeout)]
+
+
+def _of_selectors(what: int) -> int:
+    return (selectors.EVENT_READ if what & READ else 0) | (selectors.EVENT_WRITE if what & WRITE else 0)
+
+
+_making = Lock()
+_shared: list[Reader] = []
+
+
+def shared_reader() -> Reader:
+    """Return the process's reader; it starts when first asked for, which is after all forking."""
+    with _making:
+        if not _shared:
+            _shared.append(Reader())
+        return _shared[0]

@@ -1,0 +1,307 @@
+"""What the one thread that reads for all does for each, and that no peer can take it from the others."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from queue import Queue
+
+import pytest
+
+from callapp.errors import LegLost
+from callapp.websocket import connection as module
+from callapp.websocket.connection import Connection, Messages
+from callapp.websocket.framing import BINARY, CLOSE, CONTINUATION, PING, TEXT, Binary, Decoder, Encoder
+from callapp.websocket.reader import READ, WRITE, _Portable
+from tests.websocket.peers import DEADLINE_S, wait_until_reading
+
+Make = Callable[..., Connection]
+MakePair = Callable[..., tuple[Connection, socket.socket]]
+
+masked = Encoder(masked=True).encode
+
+
+def part(opcode: int, payload: bytes) -> bytes:
+    """A frame that is not the last of its message."""
+    frame = bytearray(masked(opcode, payload))
+    frame[0] &= 0x7F
+    return bytes(frame)
+
+
+def heard_by(far: socket.socket, count: int) -> list[object]:
+    """Read so many messages of our server's."""
+    decoder = Decoder(masked=False, max_message_bytes=2**24)
+    messages: list[object] = []
+    while len(messages) < count:
+        data = far.recv(65536)
+        assert data, messages
+        messages += decoder.receive(data)
+    return messages
+
+
+def test_what_is_taken_is_taken_in_the_readers_thread_and_the_rest_is_received(raw_pair: MakePair) -> None:
+    ours, far = raw_pair()
+    taken: Queue[tuple[str, bytes]] = Queue()
+
+    def take(messages: Messages) -> Messages:
+        while messages and isinstance(messages[0], bytes) and messages[0].startswith(b"audio"):
+            taken.put((threading.current_thread().name, messages.pop(0)))  # type: ignore[arg-type]
+        return messages
+
+    ours.take = take
+    far.sendall(masked(TEXT, b"audio 1"))
+    assert taken.get(timeout=DEADLINE_S) == ("reader", b"audio 1")
+    far.sendall(b"".join(masked(TEXT, text) for text in (b"audio 2", b"mark", b"audio 3")))
+    assert ours.receive() == [b"mark", b"audio 3"]
+    assert taken.get(timeout=DEADLINE_S) == ("reader", b"audio 2")
+    assert taken.empty()
+
+
+def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair) -> None:
+    """Audio must not be played before the event that came ahead of it has been thought about."""
+    ours, far = raw_pair(quiet_s=0.05)
+    taken: Queue[bytes] = Queue()
+
+    def take(messages: Messages) -> Messages:
+        if messages[0] == b"think":
+            return messages
+        taken.put(messages[0])  # type: ignore[arg-type]
+        return messages[1:]
+
+    ours.take = take
+    far.sendall(masked(TEXT, b"think"))
+    assert ours.receive() == [b"think"]
+    far.sendall(masked(TEXT, b"after"))
+    while not ours._inbox.qsize():
+        threading.Event().wait(0.001)  # nothing tells that the reader has put it there
+    assert taken.empty()
+    assert ours.receive() == [b"after"]
+    assert ours.receive() == []  # back for more, and nothing is left
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(ours.receive)
+        wait_until_reading(ours)
+        far.sendall(masked(TEXT, b"at once"))
+        assert taken.get(timeout=DEADLINE_S) == b"at once"
+        assert reading.result(DEADLINE_S) == []
+
+
+def test_it_is_not_quiet_while_something_is_taken(raw_pair: MakePair) -> None:
+    """Who receives takes quiet for silence on the line, or for a dead peer."""
+    ours, far = raw_pair(quiet_s=0.3)
+    ours.take = lambda messages: [one for one in messages if one != b"audio"]
+    over = threading.Event()
+
+    def talk() -> None:
+        while not over.wait(0.02):
+            far.sendall(masked(TEXT, b"audio"))
+
+    with ThreadPoolExecutor(2) as pool:
+        talking = pool.submit(talk)
+        reading = pool.submit(ours.receive)
+        with pytest.raises(TimeoutError):
+            reading.result(1)
+        over.set()
+        talking.result(DEADLINE_S)
+        assert reading.result(DEADLINE_S) == []
+
+
+def test_a_fault_in_taking_ends_its_own_connection_and_is_seen_by_its_thread(make: Make) -> None:
+    def fails(_: Messages) -> Messages:
+        raise RuntimeError("a bug")
+
+    near, far = socket.socketpair()
+    other_near, other_far = socket.socketpair()
+    with far, other_far:
+        for one in (far, other_far):
+            one.settimeout(DEADLINE_S)
+        ours, other = make(near), make(other_near)
+        ours.take = fails
+        far.sendall(masked(TEXT, b"hello"))
+        with pytest.raises(RuntimeError, match="a bug"):
+            ours.receive()
+        with pytest.raises(LegLost, match="1011 a fault of ours"):
+            ours.receive()
+        assert heard_by(far, 1)[0] == module.Close(1011, "")
+        other_far.sendall(masked(TEXT, b"still there?"))
+        assert other.receive() == [b"still there?"]
+
+
+def test_what_comes_faster_than_it_is_received_waits_in_the_system(
+    raw_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a peer could fill our memory while the call's thread is busy."""
+    monkeypatch.setattr(module, "MOST_HANDED", 4)
+    ours, far = raw_pair()
+    count = 400
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(
+            lambda: [far.sendall(masked(TEXT, b"%5d" % number * 4000)) for number in range(count)]
+        )
+        while not sending.done() and ours._inbox.qsize() < 4:
+            threading.Event().wait(0.001)
+        assert ours._inbox.qsize() <= 4
+        heard: list[bytes | Binary] = []
+        while len(heard) < count:
+            heard += ours.receive()
+            assert ours._inbox.qsize() <= 5
+        sending.result(DEADLINE_S)
+    assert heard == [b"%5d" % number * 4000 for number in range(count)]
+
+
+def test_a_number_that_is_another_sockets_by_now_is_not_mistaken(make: Make) -> None:
+    """Descriptors are given out anew at once; connections come and go all day."""
+    for number in range(200):
+        near, far = socket.socketpair()
+        with far:
+            ours = make(near)
+            far.sendall(masked(TEXT, b"%d" % number))
+            assert ours.receive() == [b"%d" % number]
+            ours.release()
+
+
+# -- neighbours -----------------------------------------------------------------------------------
+
+
+def takes_nothing(ours: Connection, far: socket.socket) -> None:
+    ours.send_text(b"x" * 5_000_000)
+
+
+def says_garbage(ours: Connection, far: socket.socket) -> None:
+    far.sendall(b"GET / HTTP/1.1\r\n" * 100)
+
+
+def promises_more_than_anybody_has(ours: Connection, far: socket.socket) -> None:
+    far.sendall(b"\x81\xff" + (2**62).to_bytes(8, "big") + b"key." + b"x" * 10_000)
+
+
+def begins_a_long_frame_and_stops(ours: Connection, far: socket.socket) -> None:
+    far.sendall(b"\x81\xff" + (2**20).to_bytes(8, "big") + b"key." + b"x" * 100_000)
+
+
+def sends_fragments_with_pings_between(ours: Connection, far: socket.socket) -> None:
+    first = part(BINARY, b"x" * 70_000)
+    rest = (part(CONTINUATION, b"y" * 1000) + masked(PING, b"!")) * 50
+    far.sendall(first + rest)
+
+
+def sends_byte_by_byte(ours: Connection, far: socket.socket) -> None:
+    for byte in masked(TEXT, b"x" * 300):
+        far.sendall(bytes([byte]))
+
+
+def floods_with_pings_and_reads_no_pong(ours: Connection, far: socket.socket) -> None:
+    far.settimeout(0.5)
+    with suppress(OSError):
+        far.sendall(masked(PING, b"x" * 125) * 20_000)
+
+
+def nobody_receives(ours: Connection, far: socket.socket) -> None:
+    far.settimeout(0.5)
+    with suppress(OSError):
+        far.sendall(masked(TEXT, b"x" * 1000) * 5000)
+
+
+def has_a_slow_tool(ours: Connection, far: socket.socket) -> None:
+    """Its thread is busy with the last message, for long."""
+    far.sendall(masked(TEXT, b"run the tool"))
+    assert ours.receive() == [b"run the tool"]
+    far.sendall(masked(TEXT, b"x" * 394) * 500)
+
+
+def closes_and_goes_on_talking(ours: Connection, far: socket.socket) -> None:
+    with suppress(OSError):
+        far.sendall(masked(CLOSE, b"\x03\xe8") + masked(TEXT, b"x" * 394) * 500)
+
+
+BAD = [
+    takes_nothing,
+    says_garbage,
+    promises_more_than_anybody_has,
+    begins_a_long_frame_and_stops,
+    sends_fragments_with_pings_between,
+    sends_byte_by_byte,
+    floods_with_pings_and_reads_no_pong,
+    nobody_receives,
+    has_a_slow_tool,
+    closes_and_goes_on_talking,
+]
+
+
+@pytest.fixture
+def neighbour(make: Make) -> Iterator[Callable[[], None]]:
+    """A connection that echoes where it is read; a call of the fixture's value is a hundred round trips."""
+    near, far = socket.socketpair()
+    far.settimeout(DEADLINE_S)
+    ours = make(near, name="neighbour")
+
+    def echo(messages: Messages) -> Messages:
+        for message in messages:
+            assert isinstance(message, bytes)
+            ours.send_text(message)
+        return []
+
+    ours.take = echo
+
+    def talk() -> None:
+        for number in range(100):
+            far.sendall(masked(TEXT, b"%d" % number))
+            assert heard_by(far, 1) == [b"%d" % number]
+
+    with far:
+        talk()
+        yield talk
+
+
+@pytest.mark.parametrize("misbehaves", BAD)
+def test_a_peer_that_misbehaves_keeps_nobody_else_waiting(
+    misbehaves: Callable[[Connection, socket.socket], None],
+    raw_pair: MakePair,
+    neighbour: Callable[[], None],
+) -> None:
+    """They share a thread. The trouble is still there while the neighbour talks: nobody waits for its end."""
+    ours, far = raw_pair(write_s=60, max_message_bytes=2**21)
+    with ThreadPoolExecutor(1) as pool:
+        trouble = pool.submit(misbehaves, ours, far)
+        neighbour()
+        trouble.result(DEADLINE_S)
+    neighbour()
+
+
+def test_a_hundred_at_once_are_all_served(make: Make) -> None:
+    pairs = []
+    for _ in range(100):
+        near, far = socket.socketpair()
+        far.settimeout(DEADLINE_S)
+        ours = make(near)
+
+        def echo(messages: Messages, ours: Connection = ours) -> Messages:
+            for message in messages:
+                assert isinstance(message, bytes)
+                ours.send_text(message)
+            return []
+
+        ours.take = echo
+        pairs.append(far)
+    for far in pairs:
+        far.sendall(b"".join(masked(TEXT, b"%d" % number) for number in range(20)))
+    for far in pairs:
+        assert heard_by(far, 20) == [b"%d" % number for number in range(20)]
+        far.close()
+
+
+def test_where_there_is_no_epoll_another_poll_does() -> None:
+    near, far = socket.socketpair()
+    poller = _Portable()
+    with near, far:
+        poller.register(near.fileno(), READ)
+        assert poller.poll(0) == []
+        far.send(b"x")
+        assert [fd for fd, _ in poller.poll(DEADLINE_S)] == [near.fileno()]
+        poller.modify(near.fileno(), WRITE)
+        near.recv(1)
+        assert [fd for fd, _ in poller.poll(DEADLINE_S)] == [near.fileno()]
+        poller.unregister(near.fileno())
+        assert poller.poll(0) == []
