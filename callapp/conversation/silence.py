@@ -1,4 +1,8 @@
-"""Nobody speaks: ask whether the caller is still there, ask again, and then say goodbye."""
+"""Nobody speaks: ask whether the caller is still there, ask again, and then say goodbye.
+
+By our own clock, for every kind of turn detection. The service has one, too (``idle_timeout_ms``), but it
+knows neither of a tool at work nor of keys that are awaited, bills the silence it commits, and stops at 30 s.
+"""
 
 from __future__ import annotations
 

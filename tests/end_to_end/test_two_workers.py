@@ -11,9 +11,9 @@ from functools import partial
 import pytest
 
 from callapp.call_log import schema
+from callapp.simulators.model_script import Ask, Pace, Say, Script
 from callapp.simulators.model_script import Call as ToolCall
-from callapp.simulators.model_script import Say, Script
-from callapp.simulators.phone import Call, Callee, WaitForEnd
+from callapp.simulators.phone import AnsweringMachine, Call, Callee, WaitForEnd
 from callapp.simulators.phone import Say as Speak
 from tests.end_to_end.conftest import started
 from tests.postgres import cluster, programs
@@ -68,6 +68,23 @@ def test_calls_out_and_in_work_whichever_worker_gets_what(two_workers: Server) -
         ]
         for number in range(0, CALLS, 2):
             assert sum(f"Caller {number}," in prompt for prompt in prompts) == 1
+
+
+def test_a_machine_is_told_to_its_call_whichever_worker_hears_of_it(two_workers: Server) -> None:
+    """Twilio's word comes in a request of its own; half of them reach a process that has not got the call."""
+    machine = words("You have reached Bob. Leave a message after the tone.", 2_600)
+    message = words("Please call us back.", 600)
+
+    def answer(ask: Ask) -> Say:
+        wanted = "Please call us back" in ask.payload.get("instructions", "")
+        return Say(message if wanted else GOODBYE, pace=Pace())
+
+    with two_workers.scene(Script(otherwise=answer)) as scene:
+        machines = [AnsweringMachine(machine) for _ in range(CALLS // 2)]
+        calls = [scene.dial(one, agent="caller", parameters={"name": "Bob"}) for one in machines]
+        for call, one in zip(calls, machines, strict=True):
+            assert scene.ending(call).reason == "agent.voicemail"
+            assert message.audio[:-800] in one.recorded
 
 
 def test_an_idempotency_key_dials_once_whichever_worker_is_asked(two_workers: Server) -> None:
