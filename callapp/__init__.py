@@ -29,12 +29,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     # Imported here so that `import callapp` alone, as tool files do it, costs next to nothing.
     from callapp.agents import WatchedAgents, load_agents
     from callapp.agents.loader import BUILT_IN_DIR
+    from callapp.analysis.work import model_for
+    from callapp.background import open_background
     from callapp.call.registry import Registry
     from callapp.call.relay import Relay
     from callapp.call.switchboard import Switchboard
     from callapp.call.verdicts import Verdicts
     from callapp.call_log import cli, schema
     from callapp.call_log.away import CallsAway
+    from callapp.call_log.follow_ups import FollowUps
     from callapp.call_log.record import Record
     from callapp.call_log.settling import Settler
     from callapp.call_log.store import Store
@@ -80,12 +83,16 @@ def create_app(settings: Settings | None = None) -> Flask:
         return load_agents(settings.agents_dir, settings.default_agent, tools)
 
     agent_dirs = tuple(folder for folder in (BUILT_IN_DIR, settings.agents_dir) if folder is not None)
-    record = Record(store)
+    agents = WatchedAgents(read_agents, agent_dirs) if _in_development() else read_agents()
+    follow_ups = FollowUps(
+        tells=settings.webhook_url is not None,
+        analyzes=lambda agent: model_for(settings, agents, agent) is not None,
+    )
+    record = Record(store, follow_ups)
     carrier = Carrier(settings)
-    settler = Settler(store, carrier.call_state)
+    settler = Settler(store, carrier.call_state, follow_ups)
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
     tool_pool = ToolPool()
-    agents = WatchedAgents(read_agents, agent_dirs) if _in_development() else read_agents()
     present = Present(
         calls_active=lambda: registry.active,
         slots_taken=lambda: registry.taken,
@@ -100,8 +107,10 @@ def create_app(settings: Settings | None = None) -> Flask:
             "record": lambda: record.writer.dropped,
             "tools": lambda: tool_pool.refused,
         },
+        writer_lag_s=lambda: record.writer.lag_s,
     )
     meter = Meter(Instruments(), present, tools)
+    background = open_background(settings, agents, store, follow_ups, meter.job_done)
     traces = open_traces(os.environ)
     relay = Relay([meter] if traces is None else [meter, traces.reader])
     app.extensions["callapp"] = Services(
@@ -119,6 +128,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         relay=relay,
         record=record,
         settler=settler,
+        follow_ups=follow_ups,
+        background=background,
         traces=traces,
         listeners=(relay, record),
     )
@@ -127,6 +138,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     relay.start()
     if cli.database_needed():
         settler.start()
+    if _serving():
+        background.start()
     for room in (health, metrics, outgoing, calls, openapi, voice, media, transfers):
         app.register_blueprint(room.blueprint)
     desk.register(app, settings, _instance(app))
@@ -141,6 +154,11 @@ def _in_development() -> bool:
     """Whether this is ``flask run``, where agents are edited between two calls."""
     context = click.get_current_context(silent=True)
     return context is not None and context.info_name == "run"
+
+
+def _serving() -> bool:
+    """Whether this is a server, and no other ``flask`` command."""
+    return click.get_current_context(silent=True) is None or _in_development()
 
 
 def _instance(app: Flask) -> Path:

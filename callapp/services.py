@@ -8,12 +8,14 @@ from typing import cast
 from flask import current_app
 
 from callapp.agents import Agents
+from callapp.background import Background
 from callapp.call.journal import Listener
 from callapp.call.pairs import Pairs
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
 from callapp.call.switchboard import Switchboard
 from callapp.call.verdicts import Verdicts
+from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
 from callapp.call_log.store import Store
@@ -29,6 +31,8 @@ from callapp.web.rate_limits import RateLimits
 # At the end, so long is waited for the last facts to become numbers, and for traces to be sent.
 RELAY_S = 1.0
 TRACES_S = 1.0
+# And for a job that is being done; it is done again by another process if it takes longer.
+BACKGROUND_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Services:
     relay: Relay
     record: Record
     settler: Settler
+    follow_ups: FollowUps
+    background: Background
     traces: Traces | None = None
     listeners: tuple[Listener, ...] = ()
     stand_in: StandIn = field(default_factory=StandIn)
@@ -66,6 +72,7 @@ class Services:
         self.record.close()
         if self.traces is not None:
             self.traces.close(TRACES_S)
+        self.background.close(BACKGROUND_S)
         self.store.close()
 
 

@@ -26,6 +26,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from callapp.errors import ConfigError
+from callapp.webhooks.signing import read_secret
 
 SHOWN_CHARACTERS = 80
 """A fault shows what was read up to this length."""
@@ -91,11 +92,28 @@ def _read_origin(value: str) -> str:
     return value
 
 
+def _read_base_url(value: str) -> str:
+    value = _read_url(value, ("http", "https"))
+    url = urlsplit(value)
+    if url.query or (url.scheme == "http" and not is_loopback(url.hostname or "")):
+        raise ValueError
+    return value
+
+
+def _read_webhook_url(value: str) -> str:
+    return _read_url(value, ("http", "https"))
+
+
 def _read_realtime_url(value: str) -> str:
     value = _read_url(value, ("ws", "wss"))
     url = urlsplit(value)
     if url.scheme == "ws" and not is_loopback(url.hostname or ""):
         raise ValueError
+    return value
+
+
+def _check_webhook_secret(value: SecretStr) -> SecretStr:
+    read_secret(value.get_secret_value())
     return value
 
 
@@ -263,6 +281,19 @@ class Settings(BaseModel):
         expected="the name of a model",
         pattern=r"^\S+$",
     )
+    openai_base_url: Annotated[str, AfterValidator(_read_base_url)] | None = _setting(
+        None,
+        help="Endpoint of OpenAI's REST API, which is asked what a call was about. Unset: the one that "
+        "belongs to OPENAI_REALTIME_URL.",
+        expected="an https:// URL, or an http:// one of this machine",
+    )
+    analysis_model: str = _setting(
+        "gpt-5.6-luna",
+        help="Text model that is asked, once a call is over, for a summary, a verdict, tags, and what the "
+        "agent extracts; off for none.",
+        expected="the name of a model, or off",
+        pattern=r"^\S+$",
+    )
     twilio_api_url: Origin = _setting(
         "https://api.twilio.com",
         help="Where every request to Twilio's REST API goes; another one for a simulator.",
@@ -272,6 +303,19 @@ class Settings(BaseModel):
         None,
         help="Database. Unset: SQLite in the instance folder, which is enough for one machine.",
         expected="postgresql://user:password@host/name, or sqlite:///file",
+        secret=True,
+    )
+
+    # What we tell others
+    webhook_url: Annotated[str, AfterValidator(_read_webhook_url)] | None = _setting(
+        None,
+        help="Where to tell that a call started, ended, or was analysed. Unset: nowhere.",
+        expected="an https:// or http:// URL without credentials",
+    )
+    webhook_secret: Annotated[SecretStr, AfterValidator(_check_webhook_secret)] | None = _setting(
+        None,
+        help="Signs those webhooks, by the Standard Webhooks scheme; needed with WEBHOOK_URL.",
+        expected="whsec_ and the base64 of 24 to 64 bytes",
         secret=True,
     )
 
@@ -343,6 +387,15 @@ class Settings(BaseModel):
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = _setting(
         "text", help="Lines for people (text), or one JSON object a line (json).", expected="text or json"
     )
+
+    @property
+    def openai_rest_url(self) -> str:
+        """Where OpenAI's REST API is: a key must not go to another company than the one it is of."""
+        if self.openai_base_url is not None:
+            return self.openai_base_url
+        return "http" + self.openai_realtime_url.partition("?")[0].removeprefix("ws").removesuffix(
+            "/realtime"
+        )
 
     def may_dial(self, number: str) -> bool:
         """Whether ALLOWED_DESTINATIONS permits a number, in E.164."""

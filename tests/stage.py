@@ -253,6 +253,7 @@ class Server:
             "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
             "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
             "OPENAI_API_KEY": OPENAI_KEY,
+            "ANALYSIS_MODEL": "off",
             "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{self.model_port}/v1/realtime",
             "FROM_PHONE_NUMBER": OUR_NUMBER,
             "CALLAPP_API_KEY": API_KEY,

@@ -54,6 +54,21 @@ def off_is_none(value: object) -> object:
     return None if value is False or value == "off" else value
 
 
+def read_switch(value: object) -> object:
+    """``off``, where that is another thing than leaving the field out."""
+    return "off" if value is False else value
+
+
+def check_extract(schema: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Check the JSON Schema of what is to be extracted from a call."""
+    if schema is not None:
+        # Imported when an agent has one: the library takes a moment to load.
+        from callapp.analysis.schemas import check_schema
+
+        check_schema(schema)
+    return schema
+
+
 def _phone_number(value: str) -> str:
     try:
         number = phonenumbers.parse(value, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -32,8 +32,10 @@ from callapp.agents.fields import (
     TurnDetection,
     Voicemail,
     Word,
+    check_extract,
     check_kind,
     off_is_none,
+    read_switch,
     read_transcription,
     read_turn_detection,
     read_voicemail,
@@ -145,6 +147,12 @@ class Agent(BaseModel):
     interruptions: Interruptions = Field(
         default=Interruptions(most_in_30_seconds=0),
         description="min_speech_ms, most_in_30_seconds and noise_line, e.g. {min_speech_ms: 400}",
+    )
+    analysis: Annotated[Word | None, BeforeValidator(read_switch)] = Field(
+        default=None, description="off, or the name of a text model"
+    )
+    extract: Annotated[dict[str, Any] | None, AfterValidator(check_extract)] = Field(
+        default=None, description="a JSON Schema with `type: object` and properties"
     )
     languages: Languages = Field(
         default=(), description="two language codes, whose speakers are to talk, e.g. [ja, en]"

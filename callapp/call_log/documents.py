@@ -112,8 +112,10 @@ class Call(Document):
     usage: UsageTotals
     cost: Cost
     recording: Recording | None
-    summary: str | None
-    extracted: Any
+    summary: str | None = Field(description="what the call was about; null until it has been analysed")
+    verdict: Literal["resolved", "unresolved", "unclear"] | None
+    tags: list[str] | None
+    extracted: dict[str, Any] | None = Field(description="the data that the agent's file asks for")
 
 
 class WholeCall(Call):

@@ -11,6 +11,7 @@ from callapp.call_log.models import (
     AwayRow,
     CallEventRow,
     CallRow,
+    JobRow,
     ToolRunRow,
     TurnRow,
     UsageRow,
@@ -20,7 +21,7 @@ from callapp.call_log.store import Store
 
 # So many calls are deleted in one transaction: live calls write to the same database.
 AT_ONCE = 200
-_TABLES = (AwayRow, UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, CallRow)
+_TABLES = (AwayRow, UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, JobRow, CallRow)
 
 
 def delete_calls(store: Store, call_sids: Collection[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Dialect, MetaData, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, MetaData, TypeDecorator, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -35,7 +35,8 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map: ClassVar[dict[Any, Any]] = {
-        dict[str, Any]: JSON,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
         dict[str, str]: JSON,
         list[Any]: JSON,
         datetime: UtcTime,
@@ -70,6 +71,11 @@ class CallRow(Base):
     # When to ask the carrier what it knows of the call; None for not at all, or not any more.
     settle_at: Mapped[datetime | None] = mapped_column(index=True)
     settle_tries: Mapped[int] = mapped_column(server_default="0")
+    # What came of its analysis; None while there is none. Extracted data may be None after it, too.
+    summary: Mapped[str | None]
+    verdict: Mapped[str | None]
+    tags: Mapped[list[str] | None]
+    extracted: Mapped[dict[str, Any] | None]
 
 
 class UtteranceRow(Base):
@@ -214,3 +220,25 @@ class IdempotencyKeyRow(Base):
     answer_status: Mapped[int | None]
     answer_body: Mapped[dict[str, Any] | None]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class JobRow(Base):
+    """Something to be done about a call, however often it takes; a call has one of each kind at most.
+
+    It stays when it is over, so that it is not done twice; what it was to send does not.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (UniqueConstraint("call_sid", "kind", name="uq_jobs_call_sid_kind"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    call_sid: Mapped[str]
+    created_at: Mapped[datetime]
+    # Not before then; None once it is over.
+    due_at: Mapped[datetime | None] = mapped_column(index=True)
+    attempts: Mapped[int]
+    # What is to be sent, the same at every attempt; None before the first one.
+    body: Mapped[str | None]
+    # done or failed; None until it is over.
+    outcome: Mapped[str | None]

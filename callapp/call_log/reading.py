@@ -262,8 +262,10 @@ def _call(row: CallRow, used: _Used) -> Call:
         ),
         cost=_cost(row, used),
         recording=None,
-        summary=None,
-        extracted=None,
+        summary=row.summary,
+        verdict=cast(Any, row.verdict),
+        tags=row.tags,
+        extracted=row.extracted,
     )
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from callapp.call.journal import Particulars
 from callapp.call_log.engine import insert_into
+from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.settling import FIRST_AFTER, NO_END_AFTER
@@ -62,8 +63,9 @@ class Entry(NamedTuple):
 class Record:
     """Listens to calls, and has what it is told written down by a thread of its own."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, follow_ups: FollowUps | None = None) -> None:
         self._store = store
+        self._follow_ups = follow_ups or FollowUps()
         self.writer: Writer[Entry] = Writer(self._write)
 
     def __call__(self, call: Particulars, fact: Fact, at_ms: float) -> None:
@@ -78,12 +80,23 @@ class Record:
         try:
             with self._store.transaction() as session:
                 _Page(session).write(entries)
+                self._follow_up(session, entries)
         except StoreUnavailable as error:
             cause = error.__cause__
             foreign = isinstance(cause, StatementError) and not isinstance(cause, DBAPIError)
             if foreign or isinstance(cause, _HOPELESS):
                 raise Refused(str(error)) from error
             raise
+        if any(isinstance(entry.fact, Began | Closed) for entry in entries):
+            self._follow_ups.nudge()
+
+    def _follow_up(self, session: Session, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            match entry.fact:
+                case Began():
+                    self._follow_ups.begun(session, entry.call.call_sid)
+                case Closed():
+                    self._follow_ups.ended(session, entry.call.call_sid, entry.call.agent)
 
 
 class _Page:

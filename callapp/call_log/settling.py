@@ -15,6 +15,7 @@ from typing import Protocol
 
 from sqlalchemy import CursorResult, select, update
 
+from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.models import CallRow
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.store import Store
@@ -55,8 +56,16 @@ class Settler:
         ask: how a call stands, by its SID. Blocks; raises `CallappError`.
     """
 
-    def __init__(self, store: Store, ask: Callable[[str], Settlement], *, look_s: float = LOOK_S) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ask: Callable[[str], Settlement],
+        follow_ups: FollowUps | None = None,
+        *,
+        look_s: float = LOOK_S,
+    ) -> None:
         self._store = store
+        self._follow_ups = follow_ups or FollowUps()
         self._ask = ask
         self._look_s = look_s
         self._closed = Event()
@@ -143,7 +152,9 @@ class Settler:
                 return
             if row.status not in TERMINAL_STATUSES:
                 row.status = told.status
-            row.end_reason = row.end_reason or "server.lost"
+            if row.end_reason is None:
+                row.end_reason = "server.lost"
+                self._follow_ups.ended(session, call_sid, row.agent)
             if row.ended_at is None and row.answered_at is not None and told.duration_s is not None:
                 row.ended_at = row.answered_at + timedelta(seconds=told.duration_s)
 

@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -224,13 +224,19 @@ class Store:
         )
 
     def note_status(
-        self, call_sid: str, status: str, sequence_number: int | None, placed_id: str | None = None
+        self,
+        call_sid: str,
+        status: str,
+        sequence_number: int | None,
+        placed_id: str | None = None,
+        on_over: Callable[[Session, str], None] | None = None,
     ) -> bool:
         """Take a status callback. True if it was news.
 
         Callbacks come late, twice and out of order: a later one is never overwritten by an earlier one,
         and the end of a call by nothing. ``placed_id`` finds a call whose SID we have not been told yet,
-        since the first callback can outrun the answer to our own request.
+        since the first callback can outrun the answer to our own request. ``on_over`` is called in the
+        transaction that notes the end of a call, with its SID.
         """
         this_call = _call(call_sid, placed_id)
         terminal = status in TERMINAL_STATUSES
@@ -247,7 +253,10 @@ class Store:
                 or_(CallRow.status_sequence.is_(None), CallRow.status_sequence < sequence_number)
             )
         with self._transaction() as session:
-            return _rows(session, update(CallRow).where(*conditions).values(**values)) > 0
+            news = _rows(session, update(CallRow).where(*conditions).values(**values)) > 0
+            if news and terminal and on_over is not None:
+                on_over(session, call_sid)
+            return news
 
     def note_answered_by(self, call_sid: str, answered_by: str, placed_id: str | None = None) -> bool:
         """Take the carrier's word of who answered. True if it was news: the first one stays.

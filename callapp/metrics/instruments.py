@@ -58,6 +58,12 @@ class Instruments:
             "Calls that are alive, or whose phone rings, or that wait for their stream.",
         )
         self.queue_depth = gauge("callapp_queue_depth", "What waits in a queue.", "queue")
+        self.writer_lag = Gauge(
+            "callapp_writer_lag_seconds",
+            "For how long the record could not be written, though something waits.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
 
         # Calls
         self.calls = counter("callapp_calls_total", "Calls that are over.", "direction", "end_reason")
@@ -101,10 +107,13 @@ class Instruments:
             "callapp_cost_usd_total", "What the model cost, in US dollars, where its prices are known."
         )
 
-        # What got lost
+        # What got lost, and what is done besides
         self.audio_dropped = counter(
             "callapp_caller_audio_dropped_seconds_total",
             "Seconds of the callers' audio that were dropped while the model was away.",
+        )
+        self.jobs = counter(
+            "callapp_jobs_total", "Attempts at webhooks, and at analysing calls.", "kind", "outcome"
         )
         self.queue_dropped = counter("callapp_queue_dropped_total", "What found a queue full.", "queue")
 

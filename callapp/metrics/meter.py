@@ -40,6 +40,7 @@ class Present:
     calls_capacity: int
     queue_depths: Mapping[str, Callable[[], int]]
     queue_drops: Mapping[str, Callable[[], int]]
+    writer_lag_s: Callable[[], float]
 
 
 class Meter:
@@ -88,12 +89,17 @@ class Meter:
         self.tick()
         return self._instruments.exposition()
 
+    def job_done(self, kind: str, outcome: str) -> None:
+        """Count an attempt at a job; from the thread that made it."""
+        self._instruments.jobs.labels(kind, outcome).inc()
+
     def tick(self) -> None:
         """Look at the present."""
         numbers, present = self._instruments, self._present
         numbers.calls_active.set(present.calls_active())
         numbers.slots_taken.set(present.slots_taken())
         numbers.calls_capacity.set(present.calls_capacity)
+        numbers.writer_lag.set(present.writer_lag_s())
         for queue, depth in present.queue_depths.items():
             numbers.queue_depth.labels(queue).set(depth())
         with self._lock:

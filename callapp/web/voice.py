@@ -62,7 +62,9 @@ def call_status() -> ResponseReturnValue:
     log = call_logger(call_sid, __name__)
     app = services()
     try:
-        if app.store.note_status(call_sid, status, _sequence_number(fields), placed_id):
+        if app.store.note_status(
+            call_sid, status, _sequence_number(fields), placed_id, app.follow_ups.said_to_be_over
+        ):
             log.info("= %s", status)
     except StoreUnavailable as error:
         log.error("! status %s not noted: %s", status, error)

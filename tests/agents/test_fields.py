@@ -97,6 +97,22 @@ def test_transcription_may_be_a_model_or_its_fields(read: Read) -> None:
     assert read("transcription: {language: ja}").transcription == Transcription(language=("ja",))
 
 
+def test_what_is_extracted_is_a_json_schema_as_it_stands_there(read: Read) -> None:
+    agent = read(
+        "extract:",
+        "  type: object",
+        "  properties: {order: {type: [string, 'null'], maxLength: 9}}",
+        "analysis: gpt-6-sol",
+    )
+    assert agent.extract == {
+        "type": "object",
+        "properties": {"order": {"type": ["string", "null"], "maxLength": 9}},
+    }
+    assert agent.analysis == "gpt-6-sol"
+    assert read("analysis: off").analysis == "off"
+    assert read("voice: coral").analysis is None
+
+
 def test_turn_detection_may_be_a_kind_or_its_fields(read: Read) -> None:
     assert read("turn_detection: semantic_vad").turn_detection == TurnDetection(type="semantic_vad")
     agent = read("turn_detection: {type: semantic_vad, eagerness: high}")
@@ -162,6 +178,15 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("lines", "at", "told"),
     [
+        (["extract: order"], 2, "field 'extract': 'order' does not fit; expected a JSON Schema with"),
+        (["extract: {type: objekt}"], 2, "field 'extract': is no JSON Schema: $.type: 'objekt' is not valid"),
+        (["extract: {type: array}"], 2, "field 'extract': describes no object; expected `type: object`"),
+        (["extract: {type: object, 1: 2}"], 2, "field 'extract': "),
+        (
+            ["analysis: [a]"],
+            2,
+            "field 'analysis': ['a'] does not fit; expected off, or the name of a text model",
+        ),
         (["speed: 2"], 2, "field 'speed': 2 does not fit; expected a number from 0.25 to 1.5"),
         (["speed: fast"], 2, "field 'speed': 'fast' does not fit; expected a number"),
         (["speed: true"], 2, "field 'speed': True does not fit; expected a number"),

@@ -174,6 +174,8 @@ def test_a_call_reads_as_the_contract_says(store: Store, record: Record) -> None
         },
         "recording": None,
         "summary": None,
+        "verdict": None,
+        "tags": None,
         "extracted": None,
     }
 

@@ -32,7 +32,7 @@ class Numbers:
     """A meter of one process, and what it shows."""
 
     def __init__(self, **present: Any) -> None:
-        self.present = {"active": 0, "taken": 0, "depth": 0, "drops": 0, **present}
+        self.present = {"active": 0, "taken": 0, "depth": 0, "drops": 0, "lag_s": 0.0, **present}
         self.meter = Meter(
             Instruments(),
             Present(
@@ -41,6 +41,7 @@ class Numbers:
                 calls_capacity=20,
                 queue_depths={"tools": lambda: self.present["depth"]},
                 queue_drops={"tools": lambda: self.present["drops"]},
+                writer_lag_s=lambda: self.present["lag_s"],
             ),
             ["end_call"],
         )

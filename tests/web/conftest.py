@@ -13,12 +13,14 @@ from twilio.request_validator import RequestValidator
 from werkzeug.test import TestResponse
 
 from callapp.agents import load_agents
+from callapp.background import Background
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
 from callapp.call.switchboard import Switchboard
 from callapp.call.verdicts import Verdicts
 from callapp.call_log import open_store
 from callapp.call_log.away import CallsAway
+from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
 from callapp.metrics.instruments import Instruments
@@ -145,6 +147,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 calls_capacity=registry.max_calls,
                 queue_depths={},
                 queue_drops={},
+                writer_lag_s=lambda: 0.0,
             )
             agents = load_agents(agents_dir, settings.default_agent)
             services = Services(
@@ -162,6 +165,8 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 relay=Relay(()),
                 record=record,
                 settler=Settler(store, cast(Any, None)),
+                follow_ups=FollowUps(tells=True),
+                background=Background([], FollowUps()),
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services

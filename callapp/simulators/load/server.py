@@ -80,6 +80,7 @@ def callapp_settings(twilio_url: str, realtime_url: str) -> dict[str, str]:
         "FROM_PHONE_NUMBER": FROM_NUMBER,
         "OPENAI_API_KEY": API_KEY,
         "OPENAI_REALTIME_URL": realtime_url,
+        "ANALYSIS_MODEL": "off",
     }
 
 

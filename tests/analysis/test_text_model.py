@@ -1,0 +1,113 @@
+"""The REST API, as callapp asks it and as it is pretended: judged by the ``openai`` package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
+from pydantic import TypeAdapter
+
+from callapp.analysis.text_model import TextModel
+from callapp.jobs.runner import GiveUp, TryLater
+from callapp.simulators.text_model import Answer, Failure, PretendTextModel, Refusal
+
+KEY = "sk-0123"
+MESSAGES = [{"role": "system", "content": "Read."}, {"role": "user", "content": "{}"}]
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+
+
+class World:
+    def __init__(self, answers: list[Answer]) -> None:
+        self.pretend = PretendTextModel(answers, api_key=KEY)
+        self.model = TextModel(self.pretend.url, KEY)
+
+    def ask(self, model: str = "gpt-5.6-luna") -> str:
+        return self.model.ask(model, MESSAGES, SCHEMA)
+
+    def close(self) -> None:
+        self.model.close()
+        self.pretend.close()
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    world = World(getattr(request, "param", ['{"a": 1}']))
+    yield world
+    world.close()
+
+
+def test_what_is_asked_is_valid_and_the_answer_comes_back(world: World) -> None:
+    assert world.ask() == '{"a": 1}'
+    (request,) = world.pretend.requests
+    TypeAdapter(CompletionCreateParamsNonStreaming).validate_python(request, extra="forbid")
+    assert request["messages"] == MESSAGES
+    assert request["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert request["store"] is False
+
+
+def test_the_pretend_api_satisfies_openai_s_own_client(world: World) -> None:
+    with openai.OpenAI(base_url=world.pretend.url, api_key=KEY, max_retries=0) as client:
+        messages: Any = MESSAGES
+        completion = client.chat.completions.create(model="gpt-5.6-luna", messages=messages)
+        assert completion.choices[0].message.content == '{"a": 1}'
+        assert completion.model_extra in (None, {})
+        with pytest.raises(openai.NotFoundError, match="does not exist"):
+            client.chat.completions.create(model="gpt-2", messages=messages)
+        with pytest.raises(openai.BadRequestError, match="temprature"):
+            client.chat.completions.create(
+                model="gpt-5.6-luna", messages=messages, extra_body={"temprature": 1}
+            )
+    with (
+        openai.OpenAI(base_url=world.pretend.url, api_key="sk-wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        stranger.chat.completions.create(model="gpt-5.6-luna", messages=messages)
+
+
+@pytest.mark.parametrize(
+    "world", [[Failure(429, "insufficient_quota")], [Refusal()], [Failure(400)]], indirect=True
+)
+def test_what_no_other_try_would_help_is_given_up(world: World) -> None:
+    with pytest.raises(GiveUp):
+        world.ask()
+
+
+def test_a_wrong_key_or_model_is_given_up_with_openai_s_words(world: World) -> None:
+    with pytest.raises(GiveUp, match="404 model_not_found: The model `gpt-2` does not exist"):
+        world.ask("gpt-2")
+    stranger = TextModel(world.pretend.url, "sk-wrong")
+    with pytest.raises(GiveUp, match="401 invalid_api_key") as error:
+        stranger.ask("gpt-5.6-luna", MESSAGES, SCHEMA)
+    assert "sk-wrong" not in str(error.value)
+    stranger.close()
+
+
+@pytest.mark.parametrize(
+    "world", [[Failure(429, "rate_limit_exceeded", {"retry-after": "7"}), Failure(500)]], indirect=True
+)
+def test_what_will_pass_is_tried_again(world: World) -> None:
+    with pytest.raises(TryLater) as error:
+        world.ask()
+    assert error.value.after_s == 7
+    with pytest.raises(TryLater, match="500"):
+        world.ask()
+
+
+def test_a_service_that_is_away_is_tried_again(world: World) -> None:
+    world.pretend.close()
+    with pytest.raises(TryLater, match="could not be reached: ConnectionError"):
+        world.ask()
+
+
+def test_the_key_goes_there_whatever_lies_around(
+    world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The HTTP library would replace it by what ~/.netrc has for the host."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    world.model._session.trust_env = True
+    assert json.loads(world.ask()) == {"a": 1}

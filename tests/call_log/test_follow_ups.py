@@ -1,0 +1,110 @@
+"""What follows from the beginning and the end of a call is put with it, on either database."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sqlalchemy import select
+
+from callapp.call_log import PlacedCall, Store
+from callapp.call_log.erasure import delete_calls
+from callapp.call_log.follow_ups import FollowUps
+from callapp.call_log.jobs import JobQueue
+from callapp.call_log.models import JobRow
+from callapp.call_log.record import Record
+from callapp.call_log.settling import Settler
+from callapp.conversation.facts import Began, Closed, Ended, Fact
+from tests.call_log.test_record import CALL
+from tests.call_log.test_settling import Told
+
+KINDS = ("call.started", "call.ended", "call.analyzed", "analyze")
+
+
+def everything() -> FollowUps:
+    return FollowUps(tells=True, analyzes=lambda agent: agent == CALL.agent)
+
+
+def tell(store: Store, follow_ups: FollowUps, *facts: Fact) -> None:
+    record = Record(store, follow_ups)
+    for fact in facts:
+        record(CALL, fact, fact.at_ms)
+    record.close()
+
+
+def due(store: Store) -> list[str]:
+    """The kinds of the jobs that may be done now, in the order in which they fall due."""
+    queue, kinds = JobQueue(store), []
+    while (job := queue.claim(KINDS, 60)) is not None:
+        assert job.call_sid == CALL.call_sid
+        kinds.append(job.kind)
+    return kinds
+
+
+def test_a_call_that_began_and_ended_is_told_of_and_analysed(store: Store) -> None:
+    follow_ups, woken = everything(), []
+    follow_ups.wake.append(lambda: woken.append(True))
+    tell(store, follow_ups, Began())
+    assert due(store) == ["call.started"]
+    tell(store, follow_ups, Ended(900, "caller.hung_up"), Closed(950))
+    assert due(store) == ["call.ended", "analyze"]
+    assert len(woken) == 2
+
+
+def test_where_nobody_wants_to_know_nothing_is_put(store: Store) -> None:
+    tell(store, FollowUps(), Began(), Ended(900, "caller.hung_up"), Closed(950))
+    assert JobQueue(store).waiting(KINDS) == 0
+
+
+def test_an_agent_whose_calls_are_not_analysed_is_left_alone(store: Store) -> None:
+    follow_ups = FollowUps(tells=False, analyzes=lambda agent: agent == "another")
+    tell(store, follow_ups, Began(), Closed(950))
+    assert JobQueue(store).waiting(KINDS) == 0
+
+
+def test_a_call_that_nobody_answered_is_told_of_when_twilio_says_it_is_over(store: Store) -> None:
+    store.place_call(PlacedCall("p1", CALL.agent, {}, "+1", "+81"))
+    store.call_dialled("p1", CALL.call_sid, "queued")
+    follow_ups = everything()
+    assert store.note_status(CALL.call_sid, "ringing", 1, None, follow_ups.said_to_be_over)
+    assert JobQueue(store).waiting(KINDS) == 0
+    assert store.note_status(CALL.call_sid, "busy", 2, None, follow_ups.said_to_be_over)
+    assert not store.note_status(CALL.call_sid, "busy", 2, None, follow_ups.said_to_be_over)
+    assert JobQueue(store).waiting(KINDS) == 1
+    assert due(store) == []  # whoever carried it, if anybody did, may still be writing
+
+
+def test_the_process_that_carried_a_call_tells_of_its_end_before_that(store: Store) -> None:
+    follow_ups = everything()
+    tell(store, follow_ups, Began())
+    assert due(store) == ["call.started"]
+    store.note_status(CALL.call_sid, "completed", 3, None, follow_ups.said_to_be_over)
+    assert due(store) == []
+    tell(store, follow_ups, Closed(950))
+    assert due(store) == ["call.ended", "analyze"]
+
+
+def test_a_call_whose_process_was_killed_is_told_of_once_twilio_was_asked(store: Store) -> None:
+    follow_ups = everything()
+    tell(store, follow_ups, Began())
+    assert due(store) == ["call.started"]
+    settler = Settler(store, lambda call_sid: Told(duration_s=9), follow_ups)
+    settler._settle(CALL.call_sid)
+    assert due(store) == ["call.ended", "analyze"]
+    settler._settle(CALL.call_sid)
+    assert due(store) == []
+
+
+def test_a_call_that_is_deleted_takes_its_jobs_with_it(store: Store) -> None:
+    tell(store, everything(), Began(), Closed(950))
+    delete_calls(store, [CALL.call_sid])
+    with store.transaction() as session:
+        assert session.scalars(select(JobRow)).all() == []
+
+
+def test_calls_are_told_apart(store: Store) -> None:
+    other = dataclasses.replace(CALL, call_sid="CA" + "2" * 32)
+    record = Record(store, FollowUps(tells=True))
+    record(CALL, Began(), 0.0)
+    record(other, Began(), 0.0)
+    record.close()
+    assert JobQueue(store).waiting(["call.started"]) == 2

@@ -1,0 +1,162 @@
+"""Webhooks on their way: what is sent, to whom, and what becomes of an answer."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callapp.call_log import Store, open_store
+from callapp.call_log.jobs import Job, JobQueue, put_job
+from callapp.errors import ConfigError
+from callapp.jobs.runner import GiveUp, TryLater
+from callapp.settings import Settings
+from callapp.webhooks.delivery import KINDS, Webhooks, webhook_key
+from callapp.webhooks.signing import read_secret
+from tests.webhooks.receiver import SECRET, Receiver
+
+CALL = {"callSid": "CA1", "agent": "operator", "from": "+81…"}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path}/calls.sqlite")
+    yield store
+    store.close()
+
+
+Make = Callable[..., Webhooks]
+
+
+@pytest.fixture
+def make(store: Store) -> Iterator[Make]:
+    with ExitStack() as stack:
+
+        def webhooks(url: str, describe: Any = lambda kind, call_sid: CALL) -> Webhooks:
+            made = Webhooks(url, read_secret(SECRET), JobQueue(store), describe)
+            stack.callback(made.close, 20.0)
+            return made
+
+        yield webhooks
+
+
+def put(store: Store, kind: str = "call.ended") -> Job:
+    with store.transaction() as session:
+        put_job(session, kind, "CA1")
+    return claim(store)
+
+
+def claim(store: Store) -> Job:
+    job = JobQueue(store).claim(KINDS, 0)
+    assert job is not None
+    return job
+
+
+def test_a_call_is_told_of_signed_with_its_type_and_time(
+    store: Store, make: Make, receiver: Receiver
+) -> None:
+    make(receiver.url).deliver(put(store))
+    received = receiver.get()
+    assert received.path == "/hook?from=callapp"
+    assert received.id.startswith("msg_")
+    assert received.message["type"] == "call.ended"
+    assert received.message["data"] == CALL
+    assert received.message["timestamp"].endswith("Z")
+
+
+def test_a_process_sends_what_it_is_nudged_for_once(store: Store, make: Make, receiver: Receiver) -> None:
+    webhooks = make(receiver.url)
+    with store.transaction() as session:
+        put_job(session, "call.started", "CA1")
+        put_job(session, "call.ended", "CA1")
+    webhooks.runner.nudge()
+    assert [receiver.get().message["type"] for _ in range(2)] == ["call.started", "call.ended"]
+    webhooks.close(20.0)
+    assert receiver.received.empty()
+    assert JobQueue(store).waiting(KINDS) == 0
+
+
+def test_every_attempt_sends_the_same_under_the_same_id(store: Store, make: Make, receiver: Receiver) -> None:
+    """A receiver that saw the first one, and whose answer was lost, can tell the second by its ID."""
+    told = iter([CALL, {"callSid": "CA1", "agent": "another"}])
+    webhooks = make(receiver.url, lambda kind, call_sid: next(told))
+    receiver.answers.append((500, {}))
+    with pytest.raises(TryLater, match="500"):
+        webhooks.deliver(put(store))
+    webhooks.deliver(claim(store))
+    first, second = receiver.get(), receiver.get()
+    assert (first.id, first.body) == (second.id, second.body)
+
+
+def test_a_redirect_is_not_followed(store: Store, make: Make, receiver: Receiver) -> None:
+    """What is told of a call is for the address that the operator wrote down, and for no other."""
+    receiver.answers.append((307, {"location": receiver.url.replace("/hook", "/elsewhere")}))
+    with pytest.raises(TryLater, match="307"):
+        make(receiver.url).deliver(put(store))
+    assert receiver.get().path.startswith("/hook")
+    assert receiver.received.empty()
+
+
+def test_a_receiver_may_say_when_it_is_ready_again(store: Store, make: Make, receiver: Receiver) -> None:
+    receiver.answers += [
+        (429, {"retry-after": "17"}),
+        (503, {"retry-after": "999999"}),
+        (503, {"retry-after": "soon"}),
+    ]
+    webhooks, pauses = make(receiver.url), []
+    job = put(store)
+    for _ in range(3):
+        with pytest.raises(TryLater) as error:
+            webhooks.deliver(job)
+        pauses.append(error.value.after_s)
+    assert pauses == [17.0, 3600.0, None]
+
+
+def test_one_that_is_gone_is_not_asked_again(store: Store, make: Make, receiver: Receiver) -> None:
+    receiver.answers.append((410, {}))
+    with pytest.raises(GiveUp):
+        make(receiver.url).deliver(put(store))
+
+
+def test_a_call_that_was_deleted_meanwhile_is_not_told_of(
+    store: Store, make: Make, receiver: Receiver
+) -> None:
+    with pytest.raises(GiveUp, match="no longer in the log"):
+        make(receiver.url, lambda kind, call_sid: None).deliver(put(store))
+    assert receiver.received.empty()
+
+
+def test_nobody_listening_is_no_reason_to_give_up(store: Store, make: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with pytest.raises(TryLater, match="ConnectionError"):
+        make(f"http://127.0.0.1:{port}/hook").deliver(put(store))
+
+
+def test_the_passwords_of_this_machine_are_not_sent(
+    store: Store, make: Make, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receiver fails on an ``Authorization``, which the HTTP library would take from ~/.netrc."""
+    (tmp_path / "netrc").write_text("machine localhost login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    webhooks = make(receiver.url.replace("127.0.0.1", "localhost"))
+    webhooks._session.trust_env = True
+    webhooks.deliver(put(store))
+    receiver.get()
+
+
+def test_a_url_without_a_secret_refuses_the_start() -> None:
+    with pytest.raises(ConfigError, match="WEBHOOK_SECRET: not set"):
+        webhook_key(Settings(webhook_url="https://example.com/hook"))
+    assert webhook_key(Settings(webhook_secret=SECRET)) == read_secret(SECRET)
