@@ -36,6 +36,6 @@ class Detection:
 
 def read_answered_by(word: str) -> Answered:
     """What Twilio's ``AnsweredBy`` means for a call; ``unknown`` is taken for a person."""
-    return Answered(
-        machine=word.startswith("machine") or word == "fax", recording=word.startswith("machine_end")
-    )
+    if word == "fax":  # takes no message, but by leaving one we are rid of it soonest
+        return Answered(machine=True, recording=True)
+    return Answered(machine=word.startswith("machine"), recording=word.startswith("machine_end"))

@@ -164,7 +164,7 @@ def test_a_dial_that_listens_for_a_machine_does_not_wait_for_it(carrier: Carrier
         ("unknown", Answered(machine=False)),
         ("something new", Answered(machine=False)),
         ("machine_start", Answered(machine=True)),
-        ("fax", Answered(machine=True)),
+        ("fax", Answered(machine=True, recording=True)),
         ("machine_end_beep", Answered(machine=True, recording=True)),
         ("machine_end_silence", Answered(machine=True, recording=True)),
         ("machine_end_other", Answered(machine=True, recording=True)),
