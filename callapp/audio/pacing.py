@@ -14,7 +14,7 @@ from callapp.audio.g711 import SAMPLES_PER_MS, SILENCE, decode
 # How late a chunk may come without a gap. It is heard by so much later, too.
 CUSHION_MS = 60
 # With more than this to be played, pauses are left out.
-MOST_AHEAD_MS = 300
+MOST_AHEAD_MS = 160
 # The loudest sample of a chunk in which nobody speaks: -45 dBFS.
 QUIET = 184
 

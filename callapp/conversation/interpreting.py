@@ -291,6 +291,7 @@ class Interpreting:
             return self._end()
         self.phase = Phase.PARTING
         self.end_reason = reason
+        self._using = self._dialling = None  # nobody is left to translate for
         self._until_ms = heard_at_ms + MARK_SPARE_MS
         return [DropTranslators(), MarkEnd(LAST_MARK)]
 

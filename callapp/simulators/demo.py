@@ -26,10 +26,11 @@ _STOPPED_BY_HAND = 130
 @click.command("demo")
 @click.option(
     "--agent",
-    type=click.Choice(["operator", "reservation"]),
+    type=click.Choice(["operator", "reservation", "interpreter"]),
     default="operator",
     show_default=True,
-    help="Whose call it is. The reservation agent books a table, with its real tools and database.",
+    help="Whose call it is. The reservation agent books a table, with its real tools and database; "
+    "the interpreter connects two phones.",
 )
 @click.option(
     "--wav",
@@ -55,8 +56,13 @@ def demo(agent: str, wav: Path | None, shows_log: bool) -> None:
     console = open_console()
     try:
         with _ended_by_signals():
-            play = PLAYS[agent]
-            status = perform(console, wav, pretend_model(play), play, shows_log=shows_log)
+            if agent == "interpreter":
+                from callapp.simulators.demo_interpreter import perform_interpreted, pretend_translator
+
+                status = perform_interpreted(console, wav, pretend_translator(), shows_log=shows_log)
+            else:
+                play = PLAYS[agent]
+                status = perform(console, wav, pretend_model(play), play, shows_log=shows_log)
     except KeyboardInterrupt:
         console.print("\n  Stopped.\n")
         status = _STOPPED_BY_HAND

@@ -29,7 +29,7 @@ from callapp.simulators.voice_activity import SpeechStarted
 TRANSLATORS = frozenset({"gpt-realtime-translate"})
 FRAME_MS = 200
 FRAME_BYTES = FRAME_MS * 48
-_PHRASE = {"type": "server_vad", "threshold": 0.3, "prefix_padding_ms": 200, "silence_duration_ms": 400}
+_PHRASE = {"type": "server_vad", "threshold": 0.3, "prefix_padding_ms": 200, "silence_duration_ms": 600}
 _SPEECH_LANGUAGE = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]
 
 

@@ -22,6 +22,7 @@ from rich.console import Console
 
 from callapp.simulators.demo import demo
 from callapp.simulators.demo_cost import model_usd, transcription_usd
+from callapp.simulators.demo_interpreter import perform_interpreted, pretend_translator
 from callapp.simulators.demo_plays import PLAYS, RESERVATION
 from callapp.simulators.demo_scene import perform, pretend_model
 from callapp.simulators.demo_screen import Screen
@@ -165,9 +166,24 @@ def test_a_table_is_booked_and_stands_in_the_database(tmp_path: Path) -> None:
     assert len(codes) == 1, "what the tool gave is what was said and what is in the database"
 
 
+def test_two_people_are_interpreted_and_what_each_heard_is_recorded(tmp_path: Path) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=80)
+    assert perform_interpreted(console, tmp_path / "demo.wav", pretend_translator()) == 0, screen.getvalue()
+    shown = screen.getvalue()
+    for line in (
+        "caller   Tokyo: もしもし、注文した本は、いつ届きますか。",
+        "agent    → London: Hello, when will the book that I ordered arrive?",
+        "agent    → Tokyo: 本日お送りしました。明日の午後に届きます。",
+        "agent    → London: Thank you, that is a great help.",
+    ):
+        assert line in shown
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-london.wav", "demo-tokyo.wav"]
+
+
 def test_every_play_can_be_asked_for() -> None:
     (option,) = [option for option in demo.params if option.name == "agent"]
-    assert list(option.type.choices) == list(PLAYS)  # type: ignore[attr-defined]
+    assert list(option.type.choices) == [*PLAYS, "interpreter"]  # type: ignore[attr-defined]
 
 
 def test_a_booking_that_is_not_in_the_database_is_a_failure(tmp_path: Path) -> None:

@@ -48,3 +48,16 @@ for reading in ぜろ いち に さん よん ご ろく なな はち きゅ�
     agent "digit-$digit" "$reading"
     digit=$((digit + 1))
 done
+
+# Two people who are interpreted, and what the interpreter makes of each of their lines.
+ja() { record "ja-$1" ja+m3 30 215 "$2"; }
+en() { record "en-$1" en-us+m2 40 160 "$2"; }
+into_ja() { record "into-ja-$1" ja+f3 62 210 "$2"; }
+into_en() { record "into-en-$1" en-us+f3 55 165 "$2"; }
+
+ja order 'もしもし、ちゅうもんした ほんわ、いつ とどきますか。'
+into_en order 'Hello, when will the book that I ordered arrive?'
+en sent 'We sent it today. It will be with you tomorrow afternoon.'
+into_ja sent 'ほんじつ おおくり しました。あすの ごごに とどきます。'
+ja thanks 'ありがとう ございます。たすかります。'
+into_en thanks 'Thank you, that is a great help.'
