@@ -13,12 +13,15 @@ import pytest
 from callapp.call_log import schema
 from callapp.simulators.model_script import Ask, Pace, Say, Script
 from callapp.simulators.model_script import Call as ToolCall
-from callapp.simulators.phone import AnsweringMachine, Call, Callee, WaitForEnd
+from callapp.simulators.phone import AnsweringMachine, Call, Callee, Ivr, Menu, WaitForEnd
 from callapp.simulators.phone import Say as Speak
+from callapp.simulators.speech import Speech
 from tests.end_to_end.conftest import started
 from tests.postgres import cluster, programs
 from tests.stage import DEADLINE_S, HUNG_UP, THEIR_NUMBER, Scene, Server, eventually, open_sockets, words
 
+MENU = words("For support press two.", 700)
+SUPPORT = words("Support, one moment.", 500)
 BYE = words("Bye.", 300)
 GOODBYE = words("Goodbye.", 300)
 ANSWER = words("I am still here.", 400)
@@ -128,3 +131,25 @@ def test_a_worker_that_is_killed_takes_its_own_calls_with_it_and_no_others(
         for call in calls[2:]:
             call.hang_up()
             assert scene.ending(call).reason == "caller.hung_up"
+
+
+def test_calls_that_leave_their_stream_go_on_in_whichever_worker_they_come_back_to(
+    two_workers: Server,
+) -> None:
+    """The one that has the session goes on with it, the other one is told what was said."""
+
+    def answer(ask: Ask) -> list[Say | ToolCall]:
+        if MENU.text in ask.heard:
+            return [ToolCall("send_digits", {"digits": "2"})]
+        return [Say(GOODBYE), ToolCall("end_call")]
+
+    with two_workers.scene(Script(otherwise=answer), speech=Speech([MENU, SUPPORT, GOODBYE])) as scene:
+        machines = [Ivr(Menu(MENU, {"2": Menu(SUPPORT)})) for _ in range(8)]
+        calls = [scene.dial(machine, agent="walker") for machine in machines]
+        for call, machine in zip(calls, machines, strict=True):
+            two_workers.wait_for_line(call.sid, "x call ended: agent.ended", since=scene.since)
+            assert machine.path == "2"
+            assert (len(call.streams), call.faults) == (2, [])
+        more = len(scene.model.sessions) - len(calls)
+        ended = "x call ended: server.moved"
+        assert eventually(lambda: sum(ended in line for line in two_workers.lines[scene.since :]) == more)
