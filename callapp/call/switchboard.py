@@ -15,7 +15,7 @@ from callapp.agents import Agent, Agents
 from callapp.call_log.away import CallsAway
 from callapp.call_log.records import Admission, AwayCall
 from callapp.call_log.store import Store
-from callapp.conversation.away import RING_S, Resumed
+from callapp.conversation.away import RING_S, TRANSFERRED, Resumed
 from callapp.conversation.events import SendDigits, Transfer, Trip
 from callapp.conversation.history import CALLER, Line
 from callapp.errors import CallappError, CarrierTimeout
@@ -23,8 +23,6 @@ from callapp.logs import call_logger, mask_number
 from callapp.telephony import twiml
 from callapp.telephony.rest import Carrier
 
-# The end reason of a call that a person has taken.
-TRANSFERRED = "agent.transferred"
 # From our TwiML to the stream that it opens.
 _BACK_WITHIN_S = 120
 # A dial rings, a colleague listens and decides: a call that is away for longer is not coming back.
@@ -201,7 +199,8 @@ class Extension:
                 status_callback=self._url("/transfer/colleague-status", call=call_sid),
                 ring_s=RING_S,
             )
-            self._board.away.note_colleague(call_sid, placed.sid)
+            if not self._board.away.note_colleague(call_sid, placed.sid):
+                self._board.carrier.complete_call(placed.sid)  # the caller has hung up meanwhile
         except CallappError as error:
             self._log.error("! the colleague could not be called: %s", error)
             self.recall()

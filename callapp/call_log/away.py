@@ -51,12 +51,12 @@ class CallsAway:
             row = session.scalars(select(AwayRow).where(_alive(call_sid))).one_or_none()
         return None if row is None else _call(row)
 
-    def note_colleague(self, call_sid: str, colleague_sid: str) -> None:
-        """The colleague of a warm transfer is being called."""
+    def note_colleague(self, call_sid: str, colleague_sid: str) -> bool:
+        """The colleague of a warm transfer is being called; false if nobody waits for them any more."""
+        waits = _alive(call_sid) & AwayRow.outcome.is_(None)
         with self._store.transaction() as session:
-            session.execute(
-                update(AwayRow).where(AwayRow.call_sid == call_sid).values(colleague_sid=colleague_sid)
-            )
+            noted = update(AwayRow).where(waits).values(colleague_sid=colleague_sid)
+            return _rows(session, noted) > 0
 
     def send_back(self, call_sid: str, why: str) -> AwayCall | None:
         """Decide that the caller comes back; ``None`` if something was decided already."""

@@ -16,6 +16,8 @@ from callapp.conversation.farewell import SAY_IT_MS, UNHEARD_MARK_MS
 from callapp.conversation.history import Line
 from callapp.conversation.responses import ANSWER, Request
 
+# The end reason of a call that a person has taken.
+TRANSFERRED = "agent.transferred"
 # So long a session is kept for a call that should be back by now.
 KEPT_MS = 15_000.0
 # A phone is let ring for so long; the carrier adds some seconds of its own.
@@ -43,6 +45,7 @@ CUT_OFF = (
     '{"error": "Not transferred: the caller interrupted. Listen, and call transfer_call again if they '
     'still want it."}'
 )
+TAKEN = '{"status": "transferred"}'
 SENT = '{"status": "sent", "next": "Say nothing. Listen to what the line says now."}'
 
 

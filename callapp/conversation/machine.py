@@ -226,7 +226,7 @@ class Conversation:
             case CallerLost(reason=reason):
                 return self._finish(reason)
             case EndedElsewhere(reason=reason):
-                return self._finish(reason)
+                return self.trips.over(reason, at_ms) + self._finish(reason)
             case CompletionFailed():
                 return self._close_the_stream()
             case ModelLost(reason=reason, hopeless=hopeless):
@@ -525,7 +525,7 @@ class Conversation:
             return []
         self.farewell.call_off()
         self.responses.forget()
-        commands = self.voice.silence(at_ms)
+        commands = self.voice.silence(at_ms) + self.trips.time_is_up(at_ms)
         if self.plan.message is None:
             self.farewell.begin_last("agent.voicemail", at_ms)
             commands += self._leave(at_ms)

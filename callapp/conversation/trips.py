@@ -113,6 +113,13 @@ class Trips:
         self._playback.cut(at_ms)  # of the last stream; its successor has nothing queued
         return self._come_back(why, at_ms)
 
+    def over(self, reason: str, at_ms: float) -> list[Command]:
+        """The call has ended, perhaps because a person has the caller: then the tool has done its work."""
+        tool_call_id = self._away.tool_call_id
+        if reason != away.TRANSFERRED or tool_call_id is None:
+            return []
+        return self._tool_rounds.answer(tool_call_id, away.TAKEN, at_ms, silent=True)
+
     def failed(self, why: str, at_ms: float) -> list[Command]:
         """The carrier did not take the call away. If its stream is over all the same, nobody is left."""
         if self._away.stream_over:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from callapp.call.switchboard import TRANSFERRED, summary_of
+from callapp.call.switchboard import summary_of
 from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.conversation.away import TRANSFERRED
 from callapp.errors import CallappError
 from callapp.logs import call_logger
 from callapp.services import services
@@ -52,15 +53,15 @@ def over() -> ResponseReturnValue:
     dialled = fields.get("DialCallStatus", "")
     log.info("= dial: %s", dialled)
     try:
-        if fields.get("CallStatus") in TERMINAL_STATUSES:  # the caller, while it rang or while they talked
+        if dialled == "completed":  # they have talked
+            _over(call_sid, TRANSFERRED)
+            return _xml(twiml.hang_up())
+        if fields.get("CallStatus") in TERMINAL_STATUSES:  # the caller, while it rang or in the conference
             _over(call_sid, HUNG_UP)
             board.stop_ringing(call_sid)
             return _xml(twiml.hang_up())
         call = board.away.find(call_sid)
         if call is None or call.outcome is not None:
-            return _xml(twiml.hang_up())
-        if dialled in ("completed", "answered") and call.room is None:
-            _over(call_sid, TRANSFERRED)
             return _xml(twiml.hang_up())
         call = board.away.send_back(call_sid, _WHY.get(dialled, _DECLINED))
         if call is not None:

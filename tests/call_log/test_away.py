@@ -70,8 +70,12 @@ def test_a_caller_on_the_way_back_brings_the_reason(calls: CallsAway) -> None:
 
 def test_the_colleague_is_known_once_their_phone_is_dialled(calls: CallsAway) -> None:
     calls.add(AWAY, 60)
-    calls.note_colleague(CALL_SID, "CA2")
+    assert calls.note_colleague(CALL_SID, "CA2")
     assert calls.find(CALL_SID) == replace(AWAY, colleague_sid="CA2")
+    calls.decide(CALL_SID, "caller.hung_up")
+    assert not calls.note_colleague(CALL_SID, "CA3")
+    calls.take(CALL_SID)
+    assert not calls.note_colleague(CALL_SID, "CA3")
 
 
 def test_an_expired_call_is_gone_and_its_row_goes_with_the_next_one(calls: CallsAway, store: Store) -> None:

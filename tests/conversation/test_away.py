@@ -208,7 +208,10 @@ def test_a_caller_whose_colleague_never_decides_is_asked_back_once():
 
 def test_a_dial_that_was_answered_and_is_over_ends_the_call():
     call = gone(COLD)
-    assert call.tell(EndedElsewhere("agent.transferred")) == [Finish("agent.transferred")]
+    assert call.tell(EndedElsewhere("agent.transferred")) == [
+        AnswerTool("call_1", away.TAKEN),
+        Finish("agent.transferred"),
+    ]
 
 
 def test_a_model_that_is_lost_meanwhile_is_back_before_the_caller_and_told_of_it_all():

@@ -102,6 +102,12 @@ def test_a_talk_that_is_over_is_the_end_of_the_call(calls: Any) -> None:
     assert world.live.cuts == ["agent.transferred"]
 
 
+def test_a_caller_who_hung_up_after_the_talk_was_transferred(calls: Any) -> None:
+    world = calls(COLD)
+    world.ask("/transfer/over", CallStatus="completed", DialCallStatus="completed")
+    assert world.live.cuts == ["agent.transferred"]
+
+
 def test_a_phone_that_is_picked_up_has_the_call(calls: Any) -> None:
     world = calls(COLD)
     world.tell("/transfer/answered", CallSid=COLLEAGUE_SID, ParentCallSid=CALL_SID, CallStatus="in-progress")
