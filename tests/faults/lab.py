@@ -425,7 +425,9 @@ class Lab:
             found = self.server._changed.wait_for(
                 lambda: self._read_log() or self._endings.get(call.sid), within_s
             )
-        assert found, f"{call!r} did not end within {within_s} s"
+        if not found:
+            told = [line for line in self.server.lines if call.sid in line]
+            raise AssertionError(f"{call!r} did not end within {within_s} s:\n" + "\n".join(told))
         return found
 
     def forget(self, call: Call) -> None:

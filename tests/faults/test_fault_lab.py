@@ -24,7 +24,7 @@ from tests.stage import eventually
 SEED = int(os.environ.get("FAULT_LAB_SEED", "20261123"))
 CASES = int(os.environ.get("FAULT_LAB_CASES", "504"))
 ONLY = os.environ.get("FAULT_LAB_CASE")
-LANES = 28
+LANES = 44
 
 # What is granted on top for a machine that is busy with everything at once.
 SLACK_MS = 900

@@ -91,8 +91,6 @@ def test_nothing_grows_while_calls_come_and_go(tmp_path: Path) -> None:
             while time.monotonic() < ends_s:
                 samples.append(look(worker, time.monotonic() - began_s))
                 pause.wait(SAMPLE_S)
-            for one in running:
-                one.result()
 
         steady = [one for one in samples if one.at_s >= WARM_UP_S]
         span_s = steady[-1].at_s - steady[0].at_s
@@ -106,6 +104,9 @@ def test_nothing_grows_while_calls_come_and_go(tmp_path: Path) -> None:
             f"first, last of {len(steady)} samples after {WARM_UP_S:.0f} s: {steady[0]}, {steady[-1]}\n"
             "rise of the fitted line: " + ", ".join(f"{name} {rise:+.1f}" for name, rise in rises.items())
         )
+        for one in running:
+            one.result()
+        assert lab.server.workers == [worker]
         assert set(reasons) == {"agent.ended"}, reasons
         assert rises["memory, KB"] < MOST_MEMORY_KB, samples
         assert rises["threads"] < MOST_THREADS, samples
