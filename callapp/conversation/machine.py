@@ -316,6 +316,8 @@ class Conversation:
     # -- the model is not there -----------------------------------------------------------------
 
     def _on_model_lost(self, reason: str, hopeless: bool, at_ms: float) -> list[Command]:
+        if self.farewell.begun:
+            self.tool_rounds.session_lost()  # nobody is left whom they could be answered to
         if self.phase is Phase.LEAVING or (self.farewell.begun and not self.responses.busy):
             return []  # the goodbye is in the phone's queue already
         if self.farewell.begun and self.voicemail.reached and self.playback.all_heard:
@@ -534,7 +536,7 @@ class Conversation:
     def _leave_message(self, message: str, at_ms: float) -> list[Command]:
         self.farewell.begin_message("agent.voicemail", at_ms)
         self.responses.want(Request(GOODBYE, message, tools_allowed=False))
-        return self.voice.silence(at_ms)
+        return [*self.trips.time_is_up(at_ms), *self.voice.silence(at_ms)]
 
     # -- the call leaves its stream, and comes back ----------------------------------------------
 
