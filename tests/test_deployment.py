@@ -306,7 +306,7 @@ def test_every_requirement_is_pinned() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
         assert [
-            line for line in lines if not re.fullmatch(r"[\w\[\]-]+==[\w.]+|-r requirements\.txt", line)
+            line for line in lines if not re.fullmatch(r"[\w\[\]-]+==[\w.!]+|-r requirements\.txt", line)
         ] == []
 
 
