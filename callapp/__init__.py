@@ -47,6 +47,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.metrics.meter import Meter, Present
     from callapp.office.messages import Messages
     from callapp.office.reservations import Reservations
+    from callapp.recording.recorder import Recorder
+    from callapp.recording.shelf import Shelf
     from callapp.services import Services
     from callapp.telephony.rest import Carrier
     from callapp.tools.pool import ToolPool
@@ -91,6 +93,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     record = Record(store, follow_ups)
     carrier = Carrier(settings)
     settler = Settler(store, carrier.call_state, follow_ups)
+    shelf = Shelf(settings.recordings_url or str(_instance(app) / "recordings"))
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
     tool_pool = ToolPool()
     present = Present(
@@ -131,6 +134,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         follow_ups=follow_ups,
         background=background,
         traces=traces,
+        shelf=shelf,
+        recorder=Recorder(shelf, record),
         listeners=(relay, record),
     )
 

@@ -20,6 +20,8 @@ from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
 from callapp.call_log.store import Store
 from callapp.metrics.meter import Meter
+from callapp.recording.recorder import Recorder
+from callapp.recording.shelf import Shelf
 from callapp.settings import Settings
 from callapp.simulators.stand_in import StandIn
 from callapp.telephony.rest import Carrier
@@ -55,6 +57,8 @@ class Services:
     settler: Settler
     follow_ups: FollowUps
     background: Background
+    shelf: Shelf
+    recorder: Recorder
     traces: Traces | None = None
     listeners: tuple[Listener, ...] = ()
     stand_in: StandIn = field(default_factory=StandIn)
@@ -69,6 +73,7 @@ class Services:
         self.settler.close()
         self.carrier.close()
         self.relay.close(RELAY_S)
+        self.recorder.close()
         self.record.close()
         if self.traces is not None:
             self.traces.close(TRACES_S)

@@ -306,6 +306,12 @@ class Settings(BaseModel):
         secret=True,
     )
 
+    recordings_url: str | None = _setting(
+        None,
+        help="Where recordings are kept. Unset: in the instance folder. s3:// and gs:// want s3fs or gcsfs.",
+        expected="a folder, or the URL of one, e.g. s3://bucket/recordings",
+    )
+
     # What we tell others
     webhook_url: Annotated[str, AfterValidator(_read_webhook_url)] | None = _setting(
         None,

@@ -210,6 +210,25 @@ class Interruptions(Fields):
     )
 
 
+# -- recording ----------------------------------------------------------------------------------
+
+
+class Recording(Fields):
+    """Who records the call, and what the caller is told of it first."""
+
+    by: Literal["none", "ours"] = Field(default="ours", description="none or ours")
+    notice: Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)] | None = (
+        Field(default=None, description="what is said before a recorded call: text")
+    )
+
+
+def read_recording(value: object) -> object:
+    """``off``, who records, or all fields."""
+    if value is False or value == "off":
+        return {"by": "none"}
+    return {"by": value} if isinstance(value, str) else value
+
+
 # -- answering machines -------------------------------------------------------------------------
 
 HANG_UP = "hang_up"

@@ -16,7 +16,15 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from callapp.agents import templates
-from callapp.agents.fields import Idle, Interruptions, McpServer, Transcription, TurnDetection, Voicemail
+from callapp.agents.fields import (
+    Idle,
+    Interruptions,
+    McpServer,
+    Recording,
+    Transcription,
+    TurnDetection,
+    Voicemail,
+)
 from callapp.agents.model import LINES, Agent
 from callapp.errors import ConfigError
 from callapp.settings import read_variable
@@ -29,6 +37,7 @@ _WITHIN: Mapping[str, type[BaseModel]] = {
     "idle": Idle,
     "interruptions": Interruptions,
     "mcp": McpServer,
+    "record": Recording,
     "transcription": Transcription,
     "turn_detection": TurnDetection,
     "voicemail": Voicemail,

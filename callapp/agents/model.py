@@ -28,6 +28,7 @@ from callapp.agents.fields import (
     McpServer,
     PhoneNumber,
     PhoneNumbers,
+    Recording,
     Transcription,
     TurnDetection,
     Voicemail,
@@ -35,6 +36,7 @@ from callapp.agents.fields import (
     check_extract,
     check_kind,
     off_is_none,
+    read_recording,
     read_switch,
     read_transcription,
     read_turn_detection,
@@ -144,6 +146,9 @@ class Agent(BaseModel):
         strict=True,
         description='a list of lines, e.g. ["One moment, please.", "I am still looking."]',
     )
+    record: Annotated[Recording, BeforeValidator(read_recording)] = Field(
+        default=Recording(by="none"), description="none, ours, or the fields by and notice"
+    )
     interruptions: Interruptions = Field(
         default=Interruptions(most_in_30_seconds=0),
         description="min_speech_ms, most_in_30_seconds and noise_line, e.g. {min_speech_ms: 400}",
@@ -176,6 +181,11 @@ class Agent(BaseModel):
     def detection_s(self) -> int | None:
         """For how long the carrier is to listen for an answering machine; ``None`` not at all."""
         return self.voicemail.timeout_seconds if self.voicemail is not None else None
+
+    @property
+    def records(self) -> bool:
+        """Whether we are to record its calls."""
+        return self.record.by == "ours"
 
     def missing(self, parameters: Mapping[str, str]) -> list[str]:
         """The names that the agent's texts need and that the call does not give, sorted."""

@@ -75,6 +75,7 @@ from callapp.conversation.machine import Conversation, Plan
 from callapp.errors import CallappError, LegLost
 from callapp.realtime.events import ModelCommand
 from callapp.realtime.leg import ModelLeg
+from callapp.recording.tape import Tape
 from callapp.telephony.answering import read_answered_by
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
@@ -108,6 +109,7 @@ class Outside:
         extension: takes the call off its stream, and brings it back; without one it cannot leave.
         journal: is told each fact of the call, in order, and when that was, by the call's clock. An audio
             thread waits for it, and a lock is held: it hands over and returns.
+        tape: keeps what is heard on both sides, if that is to be recorded.
     """
 
     new_model: Callable[[], ModelLeg]
@@ -116,6 +118,7 @@ class Outside:
     apologise: Callable[[], None] | None = None
     extension: Extension | None = None
     journal: Callable[[Fact, float], None] = lambda _fact, _at_ms: None
+    tape: Tape | None = None
 
 
 class Bridge:
@@ -132,6 +135,7 @@ class Bridge:
         self._redial_ms: float | None = None  # after how long its successor is to be dialled
         self._lane = AudioLane(lambda payload: self._model.send_audio(payload))
         self._began_s = self._heard_s = monotonic()
+        self._tape = outside.tape
         self._over = Event()
         self._turned = Event()  # a call that is away is back, or over
         self._threads: list[Thread] = []
@@ -141,6 +145,8 @@ class Bridge:
     def run(self) -> str | None:
         """Carry the call on its first stream. Returns as ``carry_on`` does."""
         self._log.info("= call live")
+        if self._tape is not None:
+            self._tape.begin(self.conversation.playback, self.now_ms)
         self._outside.journal(Began(), self.now_ms())
         self._start(self._downlink, "downlink")
         return self.carry_on(self._caller)
@@ -156,6 +162,8 @@ class Bridge:
                 return False
             last, self._caller = self._caller, caller
             self._log.info("= the caller is back")
+            if self._tape is not None:
+                self._tape.begin(self.conversation.playback, self.now_ms)
             self.feed(CallerBack(why))
             self._turned.set()
         last.close()
@@ -235,6 +243,8 @@ class Bridge:
                 self._feed_from_caller(leg, CallerLost("twilio.no_media"))
             for event in heard:
                 if isinstance(event, CallerAudio):
+                    if self._tape is not None:
+                        self._tape.hear(event)
                     self._hear(event.payload)
                 else:
                     if isinstance(event, DigitPressed):
@@ -369,6 +379,8 @@ class Bridge:
         match command:
             case PlayAudio() | SendMark() | ClearAudio():
                 leg = self._caller
+                if self._tape is not None and isinstance(command, PlayAudio):
+                    self._tape.agent.append(command)
                 try:
                     leg.send(command)
                 except LegLost as loss:
@@ -485,6 +497,7 @@ class Bridge:
         self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
         self._outside.journal(Closed(self.now_ms()), self.now_ms())
         self._lane.end()
+        self._tape = None  # which knows our clock: a call that is over is freed at once
 
     @property
     def _end_reason(self) -> str:

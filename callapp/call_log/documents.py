@@ -12,6 +12,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from callapp.call_log.records import Direction
+
 
 class Document(BaseModel):
     """The base of all that is handed out."""
@@ -95,7 +97,7 @@ class Call(Document):
     """A call, without what was said and done in it."""
 
     call_sid: str | None = Field(description="null for a call that was never placed")
-    direction: Literal["incoming", "outgoing", "browser"]
+    direction: Direction
     from_number: str = Field(alias="from")
     to_number: str = Field(alias="to")
     agent: str

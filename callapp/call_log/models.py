@@ -68,6 +68,8 @@ class CallRow(Base):
     transcription_model: Mapped[str | None]
     first_audio_ms: Mapped[float | None]
     carrier_usd: Mapped[float | None]
+    recording_path: Mapped[str | None]
+    recording_seconds: Mapped[float | None]
     # When to ask the carrier what it knows of the call; None for not at all, or not any more.
     settle_at: Mapped[datetime | None] = mapped_column(index=True)
     settle_tries: Mapped[int] = mapped_column(server_default="0")

@@ -18,6 +18,7 @@ from callapp.call_log.documents import (
     CallEvent,
     CallPage,
     Cost,
+    Recording,
     ToolRun,
     Turn,
     UsageTotals,
@@ -100,6 +101,14 @@ def list_live(store: Store, since: datetime, limit: int) -> list[LiveCall]:
         calls = _calls(session, session.scalars(query).all())
         latest = _latest(session, [call.call_sid for call in calls if call.call_sid is not None])
         return [LiveCall(call, latest.get(call.call_sid or "")) for call in calls]
+
+
+def recording_path(store: Store, call_sid: str) -> str | None:
+    """Where the recording of a call is kept, if there is one."""
+    with store.transaction() as session:
+        return session.scalars(
+            select(CallRow.recording_path).where(CallRow.call_sid == call_sid)
+        ).one_or_none()
 
 
 def list_calls(store: Store, wanted: Wanted, limit: int, cursor: str | None = None) -> CallPage:
@@ -261,7 +270,7 @@ def _call(row: CallRow, used: _Used) -> Call:
             transcription_seconds=round(used.transcribed_s, 3),
         ),
         cost=_cost(row, used),
-        recording=None,
+        recording=_recording(row),
         summary=row.summary,
         verdict=cast(Any, row.verdict),
         tags=row.tags,
@@ -283,6 +292,12 @@ def _cost(row: CallRow, used: _Used) -> Cost:
         transcription_usd=_usd(transcription_usd),
         carrier_usd=_usd(row.carrier_usd),
     )
+
+
+def _recording(row: CallRow) -> Recording | None:
+    if row.recording_path is None:
+        return None
+    return Recording(url=f"/calls/{row.call_sid}/recording", seconds=row.recording_seconds)
 
 
 def _usd(amount: float | None) -> float | None:

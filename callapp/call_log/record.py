@@ -36,6 +36,7 @@ from callapp.conversation.facts import (
     KeysPressed,
     ModelConnected,
     ModelDisconnected,
+    Recorded,
     ToolRan,
     TurnAnswered,
     Used,
@@ -181,6 +182,9 @@ class _Page:
                 self._usage.append(_usage_row(entry, fact))
             case Ended() if fact.reason != MOVED:  # it goes on in another process
                 self._end(entry.call, fact)
+            case Recorded(path=path, seconds=seconds):
+                if not entry.call.resumed:
+                    self._change(entry.call, recording_path=path, recording_seconds=round(seconds, 3))
             case Closed():
                 self._close(entry.call, fact)
             case _:

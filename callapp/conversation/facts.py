@@ -175,6 +175,15 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """The call's recording is where it is kept. Told to the record alone, after the last fact."""
+
+    at_ms: float
+    path: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """Nothing more is told of this call. The last fact."""
 
@@ -195,5 +204,6 @@ Fact = (
     | AudioDropped
     | Fault
     | Ended
+    | Recorded
     | Closed
 )

@@ -61,6 +61,23 @@ class Heard(NamedTuple):
     whole: bool
 
 
+class Run(NamedTuple):
+    """From this position on, audio is heard from this moment on, without a gap."""
+
+    position: int
+    at_ms: float
+
+
+class CutOff(NamedTuple):
+    """What was sent up to here, and not heard, never is."""
+
+    heard: int
+    sent: int
+
+
+Span = Run | CutOff
+
+
 @dataclass(slots=True)
 class _Ledger:
     """What is known of one part."""
@@ -93,6 +110,7 @@ class Playback:
     def __init__(self) -> None:
         self.sent_bytes = 0
         self.heard: list[Heard] = []
+        self.spans: list[Span] = []  # where in time all that was sent was heard
         self._ledgers: dict[Part, _Ledger] = {}
         self._queue: deque[_Stretch] = deque()
         self._marks: dict[str, _Mark] = {}
@@ -162,6 +180,7 @@ class Playback:
             return
         if at_ms >= self.dry_ms:
             self._dry_ms = at_ms  # the queue was dry: playback starts anew, on time
+            self.spans.append(Run(self.sent_bytes, at_ms))
             self._behind_ms = 0.0
         ledger = self._ledgers.get(part)
         if ledger is None:
@@ -212,6 +231,7 @@ class Playback:
         """
         heard = self._heard_bytes(at_ms)
         heard_of: dict[Part, int] = {}
+        self.spans.append(CutOff(heard, self.sent_bytes))
         for stretch in self._queue:
             if stretch.end > heard:
                 heard_of.setdefault(stretch.part, stretch.offset + max(0, heard - stretch.start))
@@ -256,6 +276,11 @@ class Playback:
     def dry_ms(self) -> float:
         """When the queue should have run dry, by the clock and the newest echo."""
         return self._dry_ms + self._behind_ms
+
+    @property
+    def round_trip_ms(self) -> float:
+        """How late an echo is at least; 0 while there was none."""
+        return max(0.0, self._round_trip_ms or 0.0)
 
     def _heard_bytes(self, at_ms: float) -> int:
         ahead_ms = self._dry_ms + self._lag_ms(at_ms) - at_ms

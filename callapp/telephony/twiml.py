@@ -48,17 +48,19 @@ def connect_stream(
     agent: str,
     parameters: Mapping[str, str],
     language: str,
+    notice: str | None = None,
     opening: str | None = None,
     closing: str | None = None,
 ) -> str:
-    """Say the opening, join the call to our media socket, and when that closes say the closing.
+    """Say the notice and the opening, join the call to our media socket, then say the closing.
 
     A call parameter that is too long for a ``<Parameter>``, or whose name is one of ours, is left out:
     the one-time token stands for all of them anyway.
     """
     response = VoiceResponse()
-    if opening:
-        response.say(_xml(opening), language=language)
+    for line in (notice, opening):
+        if line:
+            response.say(_xml(line), language=language)
     _connect(response, stream_url, token, agent, parameters, language, closing)
     return str(response)
 

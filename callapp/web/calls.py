@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from werkzeug.wsgi import wrap_file
 
 from callapp.call_log.documents import CallPage, Document, Utterance, WholeCall
 from callapp.call_log.erasure import delete_calls
-from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
-from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls, recording_path
+from callapp.call_log.records import TERMINAL_STATUSES, Direction
 from callapp.services import services
 from callapp.web import hanging_up
 from callapp.web.guard import require_api_key
@@ -26,6 +27,7 @@ blueprint.before_request(require_api_key)
 
 CALL_SID = r"^CA[0-9a-f]{32}$"
 MOST_CALLS = 200
+WAV = "audio/wav"
 TRANSCRIPT_TYPES = ("application/json", "text/plain", "text/vtt")
 FLUSH_S = 5.0
 # A call that has ended but of which nobody said so is over by then: its process was killed.
@@ -59,7 +61,7 @@ class CallQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     status: Text | None = None
-    direction: Literal["incoming", "outgoing", "browser"] | None = None
+    direction: Direction | None = None
     agent: Text | None = None
     from_number: Text | None = Field(default=None, alias="from")
     to_number: Text | None = Field(default=None, alias="to")
@@ -150,6 +152,33 @@ def transcript(call_sid: str) -> ResponseReturnValue:
     raise Problem(406, f"A transcript comes as {', '.join(TRANSCRIPT_TYPES)}.")
 
 
+@blueprint.get("/calls/<call_sid>/recording")
+@operation(
+    Operation(
+        "The call to listen to: stereo, the caller left, the agent right",
+        path=_SID,
+        answers={
+            200: Answer("the whole of it", content_types=(WAV,)),
+            206: Answer("the range that was asked for", content_types=(WAV,)),
+        },
+        errors={404: "there is no such call, or it was not recorded", 416: "there is no such range"},
+    )
+)
+def recording(call_sid: str) -> ResponseReturnValue:
+    _find(call_sid)
+    path = recording_path(services().store, call_sid)
+    if path is None:
+        raise Problem(404, "This call was not recorded, or its recording is not written yet.")
+    try:
+        file, size = services().shelf.open(path)
+    except FileNotFoundError:
+        raise Problem(404, "The recording of this call is gone.") from None
+    answer = Response(wrap_file(request.environ, file), content_type=WAV, direct_passthrough=True)
+    answer.content_length = size
+    answer.call_on_close(file.close)
+    return answer.make_conditional(request, accept_ranges=True, complete_length=size)
+
+
 @blueprint.post("/calls/<call_sid>/hangup")
 @operation(
     Operation(
@@ -186,6 +215,7 @@ def delete(call_sid: str) -> ResponseReturnValue:
     if not ended and datetime.now(UTC) - found.created_at < longest:
         raise Problem(409, "The call is still going on: hang up first.")
     app.record.writer.flush(FLUSH_S)  # what still waits would be written after it was deleted
+    app.shelf.delete(call_sid)
     delete_calls(app.store, [call_sid])
     return "", 204
 

@@ -32,6 +32,7 @@ from callapp.errors import LegLost
 from callapp.logs import call_logger
 from callapp.realtime.leg import Endpoint, ModelLeg
 from callapp.realtime.session import RemoteTools, SessionConfig, spoken_instructions
+from callapp.recording.tape import Tape
 from callapp.services import Services, services
 from callapp.settings import read_variable
 from callapp.simulators import stand_in
@@ -270,6 +271,8 @@ def _bridge(
         resumed=away is not None,
     )
     in_browser = admission.direction == "browser"  # no phone company has a part in it
+    tape = Tape() if agent.records else None
+    listeners = parts.listeners if tape is None else (*parts.listeners, parts.recorder.of(tape))
     outside = Outside(
         new_model=lambda: ModelLeg(endpoint, config, call_log),
         run_tool=lambda name, arguments, done: parts.tool_pool.submit(
@@ -283,7 +286,8 @@ def _bridge(
         extension=None
         if in_browser
         else parts.switchboard.extension(replace(admission, parameters=parameters), agent, origin),
-        journal=Journal(particulars, parts.listeners, before_ms),
+        journal=Journal(particulars, listeners, before_ms),
+        tape=tape,
     )
     return Bridge(caller, plan, outside, call_log)
 

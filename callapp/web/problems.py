@@ -12,6 +12,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from callapp.call_log import StoreUnavailable
+from callapp.recording.shelf import ShelfUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, answer)
     app.register_error_handler(StoreUnavailable, _database_down)
     app.register_error_handler(ConnectionError, _peer_gone)
+    app.register_error_handler(ShelfUnavailable, _shelf_away)
 
 
 def answer(error: HTTPException) -> Response | HTTPException:
@@ -65,6 +67,16 @@ def _database_down(error: StoreUnavailable) -> Response:
     return _problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "The database does not answer; try again in a moment.",
+        {"Retry-After": str(DATABASE_RETRY_S)},
+        {},
+    )
+
+
+def _shelf_away(error: ShelfUnavailable) -> Response:
+    log.error("! recordings: %s", error)
+    return _problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Recordings cannot be reached: see RECORDINGS_URL, and try again in a moment.",
         {"Retry-After": str(DATABASE_RETRY_S)},
         {},
     )

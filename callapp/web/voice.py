@@ -127,6 +127,7 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
             agent=agent.name,
             parameters=admission.parameters,
             language=words.language,
+            notice=agent.record.notice if agent.records else None,
             opening=words.opening,
             closing=words.closing,
         )

@@ -106,6 +106,11 @@ def test_an_apology_with_a_number_goes_on_to_a_person(language: str, word: str) 
     assert document[1].text == "+815012345678"
 
 
+def test_a_recorded_call_hears_so_first() -> None:
+    document = connect(notice="This call is recorded.", opening="One moment.")
+    assert [one.text for one in document.iter("Say")][:2] == ["This call is recorded.", "One moment."]
+
+
 # -- away from the stream; the pretend Twilio reads as strictly as the real one -------------------
 
 

@@ -25,6 +25,8 @@ from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
 from callapp.metrics.instruments import Instruments
 from callapp.metrics.meter import Meter, Present
+from callapp.recording.recorder import Recorder
+from callapp.recording.shelf import Shelf
 from callapp.services import Services
 from callapp.settings import Settings
 from callapp.telephony.rest import Placed
@@ -139,6 +141,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
             stack.callback(store.close)
             carrier = FakeCarrier()
             record = Record(store)
+            shelf = Shelf(str(tmp_path / "recordings"))
             record.writer._gather_s = 0
             registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
             present = Present(
@@ -167,6 +170,8 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 settler=Settler(store, cast(Any, None)),
                 follow_ups=FollowUps(tells=True),
                 background=Background([], FollowUps()),
+                shelf=shelf,
+                recorder=Recorder(shelf, record),
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services

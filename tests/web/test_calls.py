@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from callapp.call.journal import Particulars
-from callapp.conversation.facts import Began, Closed, Ended, Fact, Uttered
+from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
 from callapp.errors import CarrierRefused, CarrierTimeout
 from tests.web.conftest import API_KEY, CALL_SID, MakeWorld, World
 
@@ -157,6 +158,62 @@ def test_a_transcript_as_webvtt_can_be_played_with_the_recording(talked: World) 
 
 def test_a_transcript_of_another_kind_cannot_be_had(talked: World) -> None:
     assert transcript(talked, "image/png").status_code == 406
+
+
+# -- recordings -----------------------------------------------------------------------------------
+
+WAV = bytes(range(256)) * 4
+
+
+@pytest.fixture
+def recorded(talked: World) -> World:
+    shelf = talked.services.shelf
+    path = shelf.path_of(CALL_SID)
+    shelf.write(path, io.BytesIO(WAV))
+    tell(talked, [Recorded(3_800_010, path, 41.2)])
+    return talked
+
+
+def test_a_recording_is_heard_as_wav(recorded: World) -> None:
+    answer = recorded.client.get(f"/calls/{CALL_SID}/recording")
+    assert (answer.status_code, answer.content_type, answer.data) == (200, "audio/wav", WAV)
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    call = recorded.client.get(f"/calls/{CALL_SID}").json
+    assert call is not None
+    assert call["recording"] == {"url": f"/calls/{CALL_SID}/recording", "seconds": 41.2}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "data"),
+    [
+        ("bytes=10-19", 206, WAV[10:20]),
+        ("bytes=1000-", 206, WAV[1000:]),
+        ("bytes=-24", 206, WAV[-24:]),
+        ("bytes=2000-", 416, None),
+        ("lines=1-2", 416, None),
+    ],
+)
+def test_a_player_may_ask_for_a_range(recorded: World, wanted: str, status: int, data: bytes | None) -> None:
+    answer = recorded.client.get(f"/calls/{CALL_SID}/recording", headers={"Range": wanted})
+    assert answer.status_code == status
+    if data is not None:
+        assert answer.data == data
+        assert answer.headers["Content-Range"].endswith("/1024")
+
+
+def test_a_call_that_was_not_recorded_has_no_recording(talked: World) -> None:
+    assert talked.client.get(f"/calls/{CALL_SID}/recording").status_code == 404
+
+
+def test_a_recording_that_somebody_took_away_is_not_found(recorded: World) -> None:
+    recorded.services.shelf.delete(CALL_SID)
+    assert recorded.client.get(f"/calls/{CALL_SID}/recording").status_code == 404
+
+
+def test_a_deleted_call_takes_its_recording_with_it(recorded: World) -> None:
+    assert recorded.client.delete(f"/calls/{CALL_SID}").status_code == 204
+    with pytest.raises(FileNotFoundError):
+        recorded.services.shelf.open(recorded.services.shelf.path_of(CALL_SID))
 
 
 # -- the end of a call ----------------------------------------------------------------------------

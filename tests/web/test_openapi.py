@@ -24,6 +24,7 @@ def test_the_document_describes_every_route_of_the_record(world: World) -> None:
         "/calls": ["get"],
         "/calls/{call_sid}": ["delete", "get"],
         "/calls/{call_sid}/hangup": ["post"],
+        "/calls/{call_sid}/recording": ["get"],
         "/calls/{call_sid}/transcript": ["get"],
     }
     call = document["components"]["schemas"]["WholeCall"]["properties"]
