@@ -25,9 +25,9 @@ class Place:
     side: int
 
     @classmethod
-    def new(cls) -> Place:
-        """The first place of a new pair."""
-        return cls(uuid.uuid4().hex, 0)
+    def new(cls, side: int = 0) -> Place:
+        """A place of a new pair."""
+        return cls(uuid.uuid4().hex, side)
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> Place | None:

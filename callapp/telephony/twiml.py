@@ -6,7 +6,7 @@ https://www.twilio.com/docs/voice/twiml
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from twilio.twiml.voice_response import Connect, Dial, Gather, Stream, VoiceResponse
 
@@ -14,6 +14,8 @@ TOKEN_PARAMETER = "callapp_token"  # noqa: S105  the name, not a token
 AGENT_PARAMETER = "agent"
 # Name and value of a <Parameter> together; Twilio allows fewer than 500 characters.
 PARAMETER_CHARS = 500
+# How long somebody may look for the next key.
+_KEYS_WITHIN_S = 10
 
 _BUSY = {
     "ja": "申し訳ございません。ただいま電話が混み合っております。のちほど、おかけ直しください。",
@@ -166,6 +168,25 @@ def _connect(
 def stream_url(origin: str) -> str:
     """The media socket: ``wss`` for an ``https`` origin, ``ws`` for an ``http`` one."""
     return "ws" + origin.removeprefix("http") + "/ws"
+
+
+def ask_for_keys(
+    prompts: Sequence[tuple[str, str]], action: str, *, count: int | None, otherwise: tuple[str, str]
+) -> str:
+    """Ask for keys, which go to ``action``; who presses none hears a last line and is hung up on.
+
+    Args:
+        prompts: texts, each after its language.
+        count: how many keys; ``None`` for as many as come before ``#``.
+    """
+    response = VoiceResponse()
+    gather = Gather(action=action, method="POST", timeout=_KEYS_WITHIN_S, finish_on_key="#", num_digits=count)
+    for language, text in prompts:
+        gather.say(text, language=language)
+    response.append(gather)
+    response.say(otherwise[1], language=otherwise[0])
+    response.hangup()
+    return str(response)
 
 
 def busy(language: str) -> str:

@@ -105,6 +105,8 @@ def _call_partner(place: Place, admission: Admission, agent: Agent, parts: Servi
     number = admission.parameters.get(OTHER_NUMBER, agent.other_party)
     if number is None or not parts.settings.may_dial(number):
         raise CannotCall("ALLOWED_DESTINATIONS does not permit it")
+    if parts.rate_limits.count_callee(number) is not None:
+        raise CannotCall("RATE_LIMIT_PER_CALLEE does not permit it")
     from_number = parts.settings.from_phone_number or admission.to_number
     if not parts.registry.take_slot(place.placed_id):
         raise CannotCall("all lines are busy")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
@@ -23,6 +24,7 @@ from callapp.logs import CallLogger, call_logger, mask_number
 from callapp.services import services
 from callapp.telephony import interpreter_lines, twiml
 from callapp.web.guard import require_twilio
+from callapp.web.interpreter_menu import Menu
 from callapp.web.problems import Problem
 from callapp.web.urls import public_origin
 
@@ -109,6 +111,11 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
     app = services()
     who = _who(call_sid, fields)
     agent, admission = who.agent, who.admission
+    if agent.kind == "interpreter" and Place.of(admission.parameters) is None:
+        known = _whom_to_call(agent, admission, fields)
+        if isinstance(known, str):
+            return known
+        admission = replace(admission, parameters={**admission.parameters, **known})
     missing = agent.missing(admission.parameters)
     if missing:
         log.error("! agent %s lacks values for: %s", agent.name, ", ".join(missing))
@@ -144,6 +151,19 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
         mask_number(admission.from_number),
     )
     return document
+
+
+def _whom_to_call(agent: Agent, admission: Admission, fields: MultiDict[str, str]) -> str | dict[str, str]:
+    """TwiML that asks whom to call; or, where that is known, what this call is to be known by."""
+    settings = services().settings
+    if agent.other_party is not None or OTHER_NUMBER in admission.parameters:
+        return Place.new().parameters
+    if not settings.allowed_destinations:
+        raise _CannotAnswer(
+            f"agent {agent.name}: set other_party, or ALLOWED_DESTINATIONS to let callers choose"
+        )
+    action = f"{public_origin(settings, request)}/incoming-call?{urlencode({'agent': agent.name})}"
+    return Menu(agent, action, settings.may_dial).answer(request.args, fields.get("Digits", ""))
 
 
 class _Words(NamedTuple):
@@ -193,10 +213,6 @@ def _who(call_sid: str, fields: MultiDict[str, str]) -> _Who:
     agent = app.agents.get(name)
     if agent is None:
         raise _CannotAnswer(f"there is no agent {name!r}")
-    if agent.kind == "interpreter" and Place.of(admission.parameters) is None:
-        if agent.other_party is None and OTHER_NUMBER not in admission.parameters:
-            raise _CannotAnswer(f"agent {name}: there is nobody to connect to; set other_party")
-        admission = replace(admission, parameters={**admission.parameters, **Place.new().parameters})
     return _Who(agent, admission)
 
 
