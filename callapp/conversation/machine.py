@@ -8,6 +8,7 @@ which tool calls are open, whether a goodbye is under way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -175,6 +176,7 @@ class Conversation:
         self.voicemail = Voicemail(detecting=self.plan.detects_machines)
         self._audible = False  # whether somebody hears what is played
         self._session_until_ms: float = SESSION_MS
+        self._missing: tuple[str, float | None] | None = None  # why the model is, and after how long to dial
         self._leaving_until_ms = 0.0
         self.deadline_ms = self._next_deadline_ms(0.0)
 
@@ -316,24 +318,28 @@ class Conversation:
     # -- the model is not there -----------------------------------------------------------------
 
     def _on_model_lost(self, reason: str, hopeless: bool, at_ms: float) -> list[Command]:
-        if self.farewell.begun:
-            self.tool_rounds.session_lost()  # nobody is left whom they could be answered to
-        if self.phase is Phase.LEAVING or (self.farewell.begun and not self.responses.busy):
-            return []  # the goodbye is in the phone's queue already
-        if self.farewell.begun and self.voicemail.reached and self.playback.all_heard:
-            self.farewell.message_lost()  # it is left by the next session
-        if self.farewell.begun:
-            if self.playback.all_heard:  # nobody is left to say goodbye but the carrier
+        if self.phase is Phase.LEAVING:
+            return []
+        if self.farewell.begun and self.responses.busy and self.playback.all_heard:  # nothing of it was heard
+            if not self.voicemail.reached:  # nobody is left to say goodbye but the carrier
                 return self._finish(self.farewell.reason or reason)
-            return self.voice.session_lost(at_ms)
+            self.farewell.message_lost()  # it is left by the next session
         commands: list[Command] = []
         if self.lifeline.up:
             commands += self._sever(at_ms)
-        after_ms = None if hopeless else self.lifeline.lost(at_ms, self.playback.dry_ms)
+        after_ms = self.lifeline.lost(at_ms, self.playback.dry_ms)
+        self._missing = reason, None if hopeless else after_ms
+        return commands if self.farewell.begun else commands + self._dial_again(at_ms)
+
+    def _dial_again(self, at_ms: float) -> list[Command]:
+        """Have the model that is missing dialled; while a goodbye is heard out, none is needed."""
+        if self._missing is None:
+            return []
+        (reason, after_ms), self._missing = self._missing, None
         if after_ms is None:
-            return commands + self._finish(reason)
+            return self._finish(reason)
         self._session_until_ms = at_ms + after_ms + SESSION_MS
-        return [*commands, Reconnect(after_ms)]
+        return [Reconnect(after_ms)]
 
     def _drop_model(self, reason: str, at_ms: float) -> list[Command]:
         return [DropModel(reason), *self._on_model_lost(reason, False, at_ms)]
@@ -536,7 +542,7 @@ class Conversation:
     def _leave_message(self, message: str, at_ms: float) -> list[Command]:
         self.farewell.begin_message("agent.voicemail", at_ms)
         self.responses.want(Request(GOODBYE, message, tools_allowed=False))
-        return [*self.trips.time_is_up(at_ms), *self.voice.silence(at_ms)]
+        return self.voice.silence(at_ms)
 
     # -- the call leaves its stream, and comes back ----------------------------------------------
 
@@ -552,6 +558,8 @@ class Conversation:
         commands = self.trips.go_on(at_ms)
         if self.away.lost:
             return commands + self._finish("caller.hung_up")
+        if not self.farewell.begun:
+            commands += self._dial_again(at_ms)  # the goodbye was called off, and the call goes on
         aside = self.asides.next(self._scene(at_ms))
         if self.away.gone:
             return commands
@@ -592,7 +600,7 @@ class Conversation:
     def _on_tick(self, at_ms: float) -> list[Command]:
         if self.phase is Phase.LEAVING:
             return self._close_the_stream() if at_ms >= self._leaving_until_ms else []
-        if not self.lifeline.up and at_ms >= self._session_until_ms:
+        if at_ms >= self._session_due_ms():
             return self._finish("openai.no_session")
         if self.away.gone:
             return self.tool_rounds.give_up(at_ms)
@@ -660,12 +668,12 @@ class Conversation:
             return None
         trip_ms = self.away.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
         if self.away.gone:
-            session_ms = None if self.lifeline.up else self._session_until_ms
+            session_ms = self._session_due_ms()
             return min(ms for ms in (trip_ms, session_ms, self.tool_calls.deadline_ms) if ms is not None)
         deadlines = (
             trip_ms,
             None if self.farewell.last else self.plan.most_ms,
-            None if self.lifeline.up else self._session_until_ms,
+            self._session_due_ms(),
             self._line_due_ms(),
             None if self.farewell.begun else self.lifeline.renew_ms,
             self.responses.deadline_ms if self.lifeline.up or self.farewell.begun else None,
@@ -679,7 +687,11 @@ class Conversation:
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
+    def _session_due_ms(self) -> float:
+        """When the session that is being dialled has to stand."""
+        return math.inf if self.lifeline.up or self.farewell.begun else self._session_until_ms
+
     def _line_due_ms(self) -> float | None:
-        if self.lifeline.up or self.plan.hold_line is None or self.voicemail.reached:
+        if self.lifeline.up or self.farewell.begun or self.plan.hold_line is None or self.voicemail.reached:
             return None
         return max(self.lifeline.line_ms, self.playback.dry_ms)

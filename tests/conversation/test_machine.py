@@ -29,6 +29,7 @@ from callapp.conversation.events import (
     CallerHungUp,
     CallerLost,
     CompletionFailed,
+    DigitPressed,
     EndCall,
     EndedElsewhere,
     MessageStarted,
@@ -466,8 +467,21 @@ def test_a_model_that_drops_during_the_goodbye_does_not_cut_it():
     call.tell(at_ms=1_000)
     call.speak("resp_1", "goodbye", 2_000, done=False)
     end_call(call, "resp_1")
-    assert call.tell(ModelLost("openai.disconnected"), at_ms=1_500) == []
+    assert call.tell(ModelLost("openai.disconnected"), at_ms=1_500) == [CloseAudio()]
     assert call.hear_all() == [CompleteCall()]
+
+
+def test_a_goodbye_that_is_called_off_after_its_model_was_lost_is_followed_by_another_model():
+    """A key, say: the call goes on, and there has to be somebody to go on with."""
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "goodbye", 2_000, done=False)
+    end_call(call, "resp_1")
+    call.tell(ResponseEnded("resp_1"), ModelLost("openai.disconnected"), at_ms=1_500)
+    commands = call.tell(DigitPressed("#"), at_ms=1_600)
+    assert [type(c) for c in commands] == [ClearAudio, Reconnect]
+    [asked] = only(call.tell(SessionConfirmed(), at_ms=2_000), CreateResponse)
+    assert asked.tag == "answer"
 
 
 def test_at_the_limit_a_goodbye_is_said_that_nobody_can_call_off():
