@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
-from flask import Response, flash, json, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -62,7 +63,9 @@ def call(call_sid: str) -> ResponseReturnValue:
     found = _find(call_sid)
     here = isinstance(services().registry.find(call_sid), Bridge)
     destinations = _destinations(found) if here else []
-    return render_template("desk/call.html", **_shown(found), here=here, destinations=destinations)
+    return render_template(
+        "desk/call.html", **_shown(found), here=here, destinations=destinations, raw=_raw(found)
+    )
 
 
 @blueprint.get("/calls/<call_sid>/now")
@@ -74,9 +77,8 @@ def call_now(call_sid: str) -> ResponseReturnValue:
 @blueprint.get("/calls/<call_sid>/export")
 def export(call_sid: str) -> ResponseReturnValue:
     """All that is known, as the API tells it."""
-    text = json.dumps(_find(call_sid).as_json(), ensure_ascii=False, indent=2)
     headers = {"Content-Disposition": f'attachment; filename="{call_sid}.json"'}
-    return Response(text, content_type="application/json", headers=headers)
+    return Response(_raw(_find(call_sid)), content_type="application/json", headers=headers)
 
 
 @blueprint.post("/calls/<call_sid>/hang-up")
@@ -127,6 +129,10 @@ def _shown(found: WholeCall) -> dict[str, object]:
         "story": tell(found),
         "turns": plots.turn_bars([(turn.voice_to_voice_ms, turn.barge_in) for turn in found.turns]),
     }
+
+
+def _raw(found: WholeCall) -> str:
+    return json.dumps(found.as_json(), ensure_ascii=False, indent=2)
 
 
 def _goes_on(found: WholeCall) -> bool:

@@ -117,8 +117,9 @@ def require_sign_in() -> ResponseReturnValue | None:
             raise Problem(
                 401, _("No API key is set, so the desk serves this machine only: set CALLAPP_API_KEY.")
             )
-        session.permanent = True
-        session.setdefault(_ID, secrets.token_hex(16))
+        if _ID not in session:  # a session that is touched is sent again
+            session.permanent = True
+            session[_ID] = secrets.token_hex(16)
         g.api_user = LOCAL_USER
     elif session_of_request() is not None:
         g.api_user = api_user(key.get_secret_value())
