@@ -90,10 +90,10 @@ def test_every_route_is_in_the_readme(app: Flask, readme: str) -> None:
 def test_every_flask_command_is_in_the_readme_and_no_other(app: Flask, readme: str) -> None:
     commands = {f"flask {name}" for name in _commands(app.cli)} | {"flask run"}
     documented = set(
-        re.findall(r"`(flask [a-z]+(?: upgrade)?)\b", "\n".join(c[0] for c in rows(readme, "## Commands")))
+        re.findall(r"`(flask [a-z-]+(?: upgrade)?)\b", "\n".join(c[0] for c in rows(readme, "## Commands")))
     )
     assert documented == commands
-    used = set(re.findall(r"\bflask ((?!db\b)[a-z]+|db [a-z]+)", readme)) - {"commands"}
+    used = set(re.findall(r"\bflask ((?!db\b)[a-z-]+|db [a-z]+)", readme)) - {"commands"}
     assert {f"flask {name}" for name in used} <= commands
 
 

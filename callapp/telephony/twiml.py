@@ -134,6 +134,20 @@ def too_late(language: str) -> str:
     return _spoken(_TOO_LATE, language)
 
 
+def put_through(number: str, caller_id: str | None) -> str:
+    """Ring a number and join it to the call, with which we have nothing more to do.
+
+    Args:
+        caller_id: the number that is shown there; ``None`` for the caller's own.
+    """
+    response = VoiceResponse()
+    dial = Dial(caller_id=caller_id)
+    dial.number(number)
+    response.append(dial)
+    response.hangup()
+    return str(response)
+
+
 def hang_up() -> str:
     """Nothing more."""
     response = VoiceResponse()

@@ -18,8 +18,9 @@ from callapp.call_log.records import TERMINAL_STATUSES, Direction
 from callapp.services import services
 from callapp.web import hanging_up
 from callapp.web.guard import require_api_key
-from callapp.web.openapi import Answer, Operation, operation, read_query
+from callapp.web.openapi import Answer, Operation, operation, read_body, read_query
 from callapp.web.problems import Problem
+from callapp.web.putting_through import put_through
 from callapp.web.transcripts import as_text, as_vtt
 
 blueprint = Blueprint("calls", __name__)
@@ -82,6 +83,14 @@ class Accepted(Document):
     """The phone company was asked for it."""
 
     call_sid: str
+
+
+class TransferOrder(BaseModel):
+    """Who is to have the caller: one of the names in the agent's ``transfer_to``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    destination: Text
 
 
 @blueprint.get("/calls")
@@ -195,6 +204,30 @@ def recording(call_sid: str) -> ResponseReturnValue:
 )
 def hang_up(call_sid: str) -> ResponseReturnValue:
     hanging_up.hang_up(_find(call_sid), services())
+    return Accepted(call_sid=call_sid).as_json(), 202
+
+
+@blueprint.post("/calls/<call_sid>/transfer")
+@operation(
+    Operation(
+        "Put a caller through to a person",
+        path=_SID,
+        body=TransferOrder,
+        answers={202: Answer("it is being done; whoever does not answer gives the caller back", Accepted)},
+        errors={
+            **_NO_SUCH_CALL,
+            400: "not JSON, or the agent's file names no such destination",
+            409: "the call is over, or is none that can be put through",
+            413: "the body is too long",
+            415: "the body is no JSON",
+            502: "Twilio refused, or was not there",
+            504: "Twilio did not answer",
+        },
+    )
+)
+def transfer(call_sid: str) -> ResponseReturnValue:
+    order = read_body(request, TransferOrder)
+    put_through(_find(call_sid), order.destination, services())
     return Accepted(call_sid=call_sid).as_json(), 202
 
 

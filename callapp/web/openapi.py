@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 
 from callapp.version import VERSION
+from callapp.web.call_request import read_json
 from callapp.web.problems import CONTENT_TYPE, Problem
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -54,6 +55,7 @@ class Operation:
         answers: those that are no errors, by their status.
         errors: the statuses of the others, and when they are given.
         query: the parameters that it takes in the URL.
+        body: the JSON that it takes.
         path: what the parts of its path look like: a JSON Schema for each.
     """
 
@@ -61,6 +63,7 @@ class Operation:
     answers: Mapping[int, Answer]
     errors: Mapping[int, str] = field(default_factory=dict)
     query: type[BaseModel] | None = None
+    body: type[BaseModel] | None = None
     path: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -93,6 +96,21 @@ def read_query(request: Request, model: type[Query]) -> Query:
             names = ", ".join(one.alias or key for key, one in model.model_fields.items())
             raise Problem(400, f"There is no parameter {name!r}: the parameters are {names}.") from None
         raise Problem(400, f"The parameter {name!r} is wrong: {fault['msg']}.") from None
+
+
+def read_body(request: Request, model: type[Query]) -> Query:
+    """The request's body, as its model has it.
+
+    Raises:
+        Problem: 400, 413 or 415.
+    """
+    body = read_json(request)
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in fault["loc"])
+        raise Problem(400, f"The field {name!r} is wrong: {fault['msg']}.") from None
 
 
 @blueprint.get("/openapi.json")
@@ -149,12 +167,16 @@ def _operation(endpoint: str, described: Operation) -> dict[str, Any]:
     }
     for status, when in {**described.errors, **_EVERYWHERE}.items():
         answers[str(status)] = {"description": when or HTTPStatus(status).phrase, "content": problem}
-    return {
+    told = {
         "operationId": endpoint.replace(".", "_"),
         "summary": described.summary,
         "parameters": parameters,
         "responses": answers,
     }
+    if described.body is not None:
+        body = {"application/json": {"schema": described.body.model_json_schema()}}
+        told["requestBody"] = {"required": True, "content": body}
+    return told
 
 
 _EVERYWHERE = {401: "the API key is missing or wrong", 503: "the database does not answer"}

@@ -54,6 +54,15 @@ You answer the phone.
 """
 
 
+STAFFED = """---
+language: en-GB
+transfer_to: {sales: "+819011112222"}
+tools: [transfer_call]
+---
+You answer the phone.
+"""
+
+
 class FakeCarrier:
     """Takes every dial, or raises what it is told to raise."""
 
@@ -137,6 +146,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
             agents_dir.mkdir(exist_ok=True)
             (agents_dir / "shop.md").write_text(SHOP)
             (agents_dir / "plain.md").write_text(PLAIN)
+            (agents_dir / "staffed.md").write_text(STAFFED)
             store = open_store(f"sqlite:///{tmp_path}/calls.sqlite")
             stack.callback(store.close)
             carrier = FakeCarrier()

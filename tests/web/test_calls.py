@@ -243,6 +243,36 @@ def test_what_twilio_does_wrong_is_told(talked: World, error: Exception, status:
     assert talked.client.post(f"/calls/{OTHER_SID}/hangup").status_code == status
 
 
+def transfer(world: World, sid: str, destination: Any = "sales") -> Any:
+    return world.client.post(f"/calls/{sid}/transfer", json={"destination": destination})
+
+
+def going_on(world: World) -> str:
+    """A call of an agent that has colleagues, carried by another process."""
+    sid = "CA" + "5" * 32
+    tell(world, [Began()], replace(CALL, call_sid=sid, agent="staffed", began_at=datetime.now(UTC)))
+    return sid
+
+
+def test_a_call_that_another_process_carries_is_put_through_by_twilio(talked: World) -> None:
+    sid = going_on(talked)
+    assert transfer(talked, sid).status_code == 202
+    ((redirected, document),) = talked.carrier.redirected
+    assert redirected == sid
+    assert "<Number>+819011112222</Number>" in document
+
+
+def test_a_call_is_not_put_through_to_nobody(talked: World) -> None:
+    sid = going_on(talked)
+    assert transfer(talked, sid, "moon").status_code == 400
+    assert transfer(talked, sid, 7).status_code == 400
+    assert transfer(talked, OTHER_SID).status_code == 400  # its agent names no destination
+    assert talked.client.post(f"/calls/{sid}/transfer", data="x").status_code == 415
+    tell(talked, OVER, replace(CALL, call_sid=sid))
+    assert transfer(talked, sid).status_code == 409
+    assert talked.carrier.redirected == []
+
+
 def test_a_deleted_call_is_gone_with_everything_of_it(talked: World) -> None:
     assert talked.client.delete(f"/calls/{CALL_SID}").status_code == 204
     assert talked.client.get(f"/calls/{CALL_SID}").status_code == 404

@@ -27,6 +27,7 @@ def test_the_document_describes_every_route_of_the_record(world: World) -> None:
         "/calls/{call_sid}/hangup": ["post"],
         "/calls/{call_sid}/recording": ["get"],
         "/calls/{call_sid}/transcript": ["get"],
+        "/calls/{call_sid}/transfer": ["post"],
     }
     call = document["components"]["schemas"]["WholeCall"]["properties"]
     assert {"callSid", "from", "to", "utterances", "toolRuns", "cost"} <= call.keys()

@@ -1,0 +1,95 @@
+"""``flask purge``, ``flask export-caller`` and ``flask forget-caller``: how long data is kept, and whose."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import click
+import phonenumbers
+from flask.cli import with_appcontext
+
+from callapp.call_log import erasure
+from callapp.call_log.reading import find_call
+from callapp.errors import CallappError
+from callapp.office import of_caller
+from callapp.services import Services, services
+
+_AGE = re.compile(r"(\d{1,5})([dhw])")
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def _age(_context: click.Context, _parameter: click.Parameter, value: str) -> timedelta:
+    found = _AGE.fullmatch(value)
+    if found is None:
+        raise click.BadParameter("expected a number of hours, days or weeks, e.g. 90d")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _number(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    try:
+        number = phonenumbers.parse(value, None)
+    except phonenumbers.NumberParseException:
+        raise click.BadParameter("expected a number in E.164, e.g. +819012345678") from None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+@click.command("purge")
+@click.option("--older-than", required=True, callback=_age, metavar="AGE", help="E.g. 90d, 12w or 36h.")
+@with_appcontext
+def purge(older_than: timedelta) -> None:
+    """Delete the calls that began longer ago, with everything of them. For a nightly job."""
+    app, before = services(), datetime.now(UTC) - older_than
+    try:
+        gone = _delete(app, erasure.calls_before(app.store, before))
+        erasure.delete_unplaced(app.store, before)
+    except CallappError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{gone} calls deleted.")
+
+
+@click.command("export-caller")
+@click.argument("number", callback=_number)
+@with_appcontext
+def export_caller(number: str) -> None:
+    """Print all that is known of one person as JSON, by their phone number in E.164."""
+    app = services()
+    try:
+        calls = [find_call(app.store, call_sid) for call_sid in erasure.calls_of(app.store, number)]
+        known = {
+            "number": number,
+            "calls": [call.as_json() for call in calls if call is not None],
+            **of_caller.export(app.store, number),
+        }
+    except CallappError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(known, ensure_ascii=False, indent=2))
+
+
+@click.command("forget-caller")
+@click.argument("number", callback=_number)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_appcontext
+def forget_caller(number: str, yes: bool) -> None:
+    """Delete all that is known of one person: calls, recordings, messages; reservations lose their name."""
+    app = services()
+    try:
+        calls = erasure.calls_of(app.store, number)
+        if not yes:
+            click.confirm(f"Delete {len(calls)} calls and all else of {number}?", abort=True)
+        gone = _delete(app, calls)
+        of_caller.forget(app.store, number)
+    except CallappError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{gone} calls deleted.")
+
+
+def _delete(app: Services, call_sids: Iterable[str]) -> int:
+    """Delete calls, their recordings first: what is left after a fault is found again."""
+    sids = list(call_sids)
+    for call_sid in sids:
+        app.shelf.delete(call_sid)
+    erasure.delete_calls(app.store, sids)
+    return len(sids)

@@ -1,0 +1,94 @@
+"""How long data is kept, and whose: as an operator types it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from callapp import create_app
+from callapp.call_log.reading import Wanted, list_calls
+from callapp.conversation.facts import Recorded
+from callapp.office.messages import Message, Messages
+from callapp.services import Services
+from callapp.settings import Settings
+from tests.call_log.test_record import CALL, TALK
+
+CALLER, OTHER = CALL.from_number, "+14155550199"
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Flask]:
+    """An app with an old and a new call of one caller, and a new one of another, all recorded."""
+    settings = Settings(
+        database_url=f"sqlite:///{tmp_path}/calls.sqlite", recordings_url=str(tmp_path / "recordings")
+    )
+    app = create_app(settings)
+    services = parts(app)
+    now = datetime.now(UTC)
+    for number, (caller, days) in enumerate([(CALLER, 100), (CALLER, 1), (OTHER, 2)]):
+        call_sid = f"CA{number:032d}"
+        call = replace(CALL, call_sid=call_sid, from_number=caller, began_at=now - timedelta(days=days))
+        path = services.shelf.path_of(call_sid)
+        services.shelf.write(path, io.BytesIO(b"RIFF"))
+        for fact in [*TALK, Recorded(10_060, path, 10)]:
+            services.record(call, fact, fact.at_ms)
+    Messages(services.store).keep(Message("山田", CALLER, "Call me."), call_sid="CA0", agent="receptionist")
+    assert services.record.writer.flush(20)
+    yield app
+    services.close()
+
+
+def parts(app: Flask) -> Services:
+    return app.extensions["callapp"]  # type: ignore[no-any-return]
+
+
+def left(app: Flask) -> list[str | None]:
+    """The calls that are known, oldest first, each with a recording, and no recording without its call."""
+    sids = [call.call_sid for call in list_calls(parts(app).store, Wanted(), 50).calls][::-1]
+    folder = Path(parts(app).shelf.path_of("x")).parent
+    assert {path.stem for path in folder.glob("*.wav")} == set(sids)
+    return [sid and sid[-1] for sid in sids]
+
+
+def test_old_calls_are_purged_with_their_recordings(app: Flask) -> None:
+    done = app.test_cli_runner().invoke(args=["purge", "--older-than", "90d"])
+    assert (done.exit_code, done.output) == (0, "1 calls deleted.\n")
+    assert left(app) == ["2", "1"]
+
+
+@pytest.mark.parametrize("age", ["90", "d", "-1d", "90m"])
+def test_an_age_that_is_none_deletes_nothing(app: Flask, age: str) -> None:
+    done = app.test_cli_runner().invoke(args=["purge", f"--older-than={age}"])
+    assert done.exit_code == 2
+    assert "e.g. 90d" in done.output
+    assert len(left(app)) == 3
+
+
+def test_all_that_is_known_of_a_caller_is_exported(app: Flask) -> None:
+    done = app.test_cli_runner().invoke(args=["export-caller", CALLER])
+    assert done.exit_code == 0, done.output
+    known = json.loads(done.output)
+    assert [call["callSid"][-1] for call in known["calls"]] == ["0", "1"]
+    assert known["calls"][0]["utterances"][0]["text"] == "Hello."
+    assert known["messages"][0]["text"] == "Call me."
+
+
+def test_a_caller_is_forgotten_and_nobody_else(app: Flask) -> None:
+    done = app.test_cli_runner().invoke(args=["forget-caller", CALLER], input="y\n")
+    assert done.exit_code == 0, done.output
+    assert left(app) == ["2"]
+    known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
+    assert known == {"number": CALLER, "calls": [], "messages": [], "reservations": []}
+
+
+def test_nobody_is_forgotten_by_mistake(app: Flask) -> None:
+    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER], input="n\n").exit_code == 1
+    assert app.test_cli_runner().invoke(args=["forget-caller", "090-1234-5678", "--yes"]).exit_code == 2
+    assert len(left(app)) == 3
