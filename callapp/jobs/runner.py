@@ -110,6 +110,9 @@ class Runner:
                 log.error("! jobs wait for the database: %s", error)
             self._database_down = True
             return False
+        except Exception:  # the top of the thread: a bug of ours must not be the end of all jobs
+            log.exception("! bug in the thread of %s", self._thread.name)
+            return False
         self._database_down = False
         return True
 
@@ -123,7 +126,7 @@ class Runner:
             self._give_up(job, str(error))
         except TryLater as error:
             self._retry(job, str(error), error.after_s)
-        except Exception:  # noqa: BLE001 - the top of a thread: a bug with one job must not keep the others
+        except Exception:  # noqa: BLE001 - a bug with one job must not keep the others
             job_log.exception("! bug: %s", job.kind)
             self._retry(job, "a bug", None)
         else:

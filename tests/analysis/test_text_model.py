@@ -1,4 +1,4 @@
-"""The REST API, as callapp asks it and as it is pretended: judged by the ``openai`` package."""
+"""The REST API as callapp asks it: judged by the ``openai`` package."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import openai
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from pydantic import TypeAdapter
@@ -47,25 +46,6 @@ def test_what_is_asked_is_valid_and_the_answer_comes_back(world: World) -> None:
     assert request["messages"] == MESSAGES
     assert request["response_format"]["json_schema"]["schema"] == SCHEMA
     assert request["store"] is False
-
-
-def test_the_pretend_api_satisfies_openai_s_own_client(world: World) -> None:
-    with openai.OpenAI(base_url=world.pretend.url, api_key=KEY, max_retries=0) as client:
-        messages: Any = MESSAGES
-        completion = client.chat.completions.create(model="gpt-5.6-luna", messages=messages)
-        assert completion.choices[0].message.content == '{"a": 1}'
-        assert completion.model_extra in (None, {})
-        with pytest.raises(openai.NotFoundError, match="does not exist"):
-            client.chat.completions.create(model="gpt-2", messages=messages)
-        with pytest.raises(openai.BadRequestError, match="temprature"):
-            client.chat.completions.create(
-                model="gpt-5.6-luna", messages=messages, extra_body={"temprature": 1}
-            )
-    with (
-        openai.OpenAI(base_url=world.pretend.url, api_key="sk-wrong", max_retries=0) as stranger,
-        pytest.raises(openai.AuthenticationError),
-    ):
-        stranger.chat.completions.create(model="gpt-5.6-luna", messages=messages)
 
 
 @pytest.mark.parametrize(
