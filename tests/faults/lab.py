@@ -68,7 +68,7 @@ ANSWERED_MS = 300
 """So long a pause tells the caller that it is their turn."""
 PATIENCE_MS = 3_000
 """After so much silence the caller asks again."""
-QUESTIONS = 8
+QUESTIONS = 20
 """So often, and then never again."""
 
 LANE_TOOLS = (
