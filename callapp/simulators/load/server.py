@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from callapp.simulators.load.world import ACCOUNT_SID, API_KEY, AUTH_TOKEN, FROM_NUMBER
@@ -170,12 +171,16 @@ class Server:
 
 def split_cores(workers: int) -> tuple[set[int], set[int]]:
     """Divide the cores we may use: for the server, and for the load. Both get all if there are too few."""
-    if not hasattr(os, "sched_getaffinity"):
-        return set(), set()
-    cores = sorted(os.sched_getaffinity(0))
+    cores = _allowed_cores()
     if len(cores) <= workers:
         return set(cores), set(cores)
     return set(cores[:workers]), {cores[-1]}
+
+
+@cache
+def _allowed_cores() -> list[int]:
+    """Those we had when this was first asked for; a load keeps to one of them, while others are begun."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def pin(cores: set[int]) -> set[int]:

@@ -27,6 +27,7 @@ from callapp.simulators.load.plot import plot
 from callapp.simulators.load.process import usage_of
 from callapp.simulators.load.report import make_report, remarks
 from callapp.simulators.load.run import Measured, Plan, Second
+from callapp.simulators.load.server import pin, split_cores
 from callapp.simulators.load.tally import Delays, Tally
 from callapp.simulators.load.wire import client_frame, mask, server_frame, split
 
@@ -244,3 +245,13 @@ def test_the_plot_is_an_svg_whatever_was_measured() -> None:
         root = ET.fromstring(plot(make_report(Plan(), what, Tally(), None)))
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         assert len(root.findall(".//{*}polyline")) == 8
+
+
+def test_a_second_server_gets_the_core_that_the_first_one_has() -> None:
+    """A load keeps to its own core. Were the next server to share that, its frames would cost no wake-up."""
+    server_cores, own_cores = split_cores(1)
+    before = pin(own_cores)
+    try:
+        assert split_cores(1) == (server_cores, own_cores)
+    finally:
+        pin(before)
