@@ -231,7 +231,7 @@ class Bridge:
         conversation = self.conversation
         leg.listen(self._hear_at_once)
         self._heard_s = monotonic()
-        while not (conversation.over or conversation.away.stream_over):
+        while not conversation.over:
             try:
                 heard = leg.receive()
             except LegLost as loss:
@@ -241,6 +241,8 @@ class Bridge:
                 self._heard_s = monotonic()
             elif monotonic() - self._heard_s > NO_MEDIA_S:
                 self._feed_from_caller(leg, CallerLost("twilio.no_media"))
+                if conversation.away.stream_over:
+                    return
             for event in heard:
                 if isinstance(event, CallerAudio):
                     if self._tape is not None:
@@ -250,6 +252,8 @@ class Bridge:
                     if isinstance(event, DigitPressed):
                         self._log.info("< key pressed")
                     self._feed_from_caller(leg, event)
+                    if conversation.away.stream_over:
+                        return
             self._keep_deadline()
 
     def _look_after(self, leg: CallerLeg) -> bool:
