@@ -119,6 +119,10 @@ AGENTS = {
         "Be quick.\n"
     ),
     "pair": "---\nkind: interpreter\nlanguages: [ja, en]\noriginal_voice: 0\n---\nBetween two.\n",
+    "pair-by-model": (
+        "---\nkind: interpreter\nengine: realtime\nlanguages: [ja, en]\noriginal_voice: 0\n---\n"
+        "A book shop.\n"
+    ),
     "pair-of-one": (
         "---\nkind: interpreter\nlanguages: [ja, en]\noriginal_voice: 0.25\n"
         f"other_party: {OTHER_NUMBER}\n---\nBetween two.\n"

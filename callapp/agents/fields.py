@@ -289,7 +289,7 @@ ASSISTANTS_OWN = (
     "waiting",
     "interruptions",
 )
-INTERPRETERS_OWN = ("languages", "other_party", "original_voice")
+INTERPRETERS_OWN = ("languages", "other_party", "original_voice", "engine")
 
 
 def check_kind(kind: Kind, fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> Kind:
@@ -308,10 +308,10 @@ def check_kind(kind: Kind, fields: Mapping[str, Any], defaults: Mapping[str, Any
         if languages == ():
             raise ValueError("an interpreter needs two; expected e.g. `languages: [ja, en]` with it")
         strange = sorted(set(languages or ()) - TRANSLATED_INTO)
-        if strange:
+        if strange and fields.get("engine") == "translation":
             raise ValueError(
-                f"the translation model does not speak {strange[0]!r}; expected two of "
-                f"{', '.join(sorted(TRANSLATED_INTO))} in languages"
+                f"the translation model does not speak {strange[0]!r}; expected `engine: realtime`, or "
+                f"languages of {', '.join(sorted(TRANSLATED_INTO))}"
             )
     return kind
 

@@ -168,6 +168,9 @@ class Agent(BaseModel):
     original_voice: Annotated[float, Field(strict=True, ge=0, le=1)] = Field(
         default=0.15, description="a number from 0 (off) to 1 (as loud as it came)"
     )
+    engine: Literal["translation", "realtime"] = Field(
+        default="translation", description="translation or realtime"
+    )
     # The last one: what it is checked against has been read by then.
     kind: Kind = Field(default="assistant", validate_default=True, description="assistant or interpreter")
 

@@ -32,7 +32,6 @@ from callapp.call.interpreter_books import Books
 from callapp.call.pairs import Side
 from callapp.conversation.commands import PlayAudio, SendMark
 from callapp.conversation.events import CallerHungUp, Played
-from callapp.conversation.facts import Fact
 from callapp.conversation.interpreting import (
     CallOff,
     Command,
@@ -58,7 +57,7 @@ from callapp.conversation.interpreting import (
     UseTranslator,
 )
 from callapp.errors import CallappError, LegLost
-from callapp.realtime.translator import Finished, Ready, Spoken, Translator, Written
+from callapp.realtime.translator import Finished, Ready, Spoken, Took, Translator, Written
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
 
@@ -84,7 +83,6 @@ class Outside:
         call_off: stops a partner's phone from ringing. Blocks; raises `CallappError`.
         call_partner: rings the partner's phone, where that is for this side to do. As ``call_off``.
         apologise: speaks a last line over the carrier when there can be no translator. As ``call_off``.
-        journal: is told every fact of the call, and when, by the call's clock. Returns at once.
     """
 
     new_translator: Callable[[], Translator]
@@ -93,7 +91,6 @@ class Outside:
     call_off: Callable[[], None]
     call_partner: Callable[[], None] | None
     apologise: Callable[[], None]
-    journal: Callable[[Fact, float], None] = lambda _fact, _at_ms: None
 
 
 class InterpretedSide:
@@ -101,7 +98,7 @@ class InterpretedSide:
 
     Args:
         level: of the speaker's own voice below the translation, 0 to 1.
-        most_translated_s: audio that translators may be sent, for what it costs; ``None`` for no limit.
+        books: are told what happens.
     """
 
     def __init__(
@@ -110,17 +107,16 @@ class InterpretedSide:
         terms: Terms,
         level: float,
         outside: Outside,
+        books: Books,
         log: Log,
-        *,
-        most_translated_s: float | None = None,
     ) -> None:
         self.conversation = Interpreting(terms)
-        self._books = Books(outside.journal, most_translated_s)
+        self._books = books
         self.mixer = Mixer(level)
         self._caller = caller
         self._outside = outside
         self._log = log
-        self._inbox: SimpleQueue[Event | Written] = SimpleQueue()
+        self._inbox: SimpleQueue[Event | Written | Took] = SimpleQueue()
         self._partner: Side | None = None
         self._pacing = Pacing()  # of what this phone hears; one thread at a time has it hear
         self._ringing = Ringing()
@@ -156,8 +152,7 @@ class InterpretedSide:
             self._log.info("= translated: %.1f s of audio", self.translated_s)
             self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
             while not self._inbox.empty():
-                if isinstance(late := self._inbox.get(), Written):
-                    self._books.wrote(late, self._now_ms())
+                self._take_news(self._inbox.get())
             self._books.close(reason, self.translated_s, self._now_ms())
         return reason
 
@@ -256,9 +251,11 @@ class InterpretedSide:
         except Empty:
             return
 
-    def _take_news(self, news: Event | Written) -> None:
+    def _take_news(self, news: Event | Written | Took) -> None:
         if isinstance(news, Written):
             self._books.wrote(news, self._now_ms())
+        elif isinstance(news, Took):
+            self._books.took(news.usage, self._now_ms())
         else:
             self._tell(news)
 
@@ -356,6 +353,8 @@ class InterpretedSide:
                 case Written(side=side, text=text):
                     self._log.debug("< %s: %s", side, text)
                     self._inbox.put(Written(side, text))
+                case Took():
+                    self._inbox.put(event)
                 case Ready():
                     self._inbox.put(TranslatorReady(number))
                 case Finished():

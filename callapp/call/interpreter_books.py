@@ -10,19 +10,27 @@ from callapp.conversation.phrases import Phrases
 from callapp.realtime.translator import Written
 
 # How much has to be translated before it is told what that used.
-TELL_USE_EVERY_S = 30.0
+TELL_USE_EVERY_S = 10.0
 
 
 class Books:
     """Tells a journal of one side. For the side's uplink alone; times are the call's, in milliseconds.
 
     Args:
-        most_translated_s: audio that translators may be sent, for what it costs; ``None`` for no limit.
+        most_usd: what may be spent on translators; ``None`` for no limit.
+        usd_of: what something that they used costs; ``None`` if that is not known.
     """
 
-    def __init__(self, journal: Callable[[Fact, float], None], most_translated_s: float | None) -> None:
+    def __init__(
+        self,
+        journal: Callable[[Fact, float], None],
+        most_usd: float | None = None,
+        usd_of: Callable[[Usage], float] | None = None,
+    ) -> None:
         self._journal = journal
-        self._most_translated_s = most_translated_s
+        self._most_usd = most_usd
+        self._usd_of = usd_of
+        self._spent_usd = 0.0
         self._told_s = 0.0  # of what was translated, how much the journal has been told
         self._phrases = Phrases()
         self._waits_since_ms = 0.0  # for a translator
@@ -46,23 +54,29 @@ class Books:
             self._journal(ModelDisconnected(now_ms, "openai.disconnected"), now_ms)
 
     def keep(self, translated_s: float, now_ms: float) -> bool:
-        """Tell what is certain by now; false when no more may be translated."""
+        """Tell what is certain by now; false when no more may be spent."""
         for phrase in self._phrases.ended(now_ms):
             self._journal(phrase, now_ms)
         if translated_s - self._told_s >= TELL_USE_EVERY_S:
-            self._tell_use(translated_s, now_ms)
-        return self._most_translated_s is None or translated_s < self._most_translated_s
+            self._tell_minutes(translated_s, now_ms)
+        return self._most_usd is None or self._spent_usd < self._most_usd
 
     def close(self, reason: str, translated_s: float, now_ms: float) -> None:
         """The call is over, and its last words are in."""
         for phrase in self._phrases.rest(now_ms):
             self._journal(phrase, now_ms)
         if translated_s > self._told_s:
-            self._tell_use(translated_s, now_ms)
+            self._tell_minutes(translated_s, now_ms)
         self._journal(Ended(now_ms, reason), now_ms)
         self._journal(Closed(now_ms), now_ms)
 
-    def _tell_use(self, translated_s: float, now_ms: float) -> None:
+    def took(self, usage: Usage, now_ms: float) -> None:
+        """A translator used something."""
+        if self._usd_of is not None:
+            self._spent_usd += self._usd_of(usage)
+        self._journal(Used(now_ms, usage), now_ms)
+
+    def _tell_minutes(self, translated_s: float, now_ms: float) -> None:
         usage = Usage(transcribed_s=translated_s - self._told_s)
         self._told_s = translated_s
-        self._journal(Used(now_ms, usage), now_ms)
+        self.took(usage, now_ms)

@@ -51,6 +51,11 @@ class Phrases:
         return list(self._told(growing, now_ms))
 
     def _told(self, growing: dict[Side, _Text], now_ms: float) -> Iterator[Uttered]:
+        source, target = growing.get("source"), growing.get("target")
+        if source is not None and target is not None:
+            # A transcript can be told after the translation; what was said was said before it all the same.
+            source.start_ms = min(source.start_ms, target.start_ms)
+            target.start_ms = max(target.start_ms, source.start_ms + 1)
         for side, role in _ROLES.items():
             one = growing.get(side)
             if one is not None:

@@ -62,6 +62,7 @@ class SessionConfig:
         reasoning: how much the model thinks before it speaks; ``None`` leaves it to the model.
         transcription: ``None`` for none: the caller's words are then not known here.
         noise_reduction: ``near_field``, ``far_field`` or ``None``.
+        answers_turns: whether each turn of the caller is answered by itself; else only when asked.
     """
 
     instructions: str
@@ -74,6 +75,7 @@ class SessionConfig:
     transcription: Transcription | None = field(default_factory=Transcription)
     turn_detection: TurnDetection = field(default_factory=TurnDetection)
     noise_reduction: str | None = None
+    answers_turns: bool = True
 
     def may_call(self, server_label: str, name: str) -> bool:
         """Whether a remote tool that OpenAI asks for approval of may run."""
@@ -88,7 +90,7 @@ def session_update(config: SessionConfig, *, essential: bool = False) -> bytes:
     """Write the ``session.update`` for a config; ``essential`` leaves out what may be rejected."""
     turn_detection: dict[str, Any] = {
         "type": "server_vad" if essential else config.turn_detection.type,
-        "create_response": True,
+        "create_response": config.answers_turns,
         # Whether speech interrupts is decided here, where it is known what was heard.
         "interrupt_response": False,
     }

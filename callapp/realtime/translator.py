@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from callapp.conversation.events import Usage
 from callapp.errors import LegLost
 
 if TYPE_CHECKING:
@@ -41,7 +42,14 @@ class Finished:
     """All that was heard has been translated."""
 
 
-TranslatorEvent = Ready | Spoken | Written | Finished
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a piece of work used, where that is not counted by the minute."""
+
+    usage: Usage
+
+
+TranslatorEvent = Ready | Spoken | Written | Finished | Took
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Translator(Protocol):
 
     @property
     def heard_ms(self) -> float:
-        """How much of the speaker's audio has been sent: what the session costs goes by it."""
+        """How much of the speaker's audio has been sent, where the session is billed by it; else nothing."""
 
     def dial(self) -> None:
         """Open the session; ``Ready`` comes through ``receive``.

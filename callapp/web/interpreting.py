@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from callapp.agents import Agent
 from callapp.call.dial import dial
 from callapp.call.interpreter import InterpretedSide, Outside
+from callapp.call.interpreter_books import Books
 from callapp.call.journal import Journal, Particulars
 from callapp.call.pairing import OTHER_NUMBER, Place
+from callapp.call.pricing import pricing
 from callapp.call_log import PlacedCall
 from callapp.call_log.records import TERMINAL_STATUSES, Admission
+from callapp.conversation.events import Usage
 from callapp.conversation.interpreting import Terms
 from callapp.errors import CallappError
-from callapp.logs import call_logger
+from callapp.logs import CallLogger, call_logger
 from callapp.prices import usd_per_minute
+from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
 from callapp.realtime.leg import Endpoint
+from callapp.realtime.session import SessionConfig
 from callapp.realtime.translation import TRANSLATION_MODEL, TranslationLeg
+from callapp.realtime.translator import Translator
 from callapp.services import Services
 from callapp.telephony import interpreter_lines
 from callapp.telephony.leg import CallerLeg
@@ -39,11 +48,7 @@ def interpreted_side(
     call_log = call_logger(call_sid)
     place = Place.of(admission.parameters)
     assert place is not None, "whoever admits a call to an interpreter gives it a place"
-    endpoint = Endpoint(
-        settings.openai_realtime_url,
-        agent.model or TRANSLATION_MODEL,
-        settings.openai_api_key.get_secret_value() if settings.openai_api_key else "",
-    )
+    engine = _engine(agent, place, parts, call_log)
     terms = Terms(
         most_ms=1000 * min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds),
         session_ms=1000 * settings.model_session_seconds,
@@ -55,17 +60,11 @@ def interpreted_side(
         to_number=admission.to_number,
         agent=agent.name,
         parameters=admission.parameters,
-        model=endpoint.model,
-        transcription_model=endpoint.model,  # its price is by the minute of audio
+        model=engine.model,
+        transcription_model=engine.by_the_minute,
     )
     outside = Outside(
-        new_translator=lambda: TranslationLeg(
-            endpoint,
-            agent.languages[place.other.side],
-            call_log,
-            transcribed=agent.transcription is not None,
-            noise_reduction=agent.noise_reduction,
-        ),
+        new_translator=engine.new,
         join=lambda side: parts.pairs.join(place.pair, side),
         leave=lambda side: parts.pairs.leave(place.pair, side),
         call_off=lambda: _call_off(place.other, parts),
@@ -76,24 +75,72 @@ def interpreted_side(
         apologise=lambda: parts.carrier.apologise(
             call_sid, interpreter_lines.lines(agent.languages[place.side]).tag
         ),
-        journal=Journal(particulars, parts.listeners),
     )
-    return InterpretedSide(
-        caller,
-        terms,
-        agent.original_voice,
-        outside,
-        call_log,
-        most_translated_s=_most_translated_s(settings.max_call_cost_usd, endpoint.model),
+    most_usd = settings.max_call_cost_usd
+    books = Books(
+        Journal(particulars, parts.listeners),
+        # The other side has the other half.
+        None if most_usd is None else most_usd / 2,
+        engine.usd_of,
     )
+    return InterpretedSide(caller, terms, agent.original_voice, outside, books, call_log)
 
 
-def _most_translated_s(most_usd: float | None, model: str) -> float | None:
-    """How much one side may have translated: half of what the call may cost."""
-    minute_usd = usd_per_minute(model)
-    if most_usd is None or minute_usd is None:
-        return None
-    return most_usd / 2 / minute_usd * 60
+@dataclass(frozen=True)
+class _Engine:
+    """What translates.
+
+    Args:
+        model: its name.
+        by_the_minute: the model of which minutes are counted, if any.
+        usd_of: what something costs that it used.
+        new: makes a translator, not dialled yet.
+    """
+
+    model: str
+    by_the_minute: str | None
+    usd_of: Callable[[Usage], float] | None
+    new: Callable[[], Translator]
+
+
+def _engine(agent: Agent, place: Place, parts: Services, call_log: CallLogger) -> _Engine:
+    settings = parts.settings
+    source, target = agent.languages[place.side], agent.languages[place.other.side]
+    translates = agent.engine == "translation"
+    endpoint = Endpoint(
+        settings.openai_realtime_url,
+        agent.model or (TRANSLATION_MODEL if translates else settings.openai_realtime_model),
+        settings.openai_api_key.get_secret_value() if settings.openai_api_key else "",
+    )
+    if translates:
+        minute_usd = usd_per_minute(endpoint.model)
+        return _Engine(
+            endpoint.model,
+            endpoint.model,
+            None if minute_usd is None else lambda usage: usage.transcribed_s / 60 * minute_usd,
+            lambda: TranslationLeg(
+                endpoint,
+                target,
+                call_log,
+                transcribed=agent.transcription is not None,
+                noise_reduction=agent.noise_reduction,
+            ),
+        )
+    config = SessionConfig(
+        instructions=interpreting_instructions(source, target, agent.instructions),
+        voice=agent.voice,
+        language=source,
+        transcription=agent.transcription,
+        noise_reduction=agent.noise_reduction,
+        answers_turns=False,
+    )
+    transcriber = agent.transcription.model if agent.transcription is not None else None
+    return _Engine(
+        endpoint.model,
+        transcriber,
+        pricing(endpoint.model, transcriber or ""),
+        lambda: InterpretingModel(endpoint, config, call_log),
+    )
 
 
 def _call_partner(place: Place, admission: Admission, agent: Agent, parts: Services, origin: str) -> None:

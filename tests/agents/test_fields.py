@@ -390,6 +390,8 @@ def test_an_interpreter_connects_two_languages(read: Read) -> None:
     assert (agent.kind, agent.languages) == ("interpreter", ("ja", "en"))
     assert (agent.other_party, agent.original_voice) == ("+442079460000", 0)
     assert read("voice: coral").kind == "assistant"
+    swedish = read("kind: interpreter", "languages: [sv, en]", "engine: realtime")
+    assert (swedish.languages, swedish.engine, agent.engine) == (("sv", "en"), "realtime", "translation")
 
 
 @pytest.mark.parametrize(

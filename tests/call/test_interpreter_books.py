@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from callapp.call.interpreter_books import TELL_USE_EVERY_S, Books
+from callapp.conversation.events import Usage
 from callapp.conversation.facts import Closed, Ended, Fact, ModelConnected, Used, Uttered
 from callapp.realtime.translator import Written
 
 
 def test_both_texts_and_the_use_are_told_and_the_end_is_the_last() -> None:
     facts: list[Fact] = []
-    books = Books(lambda fact, _at_ms: facts.append(fact), None)
+    books = Books(lambda fact, _at_ms: facts.append(fact))
     books.begin()
     books.translating(500, translating=True)
     books.wrote(Written("source", "はい。"), 1000)
@@ -28,6 +29,12 @@ def test_both_texts_and_the_use_are_told_and_the_end_is_the_last() -> None:
 
 
 def test_no_more_is_translated_than_may_be_paid_for() -> None:
-    books = Books(lambda _fact, _at_ms: None, 60.0)
+    books = Books(
+        lambda _fact, _at_ms: None, 1.0, lambda usage: usage.transcribed_s / 60 + usage.output_audio
+    )
     assert books.keep(59.9, 0)
-    assert not books.keep(60.0, 0)
+    assert not books.keep(59.9 + TELL_USE_EVERY_S, 0)
+    tokens = Books(lambda _fact, _at_ms: None, 1.0, lambda usage: usage.output_audio)
+    assert tokens.keep(0, 0)
+    tokens.took(Usage(output_audio=1), 0)
+    assert not tokens.keep(0, 0)

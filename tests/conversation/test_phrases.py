@@ -40,3 +40,13 @@ def test_the_last_words_are_told_when_the_call_is_over() -> None:
     (told,) = phrases.rest(1100)
     assert (told.role, told.text) == ("agent", "Bye")
     assert phrases.rest(1200) == []
+
+
+def test_what_was_said_stands_before_its_translation_also_when_it_is_told_after_it() -> None:
+    """A model that interprets speaks before the transcript of what it heard is there."""
+    phrases = Phrases()
+    phrases.take("target", "Hello.", 1000)
+    phrases.take("source", "こんにちは。", 1400)
+    source, target = phrases.rest(2000)
+    assert (source.role, target.role) == ("caller", "agent")
+    assert source.start_ms < target.start_ms

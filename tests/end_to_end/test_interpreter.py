@@ -9,6 +9,8 @@ import pytest
 from callapp.simulators.clips import Clip
 from callapp.simulators.model_ear import recognise
 from callapp.simulators.model_faults import Reset
+from callapp.simulators.model_script import Say as Speak
+from callapp.simulators.model_script import Script
 from callapp.simulators.model_translation import Translating, TranslationSession
 from callapp.simulators.phone import Call, Callee, Hear, Pause, Say
 from callapp.simulators.phone import HangUp as HangUpNow
@@ -35,14 +37,14 @@ NOTICE_EN = "This call is interpreted by an artificial intelligence. Please spea
 PARTING_EN = "You are no longer connected with the other person. Goodbye."
 
 
-def dial_both(scene: Scene, first: Callee, second: Callee) -> tuple[Call, Call]:
+def dial_both(scene: Scene, first: Callee, second: Callee, agent: str = "pair") -> tuple[Call, Call]:
     """Have both called; return their calls."""
     scene.carrier.next_callee(first)
     scene.carrier.next_callee(second)
     answer = scene.server.request(
         "POST",
         "/outgoing-call",
-        {"phoneNumber": THEIR_NUMBER, "agent": "pair", "parameters": {"otherPhoneNumber": OTHER_NUMBER}},
+        {"phoneNumber": THEIR_NUMBER, "agent": agent, "parameters": {"otherPhoneNumber": OTHER_NUMBER}},
     )
     assert answer.status == 201, answer
     assert (answer.json["to"], answer.json["otherTo"]) == (THEIR_NUMBER, OTHER_NUMBER)
@@ -212,3 +214,32 @@ def test_without_credit_both_are_told_and_the_call_ends(twenty_lines: Server) ->
     with twenty_lines.scene(translating=TRANSLATING, credit=False) as scene:
         one, other = dial_both(scene, Callee(rings_ms=0), Callee(rings_ms=0))
         assert {scene.ending(one).reason, scene.ending(other).reason} == {"openai.refused"}
+
+
+def test_an_ordinary_model_interprets_where_the_translation_model_cannot(twenty_lines: Server) -> None:
+    """Turn by turn, and with a prompt that lets it do nothing else."""
+    script = Script(
+        otherwise=lambda ask: Speak(SAME[ask.clips[-1], "ja" if ask.clips[-1] == REPLY_EN.name else "en"])
+    )
+    first = Callee([Pause(600), Say(ORDER_JA), Hear(400), Pause(700), Say(BYE_JA), HangUpNow()])
+    second = Callee([Hear(500), Pause(600), Say(REPLY_EN)], rings_ms=200)
+    with twenty_lines.scene(script, speech=SPEECH) as scene:
+        one, other = dial_both(scene, first, second, "pair-by-model")
+        assert scene.ending(one).reason in HUNG_UP
+        assert scene.ending(other).reason == "other.hung_up"
+        assert heard(other) == names(ORDER_EN, BYE_EN)
+        assert heard(one) == names(REPLY_JA)
+        assert scene.model.translations == []
+        (prompt,) = {
+            event["session"]["instructions"]
+            for session in scene.model.sessions
+            for event in session.received_events("session.update")
+            if "who speaks Japanese" in event["session"]["instructions"]
+        }
+        assert "say in English what they have said" in prompt
+        assert "A book shop." in prompt
+        said = recorded(scene, one)["utterances"]
+        assert [(one["role"], one["text"]) for one in said][:2] == [
+            ("caller", ORDER_JA.text),
+            ("agent", ORDER_EN.text),
+        ]
