@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -13,10 +15,13 @@ import numpy as np
 import pytest
 
 from callapp.audio import g711
+from callapp.call_log import schema
 from callapp.simulators.model_script import Call as ToolCall
 from callapp.simulators.model_script import Say, Script
 from callapp.simulators.phone import Callee, Hear, HearPause, Pause, WaitForEnd
 from callapp.simulators.phone import Say as Speak
+from tests.end_to_end.test_tools import has_heard
+from tests.postgres import cluster, programs
 from tests.stage import API_KEY, DEADLINE_S, Scene, Server, eventually, words
 
 GREETING = words("Welcome!", 600)
@@ -29,6 +34,9 @@ GOODBYE = words("Goodbye.", 500)
 
 # On loopback nothing is on its way for long; a busy machine sends late.
 OFF_MS = 60.0
+# How many calls there are, and how long the database stays away after they have gone on without it.
+CALLS = int(os.environ.get("RECORD_CALLS", "3"))
+OUTAGE_S = float(os.environ.get("RECORD_OUTAGE_S", "0"))
 
 
 @pytest.fixture
@@ -153,3 +161,36 @@ def test_a_worker_that_is_killed_in_mid_call_leaves_the_record_up_to_its_last_se
     assert [one["role"] for one in after["utterances"]] == ["agent", "caller", "agent"]
     assert after == before
     assert (after["status"], after["endReason"]) == ("in-progress", None)
+
+
+def test_a_database_that_is_away_during_calls_delays_their_record_and_nothing_else(
+    start: Callable[..., Server],
+) -> None:
+    bin_folder = programs()
+    if bin_folder is None:
+        pytest.skip("no PostgreSQL on this machine: initdb was not found")
+    with cluster(bin_folder) as database:
+        url = database.new_database()
+        schema.upgrade(url)
+        server = start(DATABASE_URL=url)
+        with server.scene(Script(Say(GREETING), Say(ANSWER), Say(GOODBYE))) as scene:
+            callees = [Callee([HearPause(), Speak(QUESTION), Pause(120_000)]) for _ in range(CALLS)]
+            calls = [scene.ring(callee, agent="host") for callee in callees]
+            for call in calls:
+                found(server, call.sid, lambda seen: len(seen["utterances"]) == 3)
+            database.stop()
+            for call in calls:
+                call.speak(STOP)
+            for call in calls:
+                call.wait_for(partial(has_heard, call, GOODBYE), DEADLINE_S)
+            server.wait_for_line("the call log cannot be written, it is kept and tried again")
+            Event().wait(OUTAGE_S)
+            for call in calls:
+                call.hang_up()
+                assert scene.ending(call).reason == "caller.hung_up"
+            database.start()
+            for call in calls:
+                seen = found(server, call.sid, lambda seen: seen["status"] == "completed")
+                assert [one["role"] for one in seen["utterances"]] == ["agent", "caller"] * 2 + ["agent"]
+                assert len(seen["turns"]) == 2
+                assert seen["endReason"] == "caller.hung_up"
