@@ -73,6 +73,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or load_settings()
     configure_logging(settings)
     app = Flask(__name__, static_folder="web/static", template_folder="web/templates")
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # answers read in the order that they were made in
     app.config["SOCK_SERVER_OPTIONS"] = media.SOCK_SERVER_OPTIONS
 
     database_url = settings.database_url or schema.default_url(_instance(app))

@@ -275,6 +275,7 @@ Languages = Annotated[
 ]
 # Of an assistant alone: nobody but the two people speaks in an interpreted call, and nobody is asked.
 ASSISTANTS_OWN = (
+    "record",
     "speed",
     "reasoning",
     "greeting",

@@ -279,6 +279,12 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
             4,
             "field 'interruptions.noise_line': 7 does not fit; expected what the agent says",
         ),
+        (["record: theirs"], 2, "field 'record': 'theirs' does not fit; expected none, ours, or"),
+        (
+            ["record:", "  notice: 7"],
+            3,
+            "field 'record.notice': 7 does not fit; expected what is",
+        ),
         (["numbers: [+8150]"], 2, "field 'numbers': '+8150' does not fit; expected a list of phone numbers"),
         (["numbers: [050-1234-5678]"], 2, "field 'numbers': '050-1234-5678' does not fit"),
         (["numbers:", "  - +815012345678", "  - 12"], 4, "field 'numbers': '12' does not fit"),
