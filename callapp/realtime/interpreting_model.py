@@ -65,10 +65,11 @@ What may help you with names and terms of this call:
 
 def interpreting_instructions(source: str, target: str, hints: str) -> str:
     """The prompt of a model that interprets from one language, by its code, into another."""
-    names = {
-        name: _NAMES.get(code, f"the language {code!r}") for name, code in (("s", source), ("t", target))
-    }
-    return _PROMPT.format(source=names["s"], target=names["t"], hints=hints)
+    return _PROMPT.format(source=_name(source), target=_name(target), hints=hints)
+
+
+def _name(code: str) -> str:
+    return _NAMES.get(code, f"the language {code!r}")
 
 
 class InterpretingModel:

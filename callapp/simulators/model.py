@@ -21,20 +21,22 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from callapp.simulators.model_faults import MODELS, Fault, Refusal, Reset, refusal_of
+from callapp.simulators.model_faults import MODELS, TRANSLATORS, Fault, Refusal, Reset, refusal_of
 from callapp.simulators.model_items import new_id
 from callapp.simulators.model_mcp import McpServer
 from callapp.simulators.model_record import WAIT_S
 from callapp.simulators.model_script import Pace, Script
 from callapp.simulators.model_service import ServedSession
 from callapp.simulators.model_session import Behaviour, Session
-from callapp.simulators.model_transcription import TranscriptionSession
-from callapp.simulators.model_translation import TRANSLATORS, Translating, TranslationSession
 from callapp.simulators.model_wire import Wire
 from callapp.simulators.speech import Speech
+
+if TYPE_CHECKING:
+    from callapp.simulators.model_transcription import TranscriptionSession
+    from callapp.simulators.model_translation import Translating, TranslationSession
 
 T = TypeVar("T")
 
@@ -100,7 +102,7 @@ class PretendModel:
             keep_audio=keep_audio,
         )
         self.credit = credit
-        self._translating = translating or Translating()
+        self._translating = translating
         self._api_key = api_key
         self._models = frozenset(models)
         self._changed = threading.Condition()
@@ -277,15 +279,23 @@ class PretendModel:
         session.run()
 
     def _open(self, wire: Wire, kind: str, query: dict[str, list[str]]) -> ServedSession:
-        """Make the session that is asked for; with the lock held."""
+        """Make the session that is asked for; with the lock held.
+
+        Those that need numpy are imported when they are: a server that stands in for OpenAI never does.
+        """
         behaviour, fault_on = self.behaviour, self._fault_on
         match kind:
             case "translation":
+                from callapp.simulators.model_translation import Translating, TranslationSession
+
+                translating = self._translating or Translating()
                 number, model = len(self._translations) + 1, query["model"][0]
-                translation = TranslationSession(wire, number, model, behaviour, self._translating, fault_on)
+                translation = TranslationSession(wire, number, model, behaviour, translating, fault_on)
                 self._translations.append(translation)
                 return translation
             case "transcription":
+                from callapp.simulators.model_transcription import TranscriptionSession
+
                 number = len(self._transcriptions) + 1
                 transcription = TranscriptionSession(wire, number, behaviour, fault_on)
                 self._transcriptions.append(transcription)

@@ -111,6 +111,8 @@ MODELS = frozenset(
     }
 )
 """Speech-to-speech models that can be connected to (state of 2026-11)."""
+TRANSLATORS = frozenset({"gpt-realtime-translate"})
+"""Models of translation sessions."""
 
 
 def refusal_of(

@@ -26,7 +26,6 @@ from callapp.simulators.model_wire import Wire
 from callapp.simulators.speech import Speech, babble_clip
 from callapp.simulators.voice_activity import SpeechStarted
 
-TRANSLATORS = frozenset({"gpt-realtime-translate"})
 FRAME_MS = 200
 FRAME_BYTES = FRAME_MS * 48
 _PHRASE = {"type": "server_vad", "threshold": 0.3, "prefix_padding_ms": 200, "silence_duration_ms": 600}
