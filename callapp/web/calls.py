@@ -9,11 +9,10 @@ from typing import Annotated, Any
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
-from werkzeug.wsgi import wrap_file
 
 from callapp.call_log.documents import CallPage, Document, Utterance, WholeCall
 from callapp.call_log.erasure import delete_calls
-from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls, recording_path
+from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
 from callapp.call_log.records import TERMINAL_STATUSES, Direction
 from callapp.services import services
 from callapp.web import hanging_up
@@ -21,6 +20,7 @@ from callapp.web.guard import require_api_key
 from callapp.web.openapi import Answer, Operation, operation, read_body, read_query
 from callapp.web.problems import Problem
 from callapp.web.putting_through import put_through
+from callapp.web.recordings import WAV, send_recording
 from callapp.web.transcripts import as_text, as_vtt
 
 blueprint = Blueprint("calls", __name__)
@@ -28,7 +28,6 @@ blueprint.before_request(require_api_key)
 
 CALL_SID = r"^CA[0-9a-f]{32}$"
 MOST_CALLS = 200
-WAV = "audio/wav"
 TRANSCRIPT_TYPES = ("application/json", "text/plain", "text/vtt")
 FLUSH_S = 5.0
 # A call that has ended but of which nobody said so is over by then: its process was killed.
@@ -175,17 +174,7 @@ def transcript(call_sid: str) -> ResponseReturnValue:
 )
 def recording(call_sid: str) -> ResponseReturnValue:
     _find(call_sid)
-    path = recording_path(services().store, call_sid)
-    if path is None:
-        raise Problem(404, "This call was not recorded, or its recording is not written yet.")
-    try:
-        file, size = services().shelf.open(path)
-    except FileNotFoundError:
-        raise Problem(404, "The recording of this call is gone.") from None
-    answer = Response(wrap_file(request.environ, file), content_type=WAV, direct_passthrough=True)
-    answer.content_length = size
-    answer.call_on_close(file.close)
-    return answer.make_conditional(request, accept_ranges=True, complete_length=size)
+    return send_recording(call_sid)
 
 
 @blueprint.post("/calls/<call_sid>/hangup")

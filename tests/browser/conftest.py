@@ -25,6 +25,10 @@ from tests.stage import API_KEY, DEADLINE_S, Server  # noqa: E402 - it has to be
 
 AXE = "axe-core@4.14.1"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+TAPED = (
+    "---\nlanguage: en-US\ntools: [end_call, opening_hours]\n"
+    "record: {by: ours, notice: This call is recorded.}\n---\nYou answer the phone.\n"
+)
 ARGUMENTS = (
     "--no-sandbox",
     "--headless=new",
@@ -121,7 +125,10 @@ def browser_at(server: Server, folder: Path, microphone: bytes = b"") -> Iterato
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"))
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "agents").mkdir()
+    (folder / "agents" / "taped.md").write_text(TAPED)
+    server = Server(folder, RECORDINGS_URL=str(folder / "recordings"))
     try:
         yield server
     finally:

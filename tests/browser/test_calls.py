@@ -20,6 +20,7 @@ from tests.stage import Server, eventually, words
 
 QUESTION = words("When are you open?", 900)
 ANSWER = words("From ten to seven.", 600)
+DURATION = "return document.querySelector('audio').duration || 0"
 SHOWN = "+81 90-1234-5678"
 
 
@@ -96,13 +97,14 @@ def test_the_model_is_asked_to_put_the_caller_through(server: Server, desk: Brow
     assert desk.complaints() == []
 
 
-def test_a_call_is_found_again_by_what_was_said(server: Server, desk: Browser, axe: str) -> None:
+def test_a_call_is_found_by_its_words_and_heard_again(server: Server, desk: Browser, axe: str) -> None:
     ends = [Say(words("Goodbye then.", 500)), Tool("end_call", {"reason": "done"})]
     with server.scene(script(ends), **known(QUESTION, ANSWER)) as scene:
         person = Callee([Speak(QUESTION), HearPause(300), Speak(QUESTION), WaitForEnd()], rings_ms=0)
-        call = scene.dial(person, agent="handy")
+        call = scene.dial(person, agent="taped")
         assert scene.ending(call).reason == "agent.ended"
         assert eventually(lambda: server.get(f"/calls/{call.sid}").json["status"] == "completed")
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").json["recording"])
         desk.open("/desk/history")
         desk.find("[name=words]").send_keys("Goodbye then")
         desk.leave_by(".filters button")
@@ -112,6 +114,13 @@ def test_a_call_is_found_again_by_what_was_said(server: Server, desk: Browser, a
         desk.leave_by(".calls a")
         assert "Goodbye then." in desk.text("#story")
         assert "ms" in desk.text("#facts")
+        desk.wait(lambda: desk.driver.execute_script(DURATION) > 2)
+        desk.wait(lambda: len(desk.driver.find_elements("css selector", ".wave path")) == 2)
+        (goodbye,) = (
+            u for u in server.get(f"/calls/{call.sid}").json["utterances"] if "Goodbye" in u["text"]
+        )
+        desk.click(f"[data-at='{goodbye['startMs']}']")
+        desk.wait(lambda: "Goodbye then." in desk.text("[data-now]"))
         desk.click("summary")
         assert faults(desk, axe) == []
         desk.click("details a")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from io import BytesIO
 from typing import Any
 
 from callapp.call_log.documents import CallEvent, ToolRun, Utterance, WholeCall
+from callapp.recording.reel import wav_header
+from callapp.simulators.ulaw import silence, tone
 from callapp.web.desk.plots import Line, columns, lines, turn_bars
 from callapp.web.desk.story import tell
+from callapp.web.desk.waveform import COLUMNS, draw, peaks
 
 
 def said(item_id: str, text: str, start_ms: int, **more: Any) -> Utterance:
@@ -73,3 +77,21 @@ def test_a_plot_has_a_mark_for_each_day_that_has_a_value_and_a_scale_that_holds_
     assert waits.count("<circle") == 3
     assert re.search(r'd="M[^ML]+M[^ML]+L[^ML]+"', waits)  # no line across the day without one
     assert str(columns("None", days, [0.0] * 4, "{:g}")).count("<rect") == 0
+
+
+def test_the_wave_form_shows_each_side_where_it_spoke() -> None:
+    seconds = 3
+    caller = silence(1000) + tone(440, 1000) + silence(1000)
+    agent = tone(440, 1000) + silence(2000)
+    frames = bytes(byte for pair in zip(caller, agent, strict=True) for byte in pair)
+    wav = wav_header(len(caller)) + frames
+    left, right = peaks(BytesIO(wav), len(wav))
+    assert len(left) == len(right) == COLUMNS
+    third = COLUMNS // seconds
+    for levels, loud in ((left, 1), (right, 0)):
+        for part in range(seconds):
+            middle = levels[part * third + 10 : (part + 1) * third - 10]
+            assert (min(middle) > 20) is (part == loud)
+            assert (max(middle) < 3) is (part != loud)
+    assert str(draw(left, right)).count("<path") == 2
+    assert peaks(BytesIO(b""), 0) == ([], [])

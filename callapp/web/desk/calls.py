@@ -18,12 +18,13 @@ from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.logs import call_logger
 from callapp.services import services
 from callapp.web import hanging_up
-from callapp.web.desk import plots
+from callapp.web.desk import plots, waveform
 from callapp.web.desk.live import unless_known
 from callapp.web.desk.pages import agents_to_choose
 from callapp.web.desk.sign_in import blueprint
 from callapp.web.desk.story import tell
 from callapp.web.problems import Problem
+from callapp.web.recordings import open_recording, send_recording
 
 CALLS_A_PAGE = 50
 MOST_CHARACTERS = 200
@@ -79,6 +80,23 @@ def export(call_sid: str) -> ResponseReturnValue:
     """All that is known, as the API tells it."""
     headers = {"Content-Disposition": f'attachment; filename="{call_sid}.json"'}
     return Response(_raw(_find(call_sid)), content_type="application/json", headers=headers)
+
+
+@blueprint.get("/calls/<call_sid>/recording")
+def recording(call_sid: str) -> ResponseReturnValue:
+    """The call to listen to; players ask for it in ranges."""
+    _find(call_sid)
+    return send_recording(call_sid)
+
+
+@blueprint.get("/calls/<call_sid>/wave")
+def wave(call_sid: str) -> ResponseReturnValue:
+    """The wave form of the recording, a piece of the page."""
+    _find(call_sid)
+    file, size = open_recording(call_sid)
+    with file:
+        picture = waveform.draw(*waveform.peaks(file, size))
+    return Response(picture, headers={"Cache-Control": "private, max-age=3600"})
 
 
 @blueprint.post("/calls/<call_sid>/hang-up")
