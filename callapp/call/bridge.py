@@ -6,7 +6,7 @@ Threads, and what each may touch:
   deadlines, also while the call is away; when another stream brings the caller back, that one's
   thread takes over;
 - *downlink*, ours: dials the model leg and receives from it, and from its successor when it is lost;
-- *the reader*, one for all calls: takes audio from both legs where it can be handed on as it is, the
+- *the reader*, one for all calls: takes speech from both legs where it can be handed on as it is, the
   caller's to the lane, the model's through the conversation. It never waits: what it cannot do at
   once, or what is more than that, the call's own two threads do, in the order it came;
 - *errand*, ours and brief: asks the carrier to complete the call, or to take it away, which no audio
@@ -53,6 +53,7 @@ from callapp.conversation.commands import (
     Warn,
 )
 from callapp.conversation.events import (
+    AgentSaid,
     AudioArrived,
     CallerBack,
     CallerLost,
@@ -338,12 +339,12 @@ class Bridge:
             self._model_gone = False
         return True
 
-    def _play_at_once(self, audio: AudioArrived) -> bool:
-        """Hand audio on in the reader's thread; false when something else is being decided just now."""
+    def _play_at_once(self, speech: AudioArrived | AgentSaid) -> bool:
+        """Hand speech on in the reader's thread; false when something else is being decided just now."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
-            self._feed_from_model(audio)
+            self._feed_from_model(speech)
         finally:
             self._lock.release()
         return True

@@ -204,6 +204,10 @@ class Conversation:
         """
         if type(event) is AudioArrived:  # the hot path: no deadline hangs on it
             return self.voice.play(event, at_ms) if self._audible else []
+        if type(event) is AgentSaid and not event.whole:  # nor on these: they put deadlines off, at most
+            self.responses.stirred(at_ms)
+            self.voice.said(event)
+            return []
         if self.phase is Phase.ENDED and not isinstance(event, CallerSaid | AgentSaid):
             return []
         commands = self._dispatch(event, at_ms)

@@ -42,6 +42,7 @@ from callapp.errors import BadMessage
 Message = dict[str, Any]
 ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | Tell | TruncateItem
 
+_speaks = re.compile(rb'\{"type": ?"response\.output_audio(?:_transcript)?\.delta"').match
 _is_base64 = re.compile(r"[A-Za-z0-9+/]*={0,2}").fullmatch
 
 
@@ -122,15 +123,15 @@ def decode(data: bytes) -> Decoded | None:
     return None if decoder is None else decoder(message)
 
 
-def decode_audio(data: bytes) -> AudioArrived | None:
-    """Read audio; ``None`` for all else, after a glance at where the type stands."""
-    if data.find(b'"response.output_audio.delta"', 0, 64) < 0:
+def decode_speech(data: bytes) -> AudioArrived | AgentSaid | None:
+    """Read audio, or some of the words to it; ``None`` for all else, after a glance at its beginning."""
+    if not _speaks(data):
         return None
     try:
         decoded = decode(data)
     except BadMessage:
         return None
-    return decoded if type(decoded) is AudioArrived else None
+    return decoded if isinstance(decoded, AudioArrived | AgentSaid) else None
 
 
 # -- reading fields -----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -40,7 +41,7 @@ from callapp.realtime.events import (
     SessionCreated,
     SessionUpdated,
     decode,
-    decode_audio,
+    decode_speech,
     encode,
     encode_approval,
     encode_audio,
@@ -123,11 +124,11 @@ class ModelLeg:
         self._connection: Connection | None = None
         self._received = -1  # what had been received when it was last asked for a sign of life
         self._approvals: set[str] = set()  # requests that have been answered
-        self._play: Callable[[AudioArrived], bool] | None = None
+        self._play: Callable[[AudioArrived | AgentSaid], bool] | None = None
         self._log = log
 
-    def listen(self, play: Callable[[AudioArrived], bool]) -> None:
-        """Have ``play`` take the model's audio, in the thread that reads it. Before ``dial``.
+    def listen(self, play: Callable[[AudioArrived | AgentSaid], bool]) -> None:
+        """Have ``play`` take the model's speech, in the thread that reads it. Before ``dial``.
 
         Args:
             play: must not wait. What it returns false for, ``receive`` returns.
@@ -154,7 +155,8 @@ class ModelLeg:
         )
         if self._play is not None:
             self._connection.take = self._take
-        self._connection.send_text(self._handshake.first())
+        with suppress(LegLost):  # gone already: `receive` tells what they said before
+            self._connection.send_text(self._handshake.first())
 
     def receive(self) -> list[ModelEvent]:
         """Wait for what comes next; ``[]`` when nothing came for a while.
@@ -198,13 +200,13 @@ class ModelLeg:
         return events
 
     def _take(self, messages: list[bytes | Binary]) -> list[bytes | Binary]:
-        """Hand on the audio that these messages begin with; return what is left of them."""
+        """Hand on the speech that these messages begin with; return what is left of them."""
         play = self._play
         if play is None:  # released this very moment
             return messages
         for position, message in enumerate(messages):
-            audio = decode_audio(message) if type(message) is bytes else None
-            if audio is None or not play(audio):
+            speech = decode_speech(message) if type(message) is bytes else None
+            if speech is None or not play(speech):
                 return messages[position:]
         return []
 

@@ -5,6 +5,7 @@ https://developers.openai.com/api/docs/guides/realtime-translation
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from callapp.audio.g711 import Samples
@@ -83,7 +84,8 @@ class TranslationLeg:
             quiet_s=QUIET_S,
             write_s=WRITE_S,
         )
-        self._connection.send_text(self._first_update)
+        with suppress(LegLost):  # gone already: `receive` tells what they said before
+            self._connection.send_text(self._first_update)
 
     def receive(self) -> list[TranslatorEvent]:
         """Wait for what comes next; ``[]`` when nothing came for a while.
