@@ -72,7 +72,8 @@ from callapp.conversation.events import (
 )
 from callapp.conversation.events import Event as CallEvent
 from callapp.conversation.facts import AudioDropped, Began, Closed, Fact
-from callapp.conversation.machine import Conversation, Plan
+from callapp.conversation.machine import Conversation
+from callapp.conversation.plan import Plan
 from callapp.errors import CallappError, LegLost
 from callapp.realtime.events import ModelCommand
 from callapp.realtime.leg import ModelLeg

@@ -1,34 +1,18 @@
 """What happens on a call, top to bottom: one event in, the commands that follow from it out.
 
-A conversation moves forward through its phases and never back: WAITING for the model's session,
-LIVE, LEAVING (the carrier was asked to complete the call), ENDED. Whatever else is true of a call
-is kept by the small machines it is made of: what was sent and heard, which response is active,
-which tool calls are open, whether a goodbye is under way.
+What is true of a call is kept by the small machines that it is made of: how far it has come, what was
+sent and heard, which response is active, which tool calls are open, whether a goodbye is under way.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import IntEnum
-
-from callapp.conversation.asides import Asides, Manners, Scene
-from callapp.conversation.away import ON_THE_WAY, Away, Resumed
+from callapp.conversation.asides import Asides, Scene
+from callapp.conversation.away import ON_THE_WAY, Away
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.budget import Budget
 from callapp.conversation.chronicle import Chronicle
-from callapp.conversation.commands import (
-    CloseAudio,
-    Command,
-    CompleteCall,
-    DropModel,
-    Finish,
-    OpenAudio,
-    Reconnect,
-    Tell,
-    Warn,
-)
+from callapp.conversation.commands import Command, OpenAudio, Tell
+from callapp.conversation.course import Course, Phase
 from callapp.conversation.events import (
     AgentSaid,
     Answered,
@@ -64,18 +48,18 @@ from callapp.conversation.events import (
     ToolReturned,
     Transfer,
     TransferAsked,
-    Usage,
     VoicemailReached,
     Whispered,
     WindUpAsked,
     Wish,
 )
 from callapp.conversation.farewell import LAST_GOODBYE_REQUEST, Farewell
-from callapp.conversation.hearing import Ears
 from callapp.conversation.history import AGENT, CALLER, History
 from callapp.conversation.keys import Entry, Keys
 from callapp.conversation.lifeline import Lifeline
 from callapp.conversation.noise import Noise
+from callapp.conversation.outage import Outage
+from callapp.conversation.plan import Plan
 from callapp.conversation.playback import Part, Playback
 from callapp.conversation.repetition import Repetition
 from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request, Responses
@@ -85,59 +69,9 @@ from callapp.conversation.trips import Trips
 from callapp.conversation.voice import Voice
 from callapp.conversation.voicemail import Voicemail
 
-# The model's session has to stand by then, counted from the start of the stream.
-SESSION_MS = 10_000
-# After the carrier was asked to complete the call, its stream has to end by then.
-LEAVING_MS = 5_000
-
 COLLECTING = '{"error": "Digits are being collected already. Wait for those."}'
 MACHINE = '{"status": "waiting until the machine records", "next": "Say nothing more."}'
 WAITING = '{"status": "listening"}'
-
-
-class Phase(IntEnum):
-    """How far a call has come."""
-
-    WAITING = 0
-    LIVE = 1
-    LEAVING = 2
-    ENDED = 3
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is laid down for a call before it begins.
-
-    Args:
-        greeting: instructions for the response that opens the call; ``None`` lets the caller
-            speak first.
-        most_ms: how long the call may last, from the start of the stream.
-        hold_line: what the caller hears while the model is not there: base64 of mu-law.
-        session_ms: how old a session of the model may become before it is renewed.
-        manners: how the agent deals with silence, slow tools and noise.
-        most_usd: what the call may cost at the model before it has to end; ``None`` for any amount.
-        usd_of: prices what the model's service reports to have used.
-        message: instructions for what is left on an answering machine; ``None`` leaves none there.
-        detects_machines: whether the carrier listens for one.
-        ears: how the model's voice detection is set up.
-        transcribed: whether the model's service tells what the caller says.
-        keys_as_sound: keys for the other side are tones in our audio, for which the call does not leave.
-        resumed: what was before, if the call comes from another process.
-    """
-
-    greeting: str | None = None
-    most_ms: float = 1_800_000
-    hold_line: str | None = None
-    session_ms: float = 3_300_000
-    manners: Manners = field(default_factory=Manners)
-    most_usd: float | None = None
-    usd_of: Callable[[Usage], float] | None = None
-    message: str | None = None
-    detects_machines: bool = False
-    ears: Ears = field(default_factory=Ears)
-    transcribed: bool = False
-    keys_as_sound: bool = False
-    resumed: Resumed | None = None
 
 
 class Conversation:
@@ -145,8 +79,7 @@ class Conversation:
 
     def __init__(self, plan: Plan | None = None) -> None:
         self.plan = plan or Plan()
-        self.phase = Phase.WAITING
-        self.end_reason: str | None = None
+        self.course = Course()
         self.playback = Playback()
         self.history = History()
         self.chronicle = Chronicle(
@@ -174,11 +107,30 @@ class Conversation:
         self.budget = Budget(self.plan.most_usd, self.plan.usd_of)
         self.repetition = Repetition()
         self.voicemail = Voicemail(detecting=self.plan.detects_machines)
+        self.outage = Outage(
+            self.course,
+            self.lifeline,
+            self.playback,
+            self.voice,
+            self.briefing,
+            self.tool_rounds,
+            self.farewell,
+            self.noise,
+            self.voicemail,
+            hold_line=self.plan.hold_line,
+        )
         self._audible = False  # whether somebody hears what is played
-        self._session_until_ms: float = SESSION_MS
-        self._missing: tuple[str, float | None] | None = None  # why the model is, and after how long to dial
-        self._leaving_until_ms = 0.0
         self.deadline_ms = self._next_deadline_ms(0.0)
+
+    @property
+    def phase(self) -> Phase:
+        """How far the call has come."""
+        return self.course.phase
+
+    @property
+    def end_reason(self) -> str | None:
+        """Why the call ends, once that is certain."""
+        return self.course.end_reason
 
     @property
     def responses(self) -> Responses:
@@ -228,15 +180,15 @@ class Conversation:
                 self.away.stream_over = True
                 return []
             case CallerHungUp():
-                return self._finish("caller.hung_up")
+                return self.course.finish("caller.hung_up")
             case CallerLost(reason=reason):
-                return self._finish(reason)
+                return self.course.finish(reason)
             case EndedElsewhere(reason=reason):
-                return self.trips.over(reason, at_ms) + self._finish(reason)
+                return self.trips.over(reason, at_ms) + self.course.finish(reason)
             case CompletionFailed():
-                return self._close_the_stream()
+                return self.course.close_the_stream()
             case ModelLost(reason=reason, hopeless=hopeless):
-                return self._on_model_lost(reason, hopeless, at_ms)
+                return self.outage.lost(reason, hopeless, at_ms)
             case WindUpAsked(reason=reason):
                 return self._on_wind_up(reason, at_ms)
             case Whispered(words=words):
@@ -301,7 +253,7 @@ class Conversation:
     # -- the beginning --------------------------------------------------------------------------
 
     def _on_session(self, lasts_ms: float | None, at_ms: float) -> list[Command]:
-        self.phase = Phase.LIVE
+        self.course.begin()
         self.lifeline.restored(at_ms, lasts_ms)
         commands = self.briefing.of_session()
         resumed = self.plan.resumed is not None
@@ -317,71 +269,6 @@ class Conversation:
         if not self.away.gone:
             commands += self.responses.next(at_ms)  # ahead of the audio, so that it comes first
         commands.append(OpenAudio())
-        return commands
-
-    # -- the model is not there -----------------------------------------------------------------
-
-    def _on_model_lost(self, reason: str, hopeless: bool, at_ms: float) -> list[Command]:
-        if self.phase is Phase.LEAVING:
-            return []
-        if self.farewell.begun and self.responses.busy and self.playback.all_heard:  # nothing of it was heard
-            if not self.voicemail.reached:  # nobody is left to say goodbye but the carrier
-                return self._finish(self.farewell.reason or reason)
-            self.farewell.message_lost()  # it is left by the next session
-        commands: list[Command] = []
-        if self.lifeline.up:
-            commands += self._sever(at_ms)
-        after_ms = self.lifeline.lost(at_ms, self.playback.dry_ms)
-        self._missing = reason, None if hopeless else after_ms
-        return commands if self.farewell.begun else commands + self._dial_again(at_ms)
-
-    def _dial_again(self, at_ms: float) -> list[Command]:
-        """Have the model that is missing dialled; while a goodbye is heard out, none is needed."""
-        if self._missing is None:
-            return []
-        (reason, after_ms), self._missing = self._missing, None
-        if after_ms is None:
-            return self._finish(reason)
-        self._session_until_ms = at_ms + after_ms + SESSION_MS
-        return [Reconnect(after_ms)]
-
-    def _drop_model(self, reason: str, at_ms: float) -> list[Command]:
-        return [DropModel(reason), *self._on_model_lost(reason, False, at_ms)]
-
-    def _on_stall(self, at_ms: float) -> list[Command]:
-        """The model's socket is alive, but its response is not: cancel it, or do without the session."""
-        if not self.responses.give_up():
-            return self._drop_model("openai.stalled", at_ms)
-        return [Warn("a response brings nothing: it is asked for again"), *self.voice.silence(at_ms)]
-
-    def _renew(self, at_ms: float) -> list[Command]:
-        """Change to a new session while nobody speaks, so that nobody hears it."""
-        if self.responses.owed or self.playback.playing(at_ms) or self.tool_calls.pending:
-            self.lifeline.not_now(at_ms)
-            return []
-        self.lifeline.renewing(at_ms)
-        return [
-            DropModel("its time is nearly over"),
-            *self._on_model_lost("openai.session_expired", False, at_ms),
-        ]
-
-    def _sever(self, at_ms: float) -> list[Command]:
-        """Let go of everything that lived in the session that is lost."""
-        self.briefing.session_lost(
-            answer_owed=self.responses.answer_due or self.tool_rounds.remote_answer_due,
-            turn_cut=self.responses.caller_speaking,
-            open_tools=self.tool_rounds.session_lost(),
-        )
-        self.noise.session_lost()
-        return [*self.voice.session_lost(at_ms), CloseAudio()]
-
-    def _hold_the_line(self, at_ms: float) -> list[Command]:
-        """Let the caller hear that somebody is there, when they have heard nothing for a while."""
-        lifeline, line, due_ms = self.lifeline, self.plan.hold_line, self._line_due_ms()
-        if line is None or due_ms is None or at_ms < lifeline.line_ms or self.playback.playing(at_ms):
-            return []
-        commands = self.voice.play_own(line, at_ms)
-        lifeline.line_spoken(self.playback.dry_ms)
         return commands
 
     # -- the agent speaks -----------------------------------------------------------------------
@@ -417,7 +304,7 @@ class Conversation:
         for call in ended.tool_calls:
             commands += self.tool_rounds.called(call, at_ms)
         if not self.responses.ended(response_id, failed=ended.status == "failed", at_ms=at_ms):
-            return commands + self._finish("openai.failed")
+            return commands + self.course.finish("openai.failed")
         return commands + self.tool_rounds.response_ended(response_id, at_ms)
 
     # -- the caller speaks ----------------------------------------------------------------------
@@ -540,7 +427,7 @@ class Conversation:
         commands = self.voice.silence(at_ms) + self.trips.time_is_up(at_ms)
         if self.plan.message is None:
             self.farewell.begin_last("agent.voicemail", at_ms)
-            commands += self._leave(at_ms)
+            commands += self.course.leave(self.farewell.reason, at_ms)
         return commands
 
     def _leave_message(self, message: str, at_ms: float) -> list[Command]:
@@ -561,9 +448,9 @@ class Conversation:
         """What follows from how things stand: a response that may be asked for, or the end."""
         commands = self.trips.go_on(at_ms)
         if self.away.lost:
-            return commands + self._finish("caller.hung_up")
+            return commands + self.course.finish("caller.hung_up")
         if not self.farewell.begun:
-            commands += self._dial_again(at_ms)  # the goodbye was called off, and the call goes on
+            commands += self.outage.dial_again(at_ms)  # the goodbye was called off, and the call goes on
         aside = self.asides.next(self._scene(at_ms))
         if self.away.gone:
             return commands
@@ -582,7 +469,7 @@ class Conversation:
         over_the_caller = self.farewell.last or self.noise.deaf(at_ms)
         commands += self.responses.next(at_ms, over_the_caller=over_the_caller)
         if self.farewell.begun and not self.responses.busy and self.playback.all_heard:
-            commands += self._leave(at_ms)
+            commands += self.course.leave(self.farewell.reason, at_ms)
         return commands
 
     def _on_wind_up(self, reason: str, at_ms: float) -> list[Command]:
@@ -590,7 +477,7 @@ class Conversation:
             self.away.wind_up = self.away.wind_up or reason
             return []
         if self.phase < Phase.LEAVING and not self.lifeline.up:
-            return self._finish(reason)  # no voice to say goodbye with: the carrier's is heard
+            return self.course.finish(reason)  # no voice to say goodbye with: the carrier's is heard
         if self.phase is not Phase.LIVE or self.farewell.last:
             return []
         goodbye_under_way = self.farewell.begun
@@ -603,12 +490,12 @@ class Conversation:
 
     def _on_tick(self, at_ms: float) -> list[Command]:
         if self.phase is Phase.LEAVING:
-            return self._close_the_stream() if at_ms >= self._leaving_until_ms else []
-        if at_ms >= self._session_due_ms():
-            return self._finish("openai.no_session")
+            return self.course.overdue(at_ms)
+        if at_ms >= self.outage.session_due_ms:
+            return self.course.finish("openai.no_session")
         if self.away.gone:
             return self.tool_rounds.give_up(at_ms)
-        commands = self._hold_the_line(at_ms)
+        commands = self.outage.hold_the_line(at_ms)
         if self.noise.speech_lasted(at_ms):
             commands += self._barge_in(at_ms)
         entry = self.keys.expired(at_ms, self.playback.dry_ms)
@@ -617,35 +504,16 @@ class Conversation:
         commands += self.tool_rounds.give_up(at_ms)
         if self.lifeline.up and not self.farewell.begun and self.responses.ignored(at_ms):
             self.responses.want(Request(ANSWER))  # a machine gets none: see _go_on
-        if self.responses.overdue(at_ms):
-            return [*commands, *self._drop_model("openai.no_answer", at_ms)]
-        stall_ms = self.responses.stall_ms(self.playback.dry_ms) if self.lifeline.up else None
-        if stall_ms is not None and at_ms >= stall_ms:
-            return [*commands, *self._on_stall(at_ms)]
-        if at_ms >= self.lifeline.renew_ms and not self.farewell.begun:
-            return [*commands, *self._renew(at_ms)]
+        given_up = self.outage.look_after(at_ms)
+        if given_up:
+            return commands + given_up
         until_ms = self._farewell_until_ms()
         if until_ms is not None and at_ms >= until_ms:
-            return commands + self._leave(at_ms)
+            return commands + self.course.leave(self.farewell.reason, at_ms)
         return commands + self._past_limit(at_ms)
 
     def _past_limit(self, at_ms: float) -> list[Command]:
         return self._on_wind_up("limit.call_seconds", at_ms) if at_ms >= self.plan.most_ms else []
-
-    def _leave(self, at_ms: float) -> list[Command]:
-        self.phase = Phase.LEAVING
-        self.end_reason = self.farewell.reason
-        self._leaving_until_ms = at_ms + LEAVING_MS
-        return [CompleteCall()]
-
-    def _close_the_stream(self) -> list[Command]:
-        """The carrier did not complete the call: what the TwiML says after the stream will."""
-        return self._finish(self.end_reason or "server.error")
-
-    def _finish(self, reason: str) -> list[Command]:
-        self.phase = Phase.ENDED
-        self.end_reason = self.end_reason or reason
-        return [Finish(self.end_reason)]
 
     # -- time -----------------------------------------------------------------------------------
 
@@ -666,22 +534,17 @@ class Conversation:
 
     def _next_deadline_ms(self, at_ms: float) -> float | None:
         """When a ``Tick`` is needed if nothing happens before."""
-        if self.phase is Phase.LEAVING:
-            return self._leaving_until_ms
-        if self.phase is Phase.ENDED:
-            return None
+        if self.phase >= Phase.LEAVING:
+            return self.course.deadline_ms
         trip_ms = self.away.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
         if self.away.gone:
-            session_ms = self._session_due_ms()
-            return min(ms for ms in (trip_ms, session_ms, self.tool_calls.deadline_ms) if ms is not None)
-        deadlines = (
+            return _first(trip_ms, self.outage.session_due_ms, self.tool_calls.deadline_ms)
+        return _first(
             trip_ms,
             None if self.farewell.last else self.plan.most_ms,
-            self._session_due_ms(),
-            self._line_due_ms(),
-            None if self.farewell.begun else self.lifeline.renew_ms,
+            self.outage.session_due_ms,
+            self.outage.deadline_ms,
             self.responses.deadline_ms if self.lifeline.up or self.farewell.begun else None,
-            self.responses.stall_ms(self.playback.dry_ms) if self.lifeline.up else None,
             self.tool_calls.deadline_ms,
             self.noise.deadline_ms,
             self.keys.deadline_ms(self.playback.dry_ms),
@@ -689,13 +552,7 @@ class Conversation:
             self._farewell_until_ms(),
             None if self.farewell.begun or not self.lifeline.up else self.voicemail.deadline_ms,
         )
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def _session_due_ms(self) -> float:
-        """When the session that is being dialled has to stand."""
-        return math.inf if self.lifeline.up or self.farewell.begun else self._session_until_ms
 
-    def _line_due_ms(self) -> float | None:
-        if self.lifeline.up or self.farewell.begun or self.plan.hold_line is None or self.voicemail.reached:
-            return None
-        return max(self.lifeline.line_ms, self.playback.dry_ms)
+def _first(*deadlines_ms: float | None) -> float | None:
+    return min((deadline_ms for deadline_ms in deadlines_ms if deadline_ms is not None), default=None)

@@ -38,6 +38,11 @@ class ToolRounds:
         self._end_asked: dict[str, str] = {}  # tool calls that ask for the end, and their response
         self.remote_answer_due = False  # the service ran a tool, and nothing was said since
 
+    @property
+    def pending(self) -> bool:
+        """Whether the model waits for a tool of ours."""
+        return self._calls.pending
+
     def called(self, call: ToolCalled, at_ms: float) -> list[Command]:
         """The model calls a tool: run it, once, unless there is a reason not to."""
         if not self._calls.open(call.tool_call_id, call.name, call.response_id, at_ms):

@@ -27,7 +27,7 @@ from callapp.call_log.records import Admission, AwayCall
 from callapp.call_log.store import StoreUnavailable
 from callapp.conversation.asides import Manners
 from callapp.conversation.hearing import Ears
-from callapp.conversation.machine import Plan
+from callapp.conversation.plan import Plan
 from callapp.errors import LegLost
 from callapp.logs import call_logger
 from callapp.realtime.leg import Endpoint, ModelLeg

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from callapp.call.bridge import Bridge, Outside
-from callapp.conversation import machine
+from callapp.conversation import outage
 from callapp.conversation.commands import (
     AnswerTool,
     CancelResponse,
@@ -39,7 +39,7 @@ from callapp.conversation.events import (
     Transfer,
 )
 from callapp.conversation.facts import BargedIn, Began, Closed, Ended, Uttered
-from callapp.conversation.machine import Plan
+from callapp.conversation.plan import Plan
 from callapp.errors import CallappError, CarrierUnreachable, LegLost
 from callapp.telephony.media_streams import CallerAudio
 
@@ -422,7 +422,7 @@ def test_the_end_is_told_once_with_its_reason(world: World, caplog: pytest.LogCa
 
 def test_a_model_that_never_confirms_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds in life; audio heard meanwhile goes nowhere."""
-    monkeypatch.setattr(machine, "SESSION_MS", 50)
+    monkeypatch.setattr(outage, "SESSION_MS", 50)
     world = World(Plan(greeting="Hello!"))
     world.begin()
     world.caller.hears(CallerAudio(b"////", 0))

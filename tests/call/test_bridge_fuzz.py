@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from callapp.call.bridge import Bridge, Outside
 from callapp.conversation.events import ModelLost
-from callapp.conversation.machine import Plan
+from callapp.conversation.plan import Plan
 from callapp.errors import LegLost
 from callapp.realtime.leg import Endpoint, ModelLeg
 from callapp.realtime.session import SessionConfig

@@ -31,7 +31,7 @@ from callapp.conversation.events import (
     SessionConfirmed,
     SpeechStarted,
 )
-from callapp.conversation.machine import Plan
+from callapp.conversation.plan import Plan
 from callapp.errors import LegLost
 from callapp.realtime.leg import Endpoint, ModelLeg
 from callapp.realtime.session import SessionConfig

@@ -61,7 +61,8 @@ from callapp.conversation.events import (
     VoicemailReached,
     WindUpAsked,
 )
-from callapp.conversation.machine import Conversation, Plan
+from callapp.conversation.machine import Conversation
+from callapp.conversation.plan import Plan
 from callapp.conversation.responses import REQUEST_MS
 
 MOST_MS = 120_000

@@ -19,7 +19,8 @@ from callapp.conversation.events import (
     ToolReturned,
     Usage,
 )
-from callapp.conversation.machine import Conversation, Plan
+from callapp.conversation.machine import Conversation
+from callapp.conversation.plan import Plan
 
 CENT = Usage(output_audio=500)  # at the price below
 

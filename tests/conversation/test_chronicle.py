@@ -46,7 +46,8 @@ from callapp.conversation.facts import (
     Uttered,
 )
 from callapp.conversation.hearing import Ears
-from callapp.conversation.machine import Conversation, Plan
+from callapp.conversation.machine import Conversation
+from callapp.conversation.plan import Plan
 
 F = TypeVar("F")
 

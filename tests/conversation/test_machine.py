@@ -23,6 +23,7 @@ from callapp.conversation.commands import (
     SendMark,
     TruncateItem,
 )
+from callapp.conversation.course import Phase
 from callapp.conversation.events import (
     AudioArrived,
     AudioEnded,
@@ -47,7 +48,8 @@ from callapp.conversation.events import (
     ToolReturned,
     WindUpAsked,
 )
-from callapp.conversation.machine import Conversation, Phase, Plan
+from callapp.conversation.machine import Conversation
+from callapp.conversation.plan import Plan
 
 
 class Call:

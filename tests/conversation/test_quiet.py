@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callapp.conversation.asides import Manners
 from callapp.conversation.commands import AnswerTool, CompleteCall, CreateResponse
+from callapp.conversation.course import Phase
 from callapp.conversation.events import (
     AudioEnded,
     CollectDigits,
@@ -19,7 +20,6 @@ from callapp.conversation.events import (
     ToolCalled,
     ToolReturned,
 )
-from callapp.conversation.machine import Phase
 from tests.conversation.test_machine import Call, audio, live, only
 
 TEN_SECONDS = Manners(language="ja-JP", nudge_ms=10_000)

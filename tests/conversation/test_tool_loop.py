@@ -20,7 +20,8 @@ from callapp.conversation.events import (
     ToolCalled,
     ToolReturned,
 )
-from callapp.conversation.machine import Conversation, Plan
+from callapp.conversation.machine import Conversation
+from callapp.conversation.plan import Plan
 from callapp.conversation.tool_calls import MOST_ROUNDS
 
 SECOND = b64encode(b"\x55" * 8_000).decode()
