@@ -2,6 +2,8 @@
 
 What is true of a call is kept by the small machines that it is made of: how far it has come, what was
 sent and heard, which response is active, which tool calls are open, whether a goodbye is under way.
+Where what happens concerns several of them, another one draws the consequences: `Floor` when somebody
+speaks, `Keypad`, `ToolRounds`, `Trips`, `Outage` while the model is not there, `WindingUp` at the end.
 """
 
 from __future__ import annotations
@@ -53,9 +55,11 @@ from callapp.conversation.events import (
     WindUpAsked,
     Wish,
 )
-from callapp.conversation.farewell import LAST_GOODBYE_REQUEST, Farewell
+from callapp.conversation.farewell import Farewell
+from callapp.conversation.floor import Floor
 from callapp.conversation.history import AGENT, CALLER, History
-from callapp.conversation.keys import Entry, Keys
+from callapp.conversation.keypad import Keypad
+from callapp.conversation.keys import Keys
 from callapp.conversation.lifeline import Lifeline
 from callapp.conversation.noise import Noise
 from callapp.conversation.outage import Outage
@@ -68,8 +72,8 @@ from callapp.conversation.tool_rounds import ToolRounds
 from callapp.conversation.trips import Trips
 from callapp.conversation.voice import Voice
 from callapp.conversation.voicemail import Voicemail
+from callapp.conversation.winding_up import WindingUp
 
-COLLECTING = '{"error": "Digits are being collected already. Wait for those."}'
 MACHINE = '{"status": "waiting until the machine records", "next": "Say nothing more."}'
 WAITING = '{"status": "listening"}'
 
@@ -107,6 +111,38 @@ class Conversation:
         self.budget = Budget(self.plan.most_usd, self.plan.usd_of)
         self.repetition = Repetition()
         self.voicemail = Voicemail(detecting=self.plan.detects_machines)
+        self.floor = Floor(
+            self.playback,
+            self.voice,
+            self.chronicle.turns,
+            self.tool_calls,
+            self.farewell,
+            self.away,
+            self.trips,
+            self.noise,
+            self.asides,
+            self.voicemail,
+        )
+        self.keypad = Keypad(
+            self.keys,
+            self.playback,
+            self.history,
+            self.chronicle,
+            self.tool_calls,
+            self.tool_rounds,
+            self.briefing,
+            self.floor,
+        )
+        self.winding_up = WindingUp(
+            self.course,
+            self.lifeline,
+            self.voice,
+            self.farewell,
+            self.away,
+            self.trips,
+            self.voicemail,
+            message=self.plan.message,
+        )
         self.outage = Outage(
             self.course,
             self.lifeline,
@@ -190,25 +226,29 @@ class Conversation:
             case ModelLost(reason=reason, hopeless=hopeless):
                 return self.outage.lost(reason, hopeless, at_ms)
             case WindUpAsked(reason=reason):
-                return self._on_wind_up(reason, at_ms)
+                return self.winding_up.begin(reason, at_ms)
             case Whispered(words=words):
                 return self.briefing.whisper(words)
             case LeavingFailed(why=why) if self.away.gone:
                 return self.trips.failed(why, at_ms)
             case CallerBack(why=why) if self.away.gone:
-                return self._on_caller_back(why, at_ms)
+                return self.trips.back(why, at_ms) + self.winding_up.caller_back(at_ms)
             case Tick():
                 return self._on_tick(at_ms)
             case Played(mark=mark):
                 self.playback.played(mark, at_ms)
                 return []
             case DigitPressed(digit=digit) if self.phase < Phase.LEAVING:
-                return self._on_digit(digit, at_ms)
+                return self.keypad.pressed(digit, at_ms)
             case SessionConfirmed(lasts_ms=lasts_ms) if not self.lifeline.up and self.phase < Phase.LEAVING:
                 return self._on_session(lasts_ms, at_ms)
             case Answered() if self.phase < Phase.LEAVING:
                 self.voicemail.answered(event, at_ms)
-                return self._on_machine(at_ms) if self.voicemail.reached and not self.away.gone else []
+                return (
+                    self.winding_up.machine_found(at_ms)
+                    if self.voicemail.reached and not self.away.gone
+                    else []
+                )
             case CallerSaid(item_id=item_id, text=text):
                 self.history.settle(CALLER, item_id, text)
                 return self._on_caller_said(text)
@@ -219,9 +259,11 @@ class Conversation:
                 return []
             case SpeechStarted(item_id=item_id):
                 self.history.begin(CALLER, item_id)
-                return self._on_speech_started(at_ms)
+                self._tell_who_waits(at_ms, speaking=True)
+                return self.floor.speech_started(at_ms)
             case SpeechStopped():
-                return self._on_speech_stopped(at_ms)
+                self._tell_who_waits(at_ms, speaking=False)
+                return self.floor.speech_stopped(at_ms)
             case ResponseStarted(response_id=response_id, tag=tag):
                 return self._on_response_started(response_id, tag, at_ms)
             case MessageStarted(response_id=response_id, item_id=item_id):
@@ -246,7 +288,7 @@ class Conversation:
                 return self._on_response_ended(event, at_ms)
             case RequestRefused(request_id=request_id):
                 self.asides.refused(self.responses.refused(request_id, at_ms))
-                return self._hush(at_ms)
+                return self.floor.hush(at_ms)
             case _:
                 return []
 
@@ -276,22 +318,7 @@ class Conversation:
     def _on_response_started(self, response_id: str, tag: str | None, at_ms: float) -> list[Command]:
         commands = self.responses.started(response_id, tag, at_ms, covers_tools=self.tool_calls.all_taken)
         self.asides.begun(self.responses.active_tag)
-        return commands + self._hush(at_ms)
-
-    def _hush(self, at_ms: float) -> list[Command]:
-        """Silence a response that has begun unasked where none is to be heard."""
-        if self.responses.active is None:
-            return []
-        if self.away.gone:
-            return self.responses.interrupt()
-        tag = self.responses.active_tag
-        over_agent = self.playback.playing(at_ms)
-        time_is_up = (self.farewell.last or self.voicemail.reached) and tag != GOODBYE
-        if self.responses.caller_speaking and not self.farewell.last and tag != GREETING:
-            return self.responses.interrupt()  # the caller went on speaking: their turn is not over
-        if time_is_up or (tag is None and self.noise.answered(at_ms, over_agent=over_agent)):
-            return self.responses.interrupt()
-        return []
+        return commands + self.floor.hush(at_ms)
 
     def _on_message_started(self, response_id: str, item_id: str) -> list[Command]:
         if not self.responses.silenced(response_id):
@@ -307,53 +334,12 @@ class Conversation:
             return commands + self.course.finish("openai.failed")
         return commands + self.tool_rounds.response_ended(response_id, at_ms)
 
-    # -- the caller speaks ----------------------------------------------------------------------
+    # -- the caller's words ---------------------------------------------------------------------
 
-    def _on_speech_started(self, at_ms: float) -> list[Command]:
-        self.responses.turn_started()
-        self.voicemail.heard(at_ms, speaking=True)
+    def _tell_who_waits(self, at_ms: float, *, speaking: bool) -> None:
+        """Somebody begins to speak, or stops: it is no silence, and no time for keys."""
+        self.voicemail.heard(at_ms, speaking=speaking)
         self.keys.wait_on(at_ms)
-        over_agent = self.playback.playing(at_ms)
-        return self._barge_in(at_ms) if self.noise.speech_began(at_ms, over_agent=over_agent) else []
-
-    def _barge_in(self, at_ms: float) -> list[Command]:
-        """The caller's speech counts: the agent falls silent, or says that it is too noisy."""
-        if self.farewell.last or self.away.sounding:
-            return []
-        too_often = self.playback.playing(at_ms) and self.noise.interrupted(at_ms)
-        commands = self._listen(at_ms)
-        if too_often and not self.responses.wanting:
-            self.responses.want(self.asides.about_the_noise())
-        return commands
-
-    def _listen(self, at_ms: float) -> list[Command]:
-        """Whatever the agent was saying: it is the caller's turn."""
-        self.farewell.call_off()
-        self.responses.forget_goodbye()
-        self._heed()
-        return self.voice.silence(at_ms) + self.trips.interrupted(at_ms)
-
-    def _heed(self) -> None:
-        """This was the caller, and no mere noise: they are there, and want something."""
-        self.asides.silence.caller_heard()
-        self.tool_calls.caller_spoke()
-
-    def _on_speech_stopped(self, at_ms: float) -> list[Command]:
-        commands = self._barge_in(at_ms) if self.noise.speech_lasted(at_ms) else []
-        self.voicemail.heard(at_ms, speaking=False)
-        self.keys.wait_on(at_ms)
-        if self.noise.speech_over(at_ms, over_agent=self.playback.playing(at_ms)):
-            self.responses.turn_dismissed()
-            self.chronicle.turns.dismissed()
-            return commands
-        self._heed()
-        if self.responses.speaking and not self.farewell.begun:
-            # A response that the caller's turn did not silence is in the way of the model's own answer.
-            self.responses.want(Request(ANSWER))
-        self.responses.turn_ended(at_ms)
-        return commands
-
-    # -- the caller presses keys ----------------------------------------------------------------
 
     def _on_caller_said(self, text: str) -> list[Command]:
         """The words come late: a menu that is pointed out now is told to the model for its next turn."""
@@ -363,32 +349,11 @@ class Conversation:
         self.history.note(note)
         return [Tell("system", note)] if self.lifeline.up and self.phase is Phase.LIVE else []
 
-    def _on_digit(self, digit: str, at_ms: float) -> list[Command]:
-        if self.farewell.last or self.away.sounding or self.keys.in_vain(digit, at_ms):
-            return []
-        commands = self._listen(at_ms)
-        entry = self.keys.pressed(digit, at_ms)
-        return commands if entry is None else commands + self._on_entry(entry, at_ms)
-
-    def _on_entry(self, entry: Entry, at_ms: float) -> list[Command]:
-        self.chronicle.keys_pressed(entry, at_ms)
-        if entry.as_history:
-            self.history.settle(CALLER, f"keys-{entry.number}", entry.as_history)
-        if entry.tool_call_id is not None:
-            return self._on_tool_returned(entry.tool_call_id, entry.as_output, at_ms, entry.sensitive)
-        return self.briefing.tell(Tell("caller", entry.as_input, entry.sensitive))
-
     # -- tools ----------------------------------------------------------------------------------
 
-    def _on_tool_returned(
-        self,
-        tool_call_id: str,
-        result: str | Wish,
-        at_ms: float,
-        sensitive: bool = False,
-    ) -> list[Command]:
+    def _on_tool_returned(self, tool_call_id: str, result: str | Wish, at_ms: float) -> list[Command]:
         if isinstance(result, str):
-            return self.tool_rounds.answer(tool_call_id, result, at_ms, sensitive=sensitive)
+            return self.tool_rounds.answer(tool_call_id, result, at_ms)
         if self.tool_calls.response_of(tool_call_id) is None:
             return []
         match result:
@@ -400,47 +365,14 @@ class Conversation:
                 self.asides.silence.wait(at_ms)
                 return self.tool_rounds.answer(tool_call_id, WAITING, at_ms, silent=True)
             case CollectDigits():
-                return self._collect(tool_call_id, result, at_ms)
+                return self.keypad.collect(tool_call_id, result, at_ms)
             case VoicemailReached():
                 self.voicemail.reported(at_ms)
                 answer = self.tool_rounds.answer(tool_call_id, MACHINE, at_ms, silent=True)
-                return answer + self._on_machine(at_ms)
+                return answer + self.winding_up.machine_found(at_ms)
             case SendDigits() | Transfer():
                 self.tool_calls.wait_for_caller(tool_call_id)
                 return self.trips.plan(tool_call_id, result, at_ms)
-
-    def _collect(self, tool_call_id: str, wish: CollectDigits, at_ms: float) -> list[Command]:
-        if self.keys.collecting:
-            return self.tool_rounds.answer(tool_call_id, COLLECTING, at_ms)
-        self.tool_calls.wait_for_caller(tool_call_id)
-        entry = self.keys.collect(tool_call_id, wish, at_ms)
-        return [] if entry is None else self._on_entry(entry, at_ms)
-
-    # -- a machine has answered -----------------------------------------------------------------
-
-    def _on_machine(self, at_ms: float) -> list[Command]:
-        """Nobody is there to talk to: be silent until the machine records, or leave at once."""
-        if self.farewell.last:
-            return []
-        self.farewell.call_off()
-        self.responses.forget()
-        commands = self.voice.silence(at_ms) + self.trips.time_is_up(at_ms)
-        if self.plan.message is None:
-            self.farewell.begin_last("agent.voicemail", at_ms)
-            commands += self.course.leave(self.farewell.reason, at_ms)
-        return commands
-
-    def _leave_message(self, message: str, at_ms: float) -> list[Command]:
-        self.farewell.begin_message("agent.voicemail", at_ms)
-        self.responses.want(Request(GOODBYE, message, tools_allowed=False))
-        return self.voice.silence(at_ms)
-
-    # -- the call leaves its stream, and comes back ----------------------------------------------
-
-    def _on_caller_back(self, why: str, at_ms: float) -> list[Command]:
-        commands = self.trips.back(why, at_ms)
-        wind_up, self.away.wind_up = self.away.wind_up, None
-        return commands if wind_up is None else commands + self._on_wind_up(wind_up, at_ms)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -456,12 +388,9 @@ class Conversation:
             return commands
         if not self.lifeline.up and not self.farewell.begun:
             return commands
-        if self.voicemail.reached and not self.farewell.begun:
-            self.responses.forget()  # an answer that a tool has come back for, say
-            if self.plan.message is not None and self.voicemail.due(at_ms):
-                commands += self._leave_message(self.plan.message, at_ms)
+        commands += self.winding_up.leave_message(at_ms)
         if self.budget.exhausted and not self.farewell.begun:
-            commands += self._on_wind_up("limit.cost", at_ms)
+            commands += self.winding_up.begin("limit.cost", at_ms)
         if aside is not None:
             self.responses.want(aside)
             if aside.tag == GOODBYE:
@@ -472,22 +401,6 @@ class Conversation:
             commands += self.course.leave(self.farewell.reason, at_ms)
         return commands
 
-    def _on_wind_up(self, reason: str, at_ms: float) -> list[Command]:
-        if self.away.gone:
-            self.away.wind_up = self.away.wind_up or reason
-            return []
-        if self.phase < Phase.LEAVING and not self.lifeline.up:
-            return self.course.finish(reason)  # no voice to say goodbye with: the carrier's is heard
-        if self.phase is not Phase.LIVE or self.farewell.last:
-            return []
-        goodbye_under_way = self.farewell.begun
-        self.farewell.begin_last(reason, at_ms)
-        commands = self.trips.time_is_up(at_ms)
-        if goodbye_under_way:
-            return commands
-        self.responses.want(LAST_GOODBYE_REQUEST)
-        return commands + self.voice.silence(at_ms)
-
     def _on_tick(self, at_ms: float) -> list[Command]:
         if self.phase is Phase.LEAVING:
             return self.course.overdue(at_ms)
@@ -496,24 +409,20 @@ class Conversation:
         if self.away.gone:
             return self.tool_rounds.give_up(at_ms)
         commands = self.outage.hold_the_line(at_ms)
-        if self.noise.speech_lasted(at_ms):
-            commands += self._barge_in(at_ms)
-        entry = self.keys.expired(at_ms, self.playback.dry_ms)
-        if entry is not None:
-            commands += self._on_entry(entry, at_ms)
+        commands += self.floor.speech_lasts(at_ms)
+        commands += self.keypad.look_after(at_ms)
         commands += self.tool_rounds.give_up(at_ms)
         if self.lifeline.up and not self.farewell.begun and self.responses.ignored(at_ms):
-            self.responses.want(Request(ANSWER))  # a machine gets none: see _go_on
+            self.responses.want(Request(ANSWER))  # a machine gets none: see `WindingUp.leave_message`
         given_up = self.outage.look_after(at_ms)
         if given_up:
             return commands + given_up
         until_ms = self._farewell_until_ms()
         if until_ms is not None and at_ms >= until_ms:
             return commands + self.course.leave(self.farewell.reason, at_ms)
-        return commands + self._past_limit(at_ms)
-
-    def _past_limit(self, at_ms: float) -> list[Command]:
-        return self._on_wind_up("limit.call_seconds", at_ms) if at_ms >= self.plan.most_ms else []
+        if at_ms >= self.plan.most_ms:
+            commands += self.winding_up.begin("limit.call_seconds", at_ms)
+        return commands
 
     # -- time -----------------------------------------------------------------------------------
 

@@ -1,0 +1,120 @@
+"""Who has the floor: the caller speaks and the agent falls silent, or it was only a noise.
+
+The caller may take the floor at any time but in the last goodbye, and while keys are sent as sound.
+What the model begins to say out of turn is silenced before it is heard.
+"""
+
+from __future__ import annotations
+
+from callapp.conversation.asides import Asides
+from callapp.conversation.away import Away
+from callapp.conversation.commands import Command
+from callapp.conversation.farewell import Farewell
+from callapp.conversation.noise import Noise
+from callapp.conversation.playback import Playback
+from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request
+from callapp.conversation.tool_calls import ToolCalls
+from callapp.conversation.trips import Trips
+from callapp.conversation.turns import Turns
+from callapp.conversation.voice import Voice
+from callapp.conversation.voicemail import Voicemail
+
+
+class Floor:
+    """What follows when somebody begins to speak, and when they stop."""
+
+    def __init__(
+        self,
+        playback: Playback,
+        voice: Voice,
+        turns: Turns,
+        tool_calls: ToolCalls,
+        farewell: Farewell,
+        away: Away,
+        trips: Trips,
+        noise: Noise,
+        asides: Asides,
+        voicemail: Voicemail,
+    ) -> None:
+        self._playback = playback
+        self._voice = voice
+        self._turns = turns
+        self._tool_calls = tool_calls
+        self._farewell = farewell
+        self._away = away
+        self._trips = trips
+        self._noise = noise
+        self._asides = asides
+        self._voicemail = voicemail
+
+    # -- the caller -----------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing that the caller does silences the agent any more, or just now."""
+        return self._farewell.last or self._away.sounding
+
+    def speech_started(self, at_ms: float) -> list[Command]:
+        """The caller begins to speak, if it is them."""
+        self._voice.responses.turn_started()
+        over_agent = self._playback.playing(at_ms)
+        return self._barge_in(at_ms) if self._noise.speech_began(at_ms, over_agent=over_agent) else []
+
+    def speech_lasts(self, at_ms: float) -> list[Command]:
+        """Time passes: speech that was in doubt may have become long enough to count."""
+        return self._barge_in(at_ms) if self._noise.speech_lasted(at_ms) else []
+
+    def speech_stopped(self, at_ms: float) -> list[Command]:
+        """The caller has finished: it is the model's turn, unless it was a mere noise."""
+        commands = self.speech_lasts(at_ms)
+        responses = self._voice.responses
+        if self._noise.speech_over(at_ms, over_agent=self._playback.playing(at_ms)):
+            responses.turn_dismissed()
+            self._turns.dismissed()
+            return commands
+        self._heed()
+        if responses.speaking and not self._farewell.begun:
+            # A response that the caller's turn did not silence is in the way of the model's own answer.
+            responses.want(Request(ANSWER))
+        responses.turn_ended(at_ms)
+        return commands
+
+    def take(self, at_ms: float) -> list[Command]:
+        """Whatever the agent was saying: it is the caller's turn."""
+        self._farewell.call_off()
+        self._voice.responses.forget_goodbye()
+        self._heed()
+        return self._voice.silence(at_ms) + self._trips.interrupted(at_ms)
+
+    def _barge_in(self, at_ms: float) -> list[Command]:
+        """The caller's speech counts: the agent falls silent, or says that it is too noisy."""
+        if self.closed:
+            return []
+        too_often = self._playback.playing(at_ms) and self._noise.interrupted(at_ms)
+        commands = self.take(at_ms)
+        if too_often and not self._voice.responses.wanting:
+            self._voice.responses.want(self._asides.about_the_noise())
+        return commands
+
+    def _heed(self) -> None:
+        """This was the caller, and no mere noise: they are there, and want something."""
+        self._asides.silence.caller_heard()
+        self._tool_calls.caller_spoke()
+
+    # -- the model ------------------------------------------------------------------------------
+
+    def hush(self, at_ms: float) -> list[Command]:
+        """Silence a response that has begun unasked where none is to be heard."""
+        responses = self._voice.responses
+        if responses.active is None:
+            return []
+        if self._away.gone:
+            return responses.interrupt()
+        tag = responses.active_tag
+        over_agent = self._playback.playing(at_ms)
+        time_is_up = (self._farewell.last or self._voicemail.reached) and tag != GOODBYE
+        if responses.caller_speaking and not self._farewell.last and tag != GREETING:
+            return responses.interrupt()  # the caller went on speaking: their turn is not over
+        if time_is_up or (tag is None and self._noise.answered(at_ms, over_agent=over_agent)):
+            return responses.interrupt()
+        return []

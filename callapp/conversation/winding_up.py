@@ -1,0 +1,93 @@
+"""The call ends of our own accord, and not of the model's: a limit, a stop of the server, a machine.
+
+A last goodbye is said, which nobody can call off. To a machine none is: it is left a message once it
+records, or the call ends at once.
+"""
+
+from __future__ import annotations
+
+from callapp.conversation.away import Away
+from callapp.conversation.commands import Command
+from callapp.conversation.course import Course, Phase
+from callapp.conversation.farewell import LAST_GOODBYE_REQUEST, Farewell
+from callapp.conversation.lifeline import Lifeline
+from callapp.conversation.responses import GOODBYE, Request
+from callapp.conversation.trips import Trips
+from callapp.conversation.voice import Voice
+from callapp.conversation.voicemail import Voicemail
+
+
+class WindingUp:
+    """What is said last, and what is not said any more.
+
+    Args:
+        message: instructions for what is left on an answering machine; ``None`` leaves none there.
+    """
+
+    def __init__(
+        self,
+        course: Course,
+        lifeline: Lifeline,
+        voice: Voice,
+        farewell: Farewell,
+        away: Away,
+        trips: Trips,
+        voicemail: Voicemail,
+        *,
+        message: str | None,
+    ) -> None:
+        self._course = course
+        self._lifeline = lifeline
+        self._voice = voice
+        self._farewell = farewell
+        self._away = away
+        self._trips = trips
+        self._voicemail = voicemail
+        self._message = message
+
+    def begin(self, reason: str, at_ms: float) -> list[Command]:
+        """The call has to end; one that is away does so when it is back."""
+        if self._away.gone:
+            self._away.wind_up = self._away.wind_up or reason
+            return []
+        if self._course.phase < Phase.LEAVING and not self._lifeline.up:
+            return self._course.finish(reason)  # no voice to say goodbye with: the carrier's is heard
+        if self._course.phase is not Phase.LIVE or self._farewell.last:
+            return []
+        goodbye_under_way = self._farewell.begun
+        self._farewell.begin_last(reason, at_ms)
+        commands = self._trips.time_is_up(at_ms)
+        if goodbye_under_way:
+            return commands
+        self._voice.responses.want(LAST_GOODBYE_REQUEST)
+        return commands + self._voice.silence(at_ms)
+
+    def caller_back(self, at_ms: float) -> list[Command]:
+        """What had to wait for the caller's return."""
+        reason, self._away.wind_up = self._away.wind_up, None
+        return [] if reason is None else self.begin(reason, at_ms)
+
+    # -- a machine has answered -----------------------------------------------------------------
+
+    def machine_found(self, at_ms: float) -> list[Command]:
+        """Nobody is there to talk to: be silent until the machine records, or leave at once."""
+        if self._farewell.last:
+            return []
+        self._farewell.call_off()
+        self._voice.responses.forget()
+        commands = self._voice.silence(at_ms) + self._trips.time_is_up(at_ms)
+        if self._message is None:
+            self._farewell.begin_last("agent.voicemail", at_ms)
+            commands += self._course.leave(self._farewell.reason, at_ms)
+        return commands
+
+    def leave_message(self, at_ms: float) -> list[Command]:
+        """Say to a machine what there is to say, when it is time; and nothing else."""
+        if not self._voicemail.reached or self._farewell.begun:
+            return []
+        self._voice.responses.forget()  # an answer that a tool has come back for, say
+        if self._message is None or not self._voicemail.due(at_ms):
+            return []
+        self._farewell.begin_message("agent.voicemail", at_ms)
+        self._voice.responses.want(Request(GOODBYE, self._message, tools_allowed=False))
+        return self._voice.silence(at_ms)
