@@ -121,10 +121,12 @@ class InterpretedSide:
         self._pacing = Pacing()  # of what this phone hears; one thread at a time has it hear
         self._ringing = Ringing()
         self._translators: dict[int, Translator] = {}
+        self._past_ms = 0.0  # what those heard that are over
         self._using: int | None = None
         self._phone_gone = False
         self._gone: tuple[str, float] | None = None  # why, and from when on without the stream's word
         self._over = Flag()
+        self._closed = False  # nobody looks into the inbox any more
         self._threads: list[Thread] = []
         self._began_s = monotonic()
 
@@ -143,6 +145,9 @@ class InterpretedSide:
             self._tell(Told("server.error"))  # of no effect unless this is an exception
             self._outside.leave(self)
             self._over.set()
+            self._closed = True
+            if self._partner is not None:  # who may have met us in the moment in which we left
+                self._partner.partner_left("other.hung_up")
             deadline_s = monotonic() + JOIN_S
             for thread in self._threads:
                 thread.join(max(0.0, deadline_s - monotonic()))
@@ -159,7 +164,8 @@ class InterpretedSide:
     @property
     def translated_s(self) -> float:
         """Audio that translators were sent so far: what they cost goes by it, silence included."""
-        return sum(translator.heard_ms for translator in list(self._translators.values())) / 1000
+        alive_ms = sum(translator.heard_ms for translator in self._translators.values())
+        return (self._past_ms + alive_ms) / 1000
 
     def wind_up(self, reason: str) -> None:
         """End the call, soon: the TwiML after the stream says goodbye. Safe from any thread."""
@@ -182,6 +188,8 @@ class InterpretedSide:
         """The partner is on the line. Safe from any thread."""
         self._partner = partner
         self._inbox.put(Met())
+        if self._closed:
+            partner.partner_left("other.hung_up")
 
     def hear(self, ulaw: bytes) -> None:
         """Let the phone hear this. Safe from any thread."""
@@ -268,6 +276,9 @@ class InterpretedSide:
             self._phone_gone = True
         for command in self.conversation.receive(event, self._now_ms()):
             self._perform(command)
+        if isinstance(event, TranslatorLost | TranslatorFinished):
+            over = self._translators.pop(event.number, None)
+            self._past_ms += over.heard_ms if over is not None else 0.0
 
     def _now_ms(self) -> float:
         return (monotonic() - self._began_s) * 1000
@@ -304,7 +315,9 @@ class InterpretedSide:
                 self._end(reason)
 
     def _ask(self, number: int, deed: Callable[[Translator], None]) -> None:
-        translator = self._translators[number]
+        translator = self._translators.get(number)
+        if translator is None:
+            return
         try:
             deed(translator)
         except LegLost as loss:
@@ -370,7 +383,7 @@ class InterpretedSide:
 
     def _start(self, target: Callable[[], None], name: str) -> None:
         thread = Thread(target=target, name=name, daemon=True)
-        self._threads.append(thread)
+        self._threads = [*(one for one in self._threads if one.is_alive()), thread]
         thread.start()
 
     def _call_partner(self) -> None:

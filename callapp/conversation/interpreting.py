@@ -287,7 +287,9 @@ class Interpreting:
         return [FinishTranslator(self._using)]
 
     def _on_partner_left(self, reason: str, heard_at_ms: float) -> list[Command]:
-        if self.phase not in (Phase.ALONE, Phase.TOGETHER):
+        if self.phase is Phase.PARTING:
+            return []
+        if self.phase is Phase.LAST_WORDS:
             return self._end()
         self.phase = Phase.PARTING
         self.end_reason = reason

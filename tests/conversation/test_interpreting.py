@@ -158,6 +158,7 @@ def test_after_the_partner_has_left_the_last_words_are_heard_before_the_line_clo
         MarkEnd(LAST_MARK),
     ]
     assert one.receive(MarkPlayed("another"), 2000) == []
+    assert one.receive(PartnerLeft("other.hung_up"), 2000) == [], "told twice"
     assert one.receive(TranslatorLost(1, "openai.disconnected"), 2000) == []
     assert one.receive(MarkPlayed(LAST_MARK), 4000) == [DropTranslators(), End("other.hung_up")]
 

@@ -1,0 +1,239 @@
+"""One side of an interpreted call between a fake phone, a fake translator and a fake partner."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from callapp.audio.g711 import Samples, decode
+from callapp.call.interpreter import InterpretedSide, Outside
+from callapp.call.interpreter_books import Books
+from callapp.call.pairs import Side
+from callapp.conversation.events import CallerHungUp, Played
+from callapp.conversation.facts import Ended, Fact
+from callapp.conversation.interpreting import LAST_MARK, Terms
+from callapp.errors import CarrierUnreachable, LegLost
+from callapp.realtime.translator import Finished, Loss, Ready, Spoken, Translator
+from callapp.simulators.ulaw import tone
+from callapp.telephony.leg import CallerLeg
+from callapp.telephony.media_streams import CallerAudio
+
+WAIT_S = 5.0
+VOICE = CallerAudio(b64encode(tone(300, 20)), None)
+
+
+class FakePhone:
+    """Says what is put into it, remembers what it is sent."""
+
+    def __init__(self) -> None:
+        self.inbox: queue.Queue[Any] = queue.Queue()
+        self.sent: list[Any] = []
+        self.closed = threading.Event()
+
+    def receive(self) -> list[Any]:
+        if self.closed.is_set():
+            raise LegLost("caller", 1000, "closed by us")
+        try:
+            heard = self.inbox.get(timeout=0.02)
+        except queue.Empty:
+            return []
+        if isinstance(heard, Exception):
+            raise heard
+        return [heard]
+
+    def send(self, command: Any) -> None:
+        self.sent.append(command)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        self.closed.set()
+
+
+class FakeTranslator:
+    """Gives out what is put into it."""
+
+    def __init__(self) -> None:
+        self.outbox: queue.Queue[Any] = queue.Queue()
+        self.heard: list[Samples] = []
+        self.hears = threading.Event()
+        self.finished = threading.Event()
+        self.heard_ms = 0.0
+
+    def dial(self) -> None:
+        self.outbox.put(Ready())
+
+    def receive(self) -> list[Any]:
+        event = self.outbox.get(timeout=WAIT_S)
+        if isinstance(event, Exception):
+            raise event
+        return [event]
+
+    def hear(self, samples: Samples) -> None:
+        self.heard.append(samples)
+        self.hears.set()
+        self.heard_ms += 20
+
+    def finish(self) -> None:
+        self.finished.set()
+
+    def close(self) -> None:
+        self.outbox.put(LegLost("model", 1000, "closed by us"))
+
+    def release(self) -> None:
+        pass
+
+    def meaning_of(self, loss: LegLost) -> Loss:
+        return Loss("openai.disconnected")
+
+
+class FakePartner:
+    def __init__(self) -> None:
+        self.heard = b""
+        self.left: queue.Queue[str] = queue.Queue()
+
+    def meet(self, partner: Side) -> None:
+        pass
+
+    def hear(self, ulaw: bytes) -> None:
+        self.heard += ulaw
+
+    def partner_left(self, reason: str) -> None:
+        self.left.put(reason)
+
+
+class World:
+    """A side, and all that is around it."""
+
+    def __init__(self) -> None:
+        self.phone, self.partner = FakePhone(), FakePartner()
+        self.translators: queue.Queue[FakeTranslator] = queue.Queue()
+        self.facts: list[Fact] = []
+        self.called_off = threading.Event()
+        self.partner_fails = False
+        self.reasons: queue.Queue[str] = queue.Queue()
+        outside = Outside(
+            new_translator=self._new_translator,
+            join=lambda side: None,
+            leave=lambda side: None,
+            call_off=self.called_off.set,
+            call_partner=self._call_partner,
+            apologise=lambda: None,
+        )
+        books = Books(lambda fact, _at_ms: self.facts.append(fact))
+        terms = Terms(most_ms=60_000, session_ms=60_000)
+        self.side = InterpretedSide(
+            cast(CallerLeg, self.phone), terms, 0, outside, books, logging.getLogger("test")
+        )
+        self._thread = threading.Thread(target=lambda: self.reasons.put(self.side.run()))
+
+    def _new_translator(self) -> Translator:
+        translator = FakeTranslator()
+        self.translators.put(translator)
+        return translator
+
+    def _call_partner(self) -> None:
+        if self.partner_fails:
+            raise CarrierUnreachable("Twilio was not there")
+
+    def start(self) -> World:
+        self._thread.start()
+        return self
+
+    def together(self) -> FakeTranslator:
+        """Start, meet the partner, and talk until the translator hears."""
+        self.start()
+        self.side.meet(self.partner)
+        translator = self.translators.get(timeout=WAIT_S)
+        while not translator.hears.wait(0.02):
+            self.phone.inbox.put(VOICE)
+        return translator
+
+    def ended(self) -> str:
+        reason = self.reasons.get(timeout=WAIT_S)
+        self._thread.join(WAIT_S)
+        assert [fact.reason for fact in self.facts if isinstance(fact, Ended)] == [reason]
+        return reason
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.side.cut("server.stopped")
+
+
+def test_last_words_are_given_to_the_partner_before_they_are_let_go(world: World) -> None:
+    translator = world.together()
+    world.phone.inbox.put(CallerHungUp())
+    assert translator.finished.wait(WAIT_S)
+    translator.outbox.put(Spoken(np.full(800, 5000, np.int16)))
+    translator.outbox.put(Finished())
+    assert world.partner.left.get(timeout=WAIT_S) == "other.hung_up"
+    assert np.abs(decode(world.partner.heard)[-800:].astype(int)).min() > 4000
+    assert world.ended() == "caller.hung_up"
+
+
+def test_a_bug_in_the_translators_thread_ends_both_sides(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.together().outbox.put(RuntimeError("no such luck"))
+    assert world.partner.left.get(timeout=WAIT_S) == "server.error"
+    assert world.ended() == "server.error"
+    assert "! bug in the translator's thread" in caplog.text
+
+
+def test_a_phone_whose_stream_breaks_is_one_that_hung_up_to_the_other(world: World) -> None:
+    translator = world.together()
+    world.phone.inbox.put(LegLost("caller", 1006, "reset"))
+    assert translator.finished.wait(WAIT_S)
+    translator.outbox.put(LegLost("model", 1006, "reset as well"))
+    assert world.partner.left.get(timeout=WAIT_S) == "other.hung_up"
+    assert world.ended() == "twilio.disconnected"
+
+
+def test_the_carriers_word_for_a_hang_up_does_not_cut_what_is_still_to_be_read(world: World) -> None:
+    """A status callback can be faster than the end of the stream."""
+    translator = world.together()
+    heard = len(translator.heard)
+    world.side.cut("caller.hung_up")
+    for _ in range(5):
+        world.phone.inbox.put(VOICE)
+    world.phone.inbox.put(CallerHungUp())
+    assert translator.finished.wait(WAIT_S)
+    assert len(translator.heard) >= heard + 5
+    translator.outbox.put(Finished())
+    assert world.ended() == "caller.hung_up"
+
+
+def test_without_the_streams_own_word_the_carriers_is_enough(world: World) -> None:
+    translator = world.together()
+    world.side.cut("twilio.failed")
+    assert translator.finished.wait(WAIT_S)
+    translator.outbox.put(Finished())
+    assert world.ended() == "twilio.failed"
+
+
+def test_a_partner_who_cannot_be_called_is_unreachable(world: World) -> None:
+    world.partner_fails = True
+    world.start()
+    world.phone.inbox.put(Played(LAST_MARK))
+    while not world.phone.closed.is_set():
+        world.phone.inbox.put(Played(LAST_MARK))
+        world.phone.closed.wait(0.02)
+    assert world.ended() == "other.unreachable"
+
+
+def test_who_meets_a_side_that_has_just_ended_is_told(world: World) -> None:
+    """Nobody waits on a line with nobody at its other end."""
+    world.start()
+    world.phone.inbox.put(CallerHungUp())
+    assert world.ended() == "caller.hung_up"
+    assert world.called_off.is_set()
+    world.side.meet(world.partner)
+    assert world.partner.left.get(timeout=WAIT_S) == "other.hung_up"
