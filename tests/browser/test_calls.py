@@ -16,7 +16,7 @@ from callapp.simulators.phone import Say as Speak
 from callapp.simulators.speech import Speech
 from tests.browser.conftest import Browser, browser_at
 from tests.browser.test_pages import faults
-from tests.stage import Server, eventually, words
+from tests.stage import DEADLINE_S, Server, eventually, words
 
 QUESTION = words("When are you open?", 900)
 ANSWER = words("From ten to seven.", 600)
@@ -83,17 +83,19 @@ def test_what_is_whispered_reaches_the_model_and_not_the_caller(server: Server, 
     assert desk.complaints() == []
 
 
-def test_the_model_is_asked_to_put_the_caller_through(server: Server, desk: Browser) -> None:
-    """It tells the caller so, in its own words, and uses its own tool."""
-    with server.scene() as scene:
+def test_a_caller_is_put_through_by_a_button(server: Server, desk: Browser) -> None:
+    """Where the call is carried here, the agent says so first."""
+    with server.scene(Script(Say(words("One moment, please.", 400)))) as scene:
         call, session = scene.live(agent="clerk")
         assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
         desk.open(f"/desk/calls/{call.sid}")
+        scene.carrier.next_callee(Callee(rings_ms=0))
         desk.leave_by("[name=destination][value=support]")
-        told = session.expect("conversation.item.create")["item"]["content"][0]["text"]
-        assert "transfer_call with 'support'" in told
-        call.hang_up()
-        scene.ending(call)
+        session.expect("response.create")
+        assert "put through" in desk.text(".notice")
+        assert eventually(lambda: len(scene.carrier.calls) == 2, DEADLINE_S)  # somebody's phone rings
+        for one in scene.carrier.calls:
+            one.hang_up()
     assert desk.complaints() == []
 
 

@@ -24,6 +24,7 @@ from callapp.web.desk.pages import agents_to_choose
 from callapp.web.desk.sign_in import blueprint
 from callapp.web.desk.story import tell
 from callapp.web.problems import Problem
+from callapp.web.putting_through import put_through
 from callapp.web.recordings import open_recording, send_recording
 
 CALLS_A_PAGE = 50
@@ -63,9 +64,8 @@ def history() -> ResponseReturnValue:
 def call(call_sid: str) -> ResponseReturnValue:
     found = _find(call_sid)
     here = isinstance(services().registry.find(call_sid), Bridge)
-    destinations = _destinations(found) if here else []
     return render_template(
-        "desk/call.html", **_shown(found), here=here, destinations=destinations, raw=_raw(found)
+        "desk/call.html", **_shown(found), here=here, destinations=_destinations(found), raw=_raw(found)
     )
 
 
@@ -121,21 +121,16 @@ def whisper(call_sid: str) -> ResponseReturnValue:
 
 @blueprint.post("/calls/<call_sid>/transfer")
 def transfer(call_sid: str) -> ResponseReturnValue:
-    """Have the model put the caller through, in its own words, as if it had thought of it itself."""
-    live = services().registry.find(call_sid)
-    destination = request.form.get("destination", "")
-    if not isinstance(live, Bridge) or destination not in _destinations(_find(call_sid)):
-        raise Problem(409, _("The call is over, or it cannot be put through to there from here."))
-    live.whisper(f"Put the caller through now: tell them so, and call transfer_call with {destination!r}.")
-    call_logger(call_sid, __name__).info("> a transfer to %s was asked for at the desk", destination)
-    flash(_("The model was told."))
+    """Let a person have the caller."""
+    put_through(_find(call_sid), request.form.get("destination", ""), services())
+    flash(_("The caller is being put through."))
     return redirect(url_for("desk.call", call_sid=call_sid), 303)
 
 
 def _destinations(found: WholeCall) -> list[str]:
-    """Where the agent may put its callers through; nowhere from a browser, which is no phone."""
+    """Where the caller can be put through; nowhere from a browser, which is no phone."""
     agent = services().agents.get(found.agent)
-    if agent is None or found.direction == "browser" or "transfer_call" not in agent.tools:
+    if agent is None or agent.kind != "assistant" or found.direction == "browser":
         return []
     return sorted(agent.transfer_to)
 
