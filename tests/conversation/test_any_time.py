@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callapp.conversation.asides import Manners
-from callapp.conversation.commands import CreateResponse, Finish
+from callapp.conversation.commands import CreateResponse, DropModel, Finish
 from callapp.conversation.events import (
     Answered,
     AudioArrived,
@@ -145,6 +145,8 @@ def test_time_goes_on_and_responses_come_one_at_a_time(steps):
             ticks += 1
             assert ticks < 20, f"a deadline that does not pass: {call.deadline_ms} at {now_ms}"
         for command in commands:
+            if isinstance(command, DropModel):
+                model.active, model.asked = None, []
             if isinstance(command, CreateResponse):
                 assert model.active is None, "asked while a response was active"
                 assert not model.asked or now_ms - asked_ms >= REQUEST_MS, "asked twice at a time"
