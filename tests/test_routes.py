@@ -12,6 +12,7 @@ from callapp import create_app
 from callapp.settings import Settings
 
 TWILIO = {
+    "/recording-status",
     "/incoming-call",
     "/call-status",
     "/answered-by",

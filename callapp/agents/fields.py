@@ -216,7 +216,7 @@ class Interruptions(Fields):
 class Recording(Fields):
     """Who records the call, and what the caller is told of it first."""
 
-    by: Literal["none", "ours"] = Field(default="ours", description="none or ours")
+    by: Literal["none", "ours", "twilio"] = Field(default="ours", description="none, ours or twilio")
     notice: Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)] | None = (
         Field(default=None, description="what is said before a recorded call: text")
     )

@@ -147,7 +147,7 @@ class Agent(BaseModel):
         description='a list of lines, e.g. ["One moment, please.", "I am still looking."]',
     )
     record: Annotated[Recording, BeforeValidator(read_recording)] = Field(
-        default=Recording(by="none"), description="none, ours, or the fields by and notice"
+        default=Recording(by="none"), description="none, ours, twilio, or the fields by and notice"
     )
     interruptions: Interruptions = Field(
         default=Interruptions(most_in_30_seconds=0),
@@ -184,11 +184,6 @@ class Agent(BaseModel):
     def detection_s(self) -> int | None:
         """For how long the carrier is to listen for an answering machine; ``None`` not at all."""
         return self.voicemail.timeout_seconds if self.voicemail is not None else None
-
-    @property
-    def records(self) -> bool:
-        """Whether we are to record its calls."""
-        return self.record.by == "ours"
 
     def missing(self, parameters: Mapping[str, str]) -> list[str]:
         """The names that the agent's texts need and that the call does not give, sorted."""

@@ -15,6 +15,7 @@ from callapp.call_log import erasure
 from callapp.call_log.reading import find_call
 from callapp.errors import CallappError
 from callapp.office import of_caller
+from callapp.recording.deletion import delete_recordings
 from callapp.services import Services, services
 
 _AGE = re.compile(r"(\d{1,5})([dhw])")
@@ -90,6 +91,6 @@ def _delete(app: Services, call_sids: Iterable[str]) -> int:
     """Delete calls, their recordings first: what is left after a fault is found again."""
     sids = list(call_sids)
     for call_sid in sids:
-        app.shelf.delete(call_sid)
+        delete_recordings(call_sid, app.store, app.shelf, app.carrier)
     erasure.delete_calls(app.store, sids)
     return len(sids)

@@ -267,6 +267,15 @@ class Store:
             note = update(CallRow).where(_call(call_sid, placed_id), CallRow.answered_by.is_(None))
             return _rows(session, note.values(call_sid=call_sid, answered_by=answered_by)) > 0
 
+    def note_recording(self, call_sid: str, path: str, seconds: float | None) -> None:
+        """Write down where a call's recording is."""
+        with self._transaction() as session:
+            session.execute(
+                update(CallRow)
+                .where(CallRow.call_sid == call_sid)
+                .values(recording_path=path, recording_seconds=seconds)
+            )
+
     def find_answered_by(self, call_sids: Collection[str]) -> dict[str, str]:
         """Who answered these calls, as far as it is known."""
         query = select(CallRow.call_sid, CallRow.answered_by).where(

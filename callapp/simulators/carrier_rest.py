@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from callapp.simulators.carrier_account import Account
+from callapp.simulators.carrier_recordings import Recordings
 from callapp.simulators.carrier_refusal import Refusal
 from callapp.simulators.machine_detection import PARAMETERS as OF_DETECTION
 from callapp.simulators.machine_detection import read_detection
@@ -90,6 +91,7 @@ class RestApi:
     def __init__(self, desk: Desk, port: int) -> None:
         self.requests: list[RestRequest] = []
         self._desk = desk
+        self._recordings = Recordings(desk.account_sid)
         self._lock = Lock()
         self._mishaps: deque[Refusal | Breakage | None] = deque()
         self._closing = Event()
@@ -133,12 +135,14 @@ class RestApi:
                     status, answer = self._route(method, target, authorization, form)
                 except Refusal as refusal:
                     status, answer = refusal.status, refusal.body
-                body = json.dumps(answer).encode()
+                body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         with self._lock:
             self.requests.append(RestRequest(at_s, method, path, form, status))
         return _http(status, body) if status else None
 
-    def _route(self, method: str, target: str, authorization: str, form: Form) -> tuple[int, dict[str, Any]]:
+    def _route(
+        self, method: str, target: str, authorization: str, form: Form
+    ) -> tuple[int, dict[str, Any] | bytes]:
         path = urlsplit(target).path
         given = f"{self._desk.account_sid}:{self._desk.auth_token}".encode()
         if authorization != "Basic " + base64.b64encode(given).decode():
@@ -156,11 +160,17 @@ class RestApi:
         answer = self._desk.account.answer(method, path, parse_qs(urlsplit(target).query), form)
         if answer is not None:
             return answer
+        recorded = self._recordings.answer(method, path)
+        if recorded is not None:
+            return recorded
         call = None
         if path.startswith(f"{base}/") and path.endswith(".json"):
-            call = self._desk.find_call(path.removeprefix(f"{base}/").removesuffix(".json"))
+            call_sid, *below = path.removeprefix(f"{base}/").removesuffix(".json").split("/")
+            call = self._desk.find_call(call_sid) if below in ([], ["Recordings"]) else None
         if call is None:
             raise Refusal(404, 20404, f"The requested resource {path} was not found")
+        if method == "POST" and path.endswith("/Recordings.json"):
+            return 201, self._recordings.start(call, form)
         if method == "POST":
             self._change(call, form)
         return 200, self._resource(call)
@@ -321,7 +331,7 @@ def _one(form: Form, name: str) -> str:
     return form.get(name, [""])[-1]
 
 
-_REASONS = {200: "OK", 201: "CREATED", 401: "UNAUTHORIZED", 404: "NOT FOUND"}
+_REASONS = {200: "OK", 201: "CREATED", 204: "NO CONTENT", 401: "UNAUTHORIZED", 404: "NOT FOUND"}
 
 
 def _http(status: int, body: bytes) -> bytes:
@@ -354,6 +364,9 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 5
 
     def do_GET(self) -> None:
+        self._serve({})
+
+    def do_DELETE(self) -> None:
         self._serve({})
 
     def do_POST(self) -> None:

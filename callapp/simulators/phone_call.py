@@ -23,6 +23,7 @@ class Call(CallRecord):
     def __init__(self, exchange: Exchange, plan: Plan, callee: Callee) -> None:
         super().__init__(exchange, plan, callee)
         self._reporter = Reporter(self)
+        self._recordings: list[tuple[str, str]] = []
         self._runner = TwimlRunner(self, self._reporter, self._answer, self._completed)
         self._source: Source | None = plan.source
         self._last_status = "completed"
@@ -47,6 +48,10 @@ class Call(CallRecord):
     def drop_stream(self) -> None:
         """Lose the stream's connection, without ``stop`` or a close frame; the call goes on."""
         self._with_socket(PhoneSocket.drop)
+
+    def record(self, recording_sid: str, callback: str) -> None:
+        """Tell there, once the call is over, that it was recorded."""
+        self._recordings.append((recording_sid, callback))
 
     def stop_reading(self) -> None:
         """Let the stream's socket take no more from the application, until it is closed."""
@@ -82,6 +87,8 @@ class Call(CallRecord):
                 self._reporter.after(cut.url, cut.method, cut.fields)
             for socket in self._runner.sockets:
                 await socket.gone
+            for recording_sid, callback in self._recordings:
+                self._reporter.recorded(recording_sid, callback)
             self._reporter.finish()
             await delivery
             with self.changed:

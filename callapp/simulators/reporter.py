@@ -104,6 +104,23 @@ class Reporter:
             fields["StreamError"] = error
         self._callbacks.put_nowait((method, url, fields))
 
+    def recorded(self, recording_sid: str, callback: str) -> None:
+        """Report that the call's recording can be fetched."""
+        account_sid = self._record.exchange.account_sid
+        fields = {
+            "AccountSid": account_sid,
+            "CallSid": self._record.sid,
+            "RecordingSid": recording_sid,
+            "RecordingUrl": f"https://api.twilio.com/2010-04-01/Accounts/{account_sid}/Recordings/{recording_sid}",
+            "RecordingStatus": "completed",
+            "RecordingDuration": str(round(self._record.duration_s)),
+            "RecordingChannels": "2",
+            "RecordingSource": "StartCallRecordingAPI",
+            "RecordingTrack": "both",
+        }
+        if callback:
+            self._callbacks.put_nowait(("POST", callback, fields))
+
     def after(self, url: str, method: str, fields: Mapping[str, str]) -> None:
         """Ask for TwiML that nobody is there to follow any more: the call has ended."""
         self._callbacks.put_nowait((method, url, self.fields() | dict(fields)))

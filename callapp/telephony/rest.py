@@ -152,6 +152,39 @@ class Carrier:
         """
         self._request(lambda client: client.calls(call_sid).update(twiml=document), live=True)
 
+    def start_recording(self, call_sid: str, callback: str) -> None:
+        """Have a live call recorded, each side on a channel. Raises as ``place_call`` does.
+
+        Args:
+            callback: is told when the recording is there.
+        """
+        self._request(
+            lambda client: client.calls(call_sid).recordings.create(
+                recording_channels="dual",
+                recording_track="both",
+                recording_status_callback=callback,
+                recording_status_callback_method="POST",
+                recording_status_callback_event=["completed", "absent"],
+            )
+        )
+
+    def fetch_recording(self, recording_sid: str) -> bytes | None:
+        """A recording of Twilio's, as WAV; ``None`` if it is not there. Raises as ``place_call`` does."""
+        from callapp.telephony.rest_http import fetch
+
+        client = self._open(TIMEOUT_S)
+        address = f"/2010-04-01/Accounts/{client.account_sid}/Recordings/{recording_sid}.wav"
+        return fetch(
+            client.http_client.session,
+            f"{self._settings.twilio_api_url}{address}?RequestedChannels=2",
+            (client.username, client.password),
+            TIMEOUT_S,
+        )
+
+    def delete_recording(self, recording_sid: str) -> None:
+        """Delete a recording of Twilio's. Raises as ``place_call`` does."""
+        self._request(lambda client: client.recordings(recording_sid).delete())
+
     def account(self) -> AccountState:
         """Ask how the account stands. Raises as ``place_call`` does."""
         sid = self._settings.twilio_account_sid

@@ -44,6 +44,25 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # Twilio ships no typ
         return response
 
 
+def fetch(session: requests.Session, url: str, auth: tuple[str, str], timeout_s: float) -> bytes | None:
+    """Get a file; ``None`` if it is not there.
+
+    Raises:
+        CarrierRefused, CarrierUnreachable, CarrierTimeout: as for any request.
+    """
+    try:
+        response = session.get(url, auth=auth, timeout=timeout_s)
+    except requests.Timeout as error:
+        raise CarrierTimeout(f"Twilio did not answer within {timeout_s:g} s") from error
+    except requests.RequestException as error:
+        raise CarrierUnreachable(f"Twilio could not be reached: {type(error).__name__}") from error
+    if response.status_code == 404:
+        return None
+    if response.status_code >= 300:
+        raise _refusal(response.status_code, response.text)
+    return bytes(response.content)
+
+
 def _refusal(status: int, body: str) -> CarrierRefused | CarrierUnreachable:
     """Twilio's own error, in its old form or in that of RFC 9457; anything else is nonsense."""
     try:

@@ -14,8 +14,11 @@ from callapp.call_log.documents import CallPage, Document, Utterance, WholeCall
 from callapp.call_log.erasure import delete_calls
 from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
 from callapp.call_log.records import TERMINAL_STATUSES, Direction
+from callapp.errors import CarrierTimeout
+from callapp.recording.deletion import delete_recordings
 from callapp.services import services
 from callapp.web import hanging_up
+from callapp.web.carrier_problems import carrier_problems
 from callapp.web.guard import require_api_key
 from callapp.web.openapi import Answer, Operation, operation, read_body, read_query
 from callapp.web.problems import Problem
@@ -169,7 +172,12 @@ def transcript(call_sid: str) -> ResponseReturnValue:
             200: Answer("the whole of it", content_types=(WAV,)),
             206: Answer("the range that was asked for", content_types=(WAV,)),
         },
-        errors={404: "there is no such call, or it was not recorded", 416: "there is no such range"},
+        errors={
+            404: "there is no such call, or it was not recorded",
+            416: "there is no such range",
+            502: "Twilio has the recording, and refused or was not there",
+            504: "Twilio has the recording, and did not answer",
+        },
     )
 )
 def recording(call_sid: str) -> ResponseReturnValue:
@@ -226,18 +234,27 @@ def transfer(call_sid: str) -> ResponseReturnValue:
         "Delete a call, with everything of it",
         path=_SID,
         answers={204: Answer("it is gone")},
-        errors={**_NO_SUCH_CALL, 409: "it is still going on"},
+        errors={
+            **_NO_SUCH_CALL,
+            409: "it is still going on",
+            502: "Twilio has the recording, and refused or was not there",
+            504: "Twilio has the recording, and did not answer",
+        },
     )
 )
 def delete(call_sid: str) -> ResponseReturnValue:
     app = services()
+    app.record.writer.flush(FLUSH_S)  # its end may still wait, and would be written after it was deleted
     found = _find(call_sid)
     ended = found.status in TERMINAL_STATUSES or found.ended_at is not None
     longest = timedelta(seconds=app.settings.max_call_seconds) + ENDED_FOR_SURE
     if not ended and datetime.now(UTC) - found.created_at < longest:
         raise Problem(409, "The call is still going on: hang up first.")
-    app.record.writer.flush(FLUSH_S)  # what still waits would be written after it was deleted
-    app.shelf.delete(call_sid)
+    try:
+        with carrier_problems("delete recording"):
+            delete_recordings(call_sid, app.store, app.shelf, app.carrier)
+    except CarrierTimeout as error:
+        raise Problem(504, f"{error}; the recording may be left at Twilio.") from error
     delete_calls(app.store, [call_sid])
     return "", 204
 

@@ -32,6 +32,7 @@ from callapp.errors import LegLost
 from callapp.logs import call_logger
 from callapp.realtime.leg import Endpoint, ModelLeg
 from callapp.realtime.session import RemoteTools, SessionConfig, spoken_instructions
+from callapp.recording.at_twilio import orders
 from callapp.recording.tape import Tape
 from callapp.services import Services, services
 from callapp.settings import read_variable
@@ -271,8 +272,12 @@ def _bridge(
         resumed=away is not None,
     )
     in_browser = admission.direction == "browser"  # no phone company has a part in it
-    tape = Tape() if agent.records else None
-    listeners = parts.listeners if tape is None else (*parts.listeners, parts.recorder.of(tape))
+    listeners = parts.listeners
+    tape = Tape() if agent.record.by == "ours" else None
+    if tape is not None:
+        listeners = (*listeners, parts.recorder.of(tape))
+    elif agent.record.by == "twilio" and not in_browser:
+        listeners = (*listeners, orders(parts.carrier.start_recording, f"{origin}/recording-status"))
     outside = Outside(
         new_model=lambda: ModelLeg(endpoint, config, call_log),
         run_tool=lambda name, arguments, done: parts.tool_pool.submit(

@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import IO
 
 from flask import Response, request
 from werkzeug.wsgi import wrap_file
 
 from callapp.call_log.reading import recording_path
+from callapp.errors import CarrierTimeout
+from callapp.recording.at_twilio import sid_of
 from callapp.services import services
+from callapp.web.carrier_problems import carrier_problems
 from callapp.web.problems import Problem
 
 WAV = "audio/wav"
+GONE = "The recording of this call is gone."
 
 
 def open_recording(call_sid: str) -> tuple[IO[bytes], int]:
-    """The file, to be closed, and its size in bytes.
+    """The file, to be closed, and its size in bytes. One of Twilio's is fetched from there, whole.
 
     Raises:
-        Problem: 404.
+        Problem: 404, 502 or 504.
+        ShelfUnavailable: our own cannot be reached.
     """
     path = recording_path(services().store, call_sid)
     if path is None:
         raise Problem(404, "This call was not recorded, or its recording is not written yet.")
+    recording_sid = sid_of(path)
+    if recording_sid is not None:
+        return _from_twilio(recording_sid)
     try:
         return services().shelf.open(path)
     except FileNotFoundError:
-        raise Problem(404, "The recording of this call is gone.") from None
+        raise Problem(404, GONE) from None
+
+
+def _from_twilio(recording_sid: str) -> tuple[IO[bytes], int]:
+    try:
+        with carrier_problems("recording"):
+            content = services().carrier.fetch_recording(recording_sid)
+    except CarrierTimeout as error:
+        raise Problem(504, f"{error}.") from error
+    if content is None:
+        raise Problem(404, GONE)
+    return BytesIO(content), len(content)
 
 
 def send_recording(call_sid: str) -> Response:

@@ -21,6 +21,7 @@ from callapp.call.pairing import OTHER_NUMBER, Place
 from callapp.call_log import Admission, StoreUnavailable
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.logs import CallLogger, call_logger, mask_number
+from callapp.recording.at_twilio import path_of
 from callapp.services import services
 from callapp.telephony import interpreter_lines, twiml
 from callapp.web.guard import require_twilio
@@ -95,6 +96,20 @@ def answered_by() -> ResponseReturnValue:
     return "", 204
 
 
+@blueprint.post("/recording-status")
+def recording_status() -> ResponseReturnValue:
+    """A recording that Twilio made is there, or was not made."""
+    fields = _fields()
+    call_sid = _required(fields, "CallSid")
+    recording_sid = _required(fields, "RecordingSid")
+    seconds = fields.get("RecordingDuration", "")
+    if fields.get("RecordingStatus") == "completed" and re.fullmatch("RE[0-9a-f]{32}", recording_sid):
+        services().store.note_recording(
+            call_sid, path_of(recording_sid), float(seconds) if re.fullmatch("[0-9]{1,9}", seconds) else None
+        )
+    return "", 204
+
+
 class _CannotAnswer(Exception):
     """No agent can be put on this call."""
 
@@ -134,7 +149,7 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
             agent=agent.name,
             parameters=admission.parameters,
             language=words.language,
-            notice=agent.record.notice if agent.records else None,
+            notice=agent.record.notice if agent.record.by != "none" else None,
             opening=words.opening,
             closing=words.closing,
         )

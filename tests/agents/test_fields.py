@@ -279,7 +279,7 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
             4,
             "field 'interruptions.noise_line': 7 does not fit; expected what the agent says",
         ),
-        (["record: theirs"], 2, "field 'record': 'theirs' does not fit; expected none, ours, or"),
+        (["record: theirs"], 2, "field 'record': 'theirs' does not fit; expected none, ours, twilio, or"),
         (
             ["record:", "  notice: 7"],
             3,

@@ -23,6 +23,7 @@ from callapp.call_log.away import CallsAway
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
+from callapp.errors import CarrierRefused
 from callapp.metrics.instruments import Instruments
 from callapp.metrics.meter import Meter, Present
 from callapp.recording.recorder import Recorder
@@ -70,6 +71,7 @@ class FakeCarrier:
         self.dialled: list[dict[str, str]] = []
         self.redirected: list[tuple[str, str]] = []
         self.completed: list[str] = []
+        self.recordings: dict[str, bytes] = {}
         self.error: Exception | None = None
         self.before_answer: Callable[[dict[str, str]], object] = lambda dial: None
 
@@ -84,6 +86,13 @@ class FakeCarrier:
         if self.error is not None:
             raise self.error
         self.redirected.append((call_sid, document))
+
+    def fetch_recording(self, recording_sid: str) -> bytes | None:
+        return self.recordings.get(recording_sid)
+
+    def delete_recording(self, recording_sid: str) -> None:
+        if self.recordings.pop(recording_sid, None) is None:
+            raise CarrierRefused(404, 20404, "not found", None)
 
     def complete_call(self, call_sid: str) -> None:
         if self.error is not None:

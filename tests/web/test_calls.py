@@ -216,6 +216,52 @@ def test_a_deleted_call_takes_its_recording_with_it(recorded: World) -> None:
         recorded.services.shelf.open(recorded.services.shelf.path_of(CALL_SID))
 
 
+RECORDING_SID = "RE" + "7" * 32
+
+
+@pytest.fixture
+def recorded_by_twilio(talked: World) -> World:
+    """Twilio has told that it has the recording."""
+    talked.carrier.recordings[RECORDING_SID] = WAV
+    answer = talked.webhook(
+        "/recording-status",
+        {
+            "CallSid": CALL_SID,
+            "RecordingSid": RECORDING_SID,
+            "RecordingStatus": "completed",
+            "RecordingDuration": "41",
+        },
+    )
+    assert answer.status_code == 204
+    return talked
+
+
+def test_a_recording_of_twilios_is_handed_on(recorded_by_twilio: World) -> None:
+    answer = recorded_by_twilio.client.get(f"/calls/{CALL_SID}/recording", headers={"Range": "bytes=0-9"})
+    assert (answer.status_code, answer.content_type, answer.data) == (206, "audio/wav", WAV[:10])
+    call = recorded_by_twilio.client.get(f"/calls/{CALL_SID}").json
+    assert call is not None
+    assert call["recording"]["seconds"] == 41
+
+
+def test_a_deleted_call_is_deleted_at_twilio_too(recorded_by_twilio: World) -> None:
+    assert recorded_by_twilio.client.delete(f"/calls/{CALL_SID}").status_code == 204
+    assert recorded_by_twilio.carrier.recordings == {}
+
+
+def test_a_recording_that_twilio_has_not_any_more_is_in_no_ones_way(recorded_by_twilio: World) -> None:
+    recorded_by_twilio.carrier.recordings.clear()
+    assert recorded_by_twilio.client.get(f"/calls/{CALL_SID}/recording").status_code == 404
+    assert recorded_by_twilio.client.delete(f"/calls/{CALL_SID}").status_code == 204
+
+
+@pytest.mark.parametrize("fields", [{"RecordingStatus": "absent"}, {"RecordingSid": "../x"}])
+def test_what_is_no_recording_is_not_noted(talked: World, fields: dict[str, str]) -> None:
+    told = {"CallSid": CALL_SID, "RecordingSid": RECORDING_SID, "RecordingStatus": "completed", **fields}
+    assert talked.webhook("/recording-status", told).status_code == 204
+    assert talked.client.get(f"/calls/{CALL_SID}/recording").status_code == 404
+
+
 # -- the end of a call ----------------------------------------------------------------------------
 
 

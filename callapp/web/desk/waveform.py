@@ -9,6 +9,7 @@ from markupsafe import Markup
 COLUMNS = 600
 _HALF = 30  # the height of one side, above and below its middle
 _HEADER_BYTES = 58
+_MULAW = b"\x07\x00"  # WAVE_FORMAT_MULAW
 _FRAME_BYTES = 2  # the caller's byte, the agent's byte
 # A peak is as well seen among every fourth sample: a long call is drawn in a tenth of a second.
 _STRIDE = 4 * _FRAME_BYTES
@@ -27,9 +28,11 @@ def peaks(wav: IO[bytes], size: int) -> tuple[list[int], list[int]]:
     """How loud the caller and the agent were at most in each column, from 0 to 255.
 
     Args:
-        wav: a recording of ours: stereo mu-law.
+        wav: a recording of ours: stereo mu-law. Of any other format, as Twilio's, nothing is drawn.
         size: of the file, in bytes.
     """
+    if wav.read(_HEADER_BYTES)[20:22] != _MULAW:
+        return [], []
     frames = max(0, size - _HEADER_BYTES) // _FRAME_BYTES
     caller: list[int] = []
     agent: list[int] = []

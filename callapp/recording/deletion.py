@@ -1,0 +1,26 @@
+"""The end of a call's recordings, wherever they are."""
+
+from __future__ import annotations
+
+from callapp.call_log.reading import recording_path
+from callapp.call_log.store import Store
+from callapp.errors import CarrierRefused
+from callapp.recording.at_twilio import sid_of
+from callapp.recording.shelf import Shelf
+from callapp.telephony.rest import Carrier
+
+
+def delete_recordings(call_sid: str, store: Store, shelf: Shelf, carrier: Carrier) -> None:
+    """Delete what was recorded of a call, here and at Twilio.
+
+    Raises:
+        StoreUnavailable, ShelfUnavailable, CarrierError: that did not work.
+    """
+    shelf.delete(call_sid)
+    recording_sid = sid_of(recording_path(store, call_sid) or "")
+    if recording_sid is not None:
+        try:
+            carrier.delete_recording(recording_sid)
+        except CarrierRefused as refusal:
+            if refusal.status != 404:  # it is gone already
+                raise
