@@ -128,7 +128,8 @@ class Writer(Generic[T]):
                 self._write_batch(batch)
             except CallappError as error:
                 if not failures:
-                    log.error("! the call log cannot be written, it is kept and tried again: %s", error)
+                    reason = str(error).partition("\n")[0]  # drivers tell stories
+                    log.error("! the call log cannot be written, it is kept and tried again: %s", reason)
                 failures += 1
                 if not self._wait(RETRY_S[min(failures, len(RETRY_S)) - 1]):
                     return
