@@ -334,6 +334,7 @@ def _settings(carrier: Carrier, model: PretendModel) -> dict[str, str]:
         "FROM_PHONE_NUMBER": _OUR_NUMBER,
         "OPENAI_API_KEY": _MODEL_KEY,
         "OPENAI_REALTIME_URL": model.url,
+        "ANALYSIS_MODEL": "off",
         "MAX_CONCURRENT_CALLS": "4",
         "LOG_LEVEL": "info",
     }
