@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.agents.loader import BUILT_IN_DIR
     from callapp.analysis.work import model_for
     from callapp.background import open_background
+    from callapp.call.making import CallMaker
     from callapp.call.registry import Registry
     from callapp.call.relay import Relay
     from callapp.call.switchboard import Switchboard
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.recording.recorder import Recorder
     from callapp.recording.shelf import Shelf
     from callapp.services import Services
+    from callapp.simulators.stand_in import StandIn
     from callapp.telephony.rest import Carrier
     from callapp.tools.pool import ToolPool
     from callapp.tools.registry import load_tools
@@ -117,6 +119,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     background = open_background(settings, agents, store, follow_ups, meter.job_done)
     traces = open_traces(os.environ)
     relay = Relay([meter] if traces is None else [meter, traces.reader])
+    switchboard = Switchboard(agents, store, CallsAway(store), carrier)
+    recorder = Recorder(shelf, record)
+    listeners = (relay, record)
+    stand_in = StandIn()
     app.extensions["callapp"] = Services(
         settings=settings,
         agents=agents,
@@ -124,7 +130,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         tool_pool=tool_pool,
         store=store,
         carrier=carrier,
-        switchboard=Switchboard(agents, store, CallsAway(store), carrier),
+        switchboard=switchboard,
+        maker=CallMaker(settings, tools, tool_pool, carrier, switchboard, recorder, listeners, stand_in),
         registry=registry,
         verdicts=Verdicts(store.find_answered_by),
         rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
@@ -136,8 +143,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         background=background,
         traces=traces,
         shelf=shelf,
-        recorder=Recorder(shelf, record),
-        listeners=(relay, record),
+        recorder=recorder,
+        listeners=listeners,
+        stand_in=stand_in,
     )
 
     registry.start()

@@ -10,6 +10,7 @@ from flask import current_app
 from callapp.agents import Agents
 from callapp.background import Background
 from callapp.call.journal import Listener
+from callapp.call.making import CallMaker
 from callapp.call.pairs import Pairs
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
@@ -48,6 +49,7 @@ class Services:
     store: Store
     carrier: Carrier
     switchboard: Switchboard
+    maker: CallMaker
     registry: Registry
     verdicts: Verdicts
     rate_limits: RateLimits

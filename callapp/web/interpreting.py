@@ -10,6 +10,7 @@ from callapp.call.dial import dial
 from callapp.call.interpreter import InterpretedSide, Outside
 from callapp.call.interpreter_books import Books
 from callapp.call.journal import Journal, Particulars
+from callapp.call.making import most_ms
 from callapp.call.pairing import OTHER_NUMBER, Place
 from callapp.call.pricing import pricing
 from callapp.call_log import PlacedCall
@@ -50,7 +51,7 @@ def interpreted_side(
     assert place is not None, "whoever admits a call to an interpreter gives it a place"
     engine = _engine(agent, place, parts, call_log)
     terms = Terms(
-        most_ms=1000 * min(settings.max_call_seconds, agent.max_call_seconds or settings.max_call_seconds),
+        most_ms=most_ms(settings, agent),
         session_ms=1000 * settings.model_session_seconds,
     )
     particulars = Particulars(

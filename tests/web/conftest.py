@@ -180,6 +180,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
                 store=store,
                 carrier=cast(Any, carrier),
                 switchboard=Switchboard(agents, store, CallsAway(store), cast(Any, carrier)),
+                maker=cast(Any, None),
                 registry=registry,
                 verdicts=Verdicts(store.find_answered_by),
                 rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),

@@ -1,4 +1,4 @@
-"""What a stream's call is made of: the agent's file, carried over to both legs."""
+"""What a call is made of: the agent's file, carried over to both legs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from callapp import create_app
 from callapp.agents import Agent
 from callapp.agents.fields import McpServer, Transcription, TurnDetection
 from callapp.call.bridge import Bridge
+from callapp.call.making import CallMaker
 from callapp.call_log import Admission
 from callapp.realtime.session import SessionConfig
-from callapp.services import Services
 from callapp.settings import Settings
 from callapp.telephony.media_streams import Started
-from callapp.web import media
 
 CALL_SID = "CA" + "1" * 32
 NUMBER = "+815012345678"
@@ -38,25 +37,25 @@ def carrier() -> FakeCarrier:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, carrier: FakeCarrier) -> Iterator[Services]:
+def maker(tmp_path: Path, carrier: FakeCarrier) -> Iterator[CallMaker]:
     app = create_app(Settings(database_url=f"sqlite:///{tmp_path}/calls.sqlite"))
-    services: Services = app.extensions["callapp"]
-    yield replace(services, carrier=cast(Any, carrier))
+    services = app.extensions["callapp"]
+    yield replace(services.maker, carrier=cast(Any, carrier))
     services.close()
 
 
-def bridge_of(parts: Services, **fields: Any) -> Bridge:
+def bridge_of(maker: CallMaker, **fields: Any) -> Bridge:
     agent = Agent(name="shop", instructions="Be kind.", **fields)
     started = Started(CALL_SID, "MZ1", {})
     admission = Admission(CALL_SID, CALL_SID, "shop", {}, "incoming", "+1", "+81")
-    return media._bridge(cast(Any, None), started, admission, agent, parts, "https://voice.example.com")
+    return maker.bridge(cast(Any, None), started, admission, agent, "https://voice.example.com")
 
 
-def config_of(parts: Services, **fields: Any) -> SessionConfig:
-    return bridge_of(parts, **fields)._model._config
+def config_of(maker: CallMaker, **fields: Any) -> SessionConfig:
+    return bridge_of(maker, **fields)._model._config
 
 
-def test_what_the_file_says_reaches_the_session(parts: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_file_says_reaches_the_session(maker: CallMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_TOKEN", "a-secret-token")
     server = McpServer(
         server_label="crm",
@@ -65,7 +64,7 @@ def test_what_the_file_says_reaches_the_session(parts: Services, monkeypatch: py
         authorization="CRM_TOKEN",
     )
     config = config_of(
-        parts,
+        maker,
         speed=1.25,
         reasoning="high",
         transcription=None,
@@ -83,33 +82,33 @@ def test_what_the_file_says_reaches_the_session(parts: Services, monkeypatch: py
     assert [tool["name"] for tool in config.tools] == ["book_table", "end_call"]
 
 
-def test_what_the_file_does_not_say_is_as_ever(parts: Services) -> None:
-    config = config_of(parts)
+def test_what_the_file_does_not_say_is_as_ever(maker: CallMaker) -> None:
+    config = config_of(maker)
     assert config.transcription == Transcription()
     assert config.turn_detection == TurnDetection()
     assert config.remote_tools == []
 
 
 def test_with_a_fallback_number_the_caller_is_transferred_also_after_a_closing_line(
-    parts: Services, carrier: FakeCarrier
+    maker: CallMaker, carrier: FakeCarrier
 ) -> None:
     """The closing in the TwiML would hang up."""
-    outside = bridge_of(parts, fallback_number=NUMBER, closing="Goodbye.")._outside
+    outside = bridge_of(maker, fallback_number=NUMBER, closing="Goodbye.")._outside
     assert outside.apologise is not None
     outside.apologise()
     assert carrier.apologies == [(CALL_SID, "en-US", NUMBER)]
 
 
 def test_without_one_the_closing_is_enough_and_without_that_an_apology_is_spoken(
-    parts: Services, carrier: FakeCarrier
+    maker: CallMaker, carrier: FakeCarrier
 ) -> None:
-    assert bridge_of(parts, closing="Goodbye.")._outside.apologise is None
-    outside = bridge_of(parts)._outside
+    assert bridge_of(maker, closing="Goodbye.")._outside.apologise is None
+    outside = bridge_of(maker)._outside
     assert outside.apologise is not None
     outside.apologise()
     assert carrier.apologies == [(CALL_SID, "en-US", None)]
 
 
-def test_the_built_in_tools_have_the_database(parts: Services) -> None:
+def test_the_built_in_tools_have_the_database(maker: CallMaker) -> None:
     for name in ("check_availability", "book_table", "change_booking", "cancel_booking", "take_message"):
-        assert parts.tools[name].provided, name
+        assert maker.tools[name].provided, name
