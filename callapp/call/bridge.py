@@ -231,7 +231,8 @@ class Bridge:
 
     def _uplink(self, leg: CallerLeg) -> None:
         conversation = self.conversation
-        leg.listen(self._hear_at_once)
+        if self._tape is None:  # a recording wants each chunk with its place in time
+            leg.listen(self._hear_at_once)
         self._heard_s = monotonic()
         while not conversation.over:
             try:

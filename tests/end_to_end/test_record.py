@@ -139,6 +139,8 @@ def test_a_call_with_a_tool_and_a_barge_in(server: Server, capsys: pytest.Captur
 
         wav = fetch(server, f"/calls/{call.sid}/recording")
         samples = wav[58:]
+        spoken = bytes(call.stream.voice).replace(b"\xff", b"")
+        assert len(samples[0::2].replace(b"\xff", b"")) > 0.9 * len(spoken)
         caller_ms = offset_ms(samples[0::2], bytes(call.stream.voice))
         agent_ms = offset_ms(samples[1::2], call.stream.heard_track())
         with capsys.disabled():
