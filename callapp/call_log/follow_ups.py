@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from callapp.call_log.jobs import put_job
+from callapp.call_log.models import JobRow
 
 STARTED = "call.started"
 ENDED = "call.ended"
@@ -39,6 +41,11 @@ class FollowUps:
         """A call has begun."""
         if self._tells:
             put_job(session, STARTED, call_sid)
+
+    def resumed(self, session: Session, call_sid: str) -> None:
+        """A call that had ended came back: its end is still to come, and is told of then."""
+        ends = (ENDED, ANALYZE, ANALYZED)
+        session.execute(delete(JobRow).where(JobRow.call_sid == call_sid, JobRow.kind.in_(ends)))
 
     def ended(self, session: Session, call_sid: str, agent: str) -> None:
         """A call is over, and all that is known of it is written."""

@@ -94,6 +94,8 @@ class Record:
     def _follow_up(self, session: Session, entries: Sequence[Entry]) -> None:
         for entry in entries:
             match entry.fact:
+                case Began() if entry.call.resumed:
+                    self._follow_ups.resumed(session, entry.call.call_sid)
                 case Began():
                     self._follow_ups.begun(session, entry.call.call_sid)
                 case Closed():

@@ -94,6 +94,18 @@ def test_a_call_whose_process_was_killed_is_told_of_once_twilio_was_asked(store:
     assert due(store) == []
 
 
+def test_a_call_that_came_back_after_its_end_is_told_of_when_it_ends_for_good(store: Store) -> None:
+    follow_ups = everything()
+    tell(store, follow_ups, Began(), Closed(950))
+    assert due(store) == ["call.started", "call.ended", "analyze"]
+    record = Record(store, follow_ups)
+    again = dataclasses.replace(CALL, resumed=True)
+    record(again, Began(), 2_000)
+    record(again, Closed(5_000), 5_000)
+    record.close()
+    assert due(store) == ["call.ended", "analyze"]
+
+
 def test_a_call_that_is_deleted_takes_its_jobs_with_it(store: Store) -> None:
     tell(store, everything(), Began(), Closed(950))
     delete_calls(store, [CALL.call_sid])
