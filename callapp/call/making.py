@@ -17,7 +17,8 @@ from callapp.conversation.asides import Manners
 from callapp.conversation.hearing import Ears
 from callapp.conversation.plan import Plan
 from callapp.logs import CallLogger, call_logger
-from callapp.realtime.leg import Endpoint, ModelLeg
+from callapp.realtime.dialling import Endpoint
+from callapp.realtime.leg import ModelLeg
 from callapp.realtime.session import RemoteTools, SessionConfig, spoken_instructions
 from callapp.recording.at_twilio import orders
 from callapp.recording.recorder import Recorder

@@ -10,16 +10,43 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from time import monotonic
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import websocket
 
 from callapp.errors import LegLost
+from callapp.websocket.connection import Connection
 
 NO_CLOSE_FRAME = 1006
+# At the start of a call nobody waits for a socket longer than that: the caller sits in silence.
+DIAL_S = 3.0
+# A service that has been quiet for so long is asked for a sign of life; if it gives none for as long
+# again, it is lost, however open its socket is: the caller would sit in silence for ever.
+QUIET_S = 1.75
+WRITE_S = 5.0
+MOST_MESSAGE_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the model is, and as whom we come.
+
+    Args:
+        url: ``wss://…/v1/realtime``, without the model.
+        model: its name, for the query.
+        api_key: sent as a bearer token; never logged.
+    """
+
+    url: str
+    model: str
+    api_key: str
+
+    def __repr__(self) -> str:
+        return f"Endpoint(url={self.url!r}, model={self.model!r})"
 
 
 class Dialling:
@@ -29,6 +56,24 @@ class Dialling:
         self._lock = Lock()
         self._socket: socket.socket | None = None
         self._broken_off = False
+
+    def connect(self, endpoint: Endpoint, path: str = "") -> Connection:
+        """Open a session's connection. As ``open``, within `DIAL_S`.
+
+        Args:
+            path: of this kind of session, below the endpoint.
+        """
+        if not endpoint.api_key:
+            raise LegLost("model", 3000, "invalid_api_key: OPENAI_API_KEY is not set")
+        url = f"{endpoint.url}{path}?{urlencode({'model': endpoint.model})}"
+        return Connection(
+            self.open(url, [f"Authorization: Bearer {endpoint.api_key}"], DIAL_S),
+            client=True,
+            name="model",
+            max_message_bytes=MOST_MESSAGE_BYTES,
+            quiet_s=QUIET_S,
+            write_s=WRITE_S,
+        )
 
     def open(self, url: str, headers: Sequence[str], within_s: float) -> socket.socket:
         """Return the upgraded socket.

@@ -38,8 +38,19 @@ from callapp.conversation.events import (
     Usage,
 )
 from callapp.errors import BadMessage
+from callapp.realtime.messages import (
+    Complaint,
+    Message,
+    SessionCreated,
+    complaint,
+    index_of,
+    index_or_none,
+    object_of,
+    read,
+    text_of,
+    text_or_none,
+)
 
-Message = dict[str, Any]
 ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | Tell | TruncateItem
 
 _speaks = re.compile(rb'\{"type": ?"response\.output_audio(?:_transcript)?\.delta"').match
@@ -47,27 +58,10 @@ _is_base64 = re.compile(r"[A-Za-z0-9+/]*={0,2}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
-class SessionCreated:
-    """The service has opened a session."""
-
-    session_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class SessionUpdated:
     """The service confirms an update: ``session`` is the whole session as it stands now."""
 
     session: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """An ``error`` event; ``event_id`` is that of our own event which it answers, if any."""
-
-    code: str
-    message: str
-    param: str | None
-    event_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +106,7 @@ def decode(data: bytes) -> Decoded | None:
     Raises:
         BadMessage: it is not a JSON object, or a known type lacks a field.
     """
-    try:
-        message = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise BadMessage(f"not JSON: {error}") from error
-    if not isinstance(message, dict):
-        raise BadMessage("not a JSON object")
+    message = read(data)
     kind = message.get("type")
     decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
     return None if decoder is None else decoder(message)
@@ -134,90 +123,56 @@ def decode_speech(data: bytes) -> AudioArrived | AgentSaid | None:
     return decoded if isinstance(decoded, AudioArrived | AgentSaid) else None
 
 
-# -- reading fields -----------------------------------------------------------------------------
-
-
-def _text(message: Message, key: str) -> str:
-    value = message.get(key)
-    if not isinstance(value, str):
-        raise BadMessage(f"{message.get('type')}: {key} is missing or not text")
-    return value
-
-
-def _text_or_none(message: Message, key: str) -> str | None:
-    value = message.get(key)
-    return value if isinstance(value, str) else None
-
-
-def _object(message: Message, key: str) -> Message:
-    value = message.get(key)
-    if not isinstance(value, dict):
-        raise BadMessage(f"{message.get('type')}: {key} is missing or not an object")
-    return value
-
-
-def _index(message: Message, key: str) -> int:
-    value = message.get(key)
-    if not isinstance(value, int):
-        raise BadMessage(f"{message.get('type')}: {key} is missing or not a number")
-    return value
-
-
-def _index_or_none(message: Message, key: str) -> int | None:
-    value = message.get(key)
-    return value if isinstance(value, int) else None
-
-
 # -- one decoder a type -------------------------------------------------------------------------
 
 
 def _audio_delta(message: Message) -> AudioArrived:
-    payload = _text(message, "delta")
+    payload = text_of(message, "delta")
     if len(payload) % 4 or not _is_base64(payload):
         raise BadMessage("response.output_audio.delta: delta is not base64")
     return AudioArrived(
-        _text(message, "response_id"),
-        _text(message, "item_id"),
-        _index(message, "content_index"),
+        text_of(message, "response_id"),
+        text_of(message, "item_id"),
+        index_of(message, "content_index"),
         payload,
     )
 
 
 def _audio_done(message: Message) -> AudioEnded:
     return AudioEnded(
-        _text(message, "response_id"), _text(message, "item_id"), _index(message, "content_index")
+        text_of(message, "response_id"), text_of(message, "item_id"), index_of(message, "content_index")
     )
 
 
 def _response_created(message: Message) -> ResponseStarted:
-    response = _object(message, "response")
+    response = object_of(message, "response")
     metadata = response.get("metadata")
     tag = metadata.get("tag") if isinstance(metadata, dict) else None
-    return ResponseStarted(_text(response, "id"), tag if isinstance(tag, str) else None)
+    return ResponseStarted(text_of(response, "id"), tag if isinstance(tag, str) else None)
 
 
 def _item_added(message: Message) -> MessageStarted | None:
-    item = _object(message, "item")
+    item = object_of(message, "item")
     if item.get("type") != "message":
         return None
-    return MessageStarted(_text(message, "response_id"), _text(item, "id"))
+    return MessageStarted(text_of(message, "response_id"), text_of(item, "id"))
 
 
 def _item_placed(message: Message) -> OutputTaken | None:
-    item = _object(message, "item")
-    return OutputTaken(_text(item, "call_id")) if item.get("type") == "function_call_output" else None
+    item = object_of(message, "item")
+    return OutputTaken(text_of(item, "call_id")) if item.get("type") == "function_call_output" else None
 
 
 def _item_done(message: Message) -> ToolCalled | ApprovalAsked | None:
-    item = _object(message, "item")
+    item = object_of(message, "item")
     if item.get("type") == "mcp_approval_request":
-        return ApprovalAsked(_text(item, "id"), _text(item, "server_label"), _text(item, "name"))
-    return _tool_called(item, _text(message, "response_id"))
+        return ApprovalAsked(text_of(item, "id"), text_of(item, "server_label"), text_of(item, "name"))
+    return _tool_called(item, text_of(message, "response_id"))
 
 
 def _conversation_item_done(message: Message) -> Decoded | None:
     # All other items are known by their response.
-    kind = _object(message, "item").get("type")
+    kind = object_of(message, "item").get("type")
     return _item_done(message) if kind == "mcp_approval_request" else None
 
 
@@ -227,17 +182,17 @@ def _tool_called(item: Message, response_id: str, *, cut: bool = False) -> ToolC
     complete = item.get("status") == "completed" or (item.get("status") is None and not cut)
     return ToolCalled(
         response_id,
-        _text(item, "call_id"),
-        _text_or_none(item, "name") or "",
-        _text_or_none(item, "arguments") or "",
+        text_of(item, "call_id"),
+        text_or_none(item, "name") or "",
+        text_or_none(item, "arguments") or "",
         complete,
     )
 
 
 def _response_done(message: Message) -> ResponseEnded:
-    response = _object(message, "response")
-    response_id = _text(response, "id")
-    status = _text_or_none(response, "status") or "completed"
+    response = object_of(message, "response")
+    response_id = text_of(response, "id")
+    status = text_or_none(response, "status") or "completed"
     details = response.get("status_details")
     error = details.get("error") if isinstance(details, dict) else None
     code = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
@@ -289,17 +244,7 @@ def _caller_said(message: Message) -> CallerSaid:
     reported = message.get("usage")
     seconds = reported.get("seconds") if isinstance(reported, dict) else None
     usage = Usage(transcribed_s=seconds) if isinstance(seconds, int | float) and seconds > 0 else None
-    return CallerSaid(_text(message, "item_id"), _text(message, "transcript"), usage)
-
-
-def _error(message: Message) -> Complaint:
-    error = _object(message, "error")
-    return Complaint(
-        _text_or_none(error, "code") or _text_or_none(error, "type") or "unknown",
-        _text_or_none(error, "message") or "",
-        _text_or_none(error, "param"),
-        _text_or_none(error, "event_id"),
-    )
+    return CallerSaid(text_of(message, "item_id"), text_of(message, "transcript"), usage)
 
 
 _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
@@ -315,18 +260,18 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "mcp_list_tools.failed": lambda _: ListingFailed(),
     "response.mcp_call.completed": lambda _: RemoteToolReturned(),
     "response.mcp_call.failed": lambda _: RemoteToolReturned(),
-    "response.output_audio_transcript.delta": lambda m: AgentSaid(_text(m, "item_id"), _text(m, "delta")),
+    "response.output_audio_transcript.delta": lambda m: AgentSaid(text_of(m, "item_id"), text_of(m, "delta")),
     "response.output_audio_transcript.done": lambda m: AgentSaid(
-        _text(m, "item_id"), _text(m, "transcript"), whole=True
+        text_of(m, "item_id"), text_of(m, "transcript"), whole=True
     ),
     "conversation.item.input_audio_transcription.completed": _caller_said,
     "input_audio_buffer.speech_started": lambda m: SpeechStarted(
-        _text(m, "item_id"), _index_or_none(m, "audio_start_ms")
+        text_of(m, "item_id"), index_or_none(m, "audio_start_ms")
     ),
-    "input_audio_buffer.speech_stopped": lambda m: SpeechStopped(_index_or_none(m, "audio_end_ms")),
-    "session.created": lambda m: SessionCreated(_text(_object(m, "session"), "id")),
-    "session.updated": lambda m: SessionUpdated(_object(m, "session")),
-    "error": _error,
+    "input_audio_buffer.speech_stopped": lambda m: SpeechStopped(index_or_none(m, "audio_end_ms")),
+    "session.created": lambda m: SessionCreated(text_of(object_of(m, "session"), "id")),
+    "session.updated": lambda m: SessionUpdated(object_of(m, "session")),
+    "error": complaint,
 }
 
 

@@ -10,8 +10,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from callapp.conversation.events import (
     AgentSaid,
@@ -32,13 +30,11 @@ from callapp.conversation.events import (
     ToolCalled,
 )
 from callapp.errors import BadMessage, LegLost
-from callapp.realtime.dialling import Dialling
+from callapp.realtime.dialling import Dialling, Endpoint
 from callapp.realtime.events import (
     ApprovalAsked,
-    Complaint,
     ListingFailed,
     ModelCommand,
-    SessionCreated,
     SessionUpdated,
     decode,
     decode_speech,
@@ -46,19 +42,13 @@ from callapp.realtime.events import (
     encode_approval,
     encode_audio,
 )
+from callapp.realtime.messages import Complaint, SessionCreated
 from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import Binary
 
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
-# At the start of a call nobody waits for a socket longer than that: the caller sits in silence.
-DIAL_S = 3.0
-# A service that has been quiet for so long is asked for a sign of life; if it gives none for as long
-# again, it is lost, however open its socket is: the caller would sit in silence for ever.
-QUIET_S = 1.75
-WRITE_S = 5.0
-MOST_MESSAGE_BYTES = 16 * 2**20
 NO_SIGN_OF_LIFE = 1006
 
 ACTIVE_RESPONSE = "conversation_already_has_active_response"
@@ -93,24 +83,6 @@ ModelEvent = (
 )
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where the model is, and as whom we come.
-
-    Args:
-        url: ``wss://…/v1/realtime``, without the model.
-        model: its name, for the query.
-        api_key: sent as a bearer token; never logged.
-    """
-
-    url: str
-    model: str
-    api_key: str
-
-    def __repr__(self) -> str:
-        return f"Endpoint(url={self.url!r}, model={self.model!r})"
-
-
 class ModelLeg:
     """OpenAI's end of a call."""
 
@@ -141,18 +113,7 @@ class ModelLeg:
         Raises:
             LegLost: nobody there, or they do not want us.
         """
-        if not self._endpoint.api_key:
-            raise LegLost("model", 3000, "invalid_api_key: OPENAI_API_KEY is not set")
-        url = f"{self._endpoint.url}?{urlencode({'model': self._endpoint.model})}"
-        sock = self._dialling.open(url, [f"Authorization: Bearer {self._endpoint.api_key}"], DIAL_S)
-        self._connection = Connection(
-            sock,
-            client=True,
-            name="model",
-            max_message_bytes=MOST_MESSAGE_BYTES,
-            quiet_s=QUIET_S,
-            write_s=WRITE_S,
-        )
+        self._connection = self._dialling.connect(self._endpoint)
         if self._play is not None:
             self._connection.take = self._take
         with suppress(LegLost):  # gone already: `receive` tells what they said before

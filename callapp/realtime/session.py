@@ -16,7 +16,8 @@ import orjson
 
 from callapp.agents.fields import DEFAULT_TRANSCRIBER, McpServer, Transcription, TurnDetection
 from callapp.conversation.events import ModelLost, SessionConfirmed
-from callapp.realtime.events import Complaint, SessionUpdated
+from callapp.realtime.events import SessionUpdated
+from callapp.realtime.messages import Complaint
 
 PCMU = "audio/pcmu"
 FIRST_UPDATE = "session-1"

@@ -6,15 +6,14 @@ https://developers.openai.com/api/docs/guides/realtime-translation
 from __future__ import annotations
 
 from contextlib import suppress
-from urllib.parse import urlencode
 
 from callapp.audio.g711 import Samples
 from callapp.audio.resampling import PCM_BYTES_PER_MS, Downsampler, Upsampler
 from callapp.errors import BadMessage, LegLost
 from callapp.realtime import translation_events as wire
-from callapp.realtime.dialling import Dialling
-from callapp.realtime.events import Complaint, SessionCreated
-from callapp.realtime.leg import DIAL_S, MOST_MESSAGE_BYTES, NO_SIGN_OF_LIFE, QUIET_S, WRITE_S, Endpoint, Log
+from callapp.realtime.dialling import Dialling, Endpoint
+from callapp.realtime.leg import NO_SIGN_OF_LIFE, Log
+from callapp.realtime.messages import Complaint, SessionCreated
 from callapp.realtime.session import FATAL_CODES
 from callapp.realtime.translator import Finished, Loss, Ready, Spoken, TranslatorEvent, Written
 from callapp.websocket.connection import Connection
@@ -72,18 +71,7 @@ class TranslationLeg:
         Raises:
             LegLost: nobody there, or they do not want us.
         """
-        if not self._endpoint.api_key:
-            raise LegLost("model", 3000, "invalid_api_key: OPENAI_API_KEY is not set")
-        url = f"{self._endpoint.url}/translations?{urlencode({'model': self._endpoint.model})}"
-        sock = self._dialling.open(url, [f"Authorization: Bearer {self._endpoint.api_key}"], DIAL_S)
-        self._connection = Connection(
-            sock,
-            client=True,
-            name="model",
-            max_message_bytes=MOST_MESSAGE_BYTES,
-            quiet_s=QUIET_S,
-            write_s=WRITE_S,
-        )
+        self._connection = self._dialling.connect(self._endpoint, "/translations")
         with suppress(LegLost):  # gone already: `receive` tells what they said before
             self._connection.send_text(self._first_update)
 

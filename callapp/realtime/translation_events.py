@@ -1,7 +1,7 @@
 """The messages of a translation session, decoded once into types and encoded. Pure.
 
 Field names are those of the ``openai`` Python package 3.54.0 (``realtime_translation_*``). Some names
-are also those of other sessions, with other fields: nothing here is shared with them.
+are also those of other sessions, with other fields; what is the same is in ``messages``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 import orjson
 
 from callapp.errors import BadMessage
-from callapp.realtime.events import Complaint, SessionCreated
+from callapp.realtime.messages import Complaint, SessionCreated, complaint, object_of, read, text_of
 
 FIRST_UPDATE = "session-1"
 SECOND_UPDATE = "session-2"
@@ -57,27 +57,22 @@ def decode(data: bytes) -> Decoded | None:
     Raises:
         BadMessage: it is not a JSON object, or a known type lacks a field.
     """
-    try:
-        message = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise BadMessage(f"not JSON: {error}") from error
-    if not isinstance(message, dict):
-        raise BadMessage("not a JSON object")
+    message = read(data)
     match message.get("type"):
         case "session.output_audio.delta":
-            return SpeechTranslated(_pcm(_text(message, "delta")))
+            return SpeechTranslated(_pcm(text_of(message, "delta")))
         case "session.output_transcript.delta":
-            return TextTold("target", _text(message, "delta"))
+            return TextTold("target", text_of(message, "delta"))
         case "session.input_transcript.delta":
-            return TextTold("source", _text(message, "delta"))
+            return TextTold("source", text_of(message, "delta"))
         case "session.created":
-            return SessionCreated(_text(_object(message, "session"), "id"))
+            return SessionCreated(text_of(object_of(message, "session"), "id"))
         case "session.updated":
-            return SessionSet(_language(_object(message, "session")))
+            return SessionSet(_language(object_of(message, "session")))
         case "session.closed":
             return SessionClosed()
         case "error":
-            return _complaint(_object(message, "error"))
+            return complaint(message)
         case _:
             return None
 
@@ -94,30 +89,6 @@ def _language(session: dict[str, Any]) -> str | None:
     output = audio.get("output") if isinstance(audio, dict) else None
     language = output.get("language") if isinstance(output, dict) else None
     return language if isinstance(language, str) else None
-
-
-def _complaint(error: dict[str, Any]) -> Complaint:
-    def text(key: str) -> str | None:
-        value = error.get(key)
-        return value if isinstance(value, str) else None
-
-    return Complaint(
-        text("code") or text("type") or "unknown", text("message") or "", text("param"), text("event_id")
-    )
-
-
-def _text(message: dict[str, Any], key: str) -> str:
-    value = message.get(key)
-    if not isinstance(value, str):
-        raise BadMessage(f"{message.get('type')}: {key} is missing or not text")
-    return value
-
-
-def _object(message: dict[str, Any], key: str) -> dict[str, Any]:
-    value = message.get(key)
-    if not isinstance(value, dict):
-        raise BadMessage(f"{message.get('type')}: {key} is missing or not an object")
-    return value
 
 
 # -- what we send -------------------------------------------------------------------------------

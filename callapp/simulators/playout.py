@@ -120,11 +120,6 @@ class Playout:
         """How much is still to be heard at a time, a byte begun included."""
         return -(-max(0, self._free_ns - at_ns) // BYTE_NS)
 
-    @property
-    def received_bytes(self) -> int:
-        """All audio that came, heard or not."""
-        return sum(len(chunk.audio) for chunk in self.chunks)
-
     def heard_bytes(self, at_ns: int) -> int:
         """How much had been heard at a time, silence not counted."""
         return sum(chunk.heard_bytes(at_ns) for chunk in self.chunks)

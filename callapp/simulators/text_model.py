@@ -148,17 +148,6 @@ class PretendTextModel:
         self._server.server_close()
         self._thread.join()
 
-    def wait_for_request(self, number: int = 1, timeout: float = 20.0) -> dict[str, Any]:
-        """The body of a request, counted from 1.
-
-        Raises:
-            TimeoutError: it did not come in time.
-        """
-        with self._changed:
-            if not self._changed.wait_for(lambda: len(self.requests) >= number, timeout):
-                raise TimeoutError(f"{len(self.requests)} requests came; refused: {self.refused}")
-            return self.requests[number - 1]
-
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True
         try:

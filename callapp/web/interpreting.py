@@ -20,8 +20,8 @@ from callapp.conversation.interpreting import Terms
 from callapp.errors import CallappError
 from callapp.logs import CallLogger, call_logger
 from callapp.prices import usd_per_minute
+from callapp.realtime.dialling import Endpoint
 from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
-from callapp.realtime.leg import Endpoint
 from callapp.realtime.session import SessionConfig
 from callapp.realtime.translation import TRANSLATION_MODEL, TranslationLeg
 from callapp.realtime.translator import Translator

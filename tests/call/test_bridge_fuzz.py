@@ -16,7 +16,8 @@ from callapp.call.bridge import Bridge, Outside
 from callapp.conversation.events import ModelLost
 from callapp.conversation.plan import Plan
 from callapp.errors import LegLost
-from callapp.realtime.leg import Endpoint, ModelLeg
+from callapp.realtime.dialling import Endpoint
+from callapp.realtime.leg import ModelLeg
 from callapp.realtime.session import SessionConfig
 from callapp.telephony.leg import CallerLeg
 from callapp.websocket.connection import Connection

@@ -33,7 +33,8 @@ from callapp.conversation.events import (
 )
 from callapp.conversation.plan import Plan
 from callapp.errors import LegLost
-from callapp.realtime.leg import Endpoint, ModelLeg
+from callapp.realtime.dialling import Endpoint
+from callapp.realtime.leg import ModelLeg
 from callapp.realtime.session import SessionConfig
 from callapp.telephony.media_streams import CallerAudio
 

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from callapp.agents.fields import McpServer
-from callapp.realtime.leg import Endpoint, ModelLeg
+from callapp.realtime.dialling import Endpoint
+from callapp.realtime.leg import ModelLeg
 from callapp.realtime.session import RemoteTools, SessionConfig
 from callapp.websocket.connection import Connection
 

@@ -25,7 +25,8 @@ from callapp.conversation.events import (
     Usage,
 )
 from callapp.errors import BadMessage
-from callapp.realtime.events import Complaint, SessionUpdated, decode
+from callapp.realtime.events import SessionUpdated, decode
+from callapp.realtime.messages import Complaint
 from callapp.realtime.session import Handshake, SessionConfig
 
 CONFIG = SessionConfig("Be kind.", "coral", "ja-JP")

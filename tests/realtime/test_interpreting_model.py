@@ -10,8 +10,8 @@ import pytest
 
 from callapp.audio.g711 import decode, encode
 from callapp.errors import LegLost
+from callapp.realtime.dialling import Endpoint
 from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
-from callapp.realtime.leg import Endpoint
 from callapp.realtime.session import SessionConfig
 from callapp.realtime.translator import Finished, Loss, Ready, Spoken, Took, TranslatorEvent, Written
 from callapp.simulators.model import PretendModel

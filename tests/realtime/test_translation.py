@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from callapp.audio.g711 import Samples, decode, encode
 from callapp.errors import BadMessage, LegLost
 from callapp.realtime import translation_events
-from callapp.realtime.leg import Endpoint
+from callapp.realtime.dialling import Endpoint
 from callapp.realtime.translation import FRAME_BYTES, TranslationLeg
 from callapp.realtime.translator import Finished, Loss, Ready, Spoken, TranslatorEvent, Written
 from callapp.simulators.model import PretendModel

@@ -55,10 +55,6 @@ class Loop:
         self._readers[fd] = handler
         self._poller.register(fd, mask)
 
-    def hand_over(self, fd: int, handler: Callable[[int], None]) -> None:
-        """Let another handler have a socket that is watched already."""
-        self._readers[fd] = handler
-
     def want(self, fd: int, mask: int) -> None:
         """Change what a watched socket is watched for."""
         self._poller.modify(fd, mask)

@@ -1,0 +1,107 @@
+"""What the messages of all kinds of realtime sessions have in common, and how they are read. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from callapp.errors import BadMessage
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCreated:
+    """The service has opened a session."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """An ``error`` event; ``event_id`` is that of our own event which it answers, if any."""
+
+    code: str
+    message: str
+    param: str | None
+    event_id: str | None
+
+
+def read(data: bytes) -> Message:
+    """Read one message.
+
+    Raises:
+        BadMessage: it is not a JSON object.
+    """
+    try:
+        message = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BadMessage(f"not JSON: {error}") from error
+    if not isinstance(message, dict):
+        raise BadMessage("not a JSON object")
+    return message
+
+
+def text_of(message: Message, key: str) -> str:
+    """A text.
+
+    Raises:
+        BadMessage: it is missing, or something else.
+    """
+    value = message.get(key)
+    if not isinstance(value, str):
+        raise BadMessage(f"{message.get('type')}: {key} is missing or not text")
+    return value
+
+
+def text_or_none(message: Message, key: str) -> str | None:
+    """A text; ``None`` where there is none."""
+    value = message.get(key)
+    return value if isinstance(value, str) else None
+
+
+def object_of(message: Message, key: str) -> Message:
+    """An object.
+
+    Raises:
+        BadMessage: it is missing, or something else.
+    """
+    value = message.get(key)
+    if not isinstance(value, dict):
+        raise BadMessage(f"{message.get('type')}: {key} is missing or not an object")
+    return value
+
+
+def index_of(message: Message, key: str) -> int:
+    """A whole number.
+
+    Raises:
+        BadMessage: it is missing, or something else.
+    """
+    value = message.get(key)
+    if not isinstance(value, int):
+        raise BadMessage(f"{message.get('type')}: {key} is missing or not a number")
+    return value
+
+
+def index_or_none(message: Message, key: str) -> int | None:
+    """A whole number; ``None`` where there is none."""
+    value = message.get(key)
+    return value if isinstance(value, int) else None
+
+
+def complaint(message: Message) -> Complaint:
+    """Read an ``error``.
+
+    Raises:
+        BadMessage: it says nothing of any.
+    """
+    error = object_of(message, "error")
+    return Complaint(
+        text_or_none(error, "code") or text_or_none(error, "type") or "unknown",
+        text_or_none(error, "message") or "",
+        text_or_none(error, "param"),
+        text_or_none(error, "event_id"),
+    )
