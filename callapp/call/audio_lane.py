@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock
 
 from callapp.conversation.hearing import KEPT_MS
+from callapp.errors import LegLost
 
 _BYTES_PER_MS = 8
 
@@ -20,7 +22,7 @@ class AudioLane:
     """Caller audio, in order, none twice.
 
     Args:
-        send: hands a payload (base64 of mu-law) to the model.
+        send: hands a payload (base64 of mu-law) to the model; raises `LegLost` when it is gone.
     """
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
@@ -32,24 +34,20 @@ class AudioLane:
         self.dropped_ms = 0
 
     def offer(self, payload: bytes) -> None:
-        """Pass a chunk on, or keep it for later. Called by the uplink alone.
-
-        Raises:
-            LegLost: the model's socket is gone.
-        """
+        """Pass a chunk on, or keep it for later. Called by one thread at a time."""
         if self._open or not self._keep(payload):
-            self._send(payload)
+            try:
+                self._send(payload)
+            except LegLost:  # its successor will open the lane again
+                self.close()
+                self._keep(payload)
 
     def open(self) -> None:
-        """Send what was kept; from here on chunks go straight through.
-
-        Raises:
-            LegLost: the model's socket is gone.
-        """
-        with self._lock:
+        """Send what was kept; from here on chunks go straight through, unless the model has gone already."""
+        with self._lock, suppress(LegLost):
             while self._kept:
-                self._send(self._kept.popleft())
-            self._kept_bytes = 0
+                self._send(self._kept[0])
+                self._kept_bytes -= _length(self._kept.popleft())
             self._open = True
 
     def close(self) -> None:

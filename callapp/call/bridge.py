@@ -15,7 +15,8 @@ Threads, and what each may touch:
 
 ``feed`` decides and performs under one lock, so that what is decided first is written first: a
 ``clear`` can never overtake the audio it is to clear. What it performs is a write to a socket, which
-does not wait, or a hand-over to another thread.
+does not wait, or a hand-over to another thread. A write that fails says nothing: that a leg is lost is
+told by the thread that receives from it, after what came in before, which may well be the reason.
 """
 
 from __future__ import annotations
@@ -250,7 +251,7 @@ class Bridge:
                 if isinstance(event, CallerAudio):
                     if self._tape is not None:
                         self._tape.hear(event)
-                    self._hear(event.payload)
+                    self._lane.offer(event.payload)
                 else:
                     if isinstance(event, DigitPressed):
                         self._log.info("< key pressed")
@@ -289,20 +290,8 @@ class Bridge:
         deadline_ms = self.conversation.deadline_ms
         if deadline_ms is not None and (now_s - self._began_s) * 1000 >= deadline_ms:
             return False
-        try:
-            self._lane.offer(payload)
-        except LegLost:
-            return False
+        self._lane.offer(payload)
         return True
-
-    def _hear(self, payload: bytes) -> None:
-        leg = self._model
-        try:
-            self._lane.offer(payload)
-        except LegLost as loss:
-            self._on_model_lost(leg, loss)
-            with suppress(LegLost):  # the call ends without a model: nobody has to hear this
-                self._lane.offer(payload)  # kept, unless a successor is there already
 
     def _downlink(self) -> None:
         try:
@@ -358,9 +347,9 @@ class Bridge:
                 self.feed(event)
 
     def _on_model_lost(self, leg: ModelLeg, loss: LegLost) -> None:
-        """The socket of a model leg failed; several threads may see it, the last when it has a successor."""
+        """The downlink has read all that came before the end of a model leg."""
         with self._lock:
-            if leg is not self._model or self._model_gone or self.conversation.over:
+            if self._model_gone or self.conversation.over:
                 return
             self._log.warning("< model leg lost: %s %s", loss.code, loss.reason)
             self._feed_from_model(leg.meaning_of(loss))
@@ -388,10 +377,8 @@ class Bridge:
                 leg = self._caller
                 if self._tape is not None and isinstance(command, PlayAudio):
                     self._tape.agent.append(command)
-                try:
+                with suppress(LegLost):
                     leg.send(command)
-                except LegLost as loss:
-                    self._on_caller_lost(leg, loss)
             case (
                 CreateResponse()
                 | CancelResponse()
@@ -432,15 +419,12 @@ class Bridge:
     def _perform_on_model(self, command: ModelCommand | OpenAudio) -> None:
         if self._model_gone:
             return  # decided before the loss was known: its successor is told what matters
-        leg = self._model
-        try:
-            if isinstance(command, OpenAudio):
-                self._lane.open()
-            else:
-                self._log.debug("> %s", command)
-                leg.send(command)
-        except LegLost as loss:
-            self._on_model_lost(leg, loss)
+        if isinstance(command, OpenAudio):
+            self._lane.open()
+            return
+        self._log.debug("> %s", command)
+        with suppress(LegLost):
+            self._model.send(command)
 
     def _complete(self) -> None:
         try:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
@@ -197,10 +198,8 @@ class InterpretedSide:
         if self._phone_gone or not paced:
             return
         payload = b2a_base64(paced, newline=False).decode()
-        try:
+        with suppress(LegLost):  # the uplink will hear of it
             self._caller.send(PlayAudio(payload))
-        except LegLost as loss:
-            self._inbox.put(PhoneLost(_reason(loss)))
 
     def partner_left(self, reason: str) -> None:
         """The partner is gone, or will not come. Safe from any thread."""
@@ -303,10 +302,8 @@ class InterpretedSide:
                 for translator in self._translators.values():
                     translator.close()
             case MarkEnd(mark=mark):
-                try:
+                with suppress(LegLost):
                     self._caller.send(SendMark(mark))
-                except LegLost as loss:
-                    self._inbox.put(PhoneLost(_reason(loss)))
             case LetPartnerGo(reason=reason):
                 self._let_partner_go(reason)
             case CallOff():
@@ -318,11 +315,8 @@ class InterpretedSide:
         translator = self._translators.get(number)
         if translator is None:
             return
-        try:
+        with suppress(LegLost):  # the translator's own thread will hear of it
             deed(translator)
-        except LegLost as loss:
-            self._inbox.put(self._lost(number, translator, loss))
-            translator.close()
 
     def _let_partner_go(self, reason: str) -> None:
         assert self._partner is not None

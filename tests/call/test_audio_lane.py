@@ -6,6 +6,7 @@ from base64 import b64decode, b64encode
 from threading import Thread
 
 from callapp.call.audio_lane import AudioLane
+from callapp.errors import LegLost
 
 
 def chunk(number: int, ms: int = 20) -> bytes:
@@ -43,3 +44,28 @@ def test_opening_while_audio_comes_in_neither_loses_nor_swaps_a_chunk():
         lane.open()
         uplink.join()
         assert sent == [chunk(n) for n in range(200)]
+
+
+def test_what_a_model_that_has_gone_did_not_take_is_kept_for_its_successor():
+    """Whether it went in mid-call, or while it was given what had been kept."""
+    sent: list[bytes] = []
+    taken_by_the_first = [3]
+
+    def send(payload: bytes) -> None:
+        if taken_by_the_first[0] == 0:
+            raise LegLost("model", 1006, "gone")
+        taken_by_the_first[0] -= 1
+        sent.append(payload)
+
+    lane = AudioLane(send)
+    lane.offer(chunk(0))
+    lane.open()
+    for number in range(1, 6):
+        lane.offer(chunk(number))
+    taken_by_the_first[0] = 1
+    lane.open()
+    assert sent == [chunk(number) for number in range(4)]
+    taken_by_the_first[0] = 100
+    lane.open()
+    lane.offer(chunk(6))
+    assert sent == [chunk(number) for number in range(7)]

@@ -61,6 +61,7 @@ class FakeLeg:
         self.inbox: queue.Queue[Any] = queue.Queue()
         self.loss: BaseException | None = None
         self.send_fails = False
+        self.unread: list[Any] = []  # what has come in when a write fails
         self._heard = False
         self.log = logging.getLogger("callapp.call")
 
@@ -89,8 +90,9 @@ class FakeLeg:
 
     def send(self, command: Any) -> None:
         if self.send_fails:
-            self.loss = LegLost(self.name, 1006, "broken pipe")
-            raise self.loss
+            loss = LegLost(self.name, 1006, "broken pipe")
+            self.hears(*self.unread, loss)
+            raise loss
         self.journal.add(self.name, command)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -418,6 +420,16 @@ def test_the_end_is_told_once_with_its_reason(world: World, caplog: pytest.LogCa
     world.bridge.cut("twilio.completed")
     world.end()
     assert caplog.text.count("x call ended") == 1
+
+
+def test_a_write_that_fails_is_not_the_reason_when_a_hang_up_came_in_before(world: World) -> None:
+    """Twilio says ``stop`` and closes; a word of ours may meet the close before that is read."""
+    live(world)
+    world.caller.unread = [CallerHungUp()]
+    world.caller.send_fails = True
+    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", "i1", 0, SECOND))
+    assert world.end() == "caller.hung_up"
+    assert_over(world)
 
 
 def test_a_model_that_never_confirms_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,7 @@ class Leg:
         self.stuck = threading.Event()
         self.hangs = threading.Event()
         self.closed = threading.Event()
+        self.lost: LegLost | None = None
 
     def dial(self) -> None:
         pass
@@ -66,6 +67,8 @@ class Leg:
         """Nothing is taken where it is read: the call's own threads do everything."""
 
     def receive(self) -> list[Any]:
+        if self.lost is not None:
+            raise self.lost
         if self.closed.is_set():
             raise LegLost(self.name, 1006, "closed")
         try:
@@ -85,7 +88,9 @@ class Leg:
         if self.stuck.is_set():
             self.hangs.set()
             self.closed.wait(STUCK_S)
-            raise LegLost(self.name, 1006, "peer took no whole frame") from TimeoutError()
+            self.lost = LegLost(self.name, 1006, "peer took no whole frame")
+            self.lost.__cause__ = TimeoutError()
+            raise self.lost
         if self.closed.is_set():
             raise LegLost(self.name, 1006, "closed")
 
