@@ -35,6 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Flask's development server paints its lines
 
 CallLogger = logging.LoggerAdapter[logging.Logger]
+Log = logging.Logger | CallLogger
 
 
 def mask_number(number: str) -> str:

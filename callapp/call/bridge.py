@@ -9,8 +9,7 @@ Threads, and what each may touch:
 - *the reader*, one for all calls: takes speech from both legs where it can be handed on as it is, the
   caller's to the lane, the model's through the conversation. It never waits: what it cannot do at
   once, or what is more than that, the call's own two threads do, in the order it came;
-- *errand*, ours and brief: asks the carrier to complete the call, or to take it away, which no audio
-  may wait for;
+- *errand*, ours and brief: asks the carrier for something, see `Errands`;
 - any other (a tool of the pool, a status callback, the registry's drain) comes in through ``feed``.
 
 ``feed`` decides and performs under one lock, so that what is decided first is written first: a
@@ -21,16 +20,14 @@ told by the thread that receives from it, after what came in before, which may w
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from random import uniform
 from threading import Event, RLock, Thread
 from time import monotonic
 
 from callapp.call.audio_lane import AudioLane
-from callapp.call.switchboard import Extension
+from callapp.call.errands import Errands
+from callapp.call.outside import Outside
 from callapp.conversation.commands import (
     AnswerTool,
     CancelResponse,
@@ -58,10 +55,8 @@ from callapp.conversation.events import (
     AudioArrived,
     CallerBack,
     CallerLost,
-    CompletionFailed,
     DigitPressed,
     EndedElsewhere,
-    LeavingFailed,
     ModelLost,
     Tick,
     ToolReturned,
@@ -69,16 +64,15 @@ from callapp.conversation.events import (
     TransferAsked,
     Whispered,
     WindUpAsked,
-    Wish,
 )
 from callapp.conversation.events import Event as CallEvent
-from callapp.conversation.facts import AudioDropped, Began, Closed, Fact
+from callapp.conversation.facts import AudioDropped, Began, Closed
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
-from callapp.errors import CallappError, LegLost
+from callapp.errors import LegLost
+from callapp.logs import Log
 from callapp.realtime.events import ModelCommand
 from callapp.realtime.leg import ModelLeg
-from callapp.recording.tape import Tape
 from callapp.telephony.answering import read_answered_by
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
@@ -95,33 +89,6 @@ NO_MEDIA_S = 10.0
 LOOK_S = 0.5
 # After these ends a caller who is away may still come back, to another process or another session.
 _MAY_COME_BACK = ("server.draining", "server.stopped", "server.moved", "openai.")
-
-Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
-
-
-@dataclass(frozen=True)
-class Outside:
-    """What a call needs of the world, as plain functions; each may be called from any thread.
-
-    Args:
-        new_model: makes a model leg, not dialled yet; a call may need several, one after another.
-        run_tool: starts a tool: ``(name, arguments, done)``; ``done`` gets its result, once.
-        complete_call: ends the phone call through the carrier. Blocks; raises `CallappError`.
-        apologise: speaks a last line over the carrier when the model is gone and the TwiML after
-            the stream has nothing to say; ``None`` when it has. Blocks; raises `CallappError`.
-        extension: takes the call off its stream, and brings it back; without one it cannot leave.
-        journal: is told each fact of the call, in order, and when that was, by the call's clock. An audio
-            thread waits for it, and a lock is held: it hands over and returns.
-        tape: keeps what is heard on both sides, if that is to be recorded.
-    """
-
-    new_model: Callable[[], ModelLeg]
-    run_tool: Callable[[str, str, Callable[[str | Wish], None]], None]
-    complete_call: Callable[[], None]
-    apologise: Callable[[], None] | None = None
-    extension: Extension | None = None
-    journal: Callable[[Fact, float], None] = lambda _fact, _at_ms: None
-    tape: Tape | None = None
 
 
 class Bridge:
@@ -141,7 +108,8 @@ class Bridge:
         self._tape = outside.tape
         self._over = Event()
         self._turned = Event()  # a call that is away is back, or over
-        self._threads: list[Thread] = []
+        self._errands = Errands(outside, log)
+        self._downlink: Thread  # from `run` on
 
     # -- from outside ---------------------------------------------------------------------------
 
@@ -151,7 +119,8 @@ class Bridge:
         if self._tape is not None:
             self._tape.begin(self.conversation.playback, self.now_ms)
         self._outside.journal(Began(), self.now_ms())
-        self._start(self._downlink, "downlink")
+        self._downlink = Thread(target=self._converse, name="downlink", daemon=True)
+        self._downlink.start()
         return self.carry_on(self._caller)
 
     def rejoin(self, caller: CallerLeg, why: str) -> bool:
@@ -293,7 +262,7 @@ class Bridge:
         self._lane.offer(payload)
         return True
 
-    def _downlink(self) -> None:
+    def _converse(self) -> None:
         try:
             self._talk()
             while self._redial():
@@ -406,13 +375,12 @@ class Bridge:
             case Warn(words=words):
                 self._log.warning("! %s", words)
             case LeaveStream():
-                self._start(lambda: self._leave(command), "errand")
+                self._errands.leave(command, self.now_ms(), self.feed)
             case RecallCaller():
-                if self._outside.extension is not None:
-                    self._start(self._outside.extension.recall, "errand")
+                self._errands.recall()
             case CompleteCall():
                 self._log.info("= goodbye heard, completing the call")
-                self._start(self._complete, "errand")
+                self._errands.complete_call(self.feed)
             case Finish(reason=reason):
                 self._finish(reason)
 
@@ -426,56 +394,27 @@ class Bridge:
         with suppress(LegLost):
             self._model.send(command)
 
-    def _complete(self) -> None:
-        try:
-            self._outside.complete_call()
-        except CallappError as error:
-            self._log.error("! the call could not be completed: %s", error)
-            self.feed(CompletionFailed())
-
-    def _leave(self, command: LeaveStream) -> None:
-        extension = self._outside.extension
-        try:
-            if extension is None:
-                raise CallappError("it has no switchboard")
-            extension.leave(command.trip, command.said, self.now_ms())
-        except CallappError as error:
-            self._log.error("! the call could not leave its stream: %s", error)
-            self.feed(LeavingFailed("the phone company did not do it"))
-        except Exception:  # noqa: BLE001 - the top of a thread: the caller would be left in silence
-            self._log.exception("! bug: the call could not leave its stream")
-            self.feed(LeavingFailed("it failed for a technical reason"))
-
     def _finish(self, reason: str) -> None:
         """Let both reading threads come to their end."""
         self._over.set()
         self._turned.set()
         away = self.conversation.away.gone  # who is not on the line can be told nothing
         if reason.startswith("openai.") and self._outside.apologise is not None and not away:
-            self._start(self._apologise, "errand")
+            self._errands.apologise(self._caller.close)
         else:
             self._caller.close()
         if self.conversation.told:
             self._model.close()
 
-    def _apologise(self) -> None:
-        assert self._outside.apologise is not None
-        try:
-            self._outside.apologise()
-        except CallappError as error:
-            self._log.error("! no apology could be spoken: %s", error)
-        self._caller.close()
-
     def _clear_up(self) -> None:
         """Leave no thread and no socket behind, and say why the call ended."""
         self.feed(EndedElsewhere("server.error"))  # of no effect unless this is an exception
-        downlink = self._threads[0]
         if not self.conversation.told:
-            downlink.join(LATE_WORDS_S)
+            self._downlink.join(LATE_WORDS_S)
         self._model.close()
         deadline_s = monotonic() + JOIN_S
-        for thread in self._threads:
-            thread.join(max(0.0, deadline_s - monotonic()))
+        self._downlink.join(JOIN_S)
+        self._errands.join(deadline_s)
         if self._lane.dropped_ms:
             self._outside.journal(AudioDropped(self.now_ms(), self._lane.dropped_ms), self.now_ms())
             self._log.warning(
@@ -493,9 +432,3 @@ class Bridge:
     @property
     def _end_reason(self) -> str:
         return self.conversation.end_reason or "server.error"
-
-    def _start(self, target: Callable[[], None], name: str) -> Thread:
-        thread = Thread(target=target, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-        return thread

@@ -15,7 +15,6 @@ Threads, and what each may touch:
 
 from __future__ import annotations
 
-import logging
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable
 from contextlib import suppress
@@ -58,6 +57,7 @@ from callapp.conversation.interpreting import (
     UseTranslator,
 )
 from callapp.errors import CallappError, LegLost
+from callapp.logs import Log
 from callapp.realtime.translator import Finished, Ready, Spoken, Took, Translator, Written
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
@@ -69,8 +69,6 @@ NO_MEDIA_S = 10.0
 STOP_WITHIN_S = 0.5
 # How often the inbox is looked into once the phone is gone.
 TICK_S = 0.25
-
-Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from callapp.agents import Agent
-from callapp.call.bridge import Bridge, Outside
+from callapp.call.bridge import Bridge
 from callapp.call.journal import Journal, Listener, Particulars
 from callapp.call.lines import hold_line
+from callapp.call.outside import Outside
 from callapp.call.pricing import pricing
 from callapp.call.switchboard import Switchboard, resumed
 from callapp.call_log.records import Admission, AwayCall

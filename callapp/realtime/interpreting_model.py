@@ -22,8 +22,9 @@ from callapp.conversation.events import (
     SpeechStopped,
 )
 from callapp.errors import LegLost
+from callapp.logs import Log
 from callapp.realtime.dialling import Endpoint
-from callapp.realtime.leg import Log, ModelEvent, ModelLeg
+from callapp.realtime.leg import ModelEvent, ModelLeg
 from callapp.realtime.session import SessionConfig
 from callapp.realtime.translator import Finished, Loss, Ready, Spoken, Took, TranslatorEvent, Written
 

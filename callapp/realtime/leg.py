@@ -30,6 +30,7 @@ from callapp.conversation.events import (
     ToolCalled,
 )
 from callapp.errors import BadMessage, LegLost
+from callapp.logs import Log
 from callapp.realtime.dialling import Dialling, Endpoint
 from callapp.realtime.events import (
     ApprovalAsked,
@@ -46,8 +47,6 @@ from callapp.realtime.messages import Complaint, SessionCreated
 from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import Binary
-
-Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 NO_SIGN_OF_LIFE = 1006
 

@@ -10,9 +10,10 @@ from contextlib import suppress
 from callapp.audio.g711 import Samples
 from callapp.audio.resampling import PCM_BYTES_PER_MS, Downsampler, Upsampler
 from callapp.errors import BadMessage, LegLost
+from callapp.logs import Log
 from callapp.realtime import translation_events as wire
 from callapp.realtime.dialling import Dialling, Endpoint
-from callapp.realtime.leg import NO_SIGN_OF_LIFE, Log
+from callapp.realtime.leg import NO_SIGN_OF_LIFE
 from callapp.realtime.messages import Complaint, SessionCreated
 from callapp.realtime.session import FATAL_CODES
 from callapp.realtime.translator import Finished, Loss, Ready, Spoken, TranslatorEvent, Written

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from callapp.call.bridge import Bridge, Outside
+from callapp.call.bridge import Bridge
+from callapp.call.outside import Outside
 from callapp.conversation import outage
 from callapp.conversation.commands import (
     AnswerTool,

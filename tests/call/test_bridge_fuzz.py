@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from callapp.call.bridge import Bridge, Outside
+from callapp.call.bridge import Bridge
+from callapp.call.outside import Outside
 from callapp.conversation.events import ModelLost
 from callapp.conversation.plan import Plan
 from callapp.errors import LegLost

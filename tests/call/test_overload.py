@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from callapp.call import bridge as module
-from callapp.call.bridge import Bridge, Outside
+from callapp.call.bridge import Bridge
+from callapp.call.outside import Outside
 from callapp.conversation.commands import ClearAudio, CreateResponse, PlayAudio, SendMark, TruncateItem
 from callapp.conversation.events import (
     AudioArrived,

@@ -1,0 +1,83 @@
+"""What the carrier is asked to do for a call: no audio may wait for its answer.
+
+Each errand is a brief thread of its own, and says how it went by an event. Nothing here holds on to the
+call: a call that is over is freed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Thread
+from time import monotonic
+
+from callapp.call.outside import Outside
+from callapp.conversation.commands import LeaveStream
+from callapp.conversation.events import CompletionFailed, LeavingFailed
+from callapp.errors import CallappError
+from callapp.logs import Log
+
+Feed = Callable[[CompletionFailed | LeavingFailed], None]
+
+
+class Errands:
+    """The errands of one call. Its methods return at once."""
+
+    def __init__(self, outside: Outside, log: Log) -> None:
+        self._outside = outside
+        self._log = log
+        self._threads: list[Thread] = []
+
+    def complete_call(self, feed: Feed) -> None:
+        """End the phone call."""
+        self._run(lambda: self._complete_call(feed))
+
+    def leave(self, command: LeaveStream, now_ms: float, feed: Feed) -> None:
+        """Take the call off its stream."""
+        self._run(lambda: self._leave(command, now_ms, feed))
+
+    def recall(self) -> None:
+        """Bring the caller back before their time, if the carrier can."""
+        if self._outside.extension is not None:
+            self._run(self._outside.extension.recall)
+
+    def apologise(self, then: Callable[[], None]) -> None:
+        """Speak a last line over the carrier."""
+        self._run(lambda: self._apologise(then))
+
+    def join(self, until_s: float) -> None:
+        """Wait for those under way, until a moment of the ``monotonic`` clock."""
+        for thread in self._threads:
+            thread.join(max(0.0, until_s - monotonic()))
+
+    def _run(self, errand: Callable[[], None]) -> None:
+        thread = Thread(target=errand, name="errand", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _complete_call(self, feed: Feed) -> None:
+        try:
+            self._outside.complete_call()
+        except CallappError as error:
+            self._log.error("! the call could not be completed: %s", error)
+            feed(CompletionFailed())
+
+    def _leave(self, command: LeaveStream, now_ms: float, feed: Feed) -> None:
+        extension = self._outside.extension
+        try:
+            if extension is None:
+                raise CallappError("it has no switchboard")
+            extension.leave(command.trip, command.said, now_ms)
+        except CallappError as error:
+            self._log.error("! the call could not leave its stream: %s", error)
+            feed(LeavingFailed("the phone company did not do it"))
+        except Exception:  # noqa: BLE001 - the top of a thread: the caller would be left in silence
+            self._log.exception("! bug: the call could not leave its stream")
+            feed(LeavingFailed("it failed for a technical reason"))
+
+    def _apologise(self, then: Callable[[], None]) -> None:
+        assert self._outside.apologise is not None
+        try:
+            self._outside.apologise()
+        except CallappError as error:
+            self._log.error("! no apology could be spoken: %s", error)
+        then()
