@@ -66,6 +66,15 @@ class Services:
     stand_in: StandIn = field(default_factory=StandIn)
     pairs: Pairs = field(default_factory=Pairs)
 
+    def start(self, *, settling: bool, background: bool) -> None:
+        """Start the threads that calls need, and those that look after what is over if they are wanted."""
+        self.registry.start()
+        self.relay.start()
+        if settling:
+            self.settler.start()
+        if background:
+            self.background.start()
+
     def close(self) -> None:
         """End live calls and give back all threads and connections."""
         self.registry.close()
