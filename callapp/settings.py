@@ -13,20 +13,30 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-import limits
-import phonenumbers
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from callapp.errors import ConfigError
-from callapp.webhooks.signing import read_secret
+from callapp.values import (
+    BaseUrl,
+    Callee,
+    DatabaseUrl,
+    Folder,
+    LogFormat,
+    LogLevel,
+    Modules,
+    Origin,
+    OwnNumber,
+    Prefixes,
+    RateLimit,
+    RealtimeUrl,
+    Secret,
+    WebhookSecret,
+    WebhookUrl,
+)
 
 SHOWN_CHARACTERS = 80
 """A fault shows what was read up to this length."""
@@ -36,139 +46,6 @@ TWILIO_LONGEST_CALL_S = 86_400
 
 LONGEST_MODEL_SESSION_S = 3_300
 """OpenAI ends a session after 60 minutes; five of them are left to find a quiet moment in."""
-
-
-def _check_secret(value: SecretStr) -> SecretStr:
-    # All of them travel in HTTP headers, where a space or a stray quote from a text editor ends in a 401
-    # that nobody understands.
-    if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
-        raise ValueError
-    return value
-
-
-def _read_number(value: str, exists: bool) -> str:
-    """Check a phone number; return it in E.164.
-
-    Raises:
-        ValueError: it has no country code, or no such number can exist.
-    """
-    try:
-        number = phonenumbers.parse(value, None)
-    except phonenumbers.NumberParseException as error:
-        raise ValueError from error
-    if not (phonenumbers.is_valid_number(number) if exists else phonenumbers.is_possible_number(number)):
-        raise ValueError
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-
-
-def _read_callee(value: str) -> str:
-    return _read_number(value, exists=True)
-
-
-def _read_own_number(value: str) -> str:
-    # Twilio gave it to us, so it exists, also when libphonenumber has not heard of its range yet.
-    return _read_number(value, exists=False)
-
-
-def _read_url(value: str, schemes: tuple[str, ...]) -> str:
-    """Check a URL without credentials and fragment; return it without a slash at its end."""
-    url = urlsplit(value)
-    url.port  # noqa: B018  (raises ValueError when it is no port)
-    if (
-        url.scheme not in schemes
-        or not url.hostname
-        or url.fragment
-        or "@" in url.netloc
-        or re.search(r"\s", value)
-    ):
-        raise ValueError
-    return f"{url.scheme}://{url.netloc.lower()}{url.path.rstrip('/')}{'?' + url.query if url.query else ''}"
-
-
-def _read_origin(value: str) -> str:
-    value = _read_url(value, ("http", "https"))
-    if urlsplit(value).path or "?" in value:
-        raise ValueError
-    return value
-
-
-def _read_base_url(value: str) -> str:
-    value = _read_url(value, ("http", "https"))
-    url = urlsplit(value)
-    if url.query or (url.scheme == "http" and not is_loopback(url.hostname or "")):
-        raise ValueError
-    return value
-
-
-def _read_webhook_url(value: str) -> str:
-    return _read_url(value, ("http", "https"))
-
-
-def _read_realtime_url(value: str) -> str:
-    value = _read_url(value, ("ws", "wss"))
-    url = urlsplit(value)
-    if url.scheme == "ws" and not is_loopback(url.hostname or ""):
-        raise ValueError
-    return value
-
-
-def _check_webhook_secret(value: SecretStr) -> SecretStr:
-    read_secret(value.get_secret_value())
-    return value
-
-
-def _read_database_url(value: str) -> str:
-    """Check a database URL; name the driver, which hosts that hand out URLs leave open."""
-    value = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value)
-    try:
-        driver = make_url(value).drivername
-    except ArgumentError as error:
-        raise ValueError from error
-    if driver not in ("postgresql+psycopg", "sqlite"):
-        raise ValueError
-    return value
-
-
-def _read_rate_limit(value: str) -> str:
-    for limit in limits.parse_many(value):
-        if limit.amount < 1:
-            raise ValueError
-    return value
-
-
-def _split(value: Any) -> Any:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
-def _check_modules(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(part.isidentifier() for name in value for part in name.split(".")):
-        raise ValueError
-    return value
-
-
-def _check_prefixes(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(re.fullmatch(r"\+[0-9]{1,15}", prefix) for prefix in value):
-        raise ValueError
-    return value
-
-
-def _read_folder(value: Path) -> Path:
-    folder = value.expanduser()
-    if not folder.is_dir():
-        raise ValueError
-    return folder
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
-Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
-Origin = Annotated[str, AfterValidator(_read_origin)]
-Folder = Annotated[Path, AfterValidator(_read_folder)]
-RateLimit = Annotated[str, AfterValidator(_read_rate_limit)]
 
 
 def _setting(default: Any, *, help: str, expected: str, secret: bool = False, **rules: Any) -> Any:  # noqa: A002
@@ -209,12 +86,12 @@ class Settings(BaseModel):
         expected="printable ASCII characters without spaces",
         secret=True,
     )
-    from_phone_number: Annotated[str, AfterValidator(_read_own_number)] | None = _setting(
+    from_phone_number: OwnNumber | None = _setting(
         None,
         help="Our Twilio number, which calls are placed from.",
         expected="a number in E.164, e.g. +14155550100",
     )
-    to_phone_number: Annotated[str, AfterValidator(_read_callee)] | None = _setting(
+    to_phone_number: Callee | None = _setting(
         None,
         help="Who is called when a request to /outgoing-call names nobody.",
         expected="an existing number in E.164, e.g. +819012345678",
@@ -261,16 +138,14 @@ class Settings(BaseModel):
         help="Limit of requests to /outgoing-call for one callee.",
         expected="a rate such as 5/minute, or several separated by ;",
     )
-    allowed_destinations: Annotated[
-        tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_prefixes)
-    ] = _setting(
+    allowed_destinations: Prefixes = _setting(
         (),
         help="E.164 prefixes that may be dialled, separated by commas. Unset: any.",
         expected="prefixes of + and digits separated by commas, e.g. +81,+1415",
     )
 
     # The services we use
-    openai_realtime_url: Annotated[str, AfterValidator(_read_realtime_url)] = _setting(
+    openai_realtime_url: RealtimeUrl = _setting(
         "wss://api.openai.com/v1/realtime",
         help="Endpoint of the Realtime API, or of anything compatible with it.",
         expected="a wss:// URL, or a ws:// one of this machine",
@@ -281,7 +156,7 @@ class Settings(BaseModel):
         expected="the name of a model",
         pattern=r"^\S+$",
     )
-    openai_base_url: Annotated[str, AfterValidator(_read_base_url)] | None = _setting(
+    openai_base_url: BaseUrl | None = _setting(
         None,
         help="Endpoint of OpenAI's REST API, which is asked what a call was about. Unset: the one that "
         "belongs to OPENAI_REALTIME_URL.",
@@ -299,7 +174,7 @@ class Settings(BaseModel):
         help="Where every request to Twilio's REST API goes; another one for a simulator.",
         expected="an origin without a path, e.g. https://api.twilio.com",
     )
-    database_url: Annotated[str, AfterValidator(_read_database_url)] | None = _setting(
+    database_url: DatabaseUrl | None = _setting(
         None,
         help="Database. Unset: SQLite in the instance folder, which is enough for one machine.",
         expected="postgresql://user:password@host/name, or sqlite:///file",
@@ -313,12 +188,12 @@ class Settings(BaseModel):
     )
 
     # What we tell others
-    webhook_url: Annotated[str, AfterValidator(_read_webhook_url)] | None = _setting(
+    webhook_url: WebhookUrl | None = _setting(
         None,
         help="Where to tell that a call started, ended, or was analysed. Unset: nowhere.",
         expected="an https:// or http:// URL without credentials",
     )
-    webhook_secret: Annotated[SecretStr, AfterValidator(_check_webhook_secret)] | None = _setting(
+    webhook_secret: WebhookSecret | None = _setting(
         None,
         help="Signs those webhooks, by the Standard Webhooks scheme; needed with WEBHOOK_URL.",
         expected="whsec_ and the base64 of 24 to 64 bytes",
@@ -334,12 +209,10 @@ class Settings(BaseModel):
     tools_dir: Folder | None = _setting(
         None, help="Folder of Python files with tools of your own.", expected="a folder that exists"
     )
-    tools_modules: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_modules)] = (
-        _setting(
-            (),
-            help="Installed modules with tools of your own, separated by commas.",
-            expected="names of modules separated by commas, e.g. shop.phone_tools",
-        )
+    tools_modules: Modules = _setting(
+        (),
+        help="Installed modules with tools of your own, separated by commas.",
+        expected="names of modules separated by commas, e.g. shop.phone_tools",
     )
     default_agent: str = _setting(
         "operator", help="Agent of calls that name none.", expected="the name of an agent", pattern=r"^\S+$"
@@ -387,10 +260,10 @@ class Settings(BaseModel):
     )
 
     # Logs
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = _setting(
+    log_level: LogLevel = _setting(
         "info", help="How much is logged.", expected="debug, info, warning or error"
     )
-    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = _setting(
+    log_format: LogFormat = _setting(
         "text", help="Lines for people (text), or one JSON object a line (json).", expected="text or json"
     )
 
@@ -454,16 +327,6 @@ def json_wanted(environ: Mapping[str, str] | None = None, dotenv: str | Path = "
     """Tell whether LOG_FORMAT asks for JSON; needed to report that other settings are wrong."""
     given = _given(os.environ if environ is None else environ, dotenv)
     return given.get("LOG_FORMAT", "").lower() == "json"
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address can only mean this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def read_variable(name: str, dotenv: str | Path = ".env") -> str | None:

@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from callapp.errors import ConfigError
-from callapp.settings import SETTINGS, Settings, is_loopback, json_wanted, load_settings, read_variable
+from callapp.settings import SETTINGS, Settings, json_wanted, load_settings, read_variable
+from callapp.values import is_loopback
 
 ROOT = Path(__file__).parent.parent
 NO_DOTENV = Path("no-such-file")

@@ -22,8 +22,9 @@ from callapp.call_log import PlacedCall, StoreUnavailable
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.errors import CarrierError, CarrierRefused, CarrierTimeout
 from callapp.services import Services, services
-from callapp.settings import Settings, is_loopback
+from callapp.settings import Settings
 from callapp.telephony.rest import Carrier
+from callapp.values import is_loopback
 
 POLL_S = 1.0
 # Beyond the longest call: Twilio may queue the dial, and lets it ring for a minute.

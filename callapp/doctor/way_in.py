@@ -10,7 +10,8 @@ import websocket
 from twilio.request_validator import RequestValidator
 
 from callapp.doctor.finding import Finding, fault, ok, warning
-from callapp.settings import Settings, is_loopback
+from callapp.settings import Settings
+from callapp.values import is_loopback
 
 WAIT_S = 5.0
 # A call that there is not: to note its status changes nothing.

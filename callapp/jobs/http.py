@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from callapp.settings import is_loopback
+from callapp.values import is_loopback
 from callapp.version import VERSION
 
 # A server may ask for a longer pause than ours, within reason.

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from callapp.errors import CarrierRefused, CarrierUnreachable, ConfigError
-from callapp.settings import Settings, is_loopback
+from callapp.settings import Settings
 from callapp.telephony import twiml
 from callapp.telephony.answering import Detection
+from callapp.values import is_loopback
 
 if TYPE_CHECKING:
     from twilio.rest import Client

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from flask import g, request
 
 from callapp.services import services
-from callapp.settings import is_loopback
 from callapp.telephony.signature import valid_webhook
+from callapp.values import is_loopback
 from callapp.web.problems import Problem
 from callapp.web.urls import public_url
 

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from flask import Flask, Request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from callapp.settings import Settings, is_loopback
+from callapp.settings import Settings
+from callapp.values import is_loopback
 
 
 def apply_proxy_fix(app: Flask, settings: Settings) -> None:

@@ -128,7 +128,7 @@ def test_without_a_model_the_caller_hears_the_closing_line(
         assert [said.text for said in call.said] == [CLOSING]
         assert scene.ending(call).reason == reason
         assert scene.model.attempts <= 1
-        assert scene.carrier.requests == []
+        assert not [one for one in scene.carrier.requests if one.method == "POST"]
 
 
 @pytest.mark.parametrize(("fault", "reason"), NO_SESSION[:1])
@@ -144,7 +144,7 @@ def test_without_a_model_and_a_closing_line_an_apology_is_spoken(
         assert "sorry" in call.said[0].text
         assert call.said[0].language == "en-US"
         assert scene.ending(call).reason == reason
-        assert len(scene.carrier.requests) == 1
+        assert len([one for one in scene.carrier.requests if one.method == "POST"]) == 1
 
 
 @pytest.mark.parametrize("model", ["refused", "lost"])

@@ -1,0 +1,175 @@
+"""How the values of settings are read, and the types that stand for it.
+
+A reader returns the value in the form that is used from there on, or raises `ValueError`; what was
+expected instead is said by the setting.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import limits
+import phonenumbers
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from callapp.webhooks.signing import read_secret
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address can only mean this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_secret(value: SecretStr) -> SecretStr:
+    # All of them travel in HTTP headers, where a space or a stray quote from a text editor ends in a 401
+    # that nobody understands.
+    if not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+        raise ValueError
+    return value
+
+
+def _read_number(value: str, exists: bool) -> str:
+    """Check a phone number; return it in E.164.
+
+    Raises:
+        ValueError: it has no country code, or no such number can exist.
+    """
+    try:
+        number = phonenumbers.parse(value, None)
+    except phonenumbers.NumberParseException as error:
+        raise ValueError from error
+    if not (phonenumbers.is_valid_number(number) if exists else phonenumbers.is_possible_number(number)):
+        raise ValueError
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _read_callee(value: str) -> str:
+    return _read_number(value, exists=True)
+
+
+def _read_own_number(value: str) -> str:
+    # Twilio gave it to us, so it exists, also when libphonenumber has not heard of its range yet.
+    return _read_number(value, exists=False)
+
+
+def _read_url(value: str, schemes: tuple[str, ...]) -> str:
+    """Check a URL without credentials and fragment; return it without a slash at its end."""
+    url = urlsplit(value)
+    url.port  # noqa: B018  (raises ValueError when it is no port)
+    if (
+        url.scheme not in schemes
+        or not url.hostname
+        or url.fragment
+        or "@" in url.netloc
+        or re.search(r"\s", value)
+    ):
+        raise ValueError
+    return f"{url.scheme}://{url.netloc.lower()}{url.path.rstrip('/')}{'?' + url.query if url.query else ''}"
+
+
+def _read_origin(value: str) -> str:
+    value = _read_url(value, ("http", "https"))
+    if urlsplit(value).path or "?" in value:
+        raise ValueError
+    return value
+
+
+def _read_base_url(value: str) -> str:
+    value = _read_url(value, ("http", "https"))
+    url = urlsplit(value)
+    if url.query or (url.scheme == "http" and not is_loopback(url.hostname or "")):
+        raise ValueError
+    return value
+
+
+def _read_webhook_url(value: str) -> str:
+    return _read_url(value, ("http", "https"))
+
+
+def _read_realtime_url(value: str) -> str:
+    value = _read_url(value, ("ws", "wss"))
+    url = urlsplit(value)
+    if url.scheme == "ws" and not is_loopback(url.hostname or ""):
+        raise ValueError
+    return value
+
+
+def _check_webhook_secret(value: SecretStr) -> SecretStr:
+    read_secret(value.get_secret_value())
+    return value
+
+
+def _read_database_url(value: str) -> str:
+    """Check a database URL; name the driver, which hosts that hand out URLs leave open."""
+    value = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value)
+    try:
+        driver = make_url(value).drivername
+    except ArgumentError as error:
+        raise ValueError from error
+    if driver not in ("postgresql+psycopg", "sqlite"):
+        raise ValueError
+    return value
+
+
+def _read_rate_limit(value: str) -> str:
+    for limit in limits.parse_many(value):
+        if limit.amount < 1:
+            raise ValueError
+    return value
+
+
+def _split(value: Any) -> Any:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _check_modules(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(part.isidentifier() for name in value for part in name.split(".")):
+        raise ValueError
+    return value
+
+
+def _check_prefixes(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"\+[0-9]{1,15}", prefix) for prefix in value):
+        raise ValueError
+    return value
+
+
+def _read_folder(value: Path) -> Path:
+    folder = value.expanduser()
+    if not folder.is_dir():
+        raise ValueError
+    return folder
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_check_secret)]
+Origin = Annotated[str, AfterValidator(_read_origin)]
+Folder = Annotated[Path, AfterValidator(_read_folder)]
+RateLimit = Annotated[str, AfterValidator(_read_rate_limit)]
+OwnNumber = Annotated[str, AfterValidator(_read_own_number)]
+Callee = Annotated[str, AfterValidator(_read_callee)]
+RealtimeUrl = Annotated[str, AfterValidator(_read_realtime_url)]
+BaseUrl = Annotated[str, AfterValidator(_read_base_url)]
+DatabaseUrl = Annotated[str, AfterValidator(_read_database_url)]
+WebhookUrl = Annotated[str, AfterValidator(_read_webhook_url)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_check_webhook_secret)]
+Prefixes = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_prefixes)]
+Modules = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_modules)]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+LogFormat = Annotated[Literal["text", "json"], BeforeValidator(_lower)]
