@@ -181,6 +181,11 @@ class Agent(BaseModel):
         return check_kind(kind, info.data, defaults)
 
     @property
+    def transcriber(self) -> str | None:
+        """The model that writes down what the caller says; ``None`` if none does."""
+        return self.transcription.model if self.transcription is not None else None
+
+    @property
     def detection_s(self) -> int | None:
         """For how long the carrier is to listen for an answering machine; ``None`` not at all."""
         return self.voicemail.timeout_seconds if self.voicemail is not None else None

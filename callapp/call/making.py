@@ -102,7 +102,7 @@ class CallMaker:
             detects_machines=detection_s(admission, agent) is not None,
             hold_line=hold_line(agent.language),
             most_usd=most_usd,
-            usd_of=None if most_usd is None else pricing(endpoint.model, _transcriber(agent) or ""),
+            usd_of=None if most_usd is None else pricing(endpoint.model, agent.transcriber or ""),
             most_ms=longest_ms if away is None else max(0, longest_ms - away.elapsed_ms),
             session_ms=1000 * self.settings.model_session_seconds,
             manners=_manners(agent),
@@ -135,7 +135,7 @@ class CallMaker:
             agent=agent.name,
             parameters=admission.parameters,
             model=endpoint.model,
-            transcription_model=_transcriber(agent),
+            transcription_model=agent.transcriber,
             began_at=datetime.now(UTC) - timedelta(milliseconds=before_ms),
             resumed=away is not None,
         )
@@ -209,10 +209,6 @@ def _context(call_sid: str, admission: Admission, agent: Agent) -> CallContext:
         direction=admission.direction,
         destinations=tuple(agent.transfer_to),
     )
-
-
-def _transcriber(agent: Agent) -> str | None:
-    return agent.transcription.model if agent.transcription is not None else None
 
 
 def _manners(agent: Agent) -> Manners:

@@ -135,11 +135,10 @@ def _engine(agent: Agent, place: Place, parts: Services, call_log: CallLogger) -
         noise_reduction=agent.noise_reduction,
         answers_turns=False,
     )
-    transcriber = agent.transcription.model if agent.transcription is not None else None
     return _Engine(
         endpoint.model,
-        transcriber,
-        pricing(endpoint.model, transcriber or ""),
+        agent.transcriber,
+        pricing(endpoint.model, agent.transcriber or ""),
         lambda: InterpretingModel(endpoint, config, call_log),
     )
 
