@@ -12,11 +12,15 @@ from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from callapp import create_app
+from callapp.call_log.models import CallRow
+from callapp.conversation.facts import Began, Closed, Ended
 from callapp.settings import Settings
 from callapp.web.desk.sign_in import signing_key
+from tests.web.test_calls import CALL, CALL_SID
 
 KEY = "a-long-api-key"
 ORIGIN = "https://voice.example.com"
@@ -208,3 +212,35 @@ def test_every_sentence_of_the_desk_has_its_japanese() -> None:
     assert written.keys() - wanted == set()
     with (folder / "messages.mo").open("rb") as file:
         assert {forms(m.id): forms(m.string) for m in read_mo(file) if m.id} == written
+
+
+def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:
+    """Once it has been analysed: the summary, the verdict and the data that the agent's file asks for."""
+    app = make_app()
+    client = app.test_client()
+    sign_in(client)
+    parts = app.extensions["callapp"]
+    for fact in (Began(), Ended(4000, "agent.ended"), Closed(4000)):
+        parts.record(CALL, fact, fact.at_ms)
+    assert parts.record.writer.flush(20)
+    page = client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
+    assert "What it was about" not in page
+    with parts.store.transaction() as session:
+        session.execute(
+            update(CallRow).values(
+                summary="A table for <two>.",
+                verdict="unresolved",
+                tags=["caller_frustrated"],
+                extracted={"guests": 2, "name": "田中"},
+            )
+        )
+    page = client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
+    for shown in (
+        "What it was about",
+        "A table for &lt;two&gt;.",
+        "not resolved",
+        "caller_frustrated",
+        "田中",
+    ):
+        assert shown in page, shown
+    assert re.search(r"<dt>guests</dt><dd[^>]*>2</dd>", page)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,9 +12,10 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from callapp.conversation.facts import Began
 from callapp.web.openapi import describe
 from tests.web.conftest import API_KEY, CALL_SID, MakeWorld, World
-from tests.web.test_calls import OVER, TALK, tell
+from tests.web.test_calls import CALL, OTHER_SID, OVER, TALK, tell
 
 EXAMPLES = 100
 
@@ -61,7 +64,12 @@ def test_nothing_that_fits_the_document_or_does_not_breaks_the_api(make_world: M
     def attack(case: Any) -> None:
         if case.meta.generation.mode.is_positive:  # with what no schema can know
             case.query.pop("cursor", None)
-            if "call_sid" in case.path_parameters:
+            if case.path.endswith(
+                "/hangup"
+            ):  # of a call that goes on; who can be transferred to, no schema knows
+                case.path_parameters["call_sid"] = OTHER_SID
+                tell(world, [Began()], replace(CALL, call_sid=OTHER_SID, began_at=datetime.now(UTC)))
+            elif "call_sid" in case.path_parameters:
                 case.path_parameters["call_sid"] = CALL_SID
                 tell(world, TALK + OVER)
         answer = case.call_and_validate(headers={"Authorization": f"Bearer {API_KEY}"})
