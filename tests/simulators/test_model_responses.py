@@ -462,7 +462,7 @@ def test_speech_after_the_generation_cancels_nothing() -> None:
 
 
 def test_items_that_were_whole_stay_whole_when_a_later_one_is_cut() -> None:
-    with Scene([Say("Preamble."), Call("look"), Say("Long.", duration_ms=9000, pace=Pace())]) as scene:
+    with Scene([Say("Preamble."), Call("look"), Say("Long.", duration_ms=60_000, pace=Pace())]) as scene:
         scene.client.send("response.create")
         for _ in range(2):
             scene.client.next("response.output_item.done")
