@@ -26,6 +26,7 @@ from callapp.conversation.events import (
     Event,
     ModelLost,
     ResponseEnded,
+    ServiceComplained,
     SpeechStarted,
     SpeechStopped,
     ToolCalled,
@@ -109,6 +110,8 @@ class Chronicle:
                 self._tool_runs.called(event, at_ms)
             case ToolReturned(tool_call_id=tool_call_id):
                 self._tool_runs.returned(tool_call_id, at_ms)
+            case ServiceComplained(code=code, message=message):
+                self.facts.append(Fault(at_ms, f"{code}: {message}"))
             case ModelLost(reason=reason):
                 self._model_lost(reason, at_ms)
         for command in commands:

@@ -160,6 +160,14 @@ class RequestRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceComplained:
+    """The model's service reported an error that the session survives; for the record."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelLost:
     """The model is gone: refused, dropped, or not to be trusted.
 
@@ -349,6 +357,7 @@ Event = (
     | RemoteToolReturned
     | ResponseEnded
     | RequestRefused
+    | ServiceComplained
     | ModelLost
     | Played
     | DigitPressed

@@ -24,6 +24,7 @@ from callapp.conversation.events import (
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
+    ServiceComplained,
     SessionConfirmed,
     SpeechStarted,
     SpeechStopped,
@@ -78,6 +79,7 @@ ModelEvent = (
     | RemoteToolReturned
     | ResponseEnded
     | RequestRefused
+    | ServiceComplained
     | ModelLost
 )
 
@@ -252,6 +254,8 @@ class ModelLeg:
                 return [ModelLost("openai.refused", hopeless=True)]
             if event.code == ACTIVE_RESPONSE and event.event_id is not None:
                 return [RequestRefused(event.event_id)]
+            if event.code not in BENIGN_CODES:
+                return [ServiceComplained(event.code, event.message)]
         return []
 
     def _shake_hands(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:

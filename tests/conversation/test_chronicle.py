@@ -22,6 +22,7 @@ from callapp.conversation.events import (
     Played,
     ResponseEnded,
     ResponseStarted,
+    ServiceComplained,
     SessionConfirmed,
     SpeechStarted,
     SpeechStopped,
@@ -391,3 +392,9 @@ def test_usage_and_failures_are_told_as_reported():
     call.tell(ResponseEnded("resp_1", "failed", "server_error", usage=Usage(input_text=7)), at_ms=1_100)
     assert call.only(Used) == Used(1_100, Usage(input_text=7))
     assert "server_error" in call.only(Fault).what
+
+
+def test_a_complaint_of_the_service_is_told_and_ends_nothing():
+    call = live()
+    call.tell(ServiceComplained("invalid_value", "no such voice"), at_ms=1_000)
+    assert call.only(Fault) == Fault(1_000, "invalid_value: no such voice")

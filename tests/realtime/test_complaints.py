@@ -1,0 +1,41 @@
+"""What becomes of the errors that the service reports."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from callapp.conversation.events import ModelLost, RequestRefused, ServiceComplained
+from callapp.realtime.leg import BENIGN_CODES, ModelEvent, ModelLeg
+from tests.realtime.conftest import FakeConnection
+
+
+def error(code: str, event_id: str | None = None) -> bytes:
+    known = {"type": "invalid_request_error", "code": code, "message": "no", "param": None}
+    return json.dumps({"type": "error", "error": {**known, "event_id": event_id}}).encode()
+
+
+@pytest.mark.parametrize("code", sorted(BENIGN_CODES))
+def test_a_race_that_the_protocol_cannot_avoid_is_no_fault(
+    leg: ModelLeg, connection: FakeConnection, code: str
+) -> None:
+    leg._confirmed = True  # before that, an error belongs to the handshake
+    connection.messages = [error(code)]
+    assert leg.receive() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "event"),
+    [
+        ("invalid_value", ServiceComplained("invalid_value", "no")),
+        ("conversation_already_has_active_response", RequestRefused("ours")),
+        ("insufficient_quota", ModelLost("openai.refused", hopeless=True)),
+    ],
+)
+def test_an_error_is_told_as_what_it_means(
+    leg: ModelLeg, connection: FakeConnection, code: str, event: ModelEvent
+) -> None:
+    leg._confirmed = True
+    connection.messages = [error(code, "ours")]
+    assert leg.receive() == [event]
