@@ -160,10 +160,15 @@ class Bridge:
     def feed(self, event: CallEvent) -> None:
         """Tell the conversation what happened, and do what it says. Safe from any thread."""
         with self._lock:
-            for command in self.conversation.receive(event, self.now_ms()):
-                self._perform(command)
-            if self.conversation.chronicle.facts:
-                self._tell()
+            self._take(event)
+
+    def _take(self, event: CallEvent) -> None:
+        """As ``feed``, with the lock."""
+        conversation = self.conversation
+        for command in conversation.receive(event, self.now_ms()):
+            self._perform(command)
+        if conversation.chronicle.facts:
+            self._tell()
 
     def wind_up(self, reason: str) -> None:
         """Have a last goodbye said, and end the call. Safe from any thread."""
@@ -304,7 +309,8 @@ class Bridge:
         if not self._lock.acquire(blocking=False):
             return False
         try:
-            self._feed_from_model(speech)
+            if not self._model_gone:
+                self._take(speech)
         finally:
             self._lock.release()
         return True

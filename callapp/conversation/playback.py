@@ -175,17 +175,17 @@ class Playback:
         at_ms: float,
         commands: list[Command],
     ) -> None:
-        length = len(payload) // 4 * 3 - payload[-2:].count("=")
+        length = len(payload) // 4 * 3 - payload.count("=", -2)
         if not length:
             return
-        if at_ms >= self.dry_ms:
+        start = self.sent_bytes
+        if at_ms >= self._dry_ms + self._behind_ms:
             self._dry_ms = at_ms  # the queue was dry: playback starts anew, on time
-            self.spans.append(Run(self.sent_bytes, at_ms))
+            self.spans.append(Run(start, at_ms))
             self._behind_ms = 0.0
         ledger = self._ledgers.get(part)
         if ledger is None:
             ledger = self._ledgers[part] = _Ledger(response_id, self.dry_ms)
-        start = self.sent_bytes
         self.sent_bytes = start + length
         self._dry_ms += length / BYTES_PER_MS
         last = self._queue[-1] if self._queue else None

@@ -53,7 +53,7 @@ from callapp.realtime.messages import (
 
 ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | Tell | TruncateItem
 
-_speaks = re.compile(rb'\{"type": ?"response\.output_audio(?:_transcript)?\.delta"').match
+_speaks = re.compile(rb'\{"type": ?"(response\.output_audio(?:_transcript)?\.delta)"').match
 _is_base64 = re.compile(r"[A-Za-z0-9+/]*={0,2}").fullmatch
 
 
@@ -114,13 +114,13 @@ def decode(data: bytes) -> Decoded | None:
 
 def decode_speech(data: bytes) -> AudioArrived | AgentSaid | None:
     """Read audio, or some of the words to it; ``None`` for all else, after a glance at its beginning."""
-    if not _speaks(data):
+    speaks = _speaks(data)
+    if speaks is None:
         return None
     try:
-        decoded = decode(data)
+        return _SPEECH[speaks[1]](read(data))
     except BadMessage:
         return None
-    return decoded if isinstance(decoded, AudioArrived | AgentSaid) else None
 
 
 # -- one decoder a type -------------------------------------------------------------------------
@@ -136,6 +136,10 @@ def _audio_delta(message: Message) -> AudioArrived:
         index_of(message, "content_index"),
         payload,
     )
+
+
+def _words(message: Message) -> AgentSaid:
+    return AgentSaid(text_of(message, "item_id"), text_of(message, "delta"))
 
 
 def _audio_done(message: Message) -> AudioEnded:
@@ -260,7 +264,7 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "mcp_list_tools.failed": lambda _: ListingFailed(),
     "response.mcp_call.completed": lambda _: RemoteToolReturned(),
     "response.mcp_call.failed": lambda _: RemoteToolReturned(),
-    "response.output_audio_transcript.delta": lambda m: AgentSaid(text_of(m, "item_id"), text_of(m, "delta")),
+    "response.output_audio_transcript.delta": _words,
     "response.output_audio_transcript.done": lambda m: AgentSaid(
         text_of(m, "item_id"), text_of(m, "transcript"), whole=True
     ),
@@ -272,6 +276,11 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "session.created": lambda m: SessionCreated(text_of(object_of(m, "session"), "id")),
     "session.updated": lambda m: SessionUpdated(object_of(m, "session")),
     "error": complaint,
+}
+
+_SPEECH: dict[bytes, Callable[[Message], AudioArrived | AgentSaid]] = {
+    b"response.output_audio.delta": _audio_delta,
+    b"response.output_audio_transcript.delta": _words,
 }
 
 
