@@ -25,6 +25,8 @@ from callapp.conversation.events import (
     CallerSaid,
     Event,
     ModelLost,
+    RemoteToolCalled,
+    RemoteToolRan,
     ResponseEnded,
     ServiceComplained,
     SpeechStarted,
@@ -110,6 +112,10 @@ class Chronicle:
                 self._tool_runs.called(event, at_ms)
             case ToolReturned(tool_call_id=tool_call_id):
                 self._tool_runs.returned(tool_call_id, at_ms)
+            case RemoteToolCalled(item_id=item_id):
+                self._tool_runs.remote_called(item_id, at_ms)
+            case RemoteToolRan():
+                self._tool_runs.remote_ran(event, at_ms)
             case ServiceComplained(code=code, message=message):
                 self.facts.append(Fault(at_ms, f"{code}: {message}"))
             case ModelLost(reason=reason):

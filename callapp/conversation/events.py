@@ -130,12 +130,31 @@ class OutputTaken:
 
 @dataclass(frozen=True, slots=True)
 class RemoteToolCalled:
-    """The service has begun to run a tool by itself, within a response."""
+    """The service has begun to run a tool by itself, in a response or after we had allowed it."""
+
+    item_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteToolReturned:
     """A tool that the service runs by itself is done, or was refused; it waits to be asked to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteToolRan:
+    """What became of a tool that the service ran by itself; for the record. May be told twice.
+
+    Args:
+        name: of its server and its own, ``crm.find_customer``.
+        arguments: as the model gave them: JSON, if it was well-behaved.
+        output: what the model was told; what went wrong, if it ``failed``.
+    """
+
+    item_id: str
+    name: str
+    arguments: str
+    output: str
+    failed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +374,7 @@ Event = (
     | OutputTaken
     | RemoteToolCalled
     | RemoteToolReturned
+    | RemoteToolRan
     | ResponseEnded
     | RequestRefused
     | ServiceComplained

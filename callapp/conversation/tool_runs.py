@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from callapp.conversation.events import ToolCalled
+from callapp.conversation.events import RemoteToolRan, ToolCalled
 from callapp.conversation.facts import Fact, ToolOutcome, ToolRan
 from callapp.conversation.tool_rounds import TOO_SLOW
 
@@ -30,6 +30,8 @@ class ToolRuns:
     def __init__(self, facts: list[Fact]) -> None:
         self._facts = facts
         self._runs: dict[str, _Run] = {}
+        self._remote: dict[str, float] = {}  # since when the service runs a tool, by item
+        self._remote_over: set[str] = set()
 
     def called(self, call: ToolCalled, at_ms: float) -> None:
         """The model calls a tool. A call is told more than once."""
@@ -58,6 +60,21 @@ class ToolRuns:
         elif _says_error(output):
             outcome = "error"
         self._over(tool_call_id, run, None if sensitive else output, outcome, at_ms)
+
+    def remote_called(self, item_id: str, at_ms: float) -> None:
+        """The service runs a tool by itself."""
+        self._remote[item_id] = at_ms
+
+    def remote_ran(self, ran: RemoteToolRan, at_ms: float) -> None:
+        """The service tells what became of it."""
+        if ran.item_id in self._remote_over:
+            return
+        self._remote_over.add(ran.item_id)
+        since_ms = self._remote.pop(ran.item_id, at_ms)
+        outcome: ToolOutcome = "error" if ran.failed else "ok"
+        self._facts.append(
+            ToolRan(since_ms, ran.item_id, ran.name, ran.arguments, ran.output, outcome, at_ms - since_ms)
+        )
 
     def call_ended(self, at_ms: float) -> None:
         """Nobody waits for the rest any more."""

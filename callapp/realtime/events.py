@@ -29,6 +29,7 @@ from callapp.conversation.events import (
     MessageStarted,
     OutputTaken,
     RemoteToolCalled,
+    RemoteToolRan,
     RemoteToolReturned,
     ResponseEnded,
     ResponseStarted,
@@ -96,6 +97,7 @@ Decoded = (
     | RemoteToolCalled
     | ListingFailed
     | RemoteToolReturned
+    | RemoteToolRan
     | ResponseEnded
 )
 
@@ -167,17 +169,35 @@ def _item_placed(message: Message) -> OutputTaken | None:
     return OutputTaken(text_of(item, "call_id")) if item.get("type") == "function_call_output" else None
 
 
-def _item_done(message: Message) -> ToolCalled | ApprovalAsked | None:
+def _item_done(message: Message) -> ToolCalled | ApprovalAsked | RemoteToolRan | None:
     item = object_of(message, "item")
-    if item.get("type") == "mcp_approval_request":
-        return ApprovalAsked(text_of(item, "id"), text_of(item, "server_label"), text_of(item, "name"))
+    match item.get("type"):
+        case "mcp_approval_request":
+            return ApprovalAsked(text_of(item, "id"), text_of(item, "server_label"), text_of(item, "name"))
+        case "mcp_call":
+            return _remote_tool_ran(item)
     return _tool_called(item, text_of(message, "response_id"))
+
+
+def _remote_tool_ran(item: Message) -> RemoteToolRan | None:
+    output, error = item.get("output"), item.get("error")
+    if output is None and error is None:  # it has only been called
+        return None
+    failed = error is not None
+    told = error if failed else output
+    return RemoteToolRan(
+        text_of(item, "id"),
+        f"{text_of(item, 'server_label')}.{text_of(item, 'name')}",
+        text_of(item, "arguments"),
+        told if isinstance(told, str) else orjson.dumps(told).decode(),
+        failed,
+    )
 
 
 def _conversation_item_done(message: Message) -> Decoded | None:
     # All other items are known by their response.
     kind = object_of(message, "item").get("type")
-    return _item_done(message) if kind == "mcp_approval_request" else None
+    return _item_done(message) if kind in ("mcp_approval_request", "mcp_call") else None
 
 
 def _tool_called(item: Message, response_id: str, *, cut: bool = False) -> ToolCalled | None:
@@ -260,7 +280,7 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "conversation.item.added": _item_placed,
     "response.output_item.done": _item_done,
     "conversation.item.done": _conversation_item_done,
-    "response.mcp_call.in_progress": lambda _: RemoteToolCalled(),
+    "response.mcp_call.in_progress": lambda m: RemoteToolCalled(text_of(m, "item_id")),
     "mcp_list_tools.failed": lambda _: ListingFailed(),
     "response.mcp_call.completed": lambda _: RemoteToolReturned(),
     "response.mcp_call.failed": lambda _: RemoteToolReturned(),

@@ -20,6 +20,7 @@ from callapp.conversation.events import (
     ModelLost,
     OutputTaken,
     RemoteToolCalled,
+    RemoteToolRan,
     RemoteToolReturned,
     RequestRefused,
     ResponseEnded,
@@ -77,6 +78,7 @@ ModelEvent = (
     | ToolCalled
     | RemoteToolCalled
     | RemoteToolReturned
+    | RemoteToolRan
     | ResponseEnded
     | RequestRefused
     | ServiceComplained

@@ -20,6 +20,8 @@ from callapp.conversation.events import (
     MessageStarted,
     ModelLost,
     Played,
+    RemoteToolCalled,
+    RemoteToolRan,
     ResponseEnded,
     ResponseStarted,
     ServiceComplained,
@@ -398,3 +400,16 @@ def test_a_complaint_of_the_service_is_told_and_ends_nothing():
     call = live()
     call.tell(ServiceComplained("invalid_value", "no such voice"), at_ms=1_000)
     assert call.only(Fault) == Fault(1_000, "invalid_value: no such voice")
+
+
+def test_a_tool_that_the_service_ran_by_itself_is_told_once_with_how_long_it_took():
+    """It is told by its response and by the conversation."""
+    call = live()
+    call.tell(RemoteToolCalled("mcp_1"), at_ms=1_000)
+    for at_ms in (1_400, 1_450):
+        call.tell(RemoteToolRan("mcp_1", "crm.find", "{}", "Ms Sato", failed=False), at_ms=at_ms)
+    call.tell(RemoteToolRan("mcp_2", "crm.find", "{}", "no", failed=True), at_ms=2_000)
+    assert call.all(ToolRan) == [
+        ToolRan(1_000, "mcp_1", "crm.find", "{}", "Ms Sato", "ok", 400),
+        ToolRan(2_000, "mcp_2", "crm.find", "{}", "no", "error", 0),
+    ]

@@ -104,7 +104,7 @@ def test_words_are_a_sign_of_life_and_a_message_that_has_no_sound_is_forgotten()
 
 
 def test_a_tool_that_the_service_runs_has_the_time_that_ours_have() -> None:
-    call = stalled(RemoteToolCalled())
+    call = stalled(RemoteToolCalled("mcp_1"))
     assert call.tell(Tick(), at_ms=BEGUN_MS + TOOL_MS) == []
     assert only(call.tell(Tick(), at_ms=BEGUN_MS + TOOL_MS + STALLED_MS), CancelResponse)
 

@@ -8,7 +8,7 @@ from callapp.simulators.model_mcp import McpServer, RemoteFailure, RemoteTool
 from callapp.simulators.model_script import Ask, McpCall, Output, Say, Script
 from callapp.simulators.phone import Callee, HangUp, Hear
 from callapp.simulators.phone import Say as Speak
-from tests.stage import CRM_TOKEN, Scene, Server, kinds_received, words
+from tests.stage import CRM_TOKEN, Scene, Server, eventually, kinds_received, words
 
 QUESTION = words("Where is my order?", 400)
 LOOKING = words("One moment, I am looking it up.", 700)
@@ -35,12 +35,16 @@ SERVERS = {
 }
 
 
-def play(scene: Scene, *heard_ms: int) -> None:
-    """Ask, listen for so long to one answer after the other, and hang up."""
+def play(scene: Scene, *heard_ms: int) -> list[tuple[str, Any, str, str]]:
+    """Ask, listen for so long to one answer after the other, hang up; what the record says of the tools."""
     callee = Callee([Speak(QUESTION), *map(Hear, heard_ms), HangUp()])
     call = scene.ring(callee, agent="remote")
     assert scene.ending(call).reason == "caller.hung_up"
     assert callee.failure is None
+    record = f"/calls/{call.sid}"
+    assert eventually(lambda: scene.server.get(record).json["status"] == "completed")
+    runs = scene.server.get(record).json["toolRuns"]
+    return [(run["name"], run["arguments"], run["output"], run["outcome"]) for run in runs]
 
 
 def script(told: list[dict[str, str]], *first: Output) -> Script:
@@ -56,7 +60,8 @@ def script(told: list[dict[str, str]], *first: Output) -> Script:
 def test_a_tool_that_may_run_is_approved_and_its_answer_spoken_of(one_line: Server) -> None:
     told: list[dict[str, str]] = []
     with one_line.scene(script(told, Say(LOOKING), FIND), mcp_servers=SERVERS) as scene:
-        play(scene, 600, 600)
+        runs = play(scene, 600, 600)
+        assert runs == [("crm.find_customer", {"phone": "+81"}, "Ms Tanaka", "ok")]
         session = scene.session()
         crm, stock = session.received_events("session.update")[0]["session"]["tools"][1:]
         assert (crm["require_approval"], crm["authorization"]) == ("always", CRM_TOKEN)
@@ -102,7 +107,9 @@ def test_a_tool_that_fails_is_spoken_of_too(one_line: Server) -> None:
     told: list[dict[str, str]] = []
     servers = SERVERS | {"https://stock.example.com/mcp": McpServer({"count": RemoteTool(out_of_order)})}
     with one_line.scene(script(told, McpCall("stock", "count")), mcp_servers=servers) as scene:
-        play(scene, 600)
+        ((name, _, output, outcome),) = play(scene, 600)
+        assert (name, outcome) == ("stock.count", "error")
+        assert "the stock is being counted" in output
         assert told == [{"count": "the stock is being counted"}]
 
 

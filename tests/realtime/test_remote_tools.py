@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from callapp.conversation.events import RemoteToolCalled, RemoteToolReturned
+from callapp.conversation.events import RemoteToolCalled, RemoteToolRan, RemoteToolReturned
 from callapp.realtime.leg import ModelLeg
 from tests.realtime.conftest import FakeConnection
 
@@ -67,7 +67,7 @@ def test_two_requests_are_two_answers_with_ids_of_their_own(
 @pytest.mark.parametrize(
     ("kind", "event"),
     [
-        ("in_progress", RemoteToolCalled()),
+        ("in_progress", RemoteToolCalled("i")),
         ("completed", RemoteToolReturned()),
         ("failed", RemoteToolReturned()),
     ],
@@ -79,6 +79,44 @@ def test_a_call_that_the_service_makes_is_told(
         json.dumps({"type": f"response.mcp_call.{kind}", "item_id": "i", "output_index": 0}).encode()
     ]
     assert leg.receive() == [event]
+
+
+CALL = {
+    "id": "mcp_1",
+    "type": "mcp_call",
+    "server_label": "crm",
+    "name": "find",
+    "arguments": '{"who": "Sato"}',
+}
+
+
+@pytest.mark.parametrize("kind", ["response.output_item.done", "conversation.item.done"])
+@pytest.mark.parametrize(
+    ("outcome", "output", "failed"),
+    [
+        ({"output": "Ms Sato"}, "Ms Sato", False),
+        (
+            {"error": {"type": "http_error", "code": 500, "message": "no"}},
+            '{"type":"http_error","code":500,"message":"no"}',
+            True,
+        ),
+    ],
+)
+def test_what_became_of_a_call_of_the_services_is_told_for_the_record(
+    leg: ModelLeg,
+    connection: FakeConnection,
+    kind: str,
+    outcome: dict[str, Any],
+    output: str,
+    failed: bool,
+) -> None:
+    connection.messages = [told(kind, CALL | outcome)]
+    assert leg.receive() == [RemoteToolRan("mcp_1", "crm.find", '{"who": 1}', output, failed)]
+
+
+def test_a_call_that_has_not_come_back_is_not_told(leg: ModelLeg, connection: FakeConnection) -> None:
+    connection.messages = [told("response.output_item.done", CALL | {"output": None, "error": None})]
+    assert leg.receive() == []
 
 
 def test_a_server_whose_tools_cannot_be_had_is_told_to_the_operator(
