@@ -111,7 +111,7 @@ def test_what_became_of_a_call_of_the_services_is_told_for_the_record(
     failed: bool,
 ) -> None:
     connection.messages = [told(kind, CALL | outcome)]
-    assert leg.receive() == [RemoteToolRan("mcp_1", "crm.find", '{"who": 1}', output, failed)]
+    assert leg.receive() == [RemoteToolRan("mcp_1", "crm.find", CALL["arguments"], output, failed)]
 
 
 def test_a_call_that_has_not_come_back_is_not_told(leg: ModelLeg, connection: FakeConnection) -> None:
