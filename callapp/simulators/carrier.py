@@ -189,18 +189,26 @@ class Carrier:
     # Faults on demand
 
     def fail_next(
-        self, code: int, status: int = 400, message: str = "Refused on demand", after: int = 0
+        self,
+        code: int,
+        status: int = 400,
+        message: str = "Refused on demand",
+        after: int = 0,
+        method: str = "",
     ) -> None:
-        """Refuse the next request to the REST API with this error, after so many that go well."""
-        self._rest.fail_next(Refusal(status, code, message), after)
+        """Refuse the next request to the REST API with this error, after so many that go well.
 
-    def break_next(self, how: Breakage) -> None:
-        """Let the next request to the REST API go wrong.
+        With a method, only requests of that method count.
+        """
+        self._rest.fail_next(Refusal(status, code, message), after, method)
+
+    def break_next(self, how: Breakage, method: str = "") -> None:
+        """Let the next request to the REST API, or the next of that method, go wrong.
 
         ``"hang"`` never answers, ``"nonsense"`` answers something that is not JSON, ``"drop"``
         closes the connection. None of them is carried out.
         """
-        self._rest.fail_next(how)
+        self._rest.fail_next(how, method=method)
 
     # For the REST API
 

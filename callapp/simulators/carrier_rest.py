@@ -8,7 +8,6 @@ import math
 import re
 import socket
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -93,7 +92,7 @@ class RestApi:
         self._desk = desk
         self._recordings = Recordings(desk.account_sid)
         self._lock = Lock()
-        self._mishaps: deque[Refusal | Breakage | None] = deque()
+        self._mishaps: list[tuple[str, Refusal | Breakage | None]] = []  # each with the method it is for
         self._closing = Event()
         self._server = _Server(("127.0.0.1", port), self)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -102,11 +101,14 @@ class RestApi:
         )
         self._thread.start()
 
-    def fail_next(self, mishap: Refusal | Breakage, after: int = 0) -> None:
-        """Let the next request fail that has no mishap waiting for it yet, after so many that do not."""
+    def fail_next(self, mishap: Refusal | Breakage, after: int = 0, method: str = "") -> None:
+        """Let the next request fail that has no mishap waiting for it yet, after so many that do not.
+
+        Requests of another method than the given one are neither struck nor counted.
+        """
         with self._lock:
-            self._mishaps.extend([None] * after)
-            self._mishaps.append(mishap)
+            self._mishaps.extend([(method, None)] * after)
+            self._mishaps.append((method, mishap))
 
     def close(self) -> None:
         """Stop serving; a request that hangs is let go without an answer."""
@@ -119,7 +121,7 @@ class RestApi:
         """Return a whole HTTP answer, None for closing the connection without one."""
         at_s, path = time.monotonic(), urlsplit(target).path
         with self._lock:
-            mishap = self._mishaps.popleft() if self._mishaps else None
+            mishap = self._mishap_for(method)
         status, body = 0, b""
         match mishap:
             case "drop":
@@ -139,6 +141,13 @@ class RestApi:
         with self._lock:
             self.requests.append(RestRequest(at_s, method, path, form, status))
         return _http(status, body) if status else None
+
+    def _mishap_for(self, method: str) -> Refusal | Breakage | None:
+        for number, (only, mishap) in enumerate(self._mishaps):
+            if only in ("", method):
+                del self._mishaps[number]
+                return mishap
+        return None
 
     def _route(
         self, method: str, target: str, authorization: str, form: Form

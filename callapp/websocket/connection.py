@@ -37,7 +37,8 @@ from callapp.websocket.sockets import TlsSocket, adopt
 INTERNAL_ERROR = 1011
 NO_CLOSE_FRAME = 1006  # RFC 6455, 7.1.5
 LINGER_S = 0.3  # how long the peer's answer to our close frame is waited for
-LEAVE_S = 1.0  # the same, with what the reader's clock takes
+DRAIN_S = 0.4  # so much longer, while what was sent before it has not gone out
+LEAVE_S = 1.0  # both, with what the reader's clock takes
 # So much may wait to be written before another frame is begun: minutes of audio. One frame may be longer.
 MOST_UNSENT_BYTES = 2**22
 # So many pieces may wait to be received; then the socket is left alone until the thread comes for more.
@@ -178,23 +179,26 @@ class Connection(Watched):
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End the connection, with a close frame if that can be sent. From any thread, as often as you like.
 
-        Does not wait: the peer has `LINGER_S` to answer, while we go on reading. See `leave`.
+        Does not wait: what was sent before goes out first, and then the peer has `LINGER_S` to answer, while
+        we go on reading. See `leave`.
         """
         self._end_with_goodbye(code, reason or "closed by us", reason)
 
     def leave(self) -> None:
         """Close, wait for the peer's answer, and have nothing to do with the socket any more.
 
-        Takes half a second at most. The descriptor stays open, for the one whose it is to close it.
+        Takes `LEAVE_S` at most. The descriptor stays open, for the one whose it is to close it.
         """
         self.close()
         self._open.acquire(timeout=LEAVE_S)
         self._let_go()
 
     def release(self) -> None:
-        """Close, wait for nobody, and give the descriptor back."""
-        self.close()
-        self._let_go()
+        """Leave, and give the descriptor back.
+
+        A socket closed while its peer still talks is reset, and the peer loses what it had not read yet.
+        """
+        self.leave()
         self._socket.close()
 
     # -- for the reader's thread ----------------------------------------------------------------
@@ -214,6 +218,8 @@ class Connection(Watched):
         if self._linger_until_s is not None:
             if now_s < self._linger_until_s:
                 return self._linger_until_s
+            if self._backlog is not None and now_s < self._linger_until_s + DRAIN_S:
+                return self._linger_until_s + DRAIN_S
             self._shut_down()
             return None
         with self._writing:

@@ -176,7 +176,7 @@ def test_a_colleague_who_cannot_be_called_at_all_brings_the_caller_back(one_line
         call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
         call.wait_for(lambda: has_heard(call, HOLD) or call.talk, DEADLINE_S)
         # The first request takes the caller away; refused is the second, the dial.
-        scene.carrier.fail_next(21215, after=1)
+        scene.carrier.fail_next(21215, after=1, method="POST")
         call.wait_for(lambda: len(call.streams) == 2 and has_heard(call, SORRY), DEADLINE_S)
         call.hang_up()
         assert scene.ending(call).reason == "caller.hung_up"
@@ -187,7 +187,7 @@ def test_a_carrier_that_refuses_leaves_the_caller_with_the_agent(one_line: Serve
     told = Told(Say(SORRY))
     with one_line.scene(Script(transfer(), told)) as scene:
         call, _ = scene.live(agent="clerk")
-        scene.carrier.fail_next(20429, 429)
+        scene.carrier.fail_next(20429, 429, method="POST")
         call.speak(REQUEST)
         call.wait_for(lambda: has_heard(call, SORRY), DEADLINE_S)
         assert "Not transferred" in told.outputs[0]

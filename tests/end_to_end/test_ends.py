@@ -175,7 +175,7 @@ def test_without_a_model_a_person_takes_the_call_after_an_apology(one_line: Serv
 def test_an_apology_that_cannot_be_spoken_ends_the_call_all_the_same(one_line: Server) -> None:
     with one_line.scene() as scene:
         scene.close_model()
-        scene.carrier.fail_next(20500, 500)
+        scene.carrier.fail_next(20500, 500, method="POST")
         call = scene.ring(agent="bare")
         assert scene.ending(call).reason == "openai.unreachable"
         assert call.said == []

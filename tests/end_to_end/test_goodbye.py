@@ -99,9 +99,9 @@ def test_when_twilio_does_not_complete_the_call_the_twiml_after_the_stream_ends_
 ) -> None:
     with one_line.scene(SAID_WITH_THE_CALL) as scene:
         if how == "refused":
-            scene.carrier.fail_next(20500, 500)
+            scene.carrier.fail_next(20500, 500, method="POST")
         else:
-            scene.carrier.break_next("drop")
+            scene.carrier.break_next("drop", method="POST")
         call = scene.ring(Callee([Speak(BYE), WaitForEnd()]))
         assert scene.ending(call).reason == "agent.ended"
         assert heard_to_its_end(call, GOODBYE)
@@ -111,7 +111,7 @@ def test_when_twilio_does_not_complete_the_call_the_twiml_after_the_stream_ends_
 
 def test_a_twilio_that_never_answers_holds_nobody_on_the_line(one_line: Server) -> None:
     with one_line.scene(SAID_WITH_THE_CALL) as scene:
-        scene.carrier.break_next("hang")
+        scene.carrier.break_next("hang", method="POST")
         callee = Callee([Speak(BYE), WaitForEnd()])
         call = scene.ring(callee)
         call.wait_ended(12)

@@ -73,7 +73,7 @@ def test_beyond_its_capacity_the_server_says_so_and_stays_awake(start: Callable[
 
 def test_a_call_that_twilio_refuses_to_place_takes_no_slot(one_line: Server) -> None:
     with one_line.scene() as scene:
-        scene.carrier.fail_next(21210, 400, "The source phone number is not verified")
+        scene.carrier.fail_next(21210, 400, "The source phone number is not verified", method="POST")
         refused = one_line.request("POST", "/outgoing-call", {"phoneNumber": THEIR_NUMBER})
         assert refused.status == 502
         assert refused.json["code"] == 21210

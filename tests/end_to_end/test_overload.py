@@ -101,7 +101,7 @@ def test_a_twilio_that_does_not_answer_a_hang_up_is_not_waited_for(server: Serve
     script = Script([Say(GOODBYE), ToolCall("end_call")])
     with server.scene(script) as scene:
         other, _ = scene.live(agent="bare")
-        scene.carrier.break_next("hang")
+        scene.carrier.break_next("hang", method="POST")
         leaving = scene.ring(Callee([Speak(HELLO), WaitForEnd()]))
         server.wait_for_line(leaving.sid, "goodbye heard", since=scene.since)
         began_s = time.monotonic()
@@ -121,7 +121,7 @@ def test_a_twilio_that_does_not_answer_a_dial_holds_up_nobody(server: Server) ->
         call, _ = scene.live()
         usual_s = talks(call)
         for _ in range(3):
-            scene.carrier.break_next("hang")
+            scene.carrier.break_next("hang", method="POST")
         dials = [
             crowd.submit(server.request, "POST", "/outgoing-call", {"phoneNumber": THEIR_NUMBER})
             for _ in range(3)

@@ -160,6 +160,14 @@ def test_the_next_request_fails_on_demand_and_only_that(carrier: Carrier, client
     assert client.calls.create(**NUMBERS, twiml=HANGUP).status == "queued"
 
 
+def test_a_mishap_may_be_for_one_method_only(carrier: Carrier, client: Client) -> None:
+    """A server asks for prices whenever it likes; a test that means the dial must not strike that."""
+    carrier.fail_next(21215, method="POST")
+    assert client.calls.list() == []
+    with pytest.raises(TwilioRestException):
+        client.calls.create(**NUMBERS, twiml=HANGUP)
+
+
 def test_a_request_hangs_is_dropped_or_answered_with_nonsense_on_demand(
     carrier: Carrier, client: Client
 ) -> None:

@@ -216,6 +216,18 @@ def test_a_close_frame_goes_behind_what_waits(raw_pair: MakePair) -> None:
     assert said(far) == [b"x" * 100_000] * 40 + [Close(1000, "bye")]
 
 
+def test_all_that_was_sent_arrives_before_the_socket_is_released(raw_pair: MakePair) -> None:
+    """The last words of a caller who hangs up."""
+    ours, far = raw_pair()
+    for _ in range(40):
+        ours.send_text(b"x" * 100_000)
+    assert ours._backlog is not None
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(said, far)
+        ours.release()
+        assert reading.result(DEADLINE_S) == [b"x" * 100_000] * 40 + [Close(1000, "")]
+
+
 @pytest.mark.alone
 def test_closing_does_not_wait_for_a_peer_that_takes_nothing(raw_pair: MakePair) -> None:
     ours, _ = raw_pair()
