@@ -11,6 +11,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from callapp.websocket.reader import shared_reader
+from tests.databases import (  # noqa: F401 - the fixtures of whoever needs a database
+    database,
+    empty_database,
+    postgres,
+    postgres_template,
+    sqlite_template,
+    store,
+)
 
 # A busy machine makes examples slowly; that says nothing of what is tested.
 settings.register_profile(

@@ -40,13 +40,13 @@ class Cluster:
         )
         self._control("-l", str(self.folder / "log"), "-w", "-t", str(START_S), "-o", options, "start")
 
-    def new_database(self) -> str:
-        """Create an empty database; return its URL."""
-        name = f"test_{uuid.uuid4().hex}"
+    def new_database(self, name: str | None = None, *, template: str = "template1") -> str:
+        """Create a database that is as its template, or empty; return its URL."""
+        name = name or f"test_{uuid.uuid4().hex}"
         with psycopg.connect(
             f"host={self.folder} user=postgres dbname=postgres", autocommit=True
         ) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
 
 

@@ -1,4 +1,4 @@
-"""How long data is kept, and whose: as an operator types it."""
+"""How long data is kept, and whose: as an operator types it, on both databases."""
 
 from __future__ import annotations
 
@@ -24,12 +24,9 @@ CALLER, OTHER = CALL.from_number, "+14155550199"
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[Flask]:
+def app(database: str, tmp_path: Path) -> Iterator[Flask]:
     """An app with an old and a new call of one caller, and a new one of another, all recorded."""
-    settings = Settings(
-        database_url=f"sqlite:///{tmp_path}/calls.sqlite", recordings_url=str(tmp_path / "recordings")
-    )
-    app = create_app(settings)
+    app = create_app(Settings(database_url=database, recordings_url=str(tmp_path / "recordings")))
     services = parts(app)
     now = datetime.now(UTC)
     for number, (caller, days) in enumerate([(CALLER, 100), (CALLER, 1), (OTHER, 2)]):

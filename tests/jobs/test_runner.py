@@ -8,11 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from callapp.call_log import StoreUnavailable, open_store
+from callapp.call_log import StoreUnavailable
 from callapp.call_log.jobs import Job, JobQueue, put_job
 from callapp.call_log.models import JobRow
 from callapp.call_log.store import Store
@@ -23,13 +22,6 @@ DAY_S = 86_400.0
 WAIT_S = 20.0
 
 Start = Callable[..., Runner]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path}/calls.sqlite")
-    yield store
-    store.close()
 
 
 @pytest.fixture

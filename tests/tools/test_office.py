@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from callapp.call_log import Store, open_store
+from callapp.call_log import Store
 from callapp.office.messages import Messages
 from callapp.office.models import MessageRow, ReservationRow
 from callapp.office.reservations import Reservations
@@ -20,13 +20,6 @@ from callapp.tools.registry import Tools, load_tools
 
 CALL = CallContext("CA1", "reservation", {}, "+819012345678", "+815012345678", "incoming")
 WISH = {"date": "2026-11-27", "time": "19:00", "party_size": 2}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path}/calls.sqlite")
-    yield store
-    store.close()
 
 
 @pytest.fixture
@@ -101,11 +94,14 @@ def test_a_message_is_written_down(tools: Tools, store: Store) -> None:
     assert "empty" in run(tools, "take_message", {**given, "message": " "})["error"]
 
 
-def test_a_database_that_is_gone_is_told_in_words(tools: Tools, store: Store, tmp_path: Path) -> None:
-    store.close()
-    for path in tmp_path.glob("calls.sqlite*"):
-        path.unlink()
-    assert "technical reason" in run(tools, "book_table", {**WISH, "name": "田中"})["error"]
+@pytest.mark.parametrize(
+    "url", ["sqlite:////nonexistent/calls.sqlite", "postgresql+psycopg:///x?host=/nonexistent"]
+)
+def test_a_database_that_is_gone_is_told_in_words(url: str) -> None:
+    with closing(Store(url)) as store:
+        tools = load_tools(provided=(Reservations(store), Messages(store)))
+        wish = {**WISH, "date": (datetime.now(UTC) + timedelta(days=7)).date().isoformat()}
+        assert "technical reason" in run(tools, "book_table", {**wish, "name": "田中"})["error"]
 
 
 def test_a_tool_of_the_users_may_have_the_book_too(store: Store, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -136,7 +137,15 @@ MakeWorld = Callable[..., World]
 
 
 @pytest.fixture
-def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
+def database(tmp_path: Path, sqlite_template: Path) -> str:
+    """SQLite alone: most doors have little to do with the database. Tests of those that do ask for both."""
+    path = tmp_path / "calls.sqlite"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
     """Makes an app of the real parts but for Twilio; a setting that is given replaces ours."""
     with ExitStack() as stack:
 
@@ -156,7 +165,7 @@ def make_world(tmp_path: Path) -> Iterator[MakeWorld]:
             (agents_dir / "shop.md").write_text(SHOP)
             (agents_dir / "plain.md").write_text(PLAIN)
             (agents_dir / "staffed.md").write_text(STAFFED)
-            store = open_store(f"sqlite:///{tmp_path}/calls.sqlite")
+            store = open_store(database)
             stack.callback(store.close)
             carrier = FakeCarrier()
             record = Record(store)

@@ -1,4 +1,4 @@
-"""The HTTP API of the record."""
+"""The HTTP API of the record, on both databases."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from callapp.call.journal import Particulars
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
 from callapp.errors import CarrierRefused, CarrierTimeout
+from tests.databases import database  # noqa: F401 - of both kinds, in place of our conftest's
 from tests.web.conftest import API_KEY, CALL_SID, MakeWorld, World
 
 OTHER_SID = "CA" + "2" * 32

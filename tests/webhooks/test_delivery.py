@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from callapp.call_log import Store, open_store
+from callapp.call_log import Store
 from callapp.call_log.jobs import Job, JobQueue, put_job
 from callapp.errors import ConfigError
 from callapp.jobs.runner import GiveUp, TryLater
@@ -27,13 +27,6 @@ def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.close()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path}/calls.sqlite")
-    yield store
-    store.close()
 
 
 Make = Callable[..., Webhooks]
