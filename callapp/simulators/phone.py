@@ -14,6 +14,7 @@ How the parts stand on each other, lowest first, all but the sockets without I/O
     callee           the person who listens and speaks
     answering_machine, machine_detection             machines that pick up, and the ear that finds out
     phone_stream     one Media Stream: messages in, messages out, all of it kept
+    phone_listening  one that only listens
     phone_socket     the socket under it, and its time
     twiml_reader, twiml_runner, webhooks, reporter   what Twilio does around a stream
     room                                             phones that hear one another

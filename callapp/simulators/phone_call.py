@@ -85,6 +85,7 @@ class Call(CallRecord):
                 cut := self._runner.cut_dial
             ):  # hung up in the middle of a <Dial>: its action is asked all the same
                 self._reporter.after(cut.url, cut.method, cut.fields)
+            await self._runner.finish()
             for socket in self._runner.sockets:
                 await socket.gone
             for recording_sid, callback in self._recordings:

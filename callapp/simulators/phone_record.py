@@ -16,8 +16,9 @@ from pathlib import Path
 from threading import Condition, RLock
 from typing import Protocol, TypeVar
 
-from callapp.simulators.callee import Callee
+from callapp.simulators.callee import Callee, Deed
 from callapp.simulators.machine_detection import DetectionPlan
+from callapp.simulators.phone_listening import ListeningStream
 from callapp.simulators.phone_stream import PhoneStream
 from callapp.simulators.room import Room
 from callapp.simulators.twiml_reader import Play
@@ -245,6 +246,20 @@ class CallRecord:
             self.stream.write_wav(path)
 
     # To write, in the event loop
+
+    def live_through(self, heard: bytes) -> Deed:
+        """Let the person live through 20 ms, but on a stream that speaks to them; streams listen in.
+
+        Args:
+            heard: by the person.
+        """
+        with self.changed:
+            deed = self.callee.live(heard)
+            for stream in self.streams:
+                if isinstance(stream, ListeningStream):
+                    stream.listen(deed.voice, heard)
+            self.changed.notify_all()
+        return deed
 
     def keep(self, where: list[_Thing], what: _Thing, name: str, detail: str) -> None:
         """Add to one of the lists, and tell who listens."""

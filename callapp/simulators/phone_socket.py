@@ -130,8 +130,9 @@ class PhoneSocket(asyncio.Protocol):
         """Send ``stop`` and close, as when the call is over."""
         if not self.over.done():
             with self._changed:
-                text = self.stream.stop()
-            self._send(text)
+                texts = [*self.stream.rest(), self.stream.stop()]
+            for text in texts:
+                self._send(text)
             self._finish(0, "the phone hung up")
             self._sending.carry(self._close)
 

@@ -37,11 +37,16 @@ class PhoneStream:
     ``violations`` lists what the application did against the protocol; a correct one leaves it
     empty.
 
+    Attributes:
+        tracks: what goes out: ``inbound`` is what the phone says, ``outbound`` what it hears.
+
     Args:
         ear: is told all that the callee says, frame by frame.
         reversed_keys: write messages with their keys the other way round and with spaces, which
             is as legal as the order of the documentation.
     """
+
+    tracks: tuple[str, ...] = ("inbound",)
 
     def __init__(
         self,
@@ -88,7 +93,7 @@ class PhoneStream:
             "accountSid": self.account_sid,
             "streamSid": self.stream_sid,
             "callSid": self.call_sid,
-            "tracks": ["inbound"],
+            "tracks": list(self.tracks),
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
             "customParameters": self.parameters,
         }
@@ -108,7 +113,7 @@ class PhoneStream:
         if deed.digit:
             dtmf = {"track": "inbound_track", "digit": deed.digit}
             texts.append(self._message("dtmf", dtmf=dtmf, sequence_last=True))
-        texts.append(self._media(deed.voice))
+        texts.append(self._media("inbound", self._chunks, deed.voice))
         self.voice += deed.voice
         if self._ear is not None:
             self._ear(deed.voice)
@@ -116,16 +121,21 @@ class PhoneStream:
         self.advance(until_ns)
         return texts, deed.hangs_up
 
+    def rest(self) -> list[str]:
+        """Return what has been heard and is yet to be sent, at the end: here nothing is kept back."""
+        return []
+
     def stop(self) -> str:
         """Return the last message."""
         return self._message("stop", stop={"accountSid": self.account_sid, "callSid": self.call_sid})
 
-    def _media(self, voice: bytes) -> str:
+    def _media(self, track: str, before: int, sound: bytes) -> str:
+        """A frame of a track, of which so many went out before it."""
         media = {
-            "track": "inbound",
-            "chunk": str(self._chunks + 1),
-            "timestamp": str(self._chunks * FRAME_MS),
-            "payload": base64.b64encode(voice).decode(),
+            "track": track,
+            "chunk": str(before + 1),
+            "timestamp": str(before * FRAME_MS),
+            "payload": base64.b64encode(sound).decode(),
         }
         return self._message("media", media=media)
 

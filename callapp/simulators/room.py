@@ -69,8 +69,7 @@ class Room:
             record = member.record
             with record.changed:
                 record.talk += sound
-                deed = record.callee.live(sound)
-                record.changed.notify_all()
+                deed = record.live_through(sound)
             member.voice = deed.voice
             if deed.hangs_up:
                 member.hang_up()

@@ -18,6 +18,11 @@ _CONTENT_TYPES = ("text/xml", "application/xml", "text/html")
 _MAX_LOOPS = 1000
 _KEYS = re.compile(r"[0-9*#A-DwW]+")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_TRACKS = {
+    "inbound_track": ("inbound",),
+    "outbound_track": ("outbound",),
+    "both_tracks": ("inbound", "outbound"),
+}
 
 SCHEMA_WARNING = 12200
 
@@ -91,6 +96,21 @@ class ConnectStream:
 
 
 @dataclass(frozen=True)
+class StartStream:
+    """Open a Media Stream that only listens, and go on at once.
+
+    ``tracks`` are ``inbound``, what the phone says, and ``outbound``, what it is given to hear.
+    """
+
+    url: str
+    name: str
+    parameters: dict[str, str]
+    status_callback: str
+    status_callback_method: str
+    tracks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Number:
     """A phone to ring; ``status_events`` of it are told to ``status_callback``."""
 
@@ -132,7 +152,7 @@ class Gather:
     finish_on_key: str
 
 
-Verb = Say | Play | Pause | Hangup | Reject | Redirect | ConnectStream | Dial | Gather
+Verb = Say | Play | Pause | Hangup | Reject | Redirect | ConnectStream | StartStream | Dial | Gather
 
 
 def read_twiml(text: str, *, content_type: str = "text/xml", base_url: str = "") -> list[Verb]:
@@ -156,7 +176,7 @@ def read_twiml(text: str, *, content_type: str = "text/xml", base_url: str = "")
 
 
 def _verb(element: ElementTree.Element, base_url: str) -> Verb:
-    if element.tag not in ("Connect", "Dial", "Gather") and len(element):
+    if element.tag not in ("Connect", "Start", "Dial", "Gather") and len(element):
         raise TwimlError(SCHEMA_WARNING, f"<{element.tag}> has elements in it")
     match element.tag:
         case "Say":
@@ -185,6 +205,8 @@ def _verb(element: ElementTree.Element, base_url: str) -> Verb:
             return Redirect(urljoin(base_url, _text(element, 11100)), _method(given, "method"))
         case "Connect":
             return _connect(element, base_url)
+        case "Start":
+            return _start(element, base_url)
         case "Dial":
             return _dial(element, base_url)
         case "Gather":
@@ -194,12 +216,44 @@ def _verb(element: ElementTree.Element, base_url: str) -> Verb:
 
 def _connect(element: ElementTree.Element, base_url: str) -> ConnectStream:
     given = _attributes(element, "action", "method")
+    of_stream = _attributes(_one_stream(element), "url", "name", "statusCallback", "statusCallbackMethod")
+    action = given.get("action", "")
+    return ConnectStream(
+        url=_stream_url(of_stream.get("url", ""), base_url),
+        name=of_stream.get("name", ""),
+        parameters=_parameters(_one_stream(element)),
+        status_callback=of_stream.get("statusCallback", ""),
+        status_callback_method=_method(of_stream, "statusCallbackMethod"),
+        action=urljoin(base_url, action) if action else "",
+        action_method=_method(given, "method"),
+    )
+
+
+def _start(element: ElementTree.Element, base_url: str) -> StartStream:
+    _attributes(element)
+    stream = _one_stream(element)
+    given = _attributes(stream, "url", "name", "track", "statusCallback", "statusCallbackMethod")
+    track = given.get("track", "inbound_track")
+    if track not in _TRACKS:
+        raise TwimlError(31941, f"<Stream track={track!r}>")
+    return StartStream(
+        url=_stream_url(given.get("url", ""), base_url),
+        name=given.get("name", ""),
+        parameters=_parameters(stream),
+        status_callback=given.get("statusCallback", ""),
+        status_callback_method=_method(given, "statusCallbackMethod"),
+        tracks=_TRACKS[track],
+    )
+
+
+def _one_stream(element: ElementTree.Element) -> ElementTree.Element:
     nouns = list(element)
     if [noun.tag for noun in nouns] != ["Stream"]:
-        raise TwimlError(SCHEMA_WARNING, "<Connect> needs one <Stream>")
-    stream = nouns[0]
-    of_stream = _attributes(stream, "url", "name", "statusCallback", "statusCallbackMethod")
-    url = _stream_url(of_stream.get("url", ""), base_url)
+        raise TwimlError(SCHEMA_WARNING, f"<{element.tag}> needs one <Stream>")
+    return nouns[0]
+
+
+def _parameters(stream: ElementTree.Element) -> dict[str, str]:
     parameters: dict[str, str] = {}
     for child in stream:
         if child.tag != "Parameter":
@@ -209,16 +263,7 @@ def _connect(element: ElementTree.Element, base_url: str) -> ConnectStream:
         if not name or len(name) + len(value) > _MAX_PARAMETER_CHARS:
             raise TwimlError(SCHEMA_WARNING, f"<Parameter name={name!r}>: no name, or too long")
         parameters[name] = value
-    action = given.get("action", "")
-    return ConnectStream(
-        url=url,
-        name=of_stream.get("name", ""),
-        parameters=parameters,
-        status_callback=of_stream.get("statusCallback", ""),
-        status_callback_method=_method(of_stream, "statusCallbackMethod"),
-        action=urljoin(base_url, action) if action else "",
-        action_method=_method(given, "method"),
-    )
+    return parameters
 
 
 def _dial(element: ElementTree.Element, base_url: str) -> Dial:

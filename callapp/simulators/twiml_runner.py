@@ -9,6 +9,7 @@ from collections.abc import Callable
 from callapp.simulators import twiml_reader as twiml
 from callapp.simulators import webhooks
 from callapp.simulators.machine_detection import MachineDetection
+from callapp.simulators.phone_listening import ListeningStream
 from callapp.simulators.phone_record import (
     Address,
     CallRecord,
@@ -64,6 +65,7 @@ class TwimlRunner:
         self._hang_up = hang_up
         plan = record.plan.detection
         self._detection = None if plan is None else MachineDetection(plan)
+        self._listening: list[asyncio.Task[None]] = []
 
     async def run(self, source: Source) -> None:
         """Go on until there is no more TwiML; then the call is to be hung up.
@@ -116,6 +118,8 @@ class TwimlRunner:
                     await self._connect(verb)
                     if verb.action:
                         return Address(verb.action, verb.action_method)
+                case twiml.StartStream():
+                    self._listening.append(asyncio.create_task(self._let_listen(verb)))
                 case twiml.Dial():
                     await self._dial(verb)
                     if following := self.cut_dial:
@@ -242,9 +246,7 @@ class TwimlRunner:
         loop = asyncio.get_running_loop()
         began_s, frames = loop.time(), 0
         while not done() and frames * FRAME_MS / 1000 < within_s:
-            with record.changed:
-                deed = record.callee.live(SILENCE * FRAME_BYTES)
-                record.changed.notify_all()
+            deed = record.live_through(SILENCE * FRAME_BYTES)
             frames += 1
             if deed.digit:
                 take(deed.digit)
@@ -256,6 +258,8 @@ class TwimlRunner:
 
     async def _connect(self, verb: twiml.ConnectStream) -> None:
         """Open the stream and stay until it is over, whoever ends it."""
+        if self._listening:
+            raise twiml.TwimlError(twiml.SCHEMA_WARNING, "<Connect> after <Start> is beyond this simulator")
         record, exchange = self._record, self._record.exchange
         stream = PhoneStream(
             account_sid=exchange.account_sid,
@@ -266,6 +270,30 @@ class TwimlRunner:
             ear=self._detect if self._detection is not None else None,
             reversed_keys=exchange.reversed_keys,
         )
+        await self._carry(verb, stream)
+
+    async def _let_listen(self, verb: twiml.StartStream) -> None:
+        """Let a stream listen for as long as it will, whatever the call does meanwhile."""
+        record, exchange = self._record, self._record.exchange
+        stream = ListeningStream(
+            account_sid=exchange.account_sid,
+            call_sid=record.sid,
+            stream_sid=new_sid("MZ"),
+            parameters=verb.parameters,
+            callee=record.callee,
+            tracks=verb.tracks,
+            reversed_keys=exchange.reversed_keys,
+        )
+        await self._carry(verb, stream)
+
+    async def finish(self) -> None:
+        """The call is over: end what still listens."""
+        for socket in self.sockets:
+            socket.hang_up()
+        await asyncio.gather(*self._listening)
+
+    async def _carry(self, verb: twiml.ConnectStream | twiml.StartStream, stream: PhoneStream) -> None:
+        record, exchange = self._record, self._record.exchange
         # The stream's URL is signed as it stands in the TwiML.
         signature = webhooks.signature(exchange.auth_token, verb.url, {})
 
@@ -289,6 +317,8 @@ class TwimlRunner:
         self.sockets.append(socket)
         record.keep(record.streams, stream, "stream started", stream.stream_sid)
         self._report(verb, stream, "stream-started")
+        if record.ended:
+            socket.hang_up()  # it was opening while the call ended
         try:
             # Shielded: a redirect stops this verb, and the socket has yet to say goodbye.
             code, why = await asyncio.shield(socket.over)
@@ -311,7 +341,13 @@ class TwimlRunner:
             self._record.note("answered by", answered_by)
             self._reporter.answered_by(answered_by, self._detection.heard_ms)
 
-    def _report(self, verb: twiml.ConnectStream, stream: PhoneStream, event: str, error: str = "") -> None:
+    def _report(
+        self,
+        verb: twiml.ConnectStream | twiml.StartStream,
+        stream: PhoneStream,
+        event: str,
+        error: str = "",
+    ) -> None:
         if url := verb.status_callback:
             method = verb.status_callback_method
             self._reporter.stream(url, method, stream.stream_sid, verb.name, event, error)

@@ -106,7 +106,6 @@ class App:
         self.hooks: list[Hook] = []
         self.wires: list[Wire] = []
         self.changed = Condition()
-        self.refuses_streams = False
         flask = Flask("phone_app")
         flask.add_url_rule("/<path:path>", view_func=self.hook, methods=["GET", "POST"])
         Sock(flask).route("/ws")(self.stream)
