@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from callapp.errors import CarrierRefused, CarrierUnreachable, ConfigError
-from callapp.web.problems import Problem
+from callapp.web.problems import N_, Problem
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,8 @@ def carrier_problems(what: str) -> Iterator[None]:
         log.error("! %s: Twilio refused: %s %s", what, error.code, error.message)
         raise Problem(
             502,
-            f"Twilio refused the call: {error.message}",
+            N_("Twilio refused the call: %(message)s"),
+            {"message": error.message},
             code=error.code,
             message=error.message,
             more_info=error.more_info,

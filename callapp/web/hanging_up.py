@@ -8,7 +8,7 @@ from callapp.errors import CarrierTimeout
 from callapp.logs import call_logger
 from callapp.services import Services
 from callapp.web.carrier_problems import carrier_problems
-from callapp.web.problems import Problem
+from callapp.web.problems import N_, Problem
 
 REASON = "server.hung_up"
 
@@ -34,5 +34,7 @@ def hang_up(call: Call, app: Services) -> None:
             with carrier_problems("hang up"):
                 app.carrier.complete_call(call.call_sid)
         except CarrierTimeout as error:
-            raise Problem(504, f"{error}; the call may have ended all the same.") from error
+            raise Problem(
+                504, N_("%(error)s; the call may have ended all the same."), {"error": error}
+            ) from error
     call_logger(call.call_sid, __name__).info("> hung up, as asked from outside")

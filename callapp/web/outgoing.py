@@ -24,7 +24,7 @@ from callapp.telephony.rest import Placed
 from callapp.web.call_request import CallRequest, read_call_request
 from callapp.web.carrier_problems import carrier_problems
 from callapp.web.guard import require_api_key
-from callapp.web.problems import Problem
+from callapp.web.problems import N_, Problem
 from callapp.web.slots import take_slot
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def count_request() -> Problem | None:
     wait_s = app.rate_limits.count_key(g.api_user)
     if wait_s is None:
         return None
-    return _too_many(f"RATE_LIMIT_PER_KEY allows {app.settings.rate_limit_per_key}", wait_s)
+    return _too_many("RATE_LIMIT_PER_KEY", app.settings.rate_limit_per_key, wait_s)
 
 
 def _dial_once(call: CallRequest, claim: Claim) -> dict[str, Any]:
@@ -102,9 +102,7 @@ def place_call(call: CallRequest) -> dict[str, Any]:
     for number in (call.to, call.other):
         wait_s = app.rate_limits.count_callee(number) if number is not None else None
         if wait_s is not None:
-            raise _too_many(
-                f"RATE_LIMIT_PER_CALLEE allows {app.settings.rate_limit_per_callee} for one callee", wait_s
-            )
+            raise _too_many("RATE_LIMIT_PER_CALLEE", app.settings.rate_limit_per_callee, wait_s)
     from_number = _our_number()
     if call.other is not None:
         return _dial_both(call, call.other, from_number)
@@ -160,7 +158,9 @@ def _dial(call: PlacedCall, origin: str, detection_s: int | None = None) -> Plac
     except CarrierTimeout as error:
         # The phone may ring all the same, so the slot stays taken until the clock runs out.
         log.error("! dial of %s: %s", call.id, error)
-        raise Problem(504, f"{error}; the call may have been placed all the same.") from error
+        raise Problem(
+            504, N_("%(error)s; the call may have been placed all the same."), {"error": error}
+        ) from error
     except BaseException:
         registry.give_back(call.id)
         raise
@@ -188,11 +188,16 @@ def _our_number() -> str:
     }
     missing = [name for name, value in needed.items() if value is None]
     if missing or settings.from_phone_number is None:
-        raise Problem(503, f"No call can be placed before these are set: {', '.join(missing)}.")
+        raise Problem(
+            503, N_("No call can be placed before these are set: %(names)s."), {"names": ", ".join(missing)}
+        )
     return settings.from_phone_number
 
 
-def _too_many(limit: str, wait_s: int) -> Problem:
+def _too_many(setting: str, limit: object, wait_s: int) -> Problem:
     return Problem(
-        429, f"Too many calls: {limit}. Try again in {wait_s} s.", headers={"Retry-After": str(wait_s)}
+        429,
+        N_("Too many calls: %(setting)s allows %(limit)s. Try again in %(wait_s)s s."),
+        {"setting": setting, "limit": limit, "wait_s": wait_s},
+        headers={"Retry-After": str(wait_s)},
     )

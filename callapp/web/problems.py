@@ -27,17 +27,31 @@ class Problem(HTTPException):
     Args:
         status: HTTP status.
         detail: what is wrong and what to do about it, in a sentence.
+        values: what goes into the sentence where it says ``%(name)s``. Apart from it, so that the desk can
+            say the sentence in another language; see `N_`.
         headers: of the answer, e.g. ``Retry-After``.
         members: RFC 9457's extension members.
     """
 
     def __init__(
-        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+        self,
+        status: int,
+        detail: str,
+        values: Mapping[str, object] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
     ) -> None:
-        super().__init__(detail)
+        super().__init__(detail % values if values is not None else detail)
+        self.sentence, self.values = detail, values
         self.code = status
         self.headers = dict(headers or {})
         self.members = members
+
+
+def N_(sentence: str) -> str:  # noqa: N802 - what those who gather sentences for translation look for
+    """The sentence itself: programs get it in English, readers of the desk in their own language."""
+    return sentence
 
 
 def register(app: Flask) -> None:

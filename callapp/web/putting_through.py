@@ -11,7 +11,7 @@ from callapp.logs import call_logger
 from callapp.services import Services
 from callapp.telephony import twiml
 from callapp.web.carrier_problems import carrier_problems
-from callapp.web.problems import Problem
+from callapp.web.problems import N_, Problem
 
 
 def put_through(call: Call, destination: str, app: Services) -> None:
@@ -24,23 +24,29 @@ def put_through(call: Call, destination: str, app: Services) -> None:
         Problem: 400, 409, 502, 503 or 504.
     """
     if call.call_sid is None or call.status in TERMINAL_STATUSES or call.ended_at is not None:
-        raise Problem(409, "The call is over.")
+        raise Problem(409, N_("The call is over."))
     agent = app.agents.get(call.agent)
     numbers = agent.transfer_to if agent is not None else {}
     if destination not in numbers:
         named = ", ".join(sorted(numbers)) or "none"
-        raise Problem(400, f"The agent {call.agent!r} has no destination {destination!r}: it has {named}.")
+        raise Problem(
+            400,
+            N_("The agent %(agent)r has no destination %(destination)r: it has %(named)s."),
+            {"agent": call.agent, "destination": destination, "named": named},
+        )
     live = app.registry.find(call.call_sid)
     if isinstance(live, Bridge) and call.direction != "browser":
         live.transfer(destination)
     elif live is not None or call.direction == "browser":
-        raise Problem(409, "A call in a browser, or of an interpreter, cannot be put through.")
+        raise Problem(409, N_("A call in a browser, or of an interpreter, cannot be put through."))
     else:
         caller_id = call.from_number if call.direction == "outgoing" else None
         try:
             with carrier_problems("put through"):
                 app.carrier.redirect(call.call_sid, twiml.put_through(numbers[destination], caller_id))
         except CarrierTimeout as error:
-            raise Problem(504, f"{error}; the caller may have been put through all the same.") from error
+            raise Problem(
+                504, N_("%(error)s; the caller may have been put through all the same."), {"error": error}
+            ) from error
         app.store.note_end_reason(call.call_sid, TRANSFERRED)
     call_logger(call.call_sid, __name__).info("> put through to %s, as asked over the API", destination)

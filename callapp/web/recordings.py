@@ -13,10 +13,10 @@ from callapp.errors import CarrierTimeout
 from callapp.recording.at_twilio import sid_of
 from callapp.services import services
 from callapp.web.carrier_problems import carrier_problems
-from callapp.web.problems import Problem
+from callapp.web.problems import N_, Problem
 
 WAV = "audio/wav"
-GONE = "The recording of this call is gone."
+GONE = N_("The recording of this call is gone.")
 
 
 def open_recording(call_sid: str) -> tuple[IO[bytes], int]:
@@ -28,7 +28,7 @@ def open_recording(call_sid: str) -> tuple[IO[bytes], int]:
     """
     path = recording_path(services().store, call_sid)
     if path is None:
-        raise Problem(404, "This call was not recorded, or its recording is not written yet.")
+        raise Problem(404, N_("This call was not recorded, or its recording is not written yet."))
     recording_sid = sid_of(path)
     if recording_sid is not None:
         return _from_twilio(recording_sid)

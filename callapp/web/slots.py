@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callapp.call.registry import Registry
-from callapp.web.problems import Problem
+from callapp.web.problems import N_, Problem
 
 RETRY_WHEN_FULL_S = 10
 
@@ -17,8 +17,8 @@ def take_slot(key: str, registry: Registry) -> None:
     if not registry.take_slot(key):
         raise Problem(
             503,
-            "The server is about to stop: try again."
+            N_("The server is about to stop: try again.")
             if registry.draining
-            else "All lines are busy: try later.",
+            else N_("All lines are busy: try later."),
             headers={"Retry-After": str(RETRY_WHEN_FULL_S)},
         )

@@ -189,6 +189,31 @@ def test_the_browser_s_language_is_spoken_until_another_is_chosen(client: FlaskC
 
 
 @pytest.mark.parametrize(
+    ("number", "fault"),
+    [
+        ("+81 90 1", "phoneNumber: 実在しない番号です。国番号と桁数を確かめてください。"),
+        ("+81 090-1234-5678", "phoneNumber: E.164 の形ではありません。+819012345678 のことですか?"),
+        ("+81 90-1234-5678", None),
+    ],
+)
+def test_a_form_is_checked_in_its_reader_s_language(
+    make_app: MakeApp, number: str, fault: str | None
+) -> None:
+    client = make_app(public_url=ORIGIN).test_client()
+    sign_in(client)
+    japanese = {"Accept-Language": "ja"}
+    token = csrf_token(client.get("/desk/dial", headers=HTML | japanese))
+    form = {"csrf_token": token, "phoneNumber": number, "agent": "operator"}
+    assert client.post("/desk/dial/check", data=form, headers=japanese).json["fault"] == fault
+
+
+def test_programs_are_answered_in_english_whatever_they_accept(client: FlaskClient) -> None:
+    headers = {"Authorization": f"Bearer {KEY}", "Accept-Language": "ja"}
+    answer = client.post("/outgoing-call", json={"phoneNumber": "+81901"}, headers=headers)
+    assert "not a number that exists" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
     "back", ["https://evil.example.com", "//evil.example.com", "/desk//evil", "/\\evil", ""]
 )
 def test_choosing_a_language_leads_to_no_other_site(client: FlaskClient, back: str) -> None:

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 
 from callapp.services import services
 from callapp.web.call_request import CallRequest, check_call_request, read_parameters
-from callapp.web.desk.pages import agents_to_choose
+from callapp.web.desk.pages import agents_to_choose, in_words
 from callapp.web.desk.sign_in import blueprint
 from callapp.web.outgoing import count_request, place_call
 from callapp.web.problems import Problem
@@ -34,7 +34,7 @@ def place() -> ResponseReturnValue:
             raise too_many
         placed = place_call(_check(form))
     except Problem as problem:
-        return _page(form, fault=problem.description), problem.code or 400
+        return _page(form, fault=in_words(problem)), problem.code or 400
     flash(_("%(number)s is being called: %(sid)s.", number=placed["to"], sid=placed["callSid"]))
     return _page(form)
 
@@ -45,7 +45,7 @@ def check() -> ResponseReturnValue:
     try:
         call = _check(_form())
     except Problem as problem:
-        return {"fault": problem.description}
+        return {"fault": in_words(problem)}
     return {"fault": None, "to": call.to}
 
 

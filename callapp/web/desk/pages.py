@@ -8,6 +8,7 @@ import phonenumbers
 from flask import Flask, Response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
+from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
 from callapp.agents import Agent
@@ -15,6 +16,7 @@ from callapp.services import services
 from callapp.version import VERSION
 from callapp.web import problems
 from callapp.web.desk.sign_in import blueprint, session_of_request
+from callapp.web.problems import Problem
 
 LANGUAGES = {"ja": "日本語", "en": "English"}
 _LANGUAGE = "language"
@@ -70,9 +72,17 @@ def shown_everywhere() -> dict[str, object]:
     }
 
 
+def in_words(problem: Problem) -> str:
+    """What is wrong, in the language of whoever reads it."""
+    said = str(_(problem.sentence))
+    return said % problem.values if problem.values is not None else said
+
+
 @blueprint.errorhandler(HTTPException)
 def show_fault(error: HTTPException) -> ResponseReturnValue | HTTPException:
     """A page for people, a problem for programs."""
+    if isinstance(error, Problem):
+        error.description = in_words(error)
     answer = problems.answer(error)
     if not (request.accept_mimetypes.accept_html and isinstance(answer, Response)):
         return answer
