@@ -184,6 +184,9 @@ class ToolPool:
         """The next job of this thread; ``None`` when it is to end."""
         with self._changed:
             self._busy_since.pop(me, None)
+            if not self._waiting and self._recount is not None:  # nothing hangs on a stuck tool any more
+                self._recount.cancel()
+                self._recount = None
             self._changed.wait_for(lambda: self._waiting or self._closed, self._idle_s)
             if not self._waiting:
                 self._threads.discard(me)

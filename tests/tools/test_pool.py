@@ -148,6 +148,20 @@ def test_no_more_than_so_many_stuck_tools_are_replaced(pools: list[ToolPool], ga
     assert "late" in {results.get(timeout=WAIT_S) for _ in range(4)}
 
 
+def test_when_nothing_waits_nobody_watches_for_stuck_tools(pools: list[ToolPool], gate: Gate) -> None:
+    """A timer is a thread, and outlives the calls of a busy moment by all of its time."""
+    pools.append(pool := ToolPool(1, stuck_after_s=WAIT_S * 10))
+    done = threading.Semaphore(0)
+    for _ in range(2):
+        pool.submit(gate, "{}", CONTEXT, lambda _: done.release())
+    (watching,) = [thread for thread in threading.enumerate() if thread.name == "tool-recount"]
+    gate.open.set()
+    assert done.acquire(timeout=WAIT_S)
+    assert done.acquire(timeout=WAIT_S)
+    watching.join(WAIT_S)
+    assert not watching.is_alive()
+
+
 def test_idle_threads_end(pools: list[ToolPool]) -> None:
     pools.append(pool := ToolPool(idle_s=0.01))
     threads: Queue[threading.Thread] = Queue()
