@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from callapp.errors import ConfigError
 from callapp.settings import Settings, json_wanted
 
-QUIET_LOGGERS = ("twilio.http_client", "urllib3", "alembic")
+QUIET_LOGGERS = ("twilio.http_client", "urllib3", "alembic", "httpx2", "openai")
 """Loggers that tell every request or step; their warnings are still of interest."""
 
 REFUSED_TO_START = 4

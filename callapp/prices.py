@@ -59,6 +59,16 @@ class ModelPrices:
         )
 
 
+@dataclass(frozen=True)
+class TextTokens:
+    """What one answer of a text model took: those from the cache, and put there, are among those read."""
+
+    read: int
+    cached: int
+    cache_written: int
+    written: int
+
+
 def model_prices(model: str) -> ModelPrices | None:
     """The prices of a speech-to-speech model; ``None`` if they are not known."""
     prices = _table()["usd_per_million_tokens"].get(model)
@@ -71,6 +81,16 @@ def usd_per_minute(model: str) -> float | None:
     """What a transcription model charges for a minute of speech; ``None`` if that is not known."""
     price: float | None = _table()["usd_per_minute"].get(model)
     return price
+
+
+def text_usd(model: str, tokens: TextTokens) -> float | None:
+    """What an answer of a text model cost; ``None`` if its prices are not known."""
+    prices = _table()["usd_per_million_text_tokens"].get(model)
+    if prices is None:
+        return None
+    plain = TokenPrices(prices["input"], prices["cached"], prices["output"])
+    extra: float = tokens.cache_written * (prices["cache_write"] - prices["input"]) / 1e6
+    return plain.usd(tokens.read, tokens.cached, tokens.written) + extra
 
 
 @cache

@@ -12,7 +12,7 @@ import callapp.prices
 from callapp.agents.fields import Transcription
 from callapp.call.pricing import pricing
 from callapp.conversation.events import Usage
-from callapp.prices import model_prices, usd_per_minute
+from callapp.prices import TextTokens, model_prices, text_usd, usd_per_minute
 from callapp.settings import Settings
 
 DEFAULT = Settings().openai_realtime_model
@@ -21,6 +21,13 @@ DEFAULT = Settings().openai_realtime_model
 def test_the_models_we_use_by_default_have_a_price() -> None:
     assert model_prices(DEFAULT) is not None
     assert usd_per_minute(Transcription().model) is not None
+
+
+def test_the_model_that_analyses_calls_by_default_has_a_price() -> None:
+    tokens = TextTokens(read=1_000_000, cached=200_000, cache_written=100_000, written=10_000)
+    usd = text_usd(Settings().analysis_model, tokens)
+    assert usd == pytest.approx(0.7 * 0.20 + 0.2 * 0.02 + 0.1 * 0.25 + 0.01 * 1.20)
+    assert text_usd("gpt-99", tokens) is None
 
 
 def test_cached_tokens_are_a_part_of_those_read() -> None:

@@ -1,25 +1,35 @@
-"""Asks a text model over OpenAI's REST API: ``POST /chat/completions``, which compatible servers have, too.
+"""Asks a text model over OpenAI's REST API: Chat Completions, which compatible servers have, too.
 
-By plain HTTP: importing the ``openai`` package keeps the interpreter busy for half a second, during which
-calls that are alive would wait for it, and takes 40 MB in each worker, for one request a call.
 https://platform.openai.com/docs/api-reference/chat/create
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
-import requests
-
-from callapp.jobs.http import new_session, pause_s
+from callapp.jobs.http import USER_AGENT, by_proxy, pause_s
 from callapp.jobs.runner import GiveUp, TryLater
+from callapp.prices import TextTokens
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, OpenAI
+    from openai.types.chat import ChatCompletion
 
 CONNECT_S = 5.0
 ANSWER_S = 60.0
 # Anything else will pass: 408, 409, 429 (but for one code), 5xx.
 _HOPELESS = frozenset({400, 401, 403, 404, 413, 422})
 _NO_CREDIT = "insufficient_quota"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a text model said, and what that took; ``None`` if it does not say."""
+
+    text: str
+    tokens: TextTokens | None
 
 
 class TextModel:
@@ -30,62 +40,92 @@ class TextModel:
     """
 
     def __init__(self, base_url: str, api_key: str) -> None:
-        self._url = f"{base_url}/chat/completions"
-        self._session = new_session(base_url, api_key)
+        self._base_url = base_url
+        self._api_key = api_key
+        self._client: OpenAI | None = None
 
     def close(self) -> None:
         """Close idle connections."""
-        self._session.close()
+        if self._client is not None:
+            self._client.close()
 
-    def ask(self, model: str, messages: Sequence[Mapping[str, str]], schema: Mapping[str, Any]) -> str:
+    def ask(self, model: str, messages: Sequence[Mapping[str, str]], schema: Mapping[str, Any]) -> Answered:
         """Return what the model answers: the text of a JSON object, if it kept to the schema.
 
         Raises:
             TryLater: the service could not be reached, or is too busy.
             GiveUp: it will not answer: a wrong key, no such model, no credit, a refusal.
         """
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": list(messages),
-            "response_format": {
-                "type": "json_schema",
-                # Not strict: that takes a narrow kind of schema only, and an agent's is what it is. Whoever
-                # asks holds the answer against it.
-                "json_schema": {"name": "call_record", "schema": schema, "strict": False},
-            },
-            "store": False,
-        }
+        # Imported when it is needed: it takes half a second and 35 MB, which a process has to spare for it
+        # that analyses calls, and no other.
+        import openai
+
+        if self._client is None:
+            self._client = _connect(self._base_url, self._api_key)
+        # Not strict: that takes a narrow kind of schema only, and an agent's is what it is. Whoever asks
+        # holds the answer against it.
+        wanted = {"name": "call_record", "schema": schema, "strict": False}
         try:
-            answer = self._session.post(
-                self._url, json=body, timeout=(CONNECT_S, ANSWER_S), allow_redirects=False
+            completion = self._client.chat.completions.create(
+                model=model,
+                messages=cast(Any, messages),
+                response_format=cast(Any, {"type": "json_schema", "json_schema": wanted}),
+                store=False,
             )
-        except requests.RequestException as error:
+        except openai.APIConnectionError as error:
             raise TryLater(f"the text model could not be reached: {type(error).__name__}") from error
-        if answer.status_code != requests.codes.ok:
-            code, message = _error(answer)
-            why = f"the text model answered {answer.status_code} {code}: {message}"
-            if answer.status_code in _HOPELESS or code == _NO_CREDIT:
-                raise GiveUp(why)
-            raise TryLater(why, pause_s(answer))
-        return _content(answer)
+        except openai.APIStatusError as error:
+            raise _refusal(error) from error
+        except (openai.APIError, ValueError) as error:
+            raise TryLater(_NONSENSE) from error
+        return Answered(_content(completion), _tokens(completion))
 
 
-def _content(answer: requests.Response) -> str:
-    try:
-        choice = answer.json()["choices"][0]
-        message, why = choice["message"], choice["finish_reason"]
-        content = message["content"]
-    except (ValueError, LookupError, TypeError) as error:
-        raise TryLater("what the text model answered makes no sense") from error
-    if message.get("refusal") or why == "content_filter":
+_NONSENSE = "what the text model answered makes no sense"
+
+
+def _connect(base_url: str, api_key: str) -> OpenAI:
+    from openai import DefaultHttpxClient, OpenAI, Timeout
+
+    return OpenAI(
+        api_key=api_key,
+        base_url=base_url,
+        timeout=Timeout(ANSWER_S, connect=CONNECT_S),
+        max_retries=0,  # jobs are: in the database, where a restart does not forget them
+        default_headers={"User-Agent": USER_AGENT},
+        http_client=DefaultHttpxClient(trust_env=by_proxy(base_url), follow_redirects=False),
+    )
+
+
+def _content(completion: ChatCompletion) -> str:
+    try:  # the package takes what comes for what it asked for
+        choice = completion.choices[0]
+        content, refusal, why = choice.message.content, choice.message.refusal, choice.finish_reason
+    except (AttributeError, LookupError, TypeError) as error:
+        raise TryLater(_NONSENSE) from error
+    if refusal or why == "content_filter":
         raise GiveUp("the text model refused to answer")
     return content if isinstance(content, str) else ""
 
 
-def _error(answer: requests.Response) -> tuple[str, str]:
-    """The code and the words of an error, as far as there are any."""
-    try:
-        error = answer.json()["error"]
-        return str(error.get("code")), str(error.get("message"))[:200]
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return "", "nothing that explains it"
+def _tokens(completion: ChatCompletion) -> TextTokens | None:
+    usage = completion.usage
+    if usage is None:
+        return None
+    details = usage.prompt_tokens_details
+    return TextTokens(
+        read=usage.prompt_tokens,
+        cached=(details and details.cached_tokens) or 0,
+        cache_written=(details and details.cache_write_tokens) or 0,
+        written=usage.completion_tokens,
+    )
+
+
+def _refusal(error: APIStatusError) -> GiveUp | TryLater:
+    """What an answer with the status of an error comes to."""
+    words = error.body.get("message") if isinstance(error.body, dict) else None
+    said = str(words)[:200] if words else "nothing that explains it"
+    why = f"the text model answered {error.status_code} {error.code or ''}: {said}"
+    if error.status_code in _HOPELESS or error.code == _NO_CREDIT:
+        return GiveUp(why)
+    return TryLater(why, pause_s(error.response.headers))

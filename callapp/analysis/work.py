@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import update
 
@@ -14,6 +14,7 @@ from callapp.call_log.jobs import Job, JobQueue
 from callapp.call_log.models import CallRow
 from callapp.call_log.reading import find_call
 from callapp.call_log.store import Store
+from callapp.call_log.usage import write_analysis_usage
 from callapp.jobs.runner import GiveUp, Runner
 from callapp.logs import call_logger
 from callapp.settings import Settings
@@ -82,11 +83,11 @@ class Analyst:
         )
         if model is None or not question.worth_asking:
             return
-        self._keep(job.call_sid, self._ask(model, question))
+        self._keep(job.call_sid, self._ask(job.call_sid, model, question))
 
-    def _ask(self, model: str, question: Question) -> Analysis:
+    def _ask(self, call_sid: str, model: str, question: Question) -> Analysis:
         messages = question.messages()
-        answer = self._text_model.ask(model, messages, question.schema())
+        answer = self._answer(call_sid, model, question, messages)
         try:
             return question.read(answer)
         except Unfit as fault:
@@ -95,9 +96,18 @@ class Analyst:
                 {"role": "user", "content": _ASK_AGAIN.format(fault=fault)},
             ]
         try:
-            return question.read(self._text_model.ask(model, messages, question.schema()))
+            return question.read(self._answer(call_sid, model, question, messages))
         except Unfit as fault:
             raise GiveUp(f"the text model's answer does not fit, twice: {fault}") from fault
+
+    def _answer(
+        self, call_sid: str, model: str, question: Question, messages: Sequence[Mapping[str, str]]
+    ) -> str:
+        """Ask once. It is a part of what the call costs, whatever the answer is worth."""
+        answered = self._text_model.ask(model, messages, question.schema())
+        with self._store.transaction() as session:
+            write_analysis_usage(session, call_sid, model, answered.tokens)
+        return answered.text
 
     def _keep(self, call_sid: str, analysis: Analysis) -> None:
         values = {

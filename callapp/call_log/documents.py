@@ -67,7 +67,10 @@ class CallEvent(Document):
 
 
 class UsageTotals(Document):
-    """What the model's service reports to have used; cached tokens are among those read."""
+    """What OpenAI reports to have used; cached tokens are among those read.
+
+    Those of the analysis, once there is one, are counted by themselves.
+    """
 
     input_audio_tokens: int
     input_text_tokens: int
@@ -75,14 +78,17 @@ class UsageTotals(Document):
     output_audio_tokens: int
     output_text_tokens: int
     transcription_seconds: float
+    analysis_input_tokens: int
+    analysis_output_tokens: int
 
 
 class Cost(Document):
-    """What a call cost. The total counts the carrier in as soon as that is known."""
+    """What a call cost. The carrier and the analysis are counted in as soon as they are known."""
 
     total_usd: float | None
     model_usd: float | None
     transcription_usd: float | None
+    analysis_usd: float | None
     carrier_usd: float | None
 
 

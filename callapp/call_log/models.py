@@ -125,7 +125,10 @@ class ToolRunRow(Base):
 
 
 class UsageRow(Base):
-    """What the model's service reported to have used, once, and its price then; ``None`` if not known."""
+    """What OpenAI reported to have used, once, and its price then; ``None`` if not known.
+
+    The tokens of the analysis, which is no part of the talk, are counted by themselves.
+    """
 
     __tablename__ = "usage_reports"
 
@@ -139,8 +142,11 @@ class UsageRow(Base):
     output_text: Mapped[int]
     output_audio: Mapped[int]
     transcribed_s: Mapped[float]
+    analysis_read: Mapped[int] = mapped_column(server_default="0")
+    analysis_written: Mapped[int] = mapped_column(server_default="0")
     model_usd: Mapped[float | None]
     transcription_usd: Mapped[float | None]
+    analysis_usd: Mapped[float | None] = mapped_column(server_default="0")
 
 
 class CallEventRow(Base):

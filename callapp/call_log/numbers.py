@@ -92,7 +92,11 @@ _WAITS = select(CallRow.created_at, TurnRow.voice_to_voice_ms).join(
 _SPENT = (
     select(
         CallRow.created_at,
-        func.sum(func.coalesce(UsageRow.model_usd, 0) + func.coalesce(UsageRow.transcription_usd, 0)),
+        func.sum(
+            func.coalesce(UsageRow.model_usd, 0)
+            + func.coalesce(UsageRow.transcription_usd, 0)
+            + func.coalesce(UsageRow.analysis_usd, 0)
+        ),
     )
     .join(UsageRow, UsageRow.call_sid == CallRow.call_sid)
     .group_by(CallRow.id, CallRow.created_at)

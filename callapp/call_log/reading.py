@@ -210,11 +210,15 @@ class _Used:
     output_text: int = 0
     output_audio: int = 0
     transcribed_s: float = 0.0
+    analysis_read: int = 0
+    analysis_written: int = 0
     model_usd: float | None = None
     transcription_usd: float | None = None
+    analysis_usd: float | None = None
     reports: int = 0
     priced: int = 0
     priced_speech: int = 0
+    priced_analysis: int = 0
 
 
 def _used(session: Session, call_sids: Sequence[str]) -> dict[str, _Used]:
@@ -229,11 +233,15 @@ def _used(session: Session, call_sids: Sequence[str]) -> dict[str, _Used]:
             func.sum(UsageRow.output_text),
             func.sum(UsageRow.output_audio),
             func.sum(UsageRow.transcribed_s),
+            func.sum(UsageRow.analysis_read),
+            func.sum(UsageRow.analysis_written),
             func.sum(UsageRow.model_usd),
             func.sum(UsageRow.transcription_usd),
+            func.sum(UsageRow.analysis_usd),
             func.count(),
             func.count(UsageRow.model_usd),
             func.count(UsageRow.transcription_usd),
+            func.count(UsageRow.analysis_usd),
         )
         .where(UsageRow.call_sid.in_(call_sids))
         .group_by(UsageRow.call_sid)
@@ -268,6 +276,8 @@ def _call(row: CallRow, used: _Used) -> Call:
             output_audio_tokens=used.output_audio,
             output_text_tokens=used.output_text,
             transcription_seconds=round(used.transcribed_s, 3),
+            analysis_input_tokens=used.analysis_read,
+            analysis_output_tokens=used.analysis_written,
         ),
         cost=_cost(row, used),
         recording=_recording(row),
@@ -283,13 +293,15 @@ def _cost(row: CallRow, used: _Used) -> Cost:
     transcription_usd = used.transcription_usd or 0.0 if used.priced_speech == used.reports else None
     if row.transcription_model is not None and usd_per_minute(row.transcription_model) is None:
         transcription_usd = None  # such a service does not even report what we could price
+    analysis_usd = used.analysis_usd or 0.0 if used.priced_analysis == used.reports else None
     total_usd = None
-    if model_usd is not None and transcription_usd is not None:
-        total_usd = model_usd + transcription_usd + (row.carrier_usd or 0.0)
+    if model_usd is not None and transcription_usd is not None and analysis_usd is not None:
+        total_usd = model_usd + transcription_usd + analysis_usd + (row.carrier_usd or 0.0)
     return Cost(
         total_usd=_usd(total_usd),
         model_usd=_usd(model_usd),
         transcription_usd=_usd(transcription_usd),
+        analysis_usd=_usd(analysis_usd),
         carrier_usd=_usd(row.carrier_usd),
     )
 

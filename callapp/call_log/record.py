@@ -23,8 +23,8 @@ from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, 
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.settling import FIRST_AFTER, NO_END_AFTER
 from callapp.call_log.store import Store, StoreUnavailable
+from callapp.call_log.usage import usage_row
 from callapp.call_log.writer import Refused, Writer
-from callapp.conversation.events import Usage
 from callapp.conversation.facts import (
     BargedIn,
     Began,
@@ -42,7 +42,6 @@ from callapp.conversation.facts import (
     Used,
     Uttered,
 )
-from callapp.prices import ModelPrices, model_prices, usd_per_minute
 
 # The end reason of a call that has come back to another process, which tells the rest of it.
 MOVED = "server.moved"
@@ -181,7 +180,7 @@ class _Page:
                     }
                 )
             case Used():
-                self._usage.append(_usage_row(entry, fact))
+                self._usage.append(usage_row(entry.id, entry.call, fact))
             case Ended() if fact.reason != MOVED:  # it goes on in another process
                 self._end(entry.call, fact)
             case Recorded(path=path, seconds=seconds):
@@ -287,38 +286,9 @@ class _Page:
         return result.rowcount > 0
 
 
-def _usage_row(entry: Entry, used: Used) -> Row:
-    usage, call = used.usage, entry.call
-    prices, minute_usd = model_prices(call.model), usd_per_minute(call.transcription_model or "")
-    transcription_usd: float | None = 0.0
-    if usage.transcribed_s:
-        transcription_usd = None if minute_usd is None else usage.transcribed_s / 60 * minute_usd
-    return {
-        "id": entry.id,
-        "call_sid": call.call_sid,
-        "at_ms": used.at_ms,
-        "input_text": usage.input_text,
-        "input_audio": usage.input_audio,
-        "cached_text": usage.cached_text,
-        "cached_audio": usage.cached_audio,
-        "output_text": usage.output_text,
-        "output_audio": usage.output_audio,
-        "transcribed_s": usage.transcribed_s,
-        "model_usd": _model_usd(usage, prices),
-        "transcription_usd": transcription_usd,
-    }
-
-
 def _settle_at(call: Particulars, after: timedelta) -> datetime | None:
     """When to ask the carrier about a call; never about a browser's, in which it has no part."""
     return None if call.direction == "browser" else call.began_at + after
-
-
-def _model_usd(usage: Usage, prices: ModelPrices | None) -> float | None:
-    """What tokens cost: nothing where there are none, whatever the model."""
-    if prices is not None:
-        return prices.usd(usage)
-    return 0.0 if usage == Usage(transcribed_s=usage.transcribed_s) else None
 
 
 def _moment(call: Particulars, at_ms: float) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import requests
@@ -9,29 +10,26 @@ import requests
 from callapp.values import is_loopback
 from callapp.version import VERSION
 
+USER_AGENT = f"callapp/{VERSION}"
 # A server may ask for a longer pause than ours, within reason.
 LONGEST_PAUSE_S = 3600
 
 
-def new_session(url: str, bearer: str | None = None) -> requests.Session:
-    """A session for requests to ``url``. Close it.
+def by_proxy(url: str) -> bool:
+    """Whether a proxy of the environment is asked: the operator's wish, but for a server on this machine."""
+    return not is_loopback(urlsplit(url).hostname or "")
 
-    A proxy of the environment is the operator's wish, but for a server on this machine.
-    """
 
-    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if bearer is not None:
-            request.headers["Authorization"] = f"Bearer {bearer}"
-        return request
-
+def new_session(url: str) -> requests.Session:
+    """A session for requests to ``url``. Close it."""
     session = requests.Session()
-    session.trust_env = not is_loopback(urlsplit(url).hostname or "")
-    session.auth = authorize  # without one, requests would take what it finds in ~/.netrc
-    session.headers["User-Agent"] = f"callapp/{VERSION}"
+    session.trust_env = by_proxy(url)
+    session.auth = lambda request: request  # without one, requests would take what it finds in ~/.netrc
+    session.headers["User-Agent"] = USER_AGENT
     return session
 
 
-def pause_s(answer: requests.Response) -> float | None:
+def pause_s(headers: Mapping[str, str]) -> float | None:
     """Seconds of a ``Retry-After``; its other form, a date, is taken for none."""
-    given = answer.headers.get("retry-after", "")
+    given = headers.get("retry-after", "")
     return float(min(int(given), LONGEST_PAUSE_S)) if given.isascii() and given.isdigit() else None

@@ -235,6 +235,7 @@ def _completion(model: str, answer: str | Refusal) -> dict[str, Any]:
             "prompt_tokens": 400,
             "completion_tokens": 0 if refused else 60,
             "total_tokens": 400 if refused else 460,
+            "prompt_tokens_details": {"cached_tokens": 256, "cache_write_tokens": 100},
         },
         "service_tier": "default",
     }

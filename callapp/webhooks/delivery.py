@@ -84,7 +84,7 @@ class Webhooks:
                 allow_redirects=False,  # the signature and the call's data are for this receiver alone
                 stream=True,  # the status is all that matters, however long the answer is
             ) as answer:
-                status, after_s = answer.status_code, pause_s(answer)
+                status, after_s = answer.status_code, pause_s(answer.headers)
         except requests.RequestException as error:
             raise TryLater(f"WEBHOOK_URL could not be reached: {type(error).__name__}") from error
         if status == requests.codes.gone:

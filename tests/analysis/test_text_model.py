@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
-from callapp.analysis.text_model import TextModel
+from callapp.analysis import text_model
+from callapp.analysis.text_model import Answered, TextModel
 from callapp.jobs.runner import GiveUp, TryLater
+from callapp.prices import TextTokens
 from callapp.simulators.text_model import Answer, Failure, PretendTextModel, Refusal
 
 KEY = "sk-0123"
@@ -24,7 +28,7 @@ class World:
         self.pretend = PretendTextModel(answers, api_key=KEY)
         self.model = TextModel(self.pretend.url, KEY)
 
-    def ask(self, model: str = "gpt-5.6-luna") -> str:
+    def ask(self, model: str = "gpt-5.6-luna") -> Answered:
         return self.model.ask(model, MESSAGES, SCHEMA)
 
     def close(self) -> None:
@@ -40,7 +44,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 def test_what_is_asked_is_valid_and_the_answer_comes_back(world: World) -> None:
-    assert world.ask() == '{"a": 1}'
+    assert world.ask() == Answered('{"a": 1}', TextTokens(400, 256, 100, 60))
     (request,) = world.pretend.requests
     TypeAdapter(CompletionCreateParamsNonStreaming).validate_python(request, extra="forbid")
     assert request["messages"] == MESSAGES
@@ -79,7 +83,7 @@ def test_what_will_pass_is_tried_again(world: World) -> None:
 
 def test_a_service_that_is_away_is_tried_again(world: World) -> None:
     world.pretend.close()
-    with pytest.raises(TryLater, match="could not be reached: ConnectionError"):
+    with pytest.raises(TryLater, match="could not be reached: APIConnectionError"):
         world.ask()
 
 
@@ -89,5 +93,18 @@ def test_the_key_goes_there_whatever_lies_around(
     """The HTTP library would replace it by what ~/.netrc has for the host."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    world.model._session.trust_env = True
-    assert json.loads(world.ask()) == {"a": 1}
+    monkeypatch.setattr(text_model, "by_proxy", lambda url: True)
+    assert json.loads(world.ask().text) == {"a": 1}
+
+
+def test_a_process_that_asks_nothing_does_not_pay_for_the_package() -> None:
+    """It takes half a second and 35 MB of each worker."""
+    program = (
+        "import sys; from callapp.analysis.text_model import TextModel\n"
+        "TextModel('http://127.0.0.1/v1', 'sk-0123').close()\n"
+        "import callapp.background, callapp.building; print('openai' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True
+    )
+    assert done.stdout == "False\n"

@@ -8,12 +8,15 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from callapp.agents import Agent
 from callapp.analysis.work import Analyst, model_for
 from callapp.call_log import Store
+from callapp.call_log.erasure import delete_calls
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.jobs import Job, JobQueue
+from callapp.call_log.models import UsageRow
 from callapp.call_log.reading import find_call
 from callapp.call_log.record import Record
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Uttered
@@ -109,6 +112,41 @@ def test_an_answer_that_does_not_fit_is_asked_for_once_more(make: Make) -> None:
     again = world.pretend.requests[1]["messages"]
     assert again[-2] == {"role": "assistant", "content": json.dumps(wrong)}
     assert "'seven' is not of type 'integer'" in again[-1]["content"]
+
+
+def test_the_analysis_is_a_part_of_the_cost_each_question_that_was_answered(make: Make) -> None:
+    world = make("I would rather talk.", FITS)
+    job = world.tell(*SAID)
+    assert (world.call["cost"]["analysisUsd"], world.call["cost"]["totalUsd"]) == (0.0, 0.0)
+    world.analyst.analyze(job)
+    # Twice, per million: 44 × 0.20 + 256 × 0.02 + 100 × 0.25 + 60 × 1.20.
+    assert world.call["cost"]["analysisUsd"] == pytest.approx(2 * 110.92e-6, abs=1e-6)
+    assert world.call["cost"]["totalUsd"] == world.call["cost"]["analysisUsd"]
+    usage = world.call["usage"]
+    assert (usage["analysisInputTokens"], usage["analysisOutputTokens"]) == (800, 120)
+    assert usage["inputTextTokens"] == 0  # those of the talk
+
+
+def test_an_analysis_by_a_model_without_a_price_costs_an_unknown_amount(make: Make) -> None:
+    world = make(FITS, known=agent(analysis="gpt-5.6-sol"))
+    world.analyst.analyze(world.tell(*SAID))
+    assert (world.call["cost"]["analysisUsd"], world.call["cost"]["totalUsd"]) == (None, None)
+    assert world.call["cost"]["modelUsd"] == 0.0
+
+
+def test_an_analysis_of_a_call_that_was_deleted_meanwhile_leaves_nothing(make: Make, store: Store) -> None:
+    world = make(FITS)
+    job = world.tell(*SAID)
+    asked = world.analyst._text_model.ask
+
+    def ask(*question: Any) -> Any:
+        delete_calls(store, [CALL.call_sid])
+        return asked(*question)
+
+    world.analyst._text_model.ask = ask  # type: ignore[method-assign]
+    world.analyst.analyze(job)
+    with store.transaction() as session:
+        assert session.scalars(select(UsageRow)).all() == []
 
 
 def test_after_two_answers_that_do_not_fit_nothing_is_made_up(make: Make, store: Store) -> None:

@@ -164,12 +164,15 @@ def test_a_call_reads_as_the_contract_says(store: Store, record: Record) -> None
             "outputAudioTokens": 400,
             "outputTextTokens": 20,
             "transcriptionSeconds": 60.0,
+            "analysisInputTokens": 0,
+            "analysisOutputTokens": 0,
         },
         # 50 × 0.60 + 50 × 0.06 + 20 × 2.40 for the text, 200 × 10 + 400 × 20 for the audio, per million.
         "cost": {
             "totalUsd": 0.014581,
             "modelUsd": 0.010081,
             "transcriptionUsd": 0.0045,
+            "analysisUsd": 0.0,
             "carrierUsd": None,
         },
         "recording": None,

@@ -17,7 +17,9 @@ from werkzeug.test import TestResponse
 
 from callapp import create_app
 from callapp.call_log.models import CallRow
+from callapp.call_log.usage import write_analysis_usage
 from callapp.conversation.facts import Began, Closed, Ended
+from callapp.prices import TextTokens
 from callapp.settings import Settings
 from callapp.web.desk.sign_in import signing_key
 from tests.web.test_calls import CALL, CALL_SID
@@ -259,6 +261,7 @@ def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:
                 extracted={"guests": 2, "name": "田中"},
             )
         )
+        write_analysis_usage(session, CALL_SID, "gpt-5.6-luna", TextTokens(4000, 0, 0, 1000))
     page = client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
     for shown in (
         "What it was about",
@@ -266,6 +269,8 @@ def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:
         "not resolved",
         "caller_frustrated",
         "田中",
+        "… the analysis's",
+        "$0.0020",
     ):
         assert shown in page, shown
     assert re.search(r"<dt>guests</dt><dd[^>]*>2</dd>", page)

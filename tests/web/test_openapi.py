@@ -17,7 +17,7 @@ from callapp.web.openapi import describe
 from tests.web.conftest import API_KEY, CALL_SID, MakeWorld, World
 from tests.web.test_calls import CALL, OTHER_SID, OVER, TALK, tell
 
-EXAMPLES = 100
+EXAMPLES = 200
 
 
 def test_the_document_describes_every_route_of_the_record(world: World) -> None:
