@@ -192,4 +192,6 @@ class ToolPool:
                 self._threads.discard(me)
                 return None
             self._busy_since[me] = time.monotonic()
-            return self._waiting.popleft()
+            job = self._waiting.popleft()
+            self._staff()  # those that still wait now hang on this one, too
+            return job

@@ -152,8 +152,9 @@ def test_when_nothing_waits_nobody_watches_for_stuck_tools(pools: list[ToolPool]
     """A timer is a thread, and outlives the calls of a busy moment by all of its time."""
     pools.append(pool := ToolPool(1, stuck_after_s=WAIT_S * 10))
     done = threading.Semaphore(0)
-    for _ in range(2):
-        pool.submit(gate, "{}", CONTEXT, lambda _: done.release())
+    pool.submit(gate, "{}", CONTEXT, lambda _: done.release())
+    assert gate.began.acquire(timeout=WAIT_S)
+    pool.submit(gate, "{}", CONTEXT, lambda _: done.release())
     (watching,) = [thread for thread in threading.enumerate() if thread.name == "tool-recount"]
     gate.open.set()
     assert done.acquire(timeout=WAIT_S)
