@@ -68,7 +68,7 @@ def build_services(
         tells=settings.webhook_url is not None,
         analyzes=lambda agent: model_for(settings, agents, agent) is not None,
     )
-    record = Record(store, follow_ups)
+    record = Record(store, follow_ups, shelf.delete)
     recorder = Recorder(shelf, record)
 
     # Who is told what happens on calls.

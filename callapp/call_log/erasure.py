@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, or_, select
 
@@ -17,8 +17,11 @@ from callapp.call_log.models import (
     UsageRow,
     UtteranceRow,
 )
+from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.store import Store
 
+# A call that has ended but of which nobody said so is over by then: its process was killed.
+ENDED_FOR_SURE = timedelta(minutes=10)
 # So many calls are deleted in one transaction: live calls write to the same database.
 AT_ONCE = 200
 _TABLES = (AwayRow, UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, JobRow, CallRow)
@@ -27,6 +30,8 @@ _TABLES = (AwayRow, UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, J
 def delete_calls(store: Store, call_sids: Collection[str]) -> None:
     """Delete calls with everything that the database has of them.
 
+    What their processes still tell of them afterwards is not written: it has no call to belong to.
+
     Raises:
         StoreUnavailable: the database does not answer; some may be gone already.
     """
@@ -34,6 +39,26 @@ def delete_calls(store: Store, call_sids: Collection[str]) -> None:
         with store.transaction() as session:
             for table in _TABLES:
                 session.execute(delete(table).where(table.call_sid.in_(some)))
+
+
+def going_on(store: Store, call_sids: Collection[str], longest_s: float) -> list[str]:
+    """Those of some calls that go on: they write more, so there is no forgetting them yet.
+
+    Args:
+        longest_s: how long a call may last.
+    """
+    since = datetime.now(UTC) - timedelta(seconds=longest_s) - ENDED_FOR_SURE
+    found: list[str] = []
+    for some in _batches(call_sids):
+        query = select(CallRow.call_sid).where(
+            CallRow.call_sid.in_(some),
+            CallRow.status.not_in(TERMINAL_STATUSES),
+            CallRow.ended_at.is_(None),
+            CallRow.created_at > since,
+        )
+        with store.transaction() as session:
+            found += [call_sid for call_sid in session.scalars(query) if call_sid is not None]
+    return found
 
 
 def calls_before(store: Store, moment: datetime) -> list[str]:

@@ -44,7 +44,9 @@ def purge(older_than: timedelta) -> None:
     """Delete the calls that began longer ago, with everything of them. For a nightly job."""
     app, before = services(), datetime.now(UTC) - older_than
     try:
-        gone = _delete(app, erasure.calls_before(app.store, before))
+        old = erasure.calls_before(app.store, before)
+        live = _going_on(app, old)
+        gone = _delete(app, [call_sid for call_sid in old if call_sid not in live])
         erasure.delete_unplaced(app.store, before)
     except CallappError as error:
         raise click.ClickException(str(error)) from error
@@ -78,6 +80,11 @@ def forget_caller(number: str, yes: bool) -> None:
     app = services()
     try:
         calls = erasure.calls_of(app.store, number)
+        if live := _going_on(app, calls):
+            raise click.ClickException(
+                f"Nothing was deleted: {number} is on the phone, and what is said from now on would stay. "
+                f"Try again when the call is over, or hang up first: POST /calls/{live[0]}/hangup"
+            )
         if not yes:
             click.confirm(f"Delete {len(calls)} calls and all else of {number}?", abort=True)
         gone = _delete(app, calls)
@@ -85,6 +92,10 @@ def forget_caller(number: str, yes: bool) -> None:
     except CallappError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{gone} calls deleted.")
+
+
+def _going_on(app: Services, call_sids: Iterable[str]) -> list[str]:
+    return erasure.going_on(app.store, list(call_sids), app.settings.max_call_seconds)
 
 
 def _delete(app: Services, call_sids: Iterable[str]) -> int:

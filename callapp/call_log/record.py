@@ -8,11 +8,11 @@ a batch whose commit was not confirmed is written again.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import CursorResult, func, update
+from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, StatementError
 from sqlalchemy.orm import Session
 
@@ -42,6 +42,8 @@ from callapp.conversation.facts import (
     Used,
     Uttered,
 )
+from callapp.errors import CallappError
+from callapp.logs import call_logger
 
 # The end reason of a call that has come back to another process, which tells the rest of it.
 MOVED = "server.moved"
@@ -61,11 +63,23 @@ class Entry(NamedTuple):
 
 
 class Record:
-    """Listens to calls, and has what it is told written down by a thread of its own."""
+    """Listens to calls, and has what it is told written down by a thread of its own.
 
-    def __init__(self, store: Store, follow_ups: FollowUps | None = None) -> None:
+    What is told of a call that has been deleted is not.
+
+    Args:
+        delete_recordings: of a call, by its SID; for those that are finished after it was deleted.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        follow_ups: FollowUps | None = None,
+        delete_recordings: Callable[[str], None] = lambda _call_sid: None,
+    ) -> None:
         self._store = store
         self._follow_ups = follow_ups or FollowUps()
+        self._delete_recordings = delete_recordings
         self.writer: Writer[Entry] = Writer(self._write)
 
     def __call__(self, call: Particulars, fact: Fact, at_ms: float) -> None:
@@ -79,8 +93,8 @@ class Record:
     def _write(self, entries: Sequence[Entry]) -> None:
         try:
             with self._store.transaction() as session:
-                _Page(session).write(entries)
-                self._follow_up(session, entries)
+                deleted = _Page(session).write(entries)
+                self._follow_up(session, [entry for entry in entries if entry.call.call_sid not in deleted])
         except StoreUnavailable as error:
             cause = error.__cause__
             foreign = isinstance(cause, StatementError) and not isinstance(cause, DBAPIError)
@@ -89,6 +103,17 @@ class Record:
             raise
         if any(isinstance(entry.fact, Began | Closed) for entry in entries):
             self._follow_ups.nudge()
+        for entry in entries:
+            if isinstance(entry.fact, Recorded) and entry.call.call_sid in deleted:
+                self._delete_recording(entry.call.call_sid)
+
+    def _delete_recording(self, call_sid: str) -> None:
+        try:
+            self._delete_recordings(call_sid)
+        except CallappError as error:
+            call_logger(call_sid, __name__).error(
+                "! the call was deleted, its recording was not: delete it by hand. %s", error
+            )
 
     def _follow_up(self, session: Session, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -112,9 +137,15 @@ class _Page:
         self._usage: list[Row] = []
         self._events: list[Row] = []
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[Entry]) -> set[str]:
+        """Write them; return the calls that are no more, of which nothing was written."""
+        told_of = {entry.call.call_sid for entry in entries}
+        known = {entry.call.call_sid for entry in entries if isinstance(entry.fact, Began)}
+        query = select(CallRow.call_sid).where(CallRow.call_sid.in_(told_of - known))
+        known.update(self._session.scalars(query))
         for entry in entries:
-            self._take(entry)
+            if entry.call.call_sid in known:
+                self._take(entry)
         if self._utterances:
             statement = insert_into(self._session, UtteranceRow)
             self._session.execute(
@@ -135,6 +166,7 @@ class _Page:
         ):
             if rows:
                 self._session.execute(insert_into(self._session, table).on_conflict_do_nothing(), rows)
+        return told_of - known
 
     def _take(self, entry: Entry) -> None:
         fact, call_sid = entry.fact, entry.call.call_sid

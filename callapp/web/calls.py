@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from flask import Blueprint, Response, request
@@ -11,9 +11,9 @@ from flask.typing import ResponseReturnValue
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from callapp.call_log.documents import CallPage, Document, Utterance, WholeCall
-from callapp.call_log.erasure import delete_calls
+from callapp.call_log.erasure import delete_calls, going_on
 from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
-from callapp.call_log.records import TERMINAL_STATUSES, Direction
+from callapp.call_log.records import Direction
 from callapp.errors import CarrierTimeout
 from callapp.recording.deletion import delete_recordings
 from callapp.services import services
@@ -33,8 +33,6 @@ CALL_SID = r"^CA[0-9a-f]{32}$"
 MOST_CALLS = 200
 TRANSCRIPT_TYPES = ("application/json", "text/plain", "text/vtt")
 FLUSH_S = 5.0
-# A call that has ended but of which nobody said so is over by then: its process was killed.
-ENDED_FOR_SURE = timedelta(minutes=10)
 
 _SID = {"call_sid": {"type": "string", "pattern": CALL_SID}}
 _NO_SUCH_CALL = {404: "there is no such call"}
@@ -245,10 +243,8 @@ def transfer(call_sid: str) -> ResponseReturnValue:
 def delete(call_sid: str) -> ResponseReturnValue:
     app = services()
     app.record.writer.flush(FLUSH_S)  # its end may still wait, and would be written after it was deleted
-    found = _find(call_sid)
-    ended = found.status in TERMINAL_STATUSES or found.ended_at is not None
-    longest = timedelta(seconds=app.settings.max_call_seconds) + ENDED_FOR_SURE
-    if not ended and datetime.now(UTC) - found.created_at < longest:
+    _find(call_sid)
+    if going_on(app.store, [call_sid], app.settings.max_call_seconds):
         raise Problem(409, "The call is still going on: hang up first.")
     try:
         with carrier_problems("delete recording"):

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from callapp import create_app
+from callapp.call_log.models import CallEventRow, JobRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
 from callapp.call_log.reading import Wanted, list_calls
-from callapp.conversation.facts import Recorded
+from callapp.conversation.facts import Began, Recorded
 from callapp.office.messages import Message, Messages
 from callapp.services import Services
 from callapp.settings import Settings
@@ -83,6 +85,47 @@ def test_a_caller_is_forgotten_and_nobody_else(app: Flask) -> None:
     assert left(app) == ["2"]
     known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
     assert known == {"number": CALLER, "calls": [], "messages": [], "reservations": []}
+
+
+def call_now(app: Flask) -> None:
+    """The caller calls once more."""
+    now = replace(CALL, call_sid=f"CA{9:032d}", began_at=datetime.now(UTC))
+    parts(app).record(now, Began(), 0)
+    assert parts(app).record.writer.flush(20)
+
+
+def test_nobody_is_forgotten_in_mid_call(app: Flask) -> None:
+    """What is said from then on would be kept, and whoever asked for it believe that it is not."""
+    call_now(app)
+    done = app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"])
+    assert done.exit_code == 1
+    assert "is on the phone" in done.output
+    assert f"POST /calls/CA{9:032d}/hangup" in done.output
+    known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
+    assert (len(known["calls"]), len(known["messages"])) == (3, 1)
+
+
+def test_a_call_that_goes_on_is_not_purged(app: Flask) -> None:
+    call_now(app)
+    done = app.test_cli_runner().invoke(args=["purge", "--older-than", "0h"])
+    assert (done.exit_code, done.output) == (0, "3 calls deleted.\n")
+    known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
+    assert [call["callSid"][-1] for call in known["calls"]] == ["9"]
+
+
+def test_what_a_process_still_tells_of_a_call_that_was_forgotten_is_not_kept(app: Flask) -> None:
+    """Its words may come late, its recording take a while to write."""
+    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
+    gone = replace(CALL, call_sid=f"CA{1:032d}")
+    path = parts(app).shelf.path_of(gone.call_sid)
+    parts(app).shelf.write(path, io.BytesIO(b"RIFF"))
+    for fact in [fact for fact in TALK if not isinstance(fact, Began)] + [Recorded(10_060, path, 10)]:
+        parts(app).record(gone, fact, fact.at_ms)
+    assert parts(app).record.writer.flush(20)
+    assert left(app) == ["2"]
+    with parts(app).store.transaction() as session:
+        for table in (UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, JobRow):
+            assert not session.scalars(select(table.call_sid).where(table.call_sid == gone.call_sid)).all()
 
 
 def test_nobody_is_forgotten_by_mistake(app: Flask) -> None:
