@@ -39,11 +39,7 @@ class Outcome:
     def cpu_ms_per_call_second(self) -> list[list[float]]:
         """Round by round, turn by turn."""
         return [
-            [
-                1000 * (turn.after.cpu_s - turn.before.cpu_s) / turn.live_s
-                for turn in turns
-                if turn.after is not None and turn.before is not None
-            ]
+            [1000 * turn.cpu_s / turn.live_s for turn in turns if turn.cpu_s is not None]
             for turns in self.rounds
         ]
 

@@ -94,14 +94,14 @@ def _delays(delays: Delays) -> Report:
 
 
 def _server(measured: Measured, idle: Usage | None) -> Report | None:
-    before, after = measured.before, measured.after
-    if before is None or after is None or idle is None or not measured.live_s:
+    before, after, cpu_s = measured.before, measured.after, measured.cpu_s
+    if before is None or after is None or cpu_s is None or idle is None or not measured.live_s:
         return None
     calls = max(1, measured.calls)
+    live_s = measured.live_s / measured.seconds * (after.at_s - before.at_s)
     voluntary, forced = (
-        (now - then) / measured.live_s for now, then in zip(after.switches, before.switches, strict=True)
+        (now - then) / live_s for now, then in zip(after.switches, before.switches, strict=True)
     )
-    cpu_s = after.cpu_s - before.cpu_s
     return {
         "cpuMsPerCallSecond": round(1000 * cpu_s / measured.live_s, 3),
         "cores": round(cpu_s / measured.seconds, 3),

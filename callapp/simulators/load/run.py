@@ -16,7 +16,7 @@ from callapp.simulators.load.certificate import make_certificate
 from callapp.simulators.load.desk import Desk
 from callapp.simulators.load.fleet import Fleet
 from callapp.simulators.load.loop import Loop, clock
-from callapp.simulators.load.process import Usage, usage_of
+from callapp.simulators.load.process import Usage, cpu_s_of, processes_of, usage_of
 from callapp.simulators.load.server import MakeRecipe, Server, Surroundings, pin, split_cores
 from callapp.simulators.load.tally import Delays, Tally
 from callapp.simulators.load.world import Target, World
@@ -27,6 +27,7 @@ LATE_MS = 5.0
 
 _RATE = 40.0  # calls begun a second
 _SETTLE_S = 3.0
+_CALM_S = 0.3
 _WARM_UP_S = 20.0
 _RAMP_SPARE_S = 20.0
 _GOODBYE_S = 40.0
@@ -76,6 +77,7 @@ class Measured:
     to_phone: Delays
     clear: Delays
     late: Delays
+    cpu_s: float | None  # the server's
     before: Usage | None
     after: Usage | None
     own_share: float
@@ -116,6 +118,7 @@ class Load:
         self.tell = tell
         self.fleet = Fleet(world, _RATE, plan.call_s)
         self.idle: Usage | None = None
+        self._processes: list[int] = []  # the server's, once it is warm
 
     def warm_up(self) -> None:
         """Carry one call to its end, so that what is loaded and opened at first use is not measured.
@@ -135,6 +138,7 @@ class Load:
             raise LoadFailed(f"A first call did not go well: {why}")
         self.world.tally = Tally()
         self.idle = self._usage()
+        self._processes = processes_of(self.pid) if self.idle is not None and self.pid is not None else []
 
     def grow(self, calls: int, settle_s: float = _SETTLE_S) -> None:
         """Have so many calls, and wait until they are steady: all live, and for so long."""
@@ -154,11 +158,12 @@ class Load:
         """Measure for so long."""
         tally, loop = self.world.tally, self.world.loop
         before = self._usage()
+        loop.run(_CALM_S)  # while that was read, everybody stood still
         losses = _losses(tally)
         for delays in (tally.to_model, tally.to_phone, tally.clear, tally.late):
             delays.take()
         self.fleet.take_live_s()
-        own, began = time.process_time(), clock()
+        cpu_s, own, began = cpu_s_of(self._processes), time.process_time(), clock()
         series: list[Second] = []
         while (left_s := began + seconds - clock()) > 0:
             loop.run(min(1.0, left_s))
@@ -168,6 +173,7 @@ class Load:
             self.tell(f"measuring {self.fleet.live} calls", (clock() - began) / seconds)
         took_s = clock() - began
         own_share = (time.process_time() - own) / took_s
+        cpu_s = cpu_s_of(self._processes) - cpu_s
         live_s = self.fleet.take_live_s()
         after = self._usage()
         lost, missed, stale, failed = (now - then for now, then in zip(_losses(tally), losses, strict=True))
@@ -179,6 +185,7 @@ class Load:
             to_phone=_sum(second.to_phone for second in series),
             clear=tally.clear.take(),
             late=_sum(second.late for second in series),
+            cpu_s=cpu_s if self._processes else None,
             before=before,
             after=after,
             own_share=own_share,

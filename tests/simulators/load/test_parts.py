@@ -24,7 +24,7 @@ from callapp.simulators.load.audio import (
 from callapp.simulators.load.capacity import find_capacity
 from callapp.simulators.load.loop import Loop, clock
 from callapp.simulators.load.plot import plot
-from callapp.simulators.load.process import usage_of
+from callapp.simulators.load.process import cpu_s_of, processes_of, usage_of
 from callapp.simulators.load.report import make_report, remarks
 from callapp.simulators.load.run import Measured, Plan, Second
 from callapp.simulators.load.server import pin, split_cores
@@ -154,10 +154,12 @@ def test_usage_of_this_process_is_known_on_linux() -> None:
 
     usage = usage_of(os.getpid())
     assert usage is not None
-    assert usage.cpu_s > 0
+    assert processes_of(os.getpid())[0] == os.getpid()
+    assert cpu_s_of([os.getpid()]) > 0
     assert usage.threads >= 1
     assert usage.memory_kib > 1000
     assert usage_of(2**22 + 1) is None
+    assert cpu_s_of([2**22 + 1]) == 0
 
 
 def measured(calls: int, delay_s: float = 0.001, *, late_s: float = 0.0, lost: int = 0) -> Measured:
@@ -174,6 +176,7 @@ def measured(calls: int, delay_s: float = 0.001, *, late_s: float = 0.0, lost: i
         to_phone=delays(delay_s),
         clear=Delays(),
         late=delays(late_s),
+        cpu_s=None,
         before=None,
         after=None,
         own_share=0.2,
