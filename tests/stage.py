@@ -118,6 +118,7 @@ AGENTS = {
         "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call]\nmax_call_seconds: 2\n---\n"
         "Be quick.\n"
     ),
+    "lonely": "---\nlanguage: en-US\ngreeting: Hello.\nidle: {nudge_seconds: 5}\n---\nBe patient.\n",
     "pair": "---\nkind: interpreter\nlanguages: [ja, en]\noriginal_voice: 0\n---\nBetween two.\n",
     "pair-by-model": (
         "---\nkind: interpreter\nengine: realtime\nlanguages: [ja, en]\noriginal_voice: 0\n---\n"

@@ -47,6 +47,7 @@ from callapp.conversation.commands import (
     RunTool,
     SendMark,
     Tell,
+    TimeSilence,
     TruncateItem,
     Warn,
 )
@@ -361,6 +362,7 @@ class Bridge:
                 | DeleteItem()
                 | AnswerTool()
                 | Tell()
+                | TimeSilence()
                 | OpenAudio()
             ):
                 self._perform_on_model(command)
@@ -390,7 +392,7 @@ class Bridge:
             case Finish(reason=reason):
                 self._finish(reason)
 
-    def _perform_on_model(self, command: ModelCommand | OpenAudio) -> None:
+    def _perform_on_model(self, command: ModelCommand | TimeSilence | OpenAudio) -> None:
         if self._model_gone:
             return  # decided before the loss was known: its successor is told what matters
         if isinstance(command, OpenAudio):

@@ -189,7 +189,15 @@ def _session_config(
         transcription=agent.transcription,
         turn_detection=agent.turn_detection,
         noise_reduction=agent.noise_reduction,
+        silence_ms=_service_silence_ms(agent),
     )
+
+
+def _service_silence_ms(agent: Agent) -> int | None:
+    """The silence that the service can break by itself: not with every turn detection, nor of any length."""
+    silence_ms = round(agent.idle.nudge_seconds * 1000)
+    fits = agent.turn_detection.type == "server_vad" and 5_000 <= silence_ms <= 30_000
+    return silence_ms if fits else None
 
 
 def _instructions(agent: Agent, parameters: Mapping[str, str], call_log: CallLogger) -> str:

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from callapp.conversation.commands import TimeSilence
 from callapp.conversation.patience import Patience
 from callapp.conversation.responses import ASIDE, GOODBYE, Request
+from callapp.conversation.service_timer import ServiceTimer
 from callapp.conversation.silence import MOST_NUDGES, Silence
 
 LAST_MINUTE = "last minute"
@@ -53,17 +55,27 @@ class Scene(NamedTuple):
     """How things stand at a moment.
 
     Args:
-        free: the model is there, nothing of it is under way or wanted, and the caller is silent.
+        up: the model is there.
+        ordinary: it talks with a person, who is on the line, and nobody is saying goodbye.
+        busy: something of it is under way, or wanted.
         heard_ms: when the agent will have been heard out.
         tool_since_ms: since when a tool has been at work.
         awaiting_keys: the caller is about to press keys.
     """
 
     at_ms: float
-    free: bool
+    up: bool
+    ordinary: bool
+    busy: bool
+    caller_speaking: bool
     heard_ms: float
     tool_since_ms: float | None
     awaiting_keys: bool
+
+    @property
+    def free(self) -> bool:
+        """Whether somebody could say something now."""
+        return self.up and self.ordinary and not (self.busy or self.caller_speaking)
 
 
 class Asides:
@@ -76,6 +88,7 @@ class Asides:
     def __init__(self, manners: Manners, most_ms: float) -> None:
         self._manners = manners
         self.silence = Silence(manners.nudge_ms)
+        self.service_timer = ServiceTimer()
         self._patience = Patience()
         self._end_ms = most_ms
         self._warned = most_ms < LONG_CALL_MS
@@ -90,7 +103,7 @@ class Asides:
             return self._ask_for_patience(scene.at_ms)
         if _due(self._warning_ms(scene), scene.at_ms):
             return self._aside("about one minute is left of this call", LAST_MINUTE)
-        if _due(self.silence.deadline_ms(scene.heard_ms), scene.at_ms):
+        if _due(self._silence_ms(scene), scene.at_ms):
             return self._break_the_silence()
         return None
 
@@ -101,9 +114,18 @@ class Asides:
         deadlines = (
             self._patience.deadline_ms(scene.tool_since_ms, scene.heard_ms),
             self._warning_ms(scene),
-            self.silence.deadline_ms(scene.heard_ms),
+            self._silence_ms(scene),
         )
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def time_silence(self, scene: Scene) -> list[TimeSilence]:
+        """Let the service's timer run while nobody would be in the way of what the model then says."""
+        if not scene.up:
+            self.service_timer.session(has_timer=False)
+        if scene.caller_speaking:
+            return []  # nothing is changed about who listens to them just now
+        at_work = scene.tool_since_ms is not None or scene.awaiting_keys or not scene.ordinary
+        return self.service_timer.switch(on=not at_work and self.silence.may_be_broken(scene.at_ms))
 
     def begun(self, tag: str | None) -> None:
         """The model has begun a response that was asked for by this tag."""
@@ -139,8 +161,11 @@ class Asides:
             return None
         return max(self._end_ms - WARNING_MS, scene.heard_ms + BREATH_MS)
 
+    def _silence_ms(self, scene: Scene) -> float | None:
+        return self.silence.deadline_ms(scene.heard_ms, service_timed=self.service_timer.runs)
+
     def _break_the_silence(self) -> Request:
-        if self.silence.nudges == MOST_NUDGES:
+        if self.silence.nudges >= MOST_NUDGES:
             goodbye = self._aside(
                 "you do not hear the caller any more, that you end the call for now, and goodbye"
             )

@@ -111,6 +111,13 @@ class AnswerTool:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeSilence:
+    """Have the service break a long silence by itself, or not."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DropModel:
     """Give this session up; ``why`` is for the log."""
 
@@ -189,6 +196,7 @@ Command = (
     | TruncateItem
     | DeleteItem
     | AnswerTool
+    | TimeSilence
     | RunTool
     | Warn
     | LeaveStream

@@ -31,10 +31,13 @@ class Usage:
 class SessionConfirmed:
     """The model's session stands as asked, mu-law both ways: the conversation may begin.
 
-    ``lasts_ms`` is how long the service will keep it, ``None`` if it does not say.
+    Args:
+        lasts_ms: how long the service will keep it, ``None`` if it does not say.
+        times_silence: whether the service breaks long silences by itself.
     """
 
     lasts_ms: float | None = None
+    times_silence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,11 @@ class SpeechStopped:
     """
 
     audio_end_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceTimedOut:
+    """The service has heard nobody for as long as it was told to wait: the model is about to speak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +372,7 @@ Event = (
     SessionConfirmed
     | SpeechStarted
     | SpeechStopped
+    | SilenceTimedOut
     | ResponseStarted
     | MessageStarted
     | AgentSaid

@@ -42,6 +42,7 @@ from callapp.conversation.events import (
     ResponseStarted,
     SendDigits,
     SessionConfirmed,
+    SilenceTimedOut,
     SpeechStarted,
     SpeechStopped,
     StaySilent,
@@ -240,8 +241,8 @@ class Conversation:
                 return []
             case DigitPressed(digit=digit) if self.phase < Phase.LEAVING:
                 return self.keypad.pressed(digit, at_ms)
-            case SessionConfirmed(lasts_ms=lasts_ms) if not self.lifeline.up and self.phase < Phase.LEAVING:
-                return self._on_session(lasts_ms, at_ms)
+            case SessionConfirmed() if not self.lifeline.up and self.phase < Phase.LEAVING:
+                return self._on_session(event, at_ms)
             case Answered() if self.phase < Phase.LEAVING:
                 self.voicemail.answered(event, at_ms)
                 return (
@@ -264,6 +265,10 @@ class Conversation:
             case SpeechStopped():
                 self._tell_who_waits(at_ms, speaking=False)
                 return self.floor.speech_stopped(at_ms)
+            case SilenceTimedOut():
+                self.asides.silence.nudged()
+                self.responses.turn_ended(at_ms)  # the model speaks by itself, as after a turn
+                return []
             case ResponseStarted(response_id=response_id, tag=tag):
                 return self._on_response_started(response_id, tag, at_ms)
             case MessageStarted(response_id=response_id, item_id=item_id):
@@ -294,9 +299,10 @@ class Conversation:
 
     # -- the beginning --------------------------------------------------------------------------
 
-    def _on_session(self, lasts_ms: float | None, at_ms: float) -> list[Command]:
+    def _on_session(self, session: SessionConfirmed, at_ms: float) -> list[Command]:
         self.course.begin()
-        self.lifeline.restored(at_ms, lasts_ms)
+        self.lifeline.restored(at_ms, session.lasts_ms)
+        self.asides.service_timer.session(has_timer=session.times_silence)
         commands = self.briefing.of_session()
         resumed = self.plan.resumed is not None
         if self.voicemail.reached:
@@ -381,6 +387,7 @@ class Conversation:
         commands = self.trips.go_on(at_ms)
         if self.away.lost:
             return commands + self.course.finish("caller.hung_up")
+        commands += self.asides.time_silence(self._scene(at_ms))
         if not self.farewell.begun:
             commands += self.outage.dial_again(at_ms)  # the goodbye was called off, and the call goes on
         aside = self.asides.next(self._scene(at_ms))
@@ -428,15 +435,16 @@ class Conversation:
 
     def _scene(self, at_ms: float) -> Scene:
         responses = self.responses
-        free = self.lifeline.up and not (
-            self.voicemail.reached
-            or self.farewell.begun
-            or self.away.trip is not None
-            or responses.busy
-            or responses.active
-            or responses.caller_speaking
+        return Scene(
+            at_ms,
+            up=self.lifeline.up,
+            ordinary=not (self.voicemail.reached or self.farewell.begun or self.away.trip is not None),
+            busy=responses.busy or responses.active is not None,
+            caller_speaking=responses.caller_speaking,
+            heard_ms=self.playback.dry_ms,
+            tool_since_ms=self.tool_calls.running_since_ms,
+            awaiting_keys=self.keys.awaited,
         )
-        return Scene(at_ms, free, self.playback.dry_ms, self.tool_calls.running_since_ms, self.keys.awaited)
 
     def _farewell_until_ms(self) -> float | None:
         return self.farewell.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)

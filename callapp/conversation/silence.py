@@ -1,7 +1,7 @@
 """Nobody speaks: ask whether the caller is still there, ask again, and then say goodbye.
 
-By our own clock, for every kind of turn detection. The service has one, too (``idle_timeout_ms``), but it
-knows neither of a tool at work nor of keys that are awaited, bills the silence it commits, and stops at 30 s.
+Where the service times silences itself (`ServiceTimer`), the model asks by itself, and that is counted here;
+our clock is there for all else, for the goodbye, and for when the service does not do it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 MOST_NUDGES = 2
 # Where the model chose to wait, the caller said something like "one moment".
 WAITING_MS = 60_000.0
+# When the service is to break a silence and has not done it by then, we do.
+SERVICE_LATE_MS = 3_000.0
 
 
 class Silence:
@@ -40,16 +42,25 @@ class Silence:
         """The model keeps silent on purpose: give the caller more time."""
         self._not_before_ms = at_ms + WAITING_MS
 
-    def nudged(self) -> None:
-        """The caller was asked whether they are there."""
-        self.nudges += 1
+    def may_be_broken(self, at_ms: float) -> bool:
+        """Whether a long silence is one to ask into, rather than one that was asked for, or the last."""
+        return self.nudges < MOST_NUDGES and at_ms >= self._not_before_ms
 
-    def deadline_ms(self, heard_ms: float) -> float | None:
+    def nudged(self) -> None:
+        """The caller was asked whether they are there, or is just about to be."""
+        self.nudges += 1
+        self._since_ms = None
+
+    def deadline_ms(self, heard_ms: float, *, service_timed: bool) -> float | None:
         """When this has lasted too long.
 
         Args:
             heard_ms: when the agent will have been heard out, for a silence begins then.
+            service_timed: the service is about to break it.
         """
         if self._nudge_ms is None or self._since_ms is None:
             return None
-        return max(max(self._since_ms, heard_ms) + self._nudge_ms, self._not_before_ms)
+        if self.nudges > MOST_NUDGES:  # the service has asked once too often
+            return max(self._since_ms, heard_ms)
+        late_ms = SERVICE_LATE_MS if service_timed else 0.0
+        return max(max(self._since_ms, heard_ms) + self._nudge_ms + late_ms, self._not_before_ms)

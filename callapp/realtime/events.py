@@ -66,6 +66,13 @@ class SessionUpdated:
 
 
 @dataclass(frozen=True, slots=True)
+class SilenceCommitted:
+    """The service's timer for silences ran out; the silence is an item, which is transcribed, too."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalAsked:
     """The service wants to know whether it may run a remote tool. Told more than once."""
 
@@ -94,6 +101,7 @@ Decoded = (
     | AudioEnded
     | ToolCalled
     | ApprovalAsked
+    | SilenceCommitted
     | RemoteToolCalled
     | ListingFailed
     | RemoteToolReturned
@@ -293,6 +301,7 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
         text_of(m, "item_id"), index_or_none(m, "audio_start_ms")
     ),
     "input_audio_buffer.speech_stopped": lambda m: SpeechStopped(index_or_none(m, "audio_end_ms")),
+    "input_audio_buffer.timeout_triggered": lambda m: SilenceCommitted(text_of(m, "item_id")),
     "session.created": lambda m: SessionCreated(text_of(object_of(m, "session"), "id")),
     "session.updated": lambda m: SessionUpdated(object_of(m, "session")),
     "error": complaint,

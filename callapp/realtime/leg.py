@@ -10,7 +10,9 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
+from callapp.conversation.commands import TimeSilence
 from callapp.conversation.events import (
     AgentSaid,
     AudioArrived,
@@ -27,6 +29,7 @@ from callapp.conversation.events import (
     ResponseStarted,
     ServiceComplained,
     SessionConfirmed,
+    SilenceTimedOut,
     SpeechStarted,
     SpeechStopped,
     ToolCalled,
@@ -39,6 +42,7 @@ from callapp.realtime.events import (
     ListingFailed,
     ModelCommand,
     SessionUpdated,
+    SilenceCommitted,
     decode,
     decode_speech,
     encode,
@@ -46,7 +50,7 @@ from callapp.realtime.events import (
     encode_audio,
 )
 from callapp.realtime.messages import Complaint, SessionCreated
-from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig
+from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig, silence_update
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import Binary
 
@@ -68,6 +72,7 @@ ModelEvent = (
     SessionConfirmed
     | SpeechStarted
     | SpeechStopped
+    | SilenceTimedOut
     | ResponseStarted
     | MessageStarted
     | OutputTaken
@@ -99,6 +104,7 @@ class ModelLeg:
         self._connection: Connection | None = None
         self._received = -1  # what had been received when it was last asked for a sign of life
         self._approvals: set[str] = set()  # requests that have been answered
+        self._silences: set[str] = set()  # items in which nobody speaks
         self._play: Callable[[AudioArrived | AgentSaid], bool] | None = None
         self._log = log
 
@@ -157,6 +163,12 @@ class ModelLeg:
                     self._log.warning(
                         "! model leg: a remote server's tools cannot be listed; one of: %s", labels
                     )
+                case SilenceCommitted(item_id=item_id):
+                    self._silences.add(item_id)
+                    events.append(SilenceTimedOut())
+                case CallerSaid(item_id=item_id) if item_id in self._silences:
+                    # A transcription of silence is made of words that nobody said.
+                    events.append(replace(decoded, text=""))
                 case SessionCreated(session_id=session_id):
                     self._log.info("= model session %s", session_id)
                 case _:
@@ -180,14 +192,17 @@ class ModelLeg:
         self._received = connection.received
         connection.ping()
 
-    def send(self, command: ModelCommand) -> None:
+    def send(self, command: ModelCommand | TimeSilence) -> None:
         """Carry out a command. Safe from any thread.
 
         Raises:
             LegLost: the socket is gone, or took nothing for `WRITE_S`.
         """
         assert self._connection is not None, "dial() comes first"
-        self._connection.send_text(encode(command))
+        if isinstance(command, TimeSilence):
+            self._connection.send_text(silence_update(self._config, timed=command.on))
+        else:
+            self._connection.send_text(encode(command))
 
     def send_audio(self, payload: bytes) -> None:
         """Append the caller's audio, base64 of mu-law. As ``send``."""

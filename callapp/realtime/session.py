@@ -64,6 +64,7 @@ class SessionConfig:
         transcription: ``None`` for none: the caller's words are then not known here.
         noise_reduction: ``near_field``, ``far_field`` or ``None``.
         answers_turns: whether each turn of the caller is answered by itself; else only when asked.
+        silence_ms: a silence that the service is to break, 5,000 to 30,000; ``server_vad`` alone can.
     """
 
     instructions: str
@@ -77,6 +78,7 @@ class SessionConfig:
     turn_detection: TurnDetection = field(default_factory=TurnDetection)
     noise_reduction: str | None = None
     answers_turns: bool = True
+    silence_ms: int | None = None
 
     def may_call(self, server_label: str, name: str) -> bool:
         """Whether a remote tool that OpenAI asks for approval of may run."""
@@ -89,13 +91,7 @@ class SessionConfig:
 
 def session_update(config: SessionConfig, *, essential: bool = False) -> bytes:
     """Write the ``session.update`` for a config; ``essential`` leaves out what may be rejected."""
-    turn_detection: dict[str, Any] = {
-        "type": "server_vad" if essential else config.turn_detection.type,
-        "create_response": config.answers_turns,
-        # Whether speech interrupts is decided here, where it is known what was heard.
-        "interrupt_response": False,
-    }
-    audio_input: dict[str, Any] = {"format": {"type": PCMU}, "turn_detection": turn_detection}
+    audio_input = _input(config, essential=essential)
     audio_output: dict[str, Any] = {"format": {"type": PCMU}}
     session: dict[str, Any] = {
         "type": "realtime",
@@ -106,11 +102,6 @@ def session_update(config: SessionConfig, *, essential: bool = False) -> bytes:
         "tool_choice": "auto",
     }
     if not essential:
-        turn_detection |= _turns(config.turn_detection)
-        if config.transcription is not None:
-            audio_input["transcription"] = _transcription(config.transcription, config.language)
-        if config.noise_reduction is not None:
-            audio_input["noise_reduction"] = {"type": config.noise_reduction}
         audio_output["voice"] = config.voice
         if config.speed is not None:
             audio_output["speed"] = config.speed
@@ -119,6 +110,35 @@ def session_update(config: SessionConfig, *, essential: bool = False) -> bytes:
         session["tools"] += [_mcp(remote) for remote in config.remote_tools]
     event_id = SECOND_UPDATE if essential else FIRST_UPDATE
     return orjson.dumps({"type": "session.update", "event_id": event_id, "session": session})
+
+
+def silence_update(config: SessionConfig, *, timed: bool) -> bytes:
+    """Write the ``session.update`` that switches the service's timer for silences on, or off.
+
+    All of the input is said again: what else an update of a part of it would leave alone is not documented.
+    """
+    audio_input = _input(config, essential=False, timed=timed)
+    session = {"type": "realtime", "audio": {"input": audio_input}}
+    return orjson.dumps({"type": "session.update", "session": session})
+
+
+def _input(config: SessionConfig, *, essential: bool, timed: bool = True) -> dict[str, Any]:
+    turn_detection: dict[str, Any] = {
+        "type": "server_vad" if essential else config.turn_detection.type,
+        "create_response": config.answers_turns,
+        # Whether speech interrupts is decided here, where it is known what was heard.
+        "interrupt_response": False,
+    }
+    audio_input: dict[str, Any] = {"format": {"type": PCMU}, "turn_detection": turn_detection}
+    if not essential:
+        turn_detection |= _turns(config.turn_detection)
+        if config.silence_ms is not None:
+            turn_detection["idle_timeout_ms"] = config.silence_ms if timed else None
+        if config.transcription is not None:
+            audio_input["transcription"] = _transcription(config.transcription, config.language)
+        if config.noise_reduction is not None:
+            audio_input["noise_reduction"] = {"type": config.noise_reduction}
+    return audio_input
 
 
 def _turns(turns: TurnDetection) -> dict[str, Any]:
@@ -186,7 +206,7 @@ class Handshake:
         if isinstance(event, SessionUpdated):
             if not _speaks_pcmu(event.session):
                 return ModelLost("openai.not_pcmu", hopeless=True)
-            return SessionConfirmed(_lasts_ms(event.session, now_s))
+            return SessionConfirmed(_lasts_ms(event.session, now_s), _times_silence(event.session))
         if event.code in FATAL_CODES:
             return ModelLost("openai.refused", hopeless=True)
         if self._reduced:
@@ -201,6 +221,11 @@ def _speaks_pcmu(session: dict[str, Any]) -> bool:
         return all(audio[way]["format"]["type"] == PCMU for way in ("input", "output"))
     except (KeyError, TypeError):
         return False
+
+
+def _times_silence(session: dict[str, Any]) -> bool:
+    turn_detection = session["audio"]["input"].get("turn_detection")
+    return isinstance(turn_detection, dict) and bool(turn_detection.get("idle_timeout_ms"))
 
 
 def _lasts_ms(session: dict[str, Any], now_s: float) -> float | None:

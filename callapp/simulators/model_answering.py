@@ -128,6 +128,8 @@ class Answering:
             self._session.later((response.audio_ms + idle_ms) / 1000, lambda: self._on_idle(turn, since_ms))
 
     def _on_idle(self, turn: int, since_ms: int) -> None:
-        if turn == self._quiet_turn and self.active is None:
+        detection = self._session.listening.detection
+        wanted = detection is not None and detection.get("idle_timeout_ms") is not None
+        if wanted and turn == self._quiet_turn and self.active is None:
             self._session.listening.commit_silence(since_ms)
             self._start({})

@@ -51,6 +51,7 @@ from callapp.conversation.events import (
     ResponseStarted,
     SendDigits,
     SessionConfirmed,
+    SilenceTimedOut,
     SpeechStarted,
     SpeechStopped,
     Tick,
@@ -94,6 +95,7 @@ def audio(ms: int) -> str:
 of_the_model: st.SearchStrategy[Made] = st.one_of(
     st.builds(lambda n: lambda s: SpeechStarted(f"{s}c{n}"), NUMBERS),
     st.just(lambda s: SpeechStopped()),
+    st.just(lambda s: SilenceTimedOut()),
     st.builds(
         lambda n, tag: lambda s: ResponseStarted(f"{s}r{n}", tag),
         NUMBERS,
@@ -131,7 +133,9 @@ of_the_model: st.SearchStrategy[Made] = st.one_of(
 )
 lost = st.builds(lambda: lambda s: ModelLost("openai.disconnected"))
 confirmed = st.builds(
-    lambda lasts_ms: lambda s: SessionConfirmed(lasts_ms), st.sampled_from([None, 3_600_000.0, 60_000.0])
+    lambda lasts_ms, timed: lambda s: SessionConfirmed(lasts_ms, timed),
+    st.sampled_from([None, 3_600_000.0, 60_000.0]),
+    st.booleans(),
 )
 of_others: st.SearchStrategy[Made] = st.one_of(
     st.builds(lambda n: lambda s: Played(f"mark-{n}"), st.integers(1, 6)),

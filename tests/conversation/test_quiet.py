@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callapp.conversation.asides import Manners
-from callapp.conversation.commands import AnswerTool, CompleteCall, CreateResponse
+from callapp.conversation.commands import AnswerTool, CompleteCall, CreateResponse, TimeSilence
 from callapp.conversation.course import Phase
 from callapp.conversation.events import (
     AudioEnded,
@@ -13,6 +13,8 @@ from callapp.conversation.events import (
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
+    SessionConfirmed,
+    SilenceTimedOut,
     SpeechStarted,
     SpeechStopped,
     StaySilent,
@@ -137,6 +139,109 @@ def test_a_nudge_gives_way_to_the_models_own_answer():
     call.tell(ResponseStarted("resp_1"), RequestRefused(nudge.request_id))
     call.tell(ResponseEnded("resp_1"), Tick(), at_ms=13_000)
     assert len(asides(call)) == 1
+
+
+# -- the service's own timer -----------------------------------------------------------------------
+
+
+def timed(**plan) -> Call:
+    """A call whose service breaks silences by itself, after as long as we would."""
+    call = Call(manners=TEN_SECONDS, **plan)
+    call.tell(SessionConfirmed(times_silence=True), at_ms=300)
+    call.speak("resp_1", "item_1", 1_000)
+    return call
+
+
+def breaks_the_silence(call: Call, number: int, at_ms: float) -> list:
+    """The service's timer runs out, and the model speaks into the silence for a second."""
+    wait_until(call, at_ms)
+    commands = call.tell(SilenceTimedOut())
+    return commands + call.speak(f"nudge_{number}", f"item_of_{number}", 1_000)
+
+
+def test_where_the_service_breaks_silences_we_leave_it_to_it_but_for_the_goodbye():
+    call = timed()
+    assert breaks_the_silence(call, 1, 11_300) != []
+    breaks_the_silence(call, 2, 22_300)
+    assert only(call.given, CreateResponse) == []
+    assert only(call.given, TimeSilence) == [TimeSilence(False)]  # it would ask for ever
+    wait_until(call, 33_200)
+    assert only(call.given, CreateResponse) == []
+    wait_until(call, 33_400)
+    [goodbye] = only(call.given, CreateResponse)
+    assert goodbye.tag == "goodbye"
+    assert call.hear_all() == [CompleteCall()]
+    assert call.conversation.end_reason == "limit.silence"
+
+
+def test_a_service_that_does_not_break_the_silence_in_time_is_stood_in_for():
+    """Its timer does not begin before the model has spoken, nor when it thinks that it speaks still."""
+    call = timed()
+    wait_until(call, 14_200)
+    assert asides(call) == []
+    wait_until(call, 14_400)
+    assert len(asides(call)) == 1
+
+
+def test_a_service_that_asks_for_ever_is_cut_short_by_the_goodbye():
+    """It was told to stop, and did not heed it, or not in time."""
+    call = timed()
+    breaks_the_silence(call, 1, 11_300)
+    breaks_the_silence(call, 2, 22_300)
+    commands = breaks_the_silence(call, 3, 33_200)
+    assert [c.tag for c in only(commands, CreateResponse)] == ["goodbye"]
+    assert call.conversation.farewell.reason == "limit.silence"
+
+
+def test_a_model_that_is_woken_and_says_nothing_is_asked_to():
+    call = timed()
+    wait_until(call, 11_300)
+    call.tell(SilenceTimedOut())
+    wait_until(call, 15_400)
+    assert [c.tag for c in only(call.given, CreateResponse)] == ["answer"]
+
+
+def test_the_service_s_timer_stands_still_while_a_tool_is_at_work():
+    """It knows nothing of tools: the model would ask whether anybody is there, and be waited for itself."""
+    call = timed()
+    call.tell(ResponseStarted("resp_2"))
+    assert call.tell(ToolCalled("resp_2", "call_1", "look_up", "{}"))[-1] == TimeSilence(False)
+    call.tell(ResponseEnded("resp_2"))
+    assert call.tell(ToolReturned("call_1", "42"))[-2:] == [
+        TimeSilence(True),
+        CreateResponse("ask-1", "answer"),
+    ]
+
+
+def test_nor_does_it_run_while_keys_are_awaited_or_the_model_waits_on_purpose():
+    for wish in (CollectDigits(4), StaySilent()):
+        call = timed()
+        call_tool(call, "resp_2")
+        call.tell(ToolReturned("call_1", wish))
+        assert only(call.given, TimeSilence)[-1] == TimeSilence(False)
+    call.tell(SpeechStarted("item_2"))
+    assert only(call.given, TimeSilence)[-1] == TimeSilence(False)  # nobody is disturbed who speaks
+    call.tell(SpeechStopped())
+    assert only(call.given, TimeSilence)[-1] == TimeSilence(True)
+
+
+def test_a_caller_who_speaks_after_two_questions_has_the_timer_run_again():
+    call = timed()
+    breaks_the_silence(call, 1, 11_300)
+    breaks_the_silence(call, 2, 22_300)
+    call.tell(SpeechStarted("item_2"), SpeechStopped(), at_ms=25_000)
+    assert only(call.given, TimeSilence) == [TimeSilence(False), TimeSilence(True)]
+    assert call.conversation.asides.silence.nudges == 0
+
+
+def test_a_session_that_is_gone_is_told_nothing_and_its_successor_begins_with_the_timer_on():
+    call = timed()
+    call.tell(ModelLost("openai.disconnected"))
+    call_tool(call, "resp_9")
+    assert only(call.given, TimeSilence) == []
+    call.tell(SessionConfirmed(times_silence=True))
+    call_tool(call, "resp_2", "call_2")
+    assert only(call.given, TimeSilence) == [TimeSilence(False)]
 
 
 # -- the model waits ----------------------------------------------------------------------------

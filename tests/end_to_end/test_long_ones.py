@@ -12,6 +12,7 @@ import pytest
 from callapp.simulators.clips import Clip
 from callapp.simulators.model_faults import SendRaw, Stall
 from callapp.simulators.model_script import Ask, Output, Say, Script
+from callapp.simulators.model_session import Session
 from callapp.simulators.phone import Call, Callee, HangUp, WaitForEnd
 from callapp.simulators.phone import Say as Speak
 from tests.end_to_end.test_doors import CONNECTED, close_of, upgraded
@@ -34,6 +35,8 @@ class Evening:
     doorstep_code: int = 0
     doorstep_s: float = 0.0
     unconfirmed_creates: int = 0
+    unasked: Session | None = None
+    """The session in whose call nobody ever speaks."""
     voices: dict[str, Call] = field(default_factory=dict)
     """The calls of the recorded voices, by file."""
     heard: set[bytes] = field(default_factory=set)
@@ -61,6 +64,7 @@ def evening(twenty_lines: Server) -> Evening:
         evening.calls["deaf"] = deaf = scene.ring(Callee([Speak(HELLO)]), agent="handy")
         deaf.wait_for(lambda: deaf.streams and deaf.stream.received, DEADLINE_S)
         deaf.stop_reading()
+        evening.calls["silent"] = scene.ring(agent="lonely")
         for path in SPEECH:
             callee = Callee([Speak(Clip(path.stem, path.read_bytes())), HangUp()])
             evening.voices[path.name] = scene.ring(callee, agent="host")
@@ -75,6 +79,8 @@ def evening(twenty_lines: Server) -> Evening:
             assert scene.ending(call).reason == "caller.hung_up"
         for session in scene.model.sessions:
             session.wait_closed()
+            if "Be patient." in session.config["instructions"]:
+                evening.unasked = session
             evening.heard.add(session.heard_audio)
         evening.unconfirmed_creates = len(unconfirmed.received_events("response.create"))
     return evening
@@ -96,6 +102,23 @@ def test_at_its_limit_a_call_is_completed_whatever_the_model_does(evening: Eveni
     """A goodbye has its time, and no more: at eight seconds over the limit the line is closed."""
     assert evening.endings["limited"].reason == "limit.call_seconds"
     assert 2 < evening.calls["limited"].duration_s < 2 + 8
+
+
+def test_a_caller_who_says_nothing_is_asked_twice_by_the_service_s_own_timer_and_then_let_go(
+    evening: Evening,
+) -> None:
+    """What it hears in the silence is nobody's words."""
+    session = evening.unasked
+    assert session is not None
+    assert evening.endings["silent"].reason == "limit.silence"
+    assert len(session.sent_events("input_audio_buffer.timeout_triggered")) == 2
+    asked = [one["response"]["metadata"]["tag"] for one in session.received_events("response.create")]
+    assert asked == ["greeting", "goodbye"]
+    timers = [
+        one["session"]["audio"]["input"]["turn_detection"]["idle_timeout_ms"]
+        for one in session.received_events("session.update")
+    ]
+    assert timers == [5_000, None]
 
 
 def test_a_phone_that_takes_nothing_more_is_lost(evening: Evening) -> None:

@@ -18,7 +18,13 @@ from callapp.conversation.commands import (
     TruncateItem,
 )
 from callapp.realtime.events import encode, encode_approval, encode_audio
-from callapp.realtime.session import RemoteTools, SessionConfig, session_update, spoken_instructions
+from callapp.realtime.session import (
+    RemoteTools,
+    SessionConfig,
+    session_update,
+    silence_update,
+    spoken_instructions,
+)
 from callapp.simulators.model_schema import CLIENT_EVENTS
 from tests.judges import faults
 
@@ -42,6 +48,7 @@ FULL = replace(
     transcription=Transcription(language=("ja", "en"), keywords=("callapp",)),
     turn_detection=TurnDetection(threshold=0.8, silence_duration_ms=700),
     noise_reduction="far_field",
+    silence_ms=15_000,
     remote_tools=[
         RemoteTools(
             McpServer(
@@ -67,6 +74,8 @@ FRAMES = {
     "session.update, other kinds": session_update(OTHER),
     "session.update, no transcription": session_update(SILENT),
     "session.update, every field, essential": session_update(FULL, essential=True),
+    "session.update, silence timed": silence_update(FULL, timed=True),
+    "session.update, silence not timed": silence_update(FULL, timed=False),
     "approve": encode_approval("mcpr_1", approve=True),
     "refuse": encode_approval("mcpr_1", approve=False),
     "session.update, essential": session_update(CONFIG, essential=True),
@@ -129,6 +138,7 @@ def test_what_an_agent_file_says_is_what_is_asked_for():
         "threshold": 0.8,
         "prefix_padding_ms": 300,
         "silence_duration_ms": 700,
+        "idle_timeout_ms": 15_000,
         "create_response": True,
         "interrupt_response": False,
     }
