@@ -19,6 +19,7 @@ TWILIO = {
     "/ws",
     "/transfer/answered",
     "/transfer/over",
+    "/transfer/fallback",
     "/transfer/colleague",
     "/transfer/take",
     "/transfer/colleague-status",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 from callapp.agents import Agent
 from callapp.call.bridge import Bridge
@@ -29,7 +30,7 @@ from callapp.simulators import stand_in
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import Started
 from callapp.telephony.rest import Carrier
-from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER
+from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER, Fallback
 from callapp.tools import CallContext
 from callapp.tools.pool import ToolPool
 from callapp.tools.registry import Tools
@@ -155,11 +156,18 @@ class CallMaker:
             # With a closing line in the TwiML, closing the stream is enough: that line is heard.
             apologise=None
             if in_browser or (agent.line("closing", admission.parameters) and agent.fallback_number is None)
-            else lambda: self.carrier.apologise(call_sid, agent.language, agent.fallback_number),
+            else lambda: self.carrier.apologise(call_sid, agent.language, _fallback(agent, origin)),
             extension=None if in_browser else self.switchboard.extension(admission, agent, origin),
             journal=Journal(particulars, listeners, before_ms),
             tape=tape,
         )
+
+
+def _fallback(agent: Agent, origin: str) -> Fallback | None:
+    """Who is to take a call that no model can have."""
+    if agent.fallback_number is None:
+        return None
+    return Fallback(agent.fallback_number, f"{origin}/transfer/fallback?agent={quote(agent.name)}")
 
 
 def detection_s(admission: Admission, agent: Agent) -> int | None:

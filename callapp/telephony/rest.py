@@ -136,12 +136,12 @@ class Carrier:
         """Hang up. That the call has ended already is fine. Raises as ``place_call`` does."""
         self._update(call_sid, status="completed")
 
-    def apologise(self, call_sid: str, language: str, transfer_to: str | None = None) -> None:
+    def apologise(self, call_sid: str, language: str, fallback: twiml.Fallback | None = None) -> None:
         """Cut whatever goes on in the call, say sorry, and hang up, or let a person at a number take it.
 
         Raises as ``place_call`` does.
         """
-        self._update(call_sid, twiml=twiml.apology(language, transfer_to))
+        self._update(call_sid, twiml=twiml.apology(language, fallback))
 
     def redirect(self, call_sid: str, document: str) -> None:
         """Cut whatever goes on in a live call, our stream too, and go on with other TwiML.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from twilio.twiml.voice_response import Connect, Dial, Gather, Stream, VoiceResponse
 
@@ -29,6 +30,11 @@ _APOLOGY = {
 _TRANSFER = {
     "ja": "申し訳ございません。担当者にお繋ぎいたしますので、そのままお待ちください。",
     "en": "We are sorry, something went wrong here. Please hold, we are connecting you to a person.",
+}
+# When nobody is there either.
+_NOBODY = {
+    "ja": "申し訳ございません。ただいま担当者が電話に出ることができません。のちほど、おかけ直しください。",
+    "en": "We are sorry, nobody can take your call right now. Please call again later.",
 }
 # To the colleague who is to take a call over.
 _TAKE_IT = {
@@ -208,19 +214,33 @@ def busy(language: str) -> str:
     return _spoken(_BUSY, language)
 
 
-def apology(language: str, transfer_to: str | None = None) -> str:
-    """Something of ours is broken. With a number in ``transfer_to`` a person there takes the call."""
-    if transfer_to is None:
+class Fallback(NamedTuple):
+    """The number of a person, and the URL that is asked what follows once that dial is over."""
+
+    number: str
+    over_url: str
+
+
+def apology(language: str, fallback: Fallback | None = None) -> str:
+    """Something of ours is broken: a person takes the call, or it ends."""
+    if fallback is None:
         return _spoken(_APOLOGY, language)
-    return _spoken(_TRANSFER, language, transfer_to)
+    text, language = _in(_TRANSFER, language)
+    response = VoiceResponse()
+    response.say(text, language=language)
+    response.dial(fallback.number, action=fallback.over_url)
+    return str(response)
 
 
-def _spoken(texts: Mapping[str, str], language: str, transfer_to: str | None = None) -> str:
+def nobody_there(language: str) -> str:
+    """The person who was to take the call did not."""
+    return _spoken(_NOBODY, language)
+
+
+def _spoken(texts: Mapping[str, str], language: str) -> str:
     text, language = _in(texts, language)
     response = VoiceResponse()
     response.say(text, language=language)
-    if transfer_to is not None:
-        response.dial(transfer_to)
     response.hangup()
     return str(response)
 

@@ -72,6 +72,16 @@ def over() -> ResponseReturnValue:
     return _xml(twiml.hang_up())
 
 
+@blueprint.post("/fallback")
+def fallback() -> ResponseReturnValue:
+    """The dial to an agent's `fallback_number` is over: where nobody was there, the caller is told so."""
+    dialled = request.form.get("DialCallStatus", "")
+    call_logger(request.form.get("CallSid", ""), __name__).info("= dial to the fallback number: %s", dialled)
+    if dialled == "completed":  # they have talked
+        return _xml(twiml.hang_up())
+    return _xml(twiml.nobody_there(_language(request.args.get("agent", ""))))
+
+
 @blueprint.post("/colleague")
 def colleague() -> ResponseReturnValue:
     """A colleague has picked up: they hear what the call is about, and are asked to take it."""

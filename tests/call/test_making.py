@@ -96,7 +96,9 @@ def test_with_a_fallback_number_the_caller_is_transferred_also_after_a_closing_l
     outside = bridge_of(maker, fallback_number=NUMBER, closing="Goodbye.")._outside
     assert outside.apologise is not None
     outside.apologise()
-    assert carrier.apologies == [(CALL_SID, "en-US", NUMBER)]
+    [(call_sid, language, fallback)] = carrier.apologies
+    assert (call_sid, language, fallback.number) == (CALL_SID, "en-US", NUMBER)
+    assert fallback.over_url.endswith("/transfer/fallback?agent=shop")
 
 
 def test_without_one_the_closing_is_enough_and_without_that_an_apology_is_spoken(

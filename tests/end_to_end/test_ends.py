@@ -172,6 +172,18 @@ def test_without_a_model_a_person_takes_the_call_after_an_apology(one_line: Serv
         assert not any(FALLBACK_NUMBER[1:] in line for line in one_line.lines[scene.since :])
 
 
+def test_a_caller_whom_no_model_and_no_person_answers_hears_so(one_line: Server) -> None:
+    with one_line.scene() as scene:
+        scene.carrier.phone_at(FALLBACK_NUMBER, Callee(picks_up="busy", rings_ms=0))
+        refuse(INVALID_KEY)(scene)
+        call = scene.ring(agent="backed")
+        call.wait_ended(DEADLINE_S)
+        assert ["hold" in said.text for said in call.said] == [True, False]
+        assert call.said[1].text.startswith("We are sorry, nobody can take your call")
+        assert scene.ending(call).reason == "openai.refused"
+        assert call.faults == []
+
+
 def test_an_apology_that_cannot_be_spoken_ends_the_call_all_the_same(one_line: Server) -> None:
     with one_line.scene() as scene:
         scene.close_model()

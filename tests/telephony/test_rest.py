@@ -313,8 +313,9 @@ def test_an_apology_replaces_what_the_call_does(carrier: Carrier, twilio: Twilio
 
 def test_an_apology_may_transfer_the_call(carrier: Carrier, twilio: Twilio) -> None:
     twilio.answers(200, {"sid": CALL_SID, "status": "in-progress"})
-    carrier.apologise(CALL_SID, "ja-JP", "+815012345678")
-    assert twilio.requests[0][2]["Twiml"] == [twiml.apology("ja-JP", "+815012345678")]
+    fallback = twiml.Fallback("+815012345678", "https://h/transfer/fallback")
+    carrier.apologise(CALL_SID, "ja-JP", fallback)
+    assert twilio.requests[0][2]["Twiml"] == [twiml.apology("ja-JP", fallback)]
 
 
 def test_credentials_are_demanded_when_they_are_needed(twilio: Twilio) -> None:

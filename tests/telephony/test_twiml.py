@@ -86,7 +86,7 @@ def test_a_parameter_arrives_as_it_was(value: str) -> None:
         ("fr-FR", "en-US", "sorry"),
     ],
 )
-@pytest.mark.parametrize("spoken", [twiml.busy, twiml.apology])
+@pytest.mark.parametrize("spoken", [twiml.busy, twiml.apology, twiml.nobody_there])
 def test_busy_and_apology_are_spoken_and_the_line_closes(
     spoken: Any, language: str, said_in: str, word: str
 ) -> None:
@@ -100,8 +100,10 @@ def test_busy_and_apology_are_spoken_and_the_line_closes(
     ("language", "word"), [("ja-JP", "担当者"), ("en-US", "person"), ("fr-FR", "person")]
 )
 def test_an_apology_with_a_number_goes_on_to_a_person(language: str, word: str) -> None:
-    document = ElementTree.fromstring(twiml.apology(language, "+815012345678"))
-    assert [verb.tag for verb in document] == ["Say", "Dial", "Hangup"]
+    fallback = twiml.Fallback("+815012345678", "https://h/transfer/fallback?agent=a")
+    document = ElementTree.fromstring(twiml.apology(language, fallback))
+    assert [verb.tag for verb in document] == ["Say", "Dial"]
+    assert document[1].get("action") == fallback.over_url
     assert word in (document[0].text or "")
     assert document[1].text == "+815012345678"
 
