@@ -29,6 +29,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.web import (
         calls,
         desk,
+        forwarding,
         health,
         media,
         metrics,
@@ -54,7 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["callapp"] = parts
     parts.start(settling=database_needed(), background=_serving())
 
-    for room in (health, metrics, outgoing, calls, openapi, voice, media, transfers):
+    for room in (health, metrics, outgoing, calls, openapi, voice, media, transfers, forwarding):
         app.register_blueprint(room.blueprint)
     desk.register(app, settings, instance)
     problems.register(app)

@@ -124,6 +124,14 @@ AGENTS = {
         "---\nkind: interpreter\nengine: realtime\nlanguages: [ja, en]\noriginal_voice: 0\n---\n"
         "A book shop.\n"
     ),
+    "captions": (
+        "---\nkind: captions\nlanguage: en-US\nopening: This call is transcribed.\nclosing: That was all.\n"
+        f"forward_to: {OTHER_NUMBER}\ntranscription: {{language: [en, ja]}}\n---\nA call between two.\n"
+    ),
+    "captions-after": (
+        "---\nkind: captions\nlanguage: en-US\ntranscription: gpt-transcribe\n"
+        f"forward_to: {OTHER_NUMBER}\nmax_call_seconds: 2\n---\nA call between two.\n"
+    ),
     "pair-of-one": (
         "---\nkind: interpreter\nlanguages: [ja, en]\noriginal_voice: 0.25\n"
         f"other_party: {OTHER_NUMBER}\n---\nBetween two.\n"
@@ -576,6 +584,10 @@ class Scene:
             assert translation.violations == []
             received = [one.event for one in translation.received]
             assert [f for event in received for f in judges.faults(event, judges.OF_TRANSLATIONS)] == []
+        for transcription in self.model.transcriptions:
+            transcription.wait_closed(DEADLINE_S)
+            assert transcription.violations == []
+            assert [f for one in transcription.received for f in judges.faults(one.event)] == []
         server = self.server
         if server.process.poll() is None:
             assert eventually(server.is_at_rest), f"{server.counts()}:\n" + "\n".join(server.stacks())

@@ -17,6 +17,7 @@ TWILIO = {
     "/call-status",
     "/answered-by",
     "/ws",
+    "/captions/over",
     "/transfer/answered",
     "/transfer/over",
     "/transfer/fallback",

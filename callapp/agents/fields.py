@@ -24,9 +24,11 @@ from pydantic import (
 )
 
 DEFAULT_TRANSCRIBER = "gpt-transcribe"
-# They take no voice detection, without which no turn would ever end.
-# (developers.openai.com/api/docs/guides/realtime-transcription, read 2026-11.)
-_WITHOUT_VOICE_DETECTION = frozenset({"gpt-live-transcribe", "gpt-realtime-whisper"})
+LIVE_TRANSCRIBER = "gpt-live-transcribe"
+"""Writes words down while they are said."""
+
+# They take several languages, and words to expect.
+_TAKE_LISTS = frozenset({DEFAULT_TRANSCRIBER, LIVE_TRANSCRIBER})
 
 
 class Fields(BaseModel):
@@ -111,18 +113,16 @@ class Transcription(Fields):
         Field(default=(), description="a list of words to expect, without < and >, e.g. [callapp, Twilio]")
     )
 
-    @field_validator("model")
-    @classmethod
-    def _works_in_calls(cls, model: str) -> str:
-        if model in _WITHOUT_VOICE_DETECTION:
-            raise ValueError(f"{model!r} cannot tell when a turn ends; expected e.g. {DEFAULT_TRANSCRIBER}")
-        return model
+    @property
+    def takes_lists(self) -> bool:
+        """Whether the model takes several languages, and keywords."""
+        return self.model in _TAKE_LISTS
 
     @field_validator("language")
     @classmethod
     def _one_language(cls, codes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         model = info.data.get("model", DEFAULT_TRANSCRIBER)
-        if len(codes) > 1 and model != DEFAULT_TRANSCRIBER:
+        if len(codes) > 1 and model not in _TAKE_LISTS:
             raise ValueError(f"{model!r} takes one language only; expected e.g. ja")
         return codes
 
@@ -130,7 +130,7 @@ class Transcription(Fields):
     @classmethod
     def _takes_keywords(cls, keywords: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         model = info.data.get("model", DEFAULT_TRANSCRIBER)
-        if keywords and model != DEFAULT_TRANSCRIBER:
+        if keywords and model not in _TAKE_LISTS:
             raise ValueError(f"{model!r} takes no keywords; expected them with {DEFAULT_TRANSCRIBER} only")
         return keywords
 
@@ -256,11 +256,6 @@ def read_voicemail(value: object) -> object:
 
 # -- calls between people -----------------------------------------------------------------------
 
-Kind = Literal["assistant", "interpreter"]
-# What the translation model speaks; it hears many more.
-# (developers.openai.com/api/docs/guides/realtime-translation, read 2026-11.)
-TRANSLATED_INTO = frozenset(["es", "pt", "fr", "ja", "ru", "zh", "de", "ko", "hi", "id", "vi", "it", "en"])
-
 
 def _two_languages(codes: tuple[str, ...]) -> tuple[str, ...]:
     if len(codes) not in (0, 2) or len(set(codes)) != len(codes):
@@ -273,50 +268,6 @@ Languages = Annotated[
     BeforeValidator(_as_tuple),
     AfterValidator(_two_languages),
 ]
-# Of an assistant alone: nobody but the two people speaks in an interpreted call, and nobody is asked.
-ASSISTANTS_OWN = (
-    "record",
-    "speed",
-    "reasoning",
-    "greeting",
-    "opening",
-    "closing",
-    "tools",
-    "mcp",
-    "turn_detection",
-    "voicemail",
-    "fallback_number",
-    "idle",
-    "waiting",
-    "interruptions",
-)
-INTERPRETERS_OWN = ("languages", "other_party", "original_voice", "engine")
-
-
-def check_kind(kind: Kind, fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> Kind:
-    """Whether the fields of a file fit together with its kind.
-
-    Raises:
-        ValueError: one belongs to another kind, or is missing.
-    """
-    foreign = INTERPRETERS_OWN if kind == "assistant" else ASSISTANTS_OWN
-    for name in foreign:
-        if name in fields and fields[name] != defaults[name]:
-            owner = "interpreter" if kind == "assistant" else "assistant"
-            raise ValueError(f"{kind!r} has no use for {name!r}; expected `kind: {owner}`, or no {name!r}")
-    if kind == "interpreter":
-        languages = fields.get("languages")
-        if languages == ():
-            raise ValueError("an interpreter needs two; expected e.g. `languages: [ja, en]` with it")
-        strange = sorted(set(languages or ()) - TRANSLATED_INTO)
-        if strange and fields.get("engine") == "translation":
-            raise ValueError(
-                f"the translation model does not speak {strange[0]!r}; expected `engine: realtime`, or "
-                f"languages of {', '.join(sorted(TRANSLATED_INTO))}"
-            )
-    return kind
-
-
 # -- remote tools -------------------------------------------------------------------------------
 
 

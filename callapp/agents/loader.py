@@ -43,7 +43,7 @@ _WITHIN: Mapping[str, type[BaseModel]] = {
     "voicemail": Voicemail,
 }
 # YAML would take +81… for a number, and lose the sign.
-_AS_WRITTEN = frozenset({"numbers", "fallback_number", "other_party", "transfer_to"})
+_AS_WRITTEN = frozenset({"numbers", "fallback_number", "forward_to", "other_party", "transfer_to"})
 # What stands there may hold a secret that was put in the wrong place.
 _NEVER_SHOWN = frozenset({"mcp", "server_url", "authorization"})
 _AGENT_NAME = re.compile(r"[\w.-]{1,64}")

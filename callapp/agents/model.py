@@ -16,6 +16,7 @@ from pydantic import (
     StringConstraints,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from callapp.agents import templates
@@ -23,7 +24,6 @@ from callapp.agents.fields import (
     Destinations,
     Idle,
     Interruptions,
-    Kind,
     Languages,
     McpServer,
     PhoneNumber,
@@ -34,7 +34,6 @@ from callapp.agents.fields import (
     Voicemail,
     Word,
     check_extract,
-    check_kind,
     off_is_none,
     read_recording,
     read_switch,
@@ -42,6 +41,7 @@ from callapp.agents.fields import (
     read_turn_detection,
     read_voicemail,
 )
+from callapp.agents.kinds import Kind, check_kind, live_transcription
 
 # What callapp itself knows of each call; a call's parameter of the same name takes precedence.
 PROVIDED = frozenset({"today", "now"})
@@ -171,8 +171,20 @@ class Agent(BaseModel):
     engine: Literal["translation", "realtime"] = Field(
         default="translation", description="translation or realtime"
     )
+    forward_to: PhoneNumber | None = Field(
+        default=None, description="a phone number in E.164, e.g. +815012345678"
+    )
     # The last one: what it is checked against has been read by then.
-    kind: Kind = Field(default="assistant", validate_default=True, description="assistant or interpreter")
+    kind: Kind = Field(
+        default="assistant", validate_default=True, description="assistant, interpreter or captions"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _transcribed_live(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict) or fields.get("kind") != "captions":
+            return fields
+        return {**fields, "transcription": live_transcription(fields.get("transcription"))}
 
     @field_validator("kind")
     @classmethod

@@ -30,6 +30,7 @@ from callapp.audio.pacing import Pacing
 from callapp.audio.ringing import Ringing
 from callapp.call.interpreter_books import Books
 from callapp.call.pairs import Side
+from callapp.call.sessions import carry
 from callapp.conversation.commands import PlayAudio, SendMark
 from callapp.conversation.events import CallerHungUp, Played
 from callapp.conversation.interpreting import (
@@ -58,7 +59,15 @@ from callapp.conversation.interpreting import (
 )
 from callapp.errors import CallappError, LegLost
 from callapp.logs import Log
-from callapp.realtime.translator import Finished, Ready, Spoken, Took, Translator, Written
+from callapp.realtime.translator import (
+    Finished,
+    Ready,
+    Spoken,
+    Took,
+    Translator,
+    TranslatorEvent,
+    Written,
+)
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
 
@@ -334,37 +343,31 @@ class InterpretedSide:
     def _translate(self, number: int, translator: Translator, after_ms: float) -> None:
         """Carry one session, from the dial until it is over."""
         try:
-            if not self._over.wait(after_ms / 1000):
-                translator.dial()
-                while self._take(number, translator):
-                    pass
-        except LegLost as loss:
-            if not self._over.is_set():
-                self._log.warning("< translator lost: %s %s", loss.code, loss.reason)
-            self._inbox.put(self._lost(number, translator, loss))
+            loss = carry(translator, after_ms, self._over, lambda event: self._take(number, event))
         except Exception:  # noqa: BLE001 - the top of a thread: whatever it is, the call ends
             self._log.exception("! bug in the translator's thread")
             self._inbox.put(Told("server.error"))
-        finally:
-            translator.close()
-            translator.release()
+            return
+        if loss is not None:
+            if not self._over.is_set():
+                self._log.warning("< translator lost: %s %s", loss.code, loss.reason)
+            self._inbox.put(self._lost(number, translator, loss))
 
-    def _take(self, number: int, translator: Translator) -> bool:
-        """Read the session once; false when it has said all."""
-        for event in translator.receive():
-            match event:
-                case Spoken(samples=samples):
-                    self.mixer.add(samples)
-                case Written(side=side, text=text):
-                    self._log.debug("< %s: %s", side, text)
-                    self._inbox.put(Written(side, text))
-                case Took():
-                    self._inbox.put(event)
-                case Ready():
-                    self._inbox.put(TranslatorReady(number))
-                case Finished():
-                    self._inbox.put(TranslatorFinished(number))
-                    return False
+    def _take(self, number: int, event: TranslatorEvent) -> bool:
+        """Take what the session tells; false when it has said all."""
+        match event:
+            case Spoken(samples=samples):
+                self.mixer.add(samples)
+            case Written(side=side, text=text):
+                self._log.debug("< %s: %s", side, text)
+                self._inbox.put(Written(side, text))
+            case Took():
+                self._inbox.put(event)
+            case Ready():
+                self._inbox.put(TranslatorReady(number))
+            case Finished():
+                self._inbox.put(TranslatorFinished(number))
+                return False
         return True
 
     def _lost(self, number: int, translator: Translator, loss: LegLost) -> TranslatorLost:

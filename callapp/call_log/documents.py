@@ -28,12 +28,17 @@ class Document(BaseModel):
 class Utterance(Document):
     """What somebody said. Of the agent, what was heard."""
 
-    role: Literal["agent", "caller"]
+    role: Literal["agent", "caller", "other"] = Field(
+        description="other is whom the caller talks to where no agent does"
+    )
     text: str | None = Field(description="null where the words are not known")
     start_ms: int
     end_ms: int
     interrupted: bool
     item_id: str
+    growing: bool = Field(
+        default=False, exclude_if=lambda growing: not growing, description="there if more of it is to come"
+    )
 
 
 class Turn(Document):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Dialect, MetaData, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, DateTime, Dialect, MetaData, TypeDecorator, UniqueConstraint, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -81,7 +81,10 @@ class CallRow(Base):
 
 
 class UtteranceRow(Base):
-    """What somebody said, as it was heard; ``meant`` is all of it, where it was cut."""
+    """What somebody said, as it was heard; ``meant`` is all of it, where it was cut.
+
+    ``growing`` is what is still being said, or written down.
+    """
 
     __tablename__ = "utterances"
 
@@ -93,6 +96,7 @@ class UtteranceRow(Base):
     end_ms: Mapped[float]
     interrupted: Mapped[bool]
     meant: Mapped[str | None]
+    growing: Mapped[bool] = mapped_column(server_default=false())
 
 
 class TurnRow(Base):

@@ -324,6 +324,7 @@ def _utterance(row: UtteranceRow) -> Utterance:
         end_ms=round(row.end_ms),
         interrupted=row.interrupted,
         item_id=row.item_id,
+        growing=row.growing,
     )
 
 

@@ -153,7 +153,7 @@ class _Page:
                     index_elements=["call_sid", "item_id"],
                     set_={
                         name: statement.excluded[name]
-                        for name in ("text", "start_ms", "end_ms", "interrupted", "meant")
+                        for name in ("text", "start_ms", "end_ms", "interrupted", "meant", "growing")
                     },
                 ),
                 list(self._utterances.values()),
@@ -185,6 +185,7 @@ class _Page:
                     "end_ms": fact.end_ms,
                     "interrupted": fact.interrupted,
                     "meant": _clean(fact.meant),
+                    "growing": fact.growing,
                 }
             case TurnAnswered():
                 self._turns.append(

@@ -12,7 +12,8 @@ from typing import Literal
 
 from callapp.conversation.events import Usage
 
-Role = Literal["agent", "caller"]
+Role = Literal["agent", "caller", "other"]
+"""``other`` is whom a caller talks to where no agent does."""
 ToolOutcome = Literal["ok", "error", "timeout", "not_run", "abandoned"]
 
 
@@ -100,6 +101,7 @@ class Uttered:
         text: what was heard of it; ``None`` while it is not known, empty if there were no words in it.
         interrupted: whether it ends where the caller stopped hearing it.
         meant: all that the model had to say, where it was interrupted.
+        growing: whether it is still being said, or written down; then it is told once more.
     """
 
     at_ms: float
@@ -110,6 +112,7 @@ class Uttered:
     end_ms: float
     interrupted: bool = False
     meant: str | None = None
+    growing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

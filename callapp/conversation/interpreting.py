@@ -14,14 +14,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from callapp.conversation.redialling import pause_before
+
 # How long the partner's phone may ring, and be queued at the carrier before.
 PARTNER_WITHIN_MS = 120_000
 # How long the last words of a speaker who is gone may take to be translated.
 LAST_WORDS_MS = 5_000
 # What a mark may take to come back beyond the audio before it.
 MARK_SPARE_MS = 2_000
-# Pauses before a translator that was lost is dialled again; the last one repeats.
-REDIAL_MS = (0, 500, 1_000, 2_000, 5_000)
 LAST_MARK = "last-words"
 
 # -- what happens -------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ class Interpreting:
     def _dial(self) -> Command:
         self._dialled += 1
         self._dialling = self._dialled
-        return DialTranslator(self._dialled, REDIAL_MS[min(self._losses, len(REDIAL_MS) - 1)])
+        return DialTranslator(self._dialled, pause_before(self._losses))
 
     def _on_ready(self, number: int, now_ms: float) -> list[Command]:
         before, self._using, self._dialling = self._using, number, None

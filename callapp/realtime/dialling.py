@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -57,15 +57,18 @@ class Dialling:
         self._socket: socket.socket | None = None
         self._broken_off = False
 
-    def connect(self, endpoint: Endpoint, path: str = "") -> Connection:
+    def connect(
+        self, endpoint: Endpoint, path: str = "", query: Mapping[str, str] | None = None
+    ) -> Connection:
         """Open a session's connection. As ``open``, within `DIAL_S`.
 
         Args:
             path: of this kind of session, below the endpoint.
+            query: the model, if not given.
         """
         if not endpoint.api_key:
             raise LegLost("model", 3000, "invalid_api_key: OPENAI_API_KEY is not set")
-        url = f"{endpoint.url}{path}?{urlencode({'model': endpoint.model})}"
+        url = f"{endpoint.url}{path}?{urlencode(query or {'model': endpoint.model})}"
         return Connection(
             self.open(url, [f"Authorization: Bearer {endpoint.api_key}"], DIAL_S),
             client=True,

@@ -25,8 +25,9 @@ from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.leg import ModelEvent, ModelLeg
+from callapp.realtime.loss import Loss
 from callapp.realtime.session import SessionConfig
-from callapp.realtime.translator import Finished, Loss, Ready, Spoken, Took, TranslatorEvent, Written
+from callapp.realtime.translator import Finished, Ready, Spoken, Took, TranslatorEvent, Written
 
 # Silence that ends the last turn of a speaker who is gone; more than any turn detection waits for.
 _LAST_PAUSE_MS = 1_000

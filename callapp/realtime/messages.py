@@ -11,6 +11,10 @@ from callapp.errors import BadMessage
 
 Message = dict[str, Any]
 
+# Event ids of what we ask for: the whole, and if that is refused, the essential.
+FIRST_UPDATE = "session-1"
+SECOND_UPDATE = "session-2"
+
 
 @dataclass(frozen=True, slots=True)
 class SessionCreated:

@@ -14,14 +14,12 @@ from typing import Any
 
 import orjson
 
-from callapp.agents.fields import DEFAULT_TRANSCRIBER, McpServer, Transcription, TurnDetection
+from callapp.agents.fields import McpServer, Transcription, TurnDetection
 from callapp.conversation.events import ModelLost, SessionConfirmed
 from callapp.realtime.events import SessionUpdated
-from callapp.realtime.messages import Complaint
+from callapp.realtime.messages import FIRST_UPDATE, SECOND_UPDATE, Complaint
 
 PCMU = "audio/pcmu"
-FIRST_UPDATE = "session-1"
-SECOND_UPDATE = "session-2"
 
 # With these, a new connection or another try would fare no better.
 # (developers.openai.com/api/docs/guides/realtime-websocket; close reasons observed 2026-11.)
@@ -135,7 +133,7 @@ def _input(config: SessionConfig, *, essential: bool, timed: bool = True) -> dic
         if config.silence_ms is not None:
             turn_detection["idle_timeout_ms"] = config.silence_ms if timed else None
         if config.transcription is not None:
-            audio_input["transcription"] = _transcription(config.transcription, config.language)
+            audio_input["transcription"] = transcription_fields(config.transcription, config.language)
         if config.noise_reduction is not None:
             audio_input["noise_reduction"] = {"type": config.noise_reduction}
     return audio_input
@@ -152,10 +150,15 @@ def _turns(turns: TurnDetection) -> dict[str, Any]:
     }
 
 
-def _transcription(wanted: Transcription, language: str) -> dict[str, Any]:
+def transcription_fields(wanted: Transcription, language: str) -> dict[str, Any]:
+    """How somebody's words are to be written down, as the API takes it.
+
+    Args:
+        language: the agent's, for those who name none.
+    """
     codes = list(wanted.language) or [language.partition("-")[0].lower()]
     written: dict[str, Any] = {"model": wanted.model}
-    if wanted.model == DEFAULT_TRANSCRIBER:
+    if wanted.takes_lists:
         written["languages"] = codes
     else:  # the older ones take one language, under another name
         written["language"] = codes[0]

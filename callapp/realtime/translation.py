@@ -5,27 +5,22 @@ https://developers.openai.com/api/docs/guides/realtime-translation
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from callapp.audio.g711 import Samples
-from callapp.audio.resampling import PCM_BYTES_PER_MS, Downsampler, Upsampler
-from callapp.errors import BadMessage, LegLost
+from callapp.audio.resampling import PCM_BYTES_PER_MS, Downsampler
 from callapp.logs import Log
 from callapp.realtime import translation_events as wire
-from callapp.realtime.dialling import Dialling, Endpoint
-from callapp.realtime.leg import NO_SIGN_OF_LIFE
+from callapp.realtime.dialling import Endpoint
 from callapp.realtime.messages import Complaint, SessionCreated
-from callapp.realtime.session import FATAL_CODES
-from callapp.realtime.translator import Finished, Loss, Ready, Spoken, TranslatorEvent, Written
+from callapp.realtime.speaker_leg import SpeakerLeg
+from callapp.realtime.translator import Finished, Ready, Spoken, TranslatorEvent, Written
 from callapp.websocket.connection import Connection
-from callapp.websocket.framing import Binary
 
 TRANSLATION_MODEL = "gpt-realtime-translate"
 # The service works in frames of so much audio: less waits there for the rest, so it may as well wait here.
 FRAME_BYTES = 200 * PCM_BYTES_PER_MS
 
 
-class TranslationLeg:
+class TranslationLeg(SpeakerLeg[TranslatorEvent]):
     """A `Translator` by OpenAI's translation session.
 
     Args:
@@ -44,57 +39,13 @@ class TranslationLeg:
         transcribed: bool = True,
         noise_reduction: str | None = None,
     ) -> None:
-        self._endpoint = endpoint
+        super().__init__(endpoint, "translator", log)
         self._language = language
-        self._log = log
-        self._first_update = wire.session_update(
-            language, transcribed=transcribed, noise_reduction=noise_reduction
-        )
-        self._dialling = Dialling()
-        self._connection: Connection | None = None
-        self._received = -1  # what had been received when it was last asked for a sign of life
-        self._last_code = ""  # of the newest error: what the close that follows is about
+        self._transcribed = transcribed
+        self._noise_reduction = noise_reduction
         self._ready = False
-        self._rejected = False
-        self._upsampler = Upsampler()
         self._downsampler = Downsampler()
         self._unsent = bytearray()  # less than a frame
-        self._sent_bytes = 0
-
-    @property
-    def heard_ms(self) -> float:
-        """How much audio the session has been sent."""
-        return self._sent_bytes / PCM_BYTES_PER_MS
-
-    def dial(self) -> None:
-        """Open the socket and ask for the language.
-
-        Raises:
-            LegLost: nobody there, or they do not want us.
-        """
-        self._connection = self._dialling.connect(self._endpoint, "/translations")
-        with suppress(LegLost):  # gone already: `receive` tells what they said before
-            self._connection.send_text(self._first_update)
-
-    def receive(self) -> list[TranslatorEvent]:
-        """Wait for what comes next; ``[]`` when nothing came for a while.
-
-        Raises:
-            LegLost: the socket is gone, nothing alive is behind it, or the language was refused.
-        """
-        connection = self._open_connection()
-        messages = connection.receive()
-        if not messages:
-            if connection.received == self._received:
-                raise LegLost("model", NO_SIGN_OF_LIFE, "no sign of life")
-            self._received = connection.received
-            connection.ping()
-        events: list[TranslatorEvent] = []
-        for message in messages:
-            decoded = self._decode(message)
-            if decoded is not None:
-                events += self._on(decoded)
-        return events
 
     def hear(self, samples: Samples) -> None:
         """Take what the speaker says. It is sent by whole frames of the service.
@@ -118,47 +69,22 @@ class TranslationLeg:
             self._send(bytes(self._unsent))
         self._open_connection().send_text(wire.encode_close())
 
-    def close(self) -> None:
-        """End the session, or the dial under way; wakes whoever reads. Safe from any thread, and twice."""
-        if self._connection is not None:
-            self._connection.close(1000, "")
-        else:
-            self._dialling.break_off()
+    def _connect(self) -> Connection:
+        return self._dialling.connect(self._endpoint, "/translations")
 
-    def release(self) -> None:
-        """Give the socket back to the system, once nobody reads it any more."""
-        if self._connection is not None:
-            self._connection.release()
+    def _update(self, *, essential: bool) -> bytes:
+        return wire.session_update(
+            self._language,
+            transcribed=self._transcribed,
+            noise_reduction=self._noise_reduction,
+            essential=essential,
+        )
 
-    def meaning_of(self, loss: LegLost) -> Loss:
-        """What a lost socket stands for. What the service said weighs more than the close code."""
-        words = f"{self._last_code} {loss.reason}"
-        if any(code in words for code in FATAL_CODES):
-            return Loss("openai.refused", hopeless=True)
-        if self._rejected:
-            return Loss("openai.session_rejected", hopeless=True)
-        return Loss("openai.unreachable" if self._connection is None else "openai.disconnected")
+    def _append(self, pcm: bytes) -> bytes:
+        return wire.encode_audio(pcm)
 
-    def _open_connection(self) -> Connection:
-        assert self._connection is not None, "dial() comes first"
-        return self._connection
-
-    def _send(self, pcm: bytes) -> None:
-        self._open_connection().send_text(wire.encode_audio(pcm))
-        self._sent_bytes += len(pcm)
-
-    def _decode(self, message: bytes | Binary) -> wire.Decoded | None:
-        if isinstance(message, Binary):
-            self._log.warning("! translator: ignored a binary message")
-            return None
-        try:
-            return wire.decode(message)
-        except BadMessage as error:
-            self._log.warning("! translator: ignored a bad message: %s", error)
-            return None
-
-    def _on(self, decoded: wire.Decoded) -> list[TranslatorEvent]:
-        match decoded:
+    def _on_message(self, message: bytes) -> list[TranslatorEvent]:
+        match wire.decode(message):
             case wire.SpeechTranslated(pcm=pcm):
                 return [Spoken(self._downsampler.take(pcm))]
             case wire.TextTold(side=side, text=text):
@@ -170,21 +96,6 @@ class TranslationLeg:
                 return [Spoken(self._downsampler.flush()), Finished()]
             case SessionCreated(session_id=session_id):
                 self._log.info("= translation session %s into %s", session_id, self._language)
-            case Complaint():
-                self._on_complaint(decoded)
+            case Complaint() as complaint:
+                self._on_complaint(complaint)
         return []
-
-    def _on_complaint(self, complaint: Complaint) -> None:
-        self._last_code = complaint.code
-        self._log.warning(
-            "! translator: %s: %s (param %s, answers %s)",
-            complaint.code,
-            complaint.message,
-            complaint.param,
-            complaint.event_id,
-        )
-        if complaint.event_id == wire.FIRST_UPDATE:
-            self._open_connection().send_text(wire.session_update(self._language, essential=True))
-        elif complaint.event_id == wire.SECOND_UPDATE:
-            self._rejected = True
-            raise LegLost("model", 1000, f"{complaint.code}: {complaint.message}")

@@ -13,10 +13,17 @@ from typing import Any, Literal
 import orjson
 
 from callapp.errors import BadMessage
-from callapp.realtime.messages import Complaint, SessionCreated, complaint, object_of, read, text_of
+from callapp.realtime.messages import (
+    FIRST_UPDATE,
+    SECOND_UPDATE,
+    Complaint,
+    SessionCreated,
+    complaint,
+    object_of,
+    read,
+    text_of,
+)
 
-FIRST_UPDATE = "session-1"
-SECOND_UPDATE = "session-2"
 # Writes down what the speaker says; without one there is only the text of the translation.
 SOURCE_TRANSCRIBER = "gpt-realtime-whisper"
 

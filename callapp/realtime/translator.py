@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from callapp.conversation.events import Usage
 from callapp.errors import LegLost
+from callapp.realtime.loss import Loss
 
 if TYPE_CHECKING:
     from callapp.audio.g711 import Samples
@@ -50,14 +51,6 @@ class Took:
 
 
 TranslatorEvent = Ready | Spoken | Written | Finished | Took
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What a lost session means. A hopeless one would fare no better if it were dialled again."""
-
-    reason: str
-    hopeless: bool = False
 
 
 class Translator(Protocol):

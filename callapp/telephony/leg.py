@@ -13,11 +13,13 @@ from callapp.conversation.commands import ClearAudio, PlayAudio, SendMark
 from callapp.conversation.events import CallerHungUp, DigitPressed, Played
 from callapp.errors import BadMessage, LegLost
 from callapp.telephony.gaps import Gaps
+from callapp.telephony.listening import ListeningLeg
 from callapp.telephony.media_streams import (
     CallerAudio,
     Connected,
     Decoded,
     Encoder,
+    OtherAudio,
     Started,
     decode,
     decode_audio,
@@ -104,6 +106,10 @@ class CallerLeg:
             chunks.append(audio.payload)
         return messages[len(chunks) :] if chunks and hear(join(chunks)) else messages
 
+    def listening(self) -> ListeningLeg:
+        """The same stream, for a call to which we only listen; to be received instead of this leg."""
+        return ListeningLeg(self._connection, self._waiting, self._odd)
+
     def receive(self) -> list[Heard]:
         """Wait for what comes next; ``[]`` when nothing came for a while.
 
@@ -145,6 +151,8 @@ class CallerLeg:
             return [decoded]
         if isinstance(decoded, Started):
             self._odd("a second start")
+        elif isinstance(decoded, OtherAudio):
+            self._odd("audio of another track")
         return []
 
     def send(self, command: PlayAudio | SendMark | ClearAudio) -> None:

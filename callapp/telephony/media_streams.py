@@ -48,7 +48,17 @@ class CallerAudio(NamedTuple):
     at_ms: int | None
 
 
-Decoded = Connected | Started | CallerAudio | Played | DigitPressed | CallerHungUp
+class OtherAudio(NamedTuple):
+    """A chunk of what the caller is given to hear, told only by a stream that listens to a call.
+
+    Fields as of `CallerAudio`.
+    """
+
+    payload: bytes
+    at_ms: int | None
+
+
+Decoded = Connected | Started | CallerAudio | OtherAudio | Played | DigitPressed | CallerHungUp
 
 _media = re.compile(
     rb'\{"event":"media","sequenceNumber":"\d+",(?:"streamSid":"\w+",)?'
@@ -106,8 +116,10 @@ def join(chunks: Sequence[bytes]) -> bytes:
     return binascii.b2a_base64(b"".join(map(binascii.a2b_base64, chunks)), newline=False)
 
 
-def _decode_media(media: Message) -> CallerAudio | None:
-    if media.get("track", "inbound") != "inbound":
+def _decode_media(media: Message) -> CallerAudio | OtherAudio | None:
+    track = media.get("track", "inbound")
+    kind = _TRACKS.get(track) if isinstance(track, str) else None
+    if kind is None:
         return None
     payload = _text(media, "payload").encode()
     try:
@@ -116,7 +128,10 @@ def _decode_media(media: Message) -> CallerAudio | None:
         raise BadMessage(f"media: payload is not base64: {error}") from error
     timestamp = media.get("timestamp")
     at_ms = int(timestamp) if isinstance(timestamp, str) and _is_timestamp(timestamp) else None
-    return CallerAudio(payload, at_ms) if payload else None
+    return kind(payload, at_ms) if payload else None
+
+
+_TRACKS: dict[str, type[CallerAudio | OtherAudio]] = {"inbound": CallerAudio, "outbound": OtherAudio}
 
 
 def _decode_dtmf(digit: str) -> DigitPressed:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from twilio.twiml.voice_response import Connect, Dial, Gather, Stream, VoiceResponse
+from twilio.twiml.voice_response import Connect, Dial, Gather, Start, Stream, VoiceResponse
 
 TOKEN_PARAMETER = "callapp_token"  # noqa: S105  the name, not a token
 AGENT_PARAMETER = "agent"
@@ -44,6 +44,11 @@ _TAKE_IT = {
 _TOO_LATE = {
     "ja": "お客様は、もうお待ちではありません。",
     "en": "The caller is not waiting any more.",
+}
+# To a caller whose call goes to a person, when that person does not take it.
+_NOT_REACHED = {
+    "ja": "申し訳ございません。ただいま電話に出られません。のちほど、おかけ直しください。",
+    "en": "We are sorry, nobody can take your call at the moment. Please call again later.",
 }
 # Characters that no XML 1.0 document can hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -99,6 +104,47 @@ def dial(number: str, *, caller_id: str, action: str, answered: str, ring_s: int
         status_callback_method="POST",
     )
     response.append(dial)
+    return str(response)
+
+
+def forward(
+    number: str,
+    *,
+    language: str,
+    opening: str | None = None,
+    stream_url: str = "",
+    token: str = "",
+    agent: str = "",
+    action: str = "",
+) -> str:
+    """Say the opening, and put the caller through; a stream with both voices comes to us meanwhile.
+
+    Args:
+        stream_url: where it comes to; empty for none, and then ``token`` and ``agent`` are of no meaning.
+        action: what is asked when they have talked, or nobody answered; empty for hanging up.
+    """
+    response = VoiceResponse()
+    if opening:
+        response.say(_xml(opening), language=language)
+    if stream_url:
+        start = Start()
+        start.append(_stream(stream_url, token, agent, {}, track="both_tracks"))
+        response.append(start)
+    dial = Dial(action=action, method="POST") if action else Dial()
+    dial.number(number)
+    response.append(dial)
+    response.hangup()
+    return str(response)
+
+
+def part(language: str, closing: str | None, *, reached: bool) -> str:
+    """End a call that was put through: with its closing, if they have talked."""
+    if not reached:
+        return _spoken(_NOT_REACHED, language)
+    response = VoiceResponse()
+    if closing:
+        response.say(_xml(closing), language=language)
+    response.hangup()
     return str(response)
 
 
@@ -171,18 +217,24 @@ def _connect(
     closing: str | None,
 ) -> None:
     """Join the call to our media socket, and when that closes say the closing."""
-    stream = Stream(url=stream_url)
+    connect = Connect()
+    connect.append(_stream(stream_url, token, agent, parameters))
+    response.append(connect)
+    if closing:
+        response.say(_xml(closing), language=language)
+    response.hangup()
+
+
+def _stream(
+    url: str, token: str, agent: str, parameters: Mapping[str, str], track: str | None = None
+) -> Stream:
+    stream = Stream(url=url, track=track)
     stream.parameter(name=TOKEN_PARAMETER, value=token)
     stream.parameter(name=AGENT_PARAMETER, value=agent)
     for name, value in parameters.items():
         if name not in (TOKEN_PARAMETER, AGENT_PARAMETER) and len(name) + len(value) < PARAMETER_CHARS:
             stream.parameter(name=_xml(name), value=_xml(value))
-    connect = Connect()
-    connect.append(stream)
-    response.append(connect)
-    if closing:
-        response.say(_xml(closing), language=language)
-    response.hangup()
+    return stream
 
 
 def stream_url(origin: str) -> str:

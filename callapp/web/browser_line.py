@@ -48,7 +48,7 @@ def open_line(agent: Agent, parameters: Mapping[str, str], session_id: str, app:
         Problem: 400, the agent does not talk to one alone; 503, there is no slot.
         StoreUnavailable: the database did not take it.
     """
-    if agent.kind == "interpreter":
+    if agent.kind != "assistant":
         raise Problem(
             400,
             N_("The agent %(agent)r connects two phones: place a call to hear it."),

@@ -95,6 +95,12 @@ def check_call_request(
             N_("There is no agent %(agent)r: the agents are %(agents)s."),
             {"agent": agent_name, "agents": ", ".join(sorted(agents))},
         )
+    if agent.kind == "captions":
+        raise Problem(
+            400,
+            N_("The agent %(agent)r only listens to calls that come in: point a number at it."),
+            {"agent": agent.name},
+        )
     missing = agent.missing(parameters)
     if missing:
         raise Problem(

@@ -30,6 +30,7 @@ from callapp.web.urls import public_origin
 from callapp.websocket.connection import Connection
 
 if TYPE_CHECKING:
+    from callapp.call.captions import CaptionedCall
     from callapp.call.interpreter import InterpretedSide
 
 log = logging.getLogger(__name__)
@@ -138,14 +139,19 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
     if away is not None and isinstance(live, Bridge) and live.rejoin(caller, away.why):
         _see_through(partial(live.carry_on, caller), call_sid, parts)
         return
-    call: Bridge | InterpretedSide
-    if agent.kind == "interpreter":
-        # Imported here: numpy is not for those who only have assistants.
-        from callapp.web.interpreting import interpreted_side
+    call: Bridge | InterpretedSide | CaptionedCall
+    # Some are imported here: numpy is not for those who only have assistants.
+    match agent.kind:
+        case "assistant":
+            call = parts.maker.bridge(caller, started, admission, agent, origin, away)
+        case "interpreter":
+            from callapp.web.interpreting import interpreted_side
 
-        call = interpreted_side(caller, call_sid, admission, agent, parts, origin)
-    else:
-        call = parts.maker.bridge(caller, started, admission, agent, origin, away)
+            call = interpreted_side(caller, call_sid, admission, agent, parts, origin)
+        case "captions":
+            from callapp.web.captioning import captioned_call
+
+            call = captioned_call(caller, call_sid, admission, agent, parts)
     refusal = parts.registry.enter(admission.slot_key, call_sid, call)
     if refusal is not None:
         call_log.warning("! stream refused: %s", refusal)

@@ -24,14 +24,12 @@ from callapp.logs import CallLogger, call_logger, mask_number
 from callapp.recording.at_twilio import path_of
 from callapp.services import services
 from callapp.telephony import interpreter_lines, twiml
+from callapp.web.forwarding import STREAM_WITHIN_S, TOKEN_LIVES_S, forward
 from callapp.web.guard import require_twilio
 from callapp.web.interpreter_menu import Menu
 from callapp.web.problems import Problem
 from callapp.web.urls import public_origin
 
-# From our TwiML to the media stream; the opening is spoken in between.
-STREAM_WITHIN_S = 60
-TOKEN_LIVES_S = 300
 LONGEST_ANSWERED_BY = 40
 
 blueprint = Blueprint("voice", __name__)
@@ -126,6 +124,10 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
     app = services()
     who = _who(call_sid, fields)
     agent, admission = who.agent, who.admission
+    if agent.kind == "captions":
+        if admission.direction != "incoming":
+            raise _CannotAnswer(f"agent {agent.name} only listens: it cannot be put on a call that we placed")
+        return forward(admission, agent, public_origin(app.settings, request), log)
     if agent.kind == "interpreter" and Place.of(admission.parameters) is None:
         known = _whom_to_call(agent, admission, fields)
         if isinstance(known, str):

@@ -225,8 +225,8 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             ["transcription:", "  model: gpt-live-transcribe"],
-            3,
-            "field 'transcription.model': 'gpt-live-transcribe' cannot tell when a turn ends",
+            1,
+            "field 'kind': 'gpt-live-transcribe' cannot tell when a turn ends; expected e.g. `tra",
         ),
         (
             ["transcription:", "  model: whisper-1", "  keywords: [x]"],
@@ -415,12 +415,50 @@ def test_an_interpreter_connects_two_languages(read: Read) -> None:
             ["kind: interpreter", "languages: [ja, en]", "greeting: Hello"],
             "2: field 'kind': 'interpreter' has no use for 'greeting'; expected `kind: assistant`, or no",
         ),
-        (["kind: secretary"], "2: field 'kind': 'secretary' does not fit; expected assistant or interpreter"),
+        (["kind: secretary"], "2: field 'kind': 'secretary' does not fit; expected assistant, interpreter"),
         (["original_voice: 2"], "2: field 'original_voice': 2 does not fit; expected a number from 0 (off)"),
         (["other_party: 0312345678"], "2: field 'other_party'"),
     ],
 )
 def test_what_does_not_fit_an_interpreter_is_told(read: Read, lines: list[str], fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(*lines)
+    assert f"shop.md:{fault}" in str(caught.value)
+
+
+CAPTIONS = ("kind: captions", "forward_to: +442079460000")
+
+
+def test_captions_are_of_a_call_to_somebody_and_written_while_it_goes_on(read: Read) -> None:
+    agent = read(*CAPTIONS, "opening: This call is transcribed.", "noise_reduction: near_field")
+    assert (agent.kind, agent.forward_to) == ("captions", "+442079460000")
+    assert agent.transcriber == "gpt-live-transcribe"
+    both = read(*CAPTIONS, "transcription: {language: [ja, en], keywords: [Sato]}")
+    assert both.transcription is not None
+    assert (both.transcription.language, both.transcriber) == (("ja", "en"), "gpt-live-transcribe")
+    assert read(*CAPTIONS, "transcription: gpt-transcribe").transcriber == "gpt-transcribe"
+    assert read("kind: assistant").transcriber == "gpt-transcribe"
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (["kind: captions"], "2: field 'kind': captions need a call; expected e.g. `forward_to: +8150"),
+        (["forward_to: +442079460000"], "1: field 'kind': 'assistant' has no use for 'forward_to'"),
+        ([*CAPTIONS, "transcription: off"], "2: field 'kind': captions are a transcription; expected no"),
+        (
+            [*CAPTIONS, "voice: coral"],
+            "2: field 'kind': 'captions' has no use for 'voice'; expected `kind: assistant` or `kind: inter",
+        ),
+        ([*CAPTIONS, "record: ours"], "2: field 'kind': 'captions' has no use for 'record'"),
+        (["kind: captions", "forward_to: 0312345678"], "3: field 'forward_to': '0312345678' does not fit"),
+        (
+            [*CAPTIONS, "transcription: {model: gpt-realtime-whisper, language: [ja, en]}"],
+            "4: field 'transcription.language': 'gpt-realtime-whisper' takes one language only",
+        ),
+    ],
+)
+def test_what_does_not_fit_captions_is_told(read: Read, lines: list[str], fault: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(*lines)
     assert f"shop.md:{fault}" in str(caught.value)

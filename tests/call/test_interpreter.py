@@ -20,7 +20,8 @@ from callapp.conversation.events import CallerHungUp, Played
 from callapp.conversation.facts import Ended, Fact
 from callapp.conversation.interpreting import LAST_MARK, Terms
 from callapp.errors import CarrierUnreachable, LegLost
-from callapp.realtime.translator import Finished, Loss, Ready, Spoken, Translator
+from callapp.realtime.loss import Loss
+from callapp.realtime.translator import Finished, Ready, Spoken, Translator
 from callapp.simulators.ulaw import tone
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio

@@ -11,7 +11,6 @@ from callapp.conversation.interpreting import (
     LAST_WORDS_MS,
     MARK_SPARE_MS,
     PARTNER_WITHIN_MS,
-    REDIAL_MS,
     CallOff,
     DialTranslator,
     DropTranslators,
@@ -34,6 +33,7 @@ from callapp.conversation.interpreting import (
     TranslatorReady,
     UseTranslator,
 )
+from callapp.conversation.redialling import REDIAL_MS
 
 TERMS = Terms(most_ms=600_000, session_ms=300_000)
 

@@ -12,8 +12,9 @@ from callapp.audio.g711 import decode, encode
 from callapp.errors import LegLost
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
+from callapp.realtime.loss import Loss
 from callapp.realtime.session import SessionConfig
-from callapp.realtime.translator import Finished, Loss, Ready, Spoken, Took, TranslatorEvent, Written
+from callapp.realtime.translator import Finished, Ready, Spoken, Took, TranslatorEvent, Written
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_faults import Reset
 from callapp.simulators.model_script import Pace, Say, Script

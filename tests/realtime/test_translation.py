@@ -15,8 +15,9 @@ from callapp.audio.g711 import Samples, decode, encode
 from callapp.errors import BadMessage, LegLost
 from callapp.realtime import translation_events
 from callapp.realtime.dialling import Endpoint
+from callapp.realtime.loss import Loss
 from callapp.realtime.translation import FRAME_BYTES, TranslationLeg
-from callapp.realtime.translator import Finished, Loss, Ready, Spoken, TranslatorEvent, Written
+from callapp.realtime.translator import Finished, Ready, Spoken, TranslatorEvent, Written
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_ear import recognise
 from callapp.simulators.model_faults import Close, Refusal, Reset, SendRaw

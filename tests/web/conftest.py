@@ -32,7 +32,7 @@ from callapp.recording.shelf import Shelf
 from callapp.services import Services
 from callapp.settings import Settings
 from callapp.telephony.rest import Placed
-from callapp.web import calls, health, metrics, openapi, outgoing, problems, transfers, voice
+from callapp.web import calls, forwarding, health, metrics, openapi, outgoing, problems, transfers, voice
 from callapp.web.rate_limits import RateLimits
 from callapp.web.urls import apply_proxy_fix
 
@@ -62,6 +62,17 @@ transfer_to: {sales: "+819011112222"}
 tools: [transfer_call]
 ---
 You answer the phone.
+"""
+
+
+HEARD = """---
+kind: captions
+language: en-GB
+forward_to: +442079460000
+opening: This call is transcribed.
+closing: That was all.
+---
+A call between two.
 """
 
 
@@ -165,6 +176,7 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
             (agents_dir / "shop.md").write_text(SHOP)
             (agents_dir / "plain.md").write_text(PLAIN)
             (agents_dir / "staffed.md").write_text(STAFFED)
+            (agents_dir / "heard.md").write_text(HEARD)
             store = open_store(database)
             stack.callback(store.close)
             carrier = FakeCarrier()
@@ -204,7 +216,7 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services
-            for module in (health, metrics, outgoing, calls, openapi, voice, transfers):
+            for module in (health, metrics, outgoing, calls, openapi, voice, transfers, forwarding):
                 app.register_blueprint(module.blueprint)
             problems.register(app)
             apply_proxy_fix(app, settings)

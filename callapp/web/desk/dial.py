@@ -68,4 +68,6 @@ def _check(form: dict[str, Any]) -> CallRequest:
 
 
 def _page(form: dict[str, Any], fault: str | None = None) -> str:
-    return render_template("desk/dial.html", agents=agents_to_choose(), form=form, fault=fault)
+    # Captions are of calls that come in.
+    agents = [agent for agent in agents_to_choose() if agent.kind != "captions"]
+    return render_template("desk/dial.html", agents=agents, form=form, fault=fault)

@@ -1,0 +1,249 @@
+"""A call between two people, alive and listened to: a stream that brings both voices, and a session for each.
+
+The people are connected by the phone company and need nothing of us. Whatever goes wrong here, the worst that
+can happen is that the stream is closed, and they talk on without captions.
+
+Threads, and what each may touch:
+
+- *uplink*, the thread of the Flask request: reads the stream, feeds the sessions, and is the only one that
+  touches the captions;
+- *transcriber*, ours, one a session: dials and reads it;
+- any other leaves what happened in the inbox, where the uplink finds it within 20 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Event as Flag
+from threading import Thread
+from time import monotonic
+from typing import Protocol
+
+from callapp.audio.levels import level_dbfs
+from callapp.call.sessions import Session, carry
+from callapp.conversation.captioning import (
+    Captioning,
+    Command,
+    DialSession,
+    DropSession,
+    End,
+    Event,
+    Frame,
+    SendTo,
+    SessionLost,
+    SessionReady,
+    SessionSaid,
+    Speaker,
+    StreamOver,
+    Terms,
+    TimePassed,
+    Told,
+)
+from callapp.conversation.dictation import BYTES_PER_MS, EndPiece, SendSpeech, Tell
+from callapp.conversation.events import CallerHungUp
+from callapp.conversation.facts import Began, Closed, Ended, Fact
+from callapp.conversation.speaking import FRAME_MS
+from callapp.errors import LegLost
+from callapp.logs import Log
+from callapp.realtime.loss import Loss
+from callapp.realtime.transcription import Ready, TranscriberEvent
+from callapp.telephony.listening import ListeningLeg, Sound
+
+JOIN_S = 5.0
+# Twilio sends audio all the time, silence too: a stream that brings none is dead.
+NO_MEDIA_S = 10.0
+# After the carrier has said that a call is over, its stream may take so long to stop.
+STOP_WITHIN_S = 0.5
+# How often the inbox is looked into once the stream is over.
+TICK_S = 0.1
+_FRAME_BYTES = FRAME_MS * BYTES_PER_MS
+
+
+class Transcriber(Session[TranscriberEvent], Protocol):
+    """A session that writes down what one speaker says."""
+
+    def do(self, what: SendSpeech | EndPiece) -> None:
+        """Let the session hear something, or know that a piece has ended. Only one thread may.
+
+        Raises:
+            LegLost: the session is gone.
+        """
+
+    def meaning_of(self, loss: LegLost) -> Loss:
+        """What a lost session stands for."""
+
+
+class CaptionedCall:
+    """Listens to a call from its stream's start to its end.
+
+    Args:
+        new_transcriber: makes one, not dialled yet; each speaker may need several, one after another.
+        journal: is told what happens.
+    """
+
+    def __init__(
+        self,
+        caller: ListeningLeg,
+        terms: Terms,
+        new_transcriber: Callable[[], Transcriber],
+        journal: Callable[[Fact, float], None],
+        log: Log,
+    ) -> None:
+        self.captions = Captioning(terms)
+        self._stream = caller
+        self._new_transcriber = new_transcriber
+        self._journal = journal
+        self._log = log
+        self._inbox: SimpleQueue[Event] = SimpleQueue()
+        self._sessions: dict[Speaker, Transcriber] = {}  # the newest of each
+        self._gone: tuple[str, float] | None = None  # why, and from when on without the stream's word
+        self._stream_over = False
+        self._over = Flag()
+        self._threads: list[Thread] = []
+        self._began_s = monotonic()
+
+    def run(self) -> str:
+        """Listen until the call is over, or our part in it. Leaves no thread and no socket behind."""
+        self._log.info("= call live, listening")
+        try:
+            self._journal(Began(), 0.0)
+            self._perform(self.captions.begin())
+            self._uplink()
+        finally:
+            self._perform(self.captions.receive(Told("server.error", at_once=True), self._now_ms()))
+            self._over.set()
+            self._stream.close()
+            deadline_s = monotonic() + JOIN_S
+            for thread in self._threads:
+                thread.join(max(0.0, deadline_s - monotonic()))
+            reason = self.captions.end_reason or "server.error"
+            self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
+            self._journal(Ended(self._now_ms(), reason), self._now_ms())
+            self._journal(Closed(self._now_ms()), self._now_ms())
+        return reason
+
+    def wind_up(self, reason: str) -> None:
+        """Stop listening, once the last words are written down. Safe from any thread."""
+        self._inbox.put(Told(reason))
+
+    def cut(self, reason: str) -> None:
+        """Stop listening now. Safe from any thread.
+
+        That somebody has hung up can be told by the carrier before its stream has told it: what was said
+        last is then still to be heard.
+        """
+        if reason.startswith(("caller.", "other.", "twilio.")):
+            self._gone = self._gone or (reason, monotonic() + STOP_WITHIN_S)
+        else:
+            self._inbox.put(Told(reason, at_once=True))
+
+    # -- the uplink -----------------------------------------------------------------------------
+
+    def _uplink(self) -> None:
+        heard_s = monotonic()
+        while not self.captions.over:
+            if self._stream_over:
+                self._wait_for_news()
+            else:
+                heard_s = self._listen(heard_s)
+            while not self._inbox.empty():
+                self._tell(self._inbox.get())
+            self._tell(TimePassed())
+
+    def _listen(self, heard_s: float) -> float:
+        """Read the stream once; return when it was last heard."""
+        if self._gone is not None and monotonic() >= self._gone[1]:
+            self._end_stream(self._gone[0])
+            return heard_s
+        try:
+            heard = self._stream.receive()
+        except LegLost as loss:
+            stalled = isinstance(loss.__cause__, TimeoutError)
+            self._end_stream("twilio.stalled" if stalled else "twilio.disconnected")
+            return heard_s
+        for event in heard:
+            match event:
+                case Sound():
+                    self._hear(event)
+                case CallerHungUp():
+                    self._end_stream("caller.hung_up")
+        if heard:
+            return monotonic()
+        if monotonic() - heard_s > NO_MEDIA_S:
+            self._end_stream("twilio.no_media")
+        return heard_s
+
+    def _hear(self, sound: Sound) -> None:
+        for at in range(0, len(sound.ulaw), _FRAME_BYTES):
+            frame = sound.ulaw[at : at + _FRAME_BYTES]
+            at_ms = sound.at_ms + at / BYTES_PER_MS
+            self._tell(Frame(sound.speaker, frame, level_dbfs(frame), at_ms))
+
+    def _end_stream(self, reason: str) -> None:
+        """Nothing more is heard; who hung up, the carrier may have told before."""
+        self._stream_over = True
+        self._tell(StreamOver(reason if self._gone is None else self._gone[0]))
+
+    def _wait_for_news(self) -> None:
+        with suppress(Empty):
+            self._tell(self._inbox.get(timeout=TICK_S))
+
+    def _tell(self, event: Event) -> None:
+        self._perform(self.captions.receive(event, self._now_ms()))
+
+    def _now_ms(self) -> float:
+        return (monotonic() - self._began_s) * 1000
+
+    # -- doing what was decided -----------------------------------------------------------------
+
+    def _perform(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            match command:
+                case SendTo(speaker=speaker, number=number, what=what):
+                    with suppress(LegLost):  # the session's own thread will hear of it
+                        self._sessions[speaker].do(what)
+                case Tell(fact=fact):
+                    self._journal(fact, self._now_ms())
+                case DialSession(speaker=speaker, number=number, after_ms=after_ms):
+                    self._dial(speaker, number, after_ms)
+                case DropSession(speaker=speaker):
+                    self._sessions[speaker].close()
+                case End():
+                    self._stream.close()
+
+    def _dial(self, speaker: Speaker, number: int, after_ms: float) -> None:
+        session = self._sessions[speaker] = self._new_transcriber()
+        thread = Thread(
+            target=self._transcribe,
+            args=(speaker, number, session, after_ms),
+            name="transcriber",
+            daemon=True,
+        )
+        self._threads = [*(one for one in self._threads if one.is_alive()), thread]
+        thread.start()
+
+    # -- the transcriber's thread ---------------------------------------------------------------
+
+    def _transcribe(self, speaker: Speaker, number: int, session: Transcriber, after_ms: float) -> None:
+        """Carry one session, from the dial until it is over."""
+
+        def take(event: TranscriberEvent) -> bool:
+            if isinstance(event, Ready):
+                self._inbox.put(SessionReady(speaker, number))
+            else:
+                self._inbox.put(SessionSaid(speaker, number, event))
+            return True
+
+        try:
+            loss = carry(session, after_ms, self._over, take)
+        except Exception:  # noqa: BLE001 - the top of a thread: whatever it is, the captions end
+            self._log.exception("! bug in the transcriber's thread")
+            self._inbox.put(Told("server.error"))
+            return
+        if loss is None or self._over.is_set():
+            return
+        self._log.warning("< transcriber of the %s lost: %s %s", speaker, loss.code, loss.reason)
+        meaning = session.meaning_of(loss)
+        self._inbox.put(SessionLost(speaker, number, meaning.reason, meaning.hopeless))

@@ -1,0 +1,173 @@
+"""What the legs of all sessions have in common that hear one speaker, PCM at 24 kHz, and answer nobody.
+
+Dialled and received by one thread, spoken to by another; a session is asked for whole, and if that is
+refused, once more with what is essential.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from callapp.audio.resampling import PCM_BYTES_PER_MS, Upsampler
+from callapp.errors import BadMessage, LegLost
+from callapp.logs import Log
+from callapp.realtime.dialling import Dialling, Endpoint
+from callapp.realtime.leg import NO_SIGN_OF_LIFE
+from callapp.realtime.loss import Loss
+from callapp.realtime.messages import FIRST_UPDATE, SECOND_UPDATE, Complaint
+from callapp.realtime.session import FATAL_CODES
+from callapp.websocket.connection import Connection
+from callapp.websocket.framing import Binary
+
+EventT = TypeVar("EventT")
+
+
+class SpeakerLeg(ABC, Generic[EventT]):
+    """One session.
+
+    Args:
+        endpoint: its ``url`` is that of the Realtime API.
+        name: of the leg, in the log.
+    """
+
+    def __init__(self, endpoint: Endpoint, name: str, log: Log) -> None:
+        self._endpoint = endpoint
+        self._name = name
+        self._log = log
+        self._dialling = Dialling()
+        self._connection: Connection | None = None
+        self._received = -1  # what had been received when it was last asked for a sign of life
+        self._last_code = ""  # of the newest error: what the close that follows is about
+        self._rejected = False
+        self._upsampler = Upsampler()
+        self._sent_bytes = 0
+
+    # -- what each kind of session does in its own way ------------------------------------------
+
+    @abstractmethod
+    def _connect(self) -> Connection:
+        """Open the socket.
+
+        Raises:
+            LegLost: nobody there, or they do not want us.
+        """
+
+    @abstractmethod
+    def _update(self, *, essential: bool) -> bytes:
+        """What asks for the session."""
+
+    @abstractmethod
+    def _append(self, pcm: bytes) -> bytes:
+        """Audio as a message."""
+
+    @abstractmethod
+    def _on_message(self, message: bytes) -> list[EventT]:
+        """What a message comes to.
+
+        Raises:
+            BadMessage: it makes no sense.
+            LegLost: the session was refused.
+        """
+
+    # -- what all do alike ----------------------------------------------------------------------
+
+    @property
+    def heard_ms(self) -> float:
+        """How much audio the session has been sent."""
+        return self._sent_bytes / PCM_BYTES_PER_MS
+
+    def dial(self) -> None:
+        """Open the socket and ask for the session.
+
+        Raises:
+            LegLost: nobody there, or they do not want us.
+        """
+        self._connection = self._connect()
+        with suppress(LegLost):  # gone already: `receive` tells what they said before
+            self._connection.send_text(self._update(essential=False))
+
+    def receive(self) -> list[EventT]:
+        """Wait for what comes next; ``[]`` when nothing came for a while.
+
+        Raises:
+            LegLost: the socket is gone, nothing alive is behind it, or the session was refused.
+        """
+        connection = self._open_connection()
+        messages = connection.receive()
+        if not messages:
+            if connection.received == self._received:
+                raise LegLost("model", NO_SIGN_OF_LIFE, "no sign of life")
+            self._received = connection.received
+            connection.ping()
+        events: list[EventT] = []
+        for message in messages:
+            if isinstance(message, Binary):
+                self._log.warning("! %s: ignored a binary message", self._name)
+                continue
+            try:
+                events += self._on_message(message)
+            except BadMessage as error:
+                self._log.warning("! %s: ignored a bad message: %s", self._name, error)
+        return events
+
+    def close(self) -> None:
+        """End the session, or the dial under way; wakes whoever reads. Safe from any thread, and twice."""
+        if self._connection is not None:
+            self._connection.close(1000, "")
+        else:
+            self._dialling.break_off()
+
+    def release(self) -> None:
+        """Give the socket back to the system, once nobody reads it any more."""
+        if self._connection is not None:
+            self._connection.release()
+
+    def meaning_of(self, loss: LegLost) -> Loss:
+        """What a lost socket stands for. What the service said weighs more than the close code."""
+        words = f"{self._last_code} {loss.reason}"
+        if any(code in words for code in FATAL_CODES):
+            return Loss("openai.refused", hopeless=True)
+        if self._rejected:
+            return Loss("openai.session_rejected", hopeless=True)
+        return Loss("openai.unreachable" if self._connection is None else "openai.disconnected")
+
+    # -- for each kind --------------------------------------------------------------------------
+
+    def _open_connection(self) -> Connection:
+        assert self._connection is not None, "dial() comes first"
+        return self._connection
+
+    def _send(self, pcm: bytes) -> None:
+        """Let the session hear this.
+
+        Raises:
+            LegLost: the socket is gone, or took nothing for `WRITE_S`.
+        """
+        self._open_connection().send_text(self._append(pcm))
+        self._sent_bytes += len(pcm)
+
+    def _on_complaint(self, complaint: Complaint) -> None:
+        self._last_code = complaint.code
+        self._log.warning(
+            "! %s: %s: %s (param %s, answers %s)",
+            self._name,
+            complaint.code,
+            complaint.message,
+            complaint.param,
+            complaint.event_id,
+        )
+        if complaint.event_id == FIRST_UPDATE:
+            self._open_connection().send_text(self._update(essential=True))
+        elif complaint.event_id == SECOND_UPDATE:
+            self._reject(f"{complaint.code}: {complaint.message}")
+
+    def _reject(self, why: str) -> None:
+        """The session is not what was asked for, and would not be another time.
+
+        Raises:
+            LegLost: always.
+        """
+        self._rejected = True
+        raise LegLost("model", 1000, why)

@@ -1,0 +1,89 @@
+"""A Twilio media stream to which we only listen: what both people on a call say, and not a word of ours.
+
+https://www.twilio.com/docs/voice/twiml/stream (``<Start>``, ``track="both_tracks"``)
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_base64
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from callapp.conversation.events import CallerHungUp
+from callapp.errors import BadMessage
+from callapp.telephony.media_streams import CallerAudio, OtherAudio, Started, decode
+from callapp.websocket.connection import Connection
+from callapp.websocket.framing import Binary
+
+# Of mu-law.
+_BYTES_PER_MS = 8
+# Less is jitter, or a lost packet.
+_SMALLEST_GAP_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A piece of what one of the two says: mu-law, and where in the stream it begins."""
+
+    speaker: Literal["caller", "other"]
+    ulaw: bytes = field(repr=False)
+    at_ms: float
+
+
+class ListeningLeg:
+    """Twilio's end of a call between two people.
+
+    Args:
+        waiting: messages that came with the stream's start.
+        odd: is told what makes no sense.
+    """
+
+    def __init__(
+        self, connection: Connection, waiting: Sequence[bytes | Binary], odd: Callable[[str], None]
+    ) -> None:
+        self._connection = connection
+        self._waiting = list(waiting)
+        self._odd = odd
+        self._until_ms: dict[type[CallerAudio | OtherAudio], float] = {CallerAudio: 0.0, OtherAudio: 0.0}
+
+    def receive(self) -> list[Sound | CallerHungUp]:
+        """Wait for what comes next; ``[]`` when nothing came for a while.
+
+        Raises:
+            LegLost: the socket is gone.
+        """
+        messages, self._waiting = self._waiting or self._connection.receive(), []
+        heard: list[Sound | CallerHungUp] = []
+        for message in messages:
+            if isinstance(message, Binary):
+                self._odd("a binary message")
+                continue
+            try:
+                decoded = decode(message)
+            except BadMessage as error:
+                self._odd(str(error))
+                continue
+            match decoded:
+                case CallerAudio() | OtherAudio():
+                    heard.append(self._sound(decoded))
+                case CallerHungUp():
+                    heard.append(decoded)
+                case Started():
+                    self._odd("a second start")
+                case _:
+                    self._odd("a message of an unknown kind")
+        return heard
+
+    def close(self) -> None:
+        """End the stream; wakes whoever reads it. The call goes on. Safe from any thread, and twice."""
+        self._connection.close(1000, "")
+
+    def _sound(self, audio: CallerAudio | OtherAudio) -> Sound:
+        """A chunk in its place: after the one before it, but where Twilio's clock tells of a gap."""
+        ulaw = a2b_base64(audio.payload)
+        at_ms = self._until_ms[type(audio)]
+        if audio.at_ms is not None and audio.at_ms - at_ms >= _SMALLEST_GAP_MS:
+            at_ms = audio.at_ms
+        self._until_ms[type(audio)] = at_ms + len(ulaw) / _BYTES_PER_MS
+        return Sound("caller" if isinstance(audio, CallerAudio) else "other", ulaw, at_ms)

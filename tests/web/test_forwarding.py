@@ -1,0 +1,133 @@
+"""Callers who are put through to a person while we listen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from callapp.call_log import Admission, StoreUnavailable
+from callapp.simulators import twiml_reader as twiml
+from tests.web.conftest import CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
+
+OTHER = "+442079460000"
+INCOMING = "/incoming-call?agent=heard"
+OVER = "/captions/over?agent=heard"
+
+
+class Live:
+    """A call of this process."""
+
+    def __init__(self) -> None:
+        self.cuts: list[str] = []
+
+    def cut(self, reason: str) -> None:
+        self.cuts.append(reason)
+
+
+def verbs(answer: TestResponse) -> list[twiml.Verb]:
+    assert answer.status_code == 200
+    return twiml.read_twiml(answer.text, content_type=answer.content_type)
+
+
+def said(answer: TestResponse) -> list[str]:
+    return [verb.text for verb in verbs(answer) if isinstance(verb, twiml.Say)]
+
+
+def over(world: World, **fields: str) -> TestResponse:
+    return world.webhook(OVER, {"CallSid": CALL_SID, "CallStatus": "in-progress", **fields})
+
+
+def assert_put_through_without_captions(answer: TestResponse) -> None:
+    say, dial, hangup = verbs(answer)
+    assert isinstance(say, twiml.Say)
+    assert isinstance(dial, twiml.Dial)
+    assert isinstance(dial.target, twiml.Number)
+    assert (dial.target.number, dial.action) == (OTHER, "")
+    assert hangup == twiml.Hangup()
+
+
+def test_a_caller_is_put_through_and_both_voices_come_to_us(world: World) -> None:
+    say, start, dial, hangup = verbs(world.webhook(INCOMING))
+    assert isinstance(say, twiml.Say)
+    assert (say.text, say.language) == ("This call is transcribed.", "en-GB")
+    assert isinstance(start, twiml.StartStream)
+    assert start.tracks == ("inbound", "outbound")
+    assert start.url == "wss://voice.example.com/ws"
+    assert isinstance(dial, twiml.Dial)
+    assert dial.target == twiml.Number(OTHER, "", "POST", frozenset({"completed"}))
+    assert dial.action == f"{ORIGIN}{OVER}"
+    assert dial.caller_id == ""
+    assert hangup == twiml.Hangup()
+    assert world.slots == 1
+    token = start.parameters["callapp_token"]
+    admission = world.services.store.redeem_token(token, CALL_SID)
+    assert admission == Admission(CALL_SID, CALL_SID, "heard", {}, "incoming", FROM, TO)
+
+
+def test_without_a_slot_the_caller_is_put_through_all_the_same(make_world: MakeWorld) -> None:
+    """A phone that would be answered by a person is not busy because we are."""
+    world = make_world(max_concurrent_calls=1)
+    assert world.services.registry.take_slot("another call")
+    assert_put_through_without_captions(world.webhook(INCOMING))
+    assert world.slots == 1
+
+
+def test_a_server_that_is_about_to_stop_puts_callers_through(world: World) -> None:
+    world.services.registry.drain_requested = True
+    assert_put_through_without_captions(world.webhook(INCOMING))
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("connection refused"), RuntimeError("a bug")])
+def test_whatever_is_wrong_with_us_the_two_are_connected(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: Any) -> str:
+        raise error
+
+    monkeypatch.setattr(world.services.store, "issue_token", broken)
+    assert_put_through_without_captions(world.webhook(INCOMING))
+    assert world.slots == 0
+
+
+@pytest.mark.parametrize(
+    ("dialled", "reason", "words"),
+    [
+        ("completed", "other.hung_up", "That was all."),
+        ("busy", "other.unreachable", "nobody can take your call"),
+        ("no-answer", "other.unreachable", "nobody can take your call"),
+        ("failed", "other.unreachable", "nobody can take your call"),
+    ],
+)
+def test_the_end_of_the_dial_says_why_the_call_ended(
+    world: World, dialled: str, reason: str, words: str
+) -> None:
+    """The stream only says that it is over; it may be in another process, so the database is told, too."""
+    live, noted = Live(), []
+    world.services.registry.enter(CALL_SID, CALL_SID, live)  # type: ignore[arg-type]
+    world.services.store.note_end_reason = lambda *told: noted.append(told)  # type: ignore[method-assign]
+    answer = over(world, DialCallStatus=dialled)
+    (line,) = said(answer)
+    assert words in line
+    assert live.cuts == [reason]
+    assert noted == [(CALL_SID, reason)]
+
+
+def test_a_caller_who_has_hung_up_is_told_nothing_and_the_stream_says_so_itself(world: World) -> None:
+    """Twilio asks for what comes after a dial also when nobody is there any more."""
+    live = Live()
+    world.services.registry.enter(CALL_SID, CALL_SID, live)  # type: ignore[arg-type]
+    answer = over(world, CallStatus="completed", DialCallStatus="canceled")
+    assert verbs(answer) == [twiml.Hangup()]
+    assert live.cuts == []
+
+
+def test_without_a_database_the_closing_is_heard_nevertheless(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise StoreUnavailable("connection refused")
+
+    monkeypatch.setattr(world.services.store, "note_end_reason", broken)
+    assert said(over(world, DialCallStatus="completed")) == ["That was all."]
