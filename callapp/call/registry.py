@@ -14,6 +14,8 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Protocol
 
+from callapp.call_log.records import end_reason_of
+
 log = logging.getLogger(__name__)
 
 JANITOR_S = 0.25
@@ -180,7 +182,7 @@ class Registry:
                 del self._past[next(iter(self._past))]
         if call is not None:
             # What else completes a call is our own doing, and has set its reason already.
-            call.cut("caller.hung_up" if status == "completed" else f"twilio.{status}")
+            call.cut(end_reason_of(status))
         else:
             self.give_back(call_sid)
 

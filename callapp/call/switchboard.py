@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from callapp.agents import Agent, Agents
 from callapp.call_log.away import CallsAway
-from callapp.call_log.records import Admission, AwayCall
+from callapp.call_log.records import TERMINAL_STATUSES, Admission, AwayCall, end_reason_of
 from callapp.call_log.store import Store
 from callapp.conversation.away import RING_S, TRANSFERRED, Resumed
 from callapp.conversation.events import SendDigits, Transfer, Trip
@@ -146,13 +146,16 @@ class Extension:
 
     def whereabouts(self) -> str | None:
         """Why the call does not come back here, an end reason; ``None`` as long as it may. Blocks."""
+        call_sid = self._admission.call_sid
         try:
-            call = self._board.away.find(self._admission.call_sid)
+            call = self._board.away.find(call_sid)
+            status = self._board.store.find_status(call_sid) if call is not None else None
         except CallappError as error:
             self._log.error("! where the call is cannot be looked up: %s", error)
             return None
         if call is not None:
-            return call.outcome
+            # The carrier may have told another process that the caller has hung up.
+            return call.outcome or (end_reason_of(status) if status in TERMINAL_STATUSES else None)
         # Its stream is back. Unless it is on its way to us in this very moment, another process has it.
         missed, self._missed = self._missed, True
         return "server.moved" if missed else None

@@ -14,6 +14,11 @@ Direction = Literal["incoming", "outgoing", "browser"]
 TERMINAL_STATUSES = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 
 
+def end_reason_of(status: str) -> str:
+    """Why a call is over that somebody else than us has ended, by the carrier's last word."""
+    return "caller.hung_up" if status == "completed" else f"twilio.{status}"
+
+
 @dataclass(frozen=True)
 class Admission:
     """What a one-time token stands for: the call that may open one media stream.

@@ -208,6 +208,11 @@ class Store:
                 .values(status="failed", ended_at=_now())
             )
 
+    def find_status(self, call_sid: str) -> str | None:
+        """The newest of the carrier's words about a call; ``None`` for one that is not known."""
+        with self._transaction() as session:
+            return session.scalar(select(CallRow.status).where(CallRow.call_sid == call_sid))
+
     def find_placed(self, placed_id: str) -> PlacedCall | None:
         with self._transaction() as session:
             row = session.get(CallRow, placed_id)

@@ -133,6 +133,21 @@ def test_a_worker_that_is_killed_takes_its_own_calls_with_it_and_no_others(
             assert scene.ending(call).reason == "caller.hung_up"
 
 
+def test_who_hangs_up_while_keys_are_sent_has_hung_up_whichever_worker_is_told(two_workers: Server) -> None:
+    """Half of the callbacks reach a process that has not got the call; its slot is not held for long."""
+    long_keys = ToolCall("send_digits", {"digits": "2" + "w" * 20})
+    with two_workers.scene(Script(otherwise=long_keys), speech=Speech([MENU])) as scene:
+        machines = [Ivr(Menu(MENU, {"2": Menu(SUPPORT)})) for _ in range(6)]
+        calls = [scene.dial(machine, agent="walker") for machine in machines]
+        for call, machine in zip(calls, machines, strict=True):
+            call.wait_for(lambda machine=machine: machine.path == "2", DEADLINE_S)
+            call.hang_up()
+        for call in calls:  # the keys alone would take ten seconds, and the call be awaited for fifteen more
+            two_workers.wait_for_line(
+                call.sid, "x call ended: caller.hung_up", since=scene.since, within_s=DEADLINE_S
+            )
+
+
 def test_calls_that_leave_their_stream_go_on_in_whichever_worker_they_come_back_to(
     two_workers: Server,
 ) -> None:
