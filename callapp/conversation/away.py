@@ -47,6 +47,12 @@ CUT_OFF = (
 )
 TAKEN = '{"status": "transferred"}'
 SENT = '{"status": "sent", "next": "Say nothing. Listen to what the line says now."}'
+# While the carrier sends keys, nothing of the line reaches us.
+UNHEARD = (
+    "You could not hear the line while they were sent, and may have missed the beginning of what it says now."
+)
+_LISTEN = "Say nothing and listen; if you cannot tell what is asked for, wait until the menu is repeated."
+SENT_UNHEARD = json.dumps({"status": "sent", "next": f"{UNHEARD} {_LISTEN}"})
 
 
 @dataclass(frozen=True)
@@ -127,17 +133,21 @@ def news_of(trip: Trip, why: str) -> str:
         why: why a transfer did not come about, in words.
     """
     if isinstance(trip, SendDigits):
-        return f"The keys {trip.digits} were sent. Listen to what the line says now."
+        return f"The keys {trip.digits} were sent. {UNHEARD} Listen."
     return (
         f"The transfer to {trip.destination} did not come about: {why}. The caller is back with you. Tell "
         "them, and offer to take a message or another way."
     )
 
 
-def outcome(trip: Trip, why: str) -> str:
-    """The same as the output of the tool that asked for the trip."""
+def outcome(trip: Trip, why: str, *, heard: bool = False) -> str:
+    """The same as the output of the tool that asked for the trip.
+
+    Args:
+        heard: the call never left: what the line said meanwhile was heard.
+    """
     if isinstance(trip, SendDigits):
-        return SENT
+        return SENT if heard else SENT_UNHEARD
     return json.dumps({"status": "not transferred", "next": news_of(trip, why)})
 
 

@@ -131,11 +131,13 @@ class Trips:
         return self._tool_rounds.answer(tool_call_id, away.failure(trip, why), at_ms)
 
     def _come_back(self, why: str, at_ms: float) -> list[Command]:
+        heard = self._away.sounding
         trip, tool_call_id = self._away.back()
         if tool_call_id is None:
             return self._tell(trip, why)
         silent = isinstance(trip, SendDigits)  # the line has the word
-        return self._tool_rounds.answer(tool_call_id, away.outcome(trip, why), at_ms, silent=silent)
+        output = away.outcome(trip, why, heard=heard)
+        return self._tool_rounds.answer(tool_call_id, output, at_ms, silent=silent)
 
     def _tell(self, trip: Trip, why: str) -> list[Command]:
         news = away.news_of(trip, why)
