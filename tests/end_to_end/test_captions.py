@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -201,3 +202,21 @@ def test_a_call_of_captions_cannot_be_placed(twenty_lines: Server) -> None:
         answer = scene.server.request("POST", "/outgoing-call", body)
         assert answer.status == 400
         assert "only listens to calls that come in" in answer.json["detail"]
+
+
+def test_a_server_that_stops_does_not_touch_the_call(start: Callable[..., Server]) -> None:
+    """What was said until then is written down; the people talk on, and new callers are put through."""
+    server = start(DRAIN_SECONDS="9")
+    with server.scene(speech=SPEECH) as scene:
+        call, other_call = talk(scene, Callee(), Callee(rings_ms=0))
+        listening(scene)
+        call.speak(ORDER)
+        assert eventually(lambda: heard_by(scene), DEADLINE_S)
+        server.terminate()
+        server.wait_for_line(call.sid, "x call ended: server.draining", since=scene.since)
+        assert server.wait() == 0
+        other_call.speak(REPLY)
+        call.wait_for(lambda: REPLY.audio in bytes(call.talk), DEADLINE_S)
+        assert not call.ended
+        call.hang_up()
+        call.wait_ended(DEADLINE_S)
