@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from twilio.twiml.voice_response import Connect, Dial, Gather, Start, Stream, VoiceResponse
@@ -31,7 +32,7 @@ _TRANSFER = {
     "ja": "申し訳ございません。担当者にお繋ぎいたしますので、そのままお待ちください。",
     "en": "We are sorry, something went wrong here. Please hold, we are connecting you to a person.",
 }
-# When nobody is there either.
+# When the person to whom a call goes does not take it.
 _NOBODY = {
     "ja": "申し訳ございません。ただいま担当者が電話に出ることができません。のちほど、おかけ直しください。",
     "en": "We are sorry, nobody can take your call right now. Please call again later.",
@@ -44,11 +45,6 @@ _TAKE_IT = {
 _TOO_LATE = {
     "ja": "お客様は、もうお待ちではありません。",
     "en": "The caller is not waiting any more.",
-}
-# To a caller whose call goes to a person, when that person does not take it.
-_NOT_REACHED = {
-    "ja": "申し訳ございません。ただいま電話に出られません。のちほど、おかけ直しください。",
-    "en": "We are sorry, nobody can take your call at the moment. Please call again later.",
 }
 # Characters that no XML 1.0 document can hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -107,40 +103,41 @@ def dial(number: str, *, caller_id: str, action: str, answered: str, ring_s: int
     return str(response)
 
 
-def forward(
-    number: str,
-    *,
-    language: str,
-    opening: str | None = None,
-    stream_url: str = "",
-    token: str = "",
-    agent: str = "",
-    action: str = "",
-) -> str:
-    """Say the opening, and put the caller through; a stream with both voices comes to us meanwhile.
+@dataclass(frozen=True)
+class Listening:
+    """How we hear a call to which we only listen.
 
     Args:
-        stream_url: where it comes to; empty for none, and then ``token`` and ``agent`` are of no meaning.
-        action: what is asked when they have talked, or nobody answered; empty for hanging up.
+        stream_url: where its stream comes in, under a one-time token.
+        over_url: what is asked when the two have talked, or nobody answered.
     """
+
+    stream_url: str
+    token: str
+    agent: str
+    over_url: str
+
+
+def forward(number: str, *, language: str, opening: str | None, listening: Listening | None) -> str:
+    """Say the opening, and put the caller through; with ``listening`` we hear both meanwhile."""
     response = VoiceResponse()
     if opening:
         response.say(_xml(opening), language=language)
-    if stream_url:
+    if listening is None:
+        dial = Dial()
+    else:
         start = Start()
-        start.append(_stream(stream_url, token, agent, {}, track="both_tracks"))
+        start.append(_stream(listening.stream_url, listening.token, listening.agent, {}, track="both_tracks"))
         response.append(start)
-    dial = Dial(action=action, method="POST") if action else Dial()
+        dial = Dial(action=listening.over_url, method="POST")
     dial.number(number)
     response.append(dial)
     response.hangup()
     return str(response)
 
 
-def part(language: str, closing: str | None, *, reached: bool) -> str:
-    """End a call that was put through: with its closing, if they have talked."""
-    if not reached:
-        return _spoken(_NOT_REACHED, language)
+def part(language: str, closing: str | None) -> str:
+    """Say the closing, if there is one, and hang up."""
     response = VoiceResponse()
     if closing:
         response.say(_xml(closing), language=language)

@@ -6,6 +6,8 @@ and goes on.
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
@@ -32,14 +34,24 @@ def forward(admission: Admission, agent: Agent, origin: str, log: CallLogger) ->
         admission: of a call that came in.
         origin: where Twilio reaches us.
     """
-    app = services()
-    number, key = agent.forward_to, admission.slot_key
-    assert number is not None, "an agent file of captions without a forward_to is refused"
-    opening = _opening(agent, log)
-    uncaptioned = twiml.forward(number, language=agent.language, opening=opening)
+    listening = _listening(admission, agent, origin, log)
+    if listening is not None:
+        log.info("< put through by agent %s, from %s", agent.name, mask_number(admission.from_number))
+    assert agent.forward_to is not None, "an agent file of captions without a forward_to is refused"
+    return twiml.forward(
+        agent.forward_to,
+        language=agent.language,
+        opening=_opening(agent, log),
+        listening=listening,
+    )
+
+
+def _listening(admission: Admission, agent: Agent, origin: str, log: CallLogger) -> twiml.Listening | None:
+    """A slot, and how its stream gets into it; ``None`` where that cannot be."""
+    app, key = services(), admission.slot_key
     if not app.registry.take_slot(key):
         log.warning("! no captions: %s", "draining" if app.registry.draining else "all lines are busy")
-        return uncaptioned
+        return None
     app.registry.expect_stream(key, STREAM_WITHIN_S)
     try:
         token = app.store.issue_token(admission, TOKEN_LIVES_S)
@@ -49,17 +61,9 @@ def forward(admission: Admission, agent: Agent, origin: str, log: CallLogger) ->
             log.error("! no captions: database: %s", error)
         else:
             log.exception("! bug: no captions")
-        return uncaptioned
-    log.info("< put through by agent %s, from %s", agent.name, mask_number(admission.from_number))
-    return twiml.forward(
-        number,
-        language=agent.language,
-        opening=opening,
-        stream_url=twiml.stream_url(origin),
-        token=token,
-        agent=agent.name,
-        action=f"{origin}/captions/over?agent={agent.name}",
-    )
+        return None
+    over_url = f"{origin}/captions/over?{urlencode({'agent': agent.name})}"
+    return twiml.Listening(twiml.stream_url(origin), token, agent.name, over_url)
 
 
 @blueprint.post("/captions/over")
@@ -82,7 +86,9 @@ def over() -> ResponseReturnValue:
     live = app.registry.find(call_sid)
     if live is not None:
         live.cut(reason)
-    return _xml(twiml.part(agent.language, agent.line("closing", {}), reached=reached))
+    if not reached:
+        return _xml(twiml.nobody_there(agent.language))
+    return _xml(twiml.part(agent.language, agent.line("closing", {})))
 
 
 def _opening(agent: Agent, log: CallLogger) -> str | None:

@@ -95,9 +95,9 @@ def test_whatever_is_wrong_with_us_the_two_are_connected(
     ("dialled", "reason", "words"),
     [
         ("completed", "other.hung_up", "That was all."),
-        ("busy", "other.unreachable", "nobody can take your call"),
-        ("no-answer", "other.unreachable", "nobody can take your call"),
-        ("failed", "other.unreachable", "nobody can take your call"),
+        ("busy", "other.unreachable", "nobody can take your call right now"),
+        ("no-answer", "other.unreachable", "nobody can take your call right now"),
+        ("failed", "other.unreachable", "nobody can take your call right now"),
     ],
 )
 def test_the_end_of_the_dial_says_why_the_call_ended(
