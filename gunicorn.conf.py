@@ -21,11 +21,13 @@ from collections import Counter
 from contextlib import suppress
 from functools import partial
 
+import gunicorn.http.parser
 from gunicorn.glogging import Logger
 
 from callapp.errors import ConfigError
 from callapp.logs import configure_logging, formatter_for, refuse_to_start
 from callapp.settings import load_settings
+from callapp.web import patience
 from callapp.websocket.reader import shared_reader
 
 HTTP_THREADS = 16
@@ -93,6 +95,9 @@ def _allowed_cores():
     start = random.randrange(len(cores))  # noqa: S311  (nothing to guess)
     return cores[start:] + cores[:start]
 
+
+# gunicorn has no setting for how long a request may take to arrive.
+gunicorn.http.parser.SocketUnreader = patience.Unreader
 
 _allow_files(worker_connections + FILES_PER_CALL * settings.max_concurrent_calls)
 CORES = _allowed_cores()
@@ -178,6 +183,16 @@ def post_worker_init(worker):
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 5, 5)
+
+
+def pre_request(worker, req):
+    """A head is there: its body has a time of its own. Runs in the thread of the request."""
+    req.unreader.next_part(body=True)
+
+
+def post_request(worker, req, environ, resp):
+    """A request was answered; the connection may bring another one."""
+    req.unreader.next_part(body=False)
 
 
 def worker_exit(server, worker):

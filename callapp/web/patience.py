@@ -1,43 +1,76 @@
-"""How long a request may take to arrive: one whose body does not come would hold a thread for ever."""
+"""How long a request may take to arrive: one that does not come whole would hold a thread for ever.
+
+Its head has so long, from the first byte on, and then its body, however it comes: silence and single bytes
+now and then are the same. gunicorn's own patience is for the first byte alone (27.0.1).
+"""
 
 from __future__ import annotations
 
 import logging
 from http import HTTPStatus
+from time import monotonic
 
 from flask import Flask, Response, request
+from gunicorn.http.unreader import SocketUnreader
 from werkzeug.exceptions import ClientDisconnected
 
 from callapp.web.problems import Problem, answer
 
 log = logging.getLogger(__name__)
 
-SILENT_S = 10.0
-"""A peer that sends no further byte of its body for so long has gone, or means no good."""
+ARRIVES_S = 10.0
+"""For a head, and for a body; Twilio's come at once, and none of ours is large."""
+
+
+class Unreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
+    """What gunicorn reads a connection's requests from; `gunicorn.conf.py` puts it in place.
+
+    ``next_part`` is called between a head and its body, and between two requests.
+    """
+
+    _until_s: float | None = None
+    _in_body = False
+
+    def next_part(self, *, body: bool) -> None:
+        """What is read from now on has its own time, from the first read on."""
+        self._until_s, self._in_body = None, body
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        """Return some bytes; none when a head has not come in time, which ends the connection.
+
+        Raises:
+            TimeoutError: a body has not.
+        """
+        now_s = monotonic()
+        if self._until_s is None:
+            self._until_s = now_s + ARRIVES_S
+        try:
+            if now_s >= self._until_s:
+                raise TimeoutError("too slow")
+            self.sock.settimeout(self._until_s - now_s)
+            return bytes(super().chunk(size_hint))
+        except TimeoutError:
+            if self._in_body:
+                raise
+            log.warning("! the head of a request did not come within %.0f s", ARRIVES_S)
+            return b""
+        finally:
+            self.sock.settimeout(None)  # as gunicorn has it in its threads
 
 
 def register(app: Flask) -> None:
-    """Give up requests that stop half-way. The deadline is for the next bytes, not for all of them."""
-    app.before_request(_wait_no_longer)
+    """Answer requests whose body does not come."""
     app.register_error_handler(TimeoutError, _gave_up)
     app.register_error_handler(
         ClientDisconnected, _gave_up
     )  # so werkzeug says it, from where it counts bytes
 
 
-def _wait_no_longer() -> None:
-    # The socket of a worker blocks, which gunicorn sees to again before each request. A call's socket is
-    # not touched: its upgrade has no body.
-    sock = request.environ.get("gunicorn.socket")
-    if sock is not None and (request.content_length or request.headers.get("Transfer-Encoding")):
-        sock.settimeout(SILENT_S)
-
-
 def _gave_up(error: Exception) -> Response:
     log.warning("! a request's body did not come: %s %s: %s", request.method, request.path, error)
     problem = Problem(
         HTTPStatus.REQUEST_TIMEOUT,
-        f"The body did not come whole, or paused for more than {SILENT_S:.0f} s.",
+        f"The body did not come whole, or not within {ARRIVES_S:.0f} s.",
         headers={"Connection": "close"},  # or gunicorn would wait for it once more
     )
     answered = answer(problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from flask import Flask, request
@@ -10,14 +11,37 @@ from flask import Flask, request
 from callapp.web import patience, problems
 
 
-class Socket:
-    """gunicorn's end of a connection, as far as it is looked at here."""
+class Peer:
+    """The other end of a connection: each of its bytes takes its time."""
 
-    def __init__(self) -> None:
-        self.timeouts: list[float] = []
+    def __init__(self, each_byte_takes_s: float) -> None:
+        self.each_byte_takes_s = each_byte_takes_s
+        self.now_s = 1000.0
+        self.timeout_s: float | None = None
 
-    def settimeout(self, timeout: float) -> None:
-        self.timeouts.append(timeout)
+    def settimeout(self, timeout_s: float | None) -> None:
+        self.timeout_s = timeout_s
+
+    def recv(self, _size: int) -> bytes:
+        assert self.timeout_s is not None
+        if self.each_byte_takes_s > self.timeout_s:
+            self.now_s += self.timeout_s
+            raise TimeoutError("timed out")
+        self.now_s += self.each_byte_takes_s
+        return b"x"
+
+
+Listen = Callable[[float], tuple[patience.Unreader, Peer]]
+
+
+@pytest.fixture
+def listen(monkeypatch: pytest.MonkeyPatch) -> Listen:
+    def to(each_byte_takes_s: float) -> tuple[patience.Unreader, Peer]:
+        peer = Peer(each_byte_takes_s)
+        monkeypatch.setattr(patience, "monotonic", lambda: peer.now_s)
+        return patience.Unreader(peer), peer
+
+    return to
 
 
 class Silence(io.RawIOBase):
@@ -48,18 +72,26 @@ def test_a_body_that_does_not_come_is_a_408_and_the_end_of_the_connection(app: F
     assert answer.content_type == "application/problem+json"
 
 
-@pytest.mark.parametrize(
-    ("request_of", "timeouts"),
-    [
-        ({"method": "POST", "data": b"a=b"}, [patience.SILENT_S]),
-        ({"method": "POST", "headers": {"Transfer-Encoding": "chunked"}}, [patience.SILENT_S]),
-        ({"method": "GET"}, []),
-    ],
-)
-def test_only_the_socket_of_a_request_with_a_body_gets_a_deadline(
-    app: Flask, request_of: dict[str, object], timeouts: list[float]
+@pytest.mark.parametrize(("each_byte_takes_s", "bytes_read"), [(0.5, 20), (0.0, 1_000), (30.0, 0)])
+def test_a_head_that_drips_or_stops_is_taken_for_the_end_of_the_connection(
+    listen: Listen, caplog: pytest.LogCaptureFixture, each_byte_takes_s: float, bytes_read: int
 ) -> None:
-    """A call's upgrade has none, and its socket is the call's from then on."""
-    sock = Socket()
-    app.test_client().open("/", environ_overrides={"gunicorn.socket": sock}, **request_of)
-    assert sock.timeouts == timeouts
+    unreader, peer = listen(each_byte_takes_s)
+    read = 0
+    while read < 1_000 and unreader.chunk():
+        read += 1
+    assert read == bytes_read
+    assert peer.now_s - 1000 <= patience.ARRIVES_S
+    assert peer.timeout_s is None  # as gunicorn left it
+    assert ("did not come within 10 s" in caplog.text) == (read < 1_000)
+
+
+def test_a_body_has_a_time_of_its_own_and_so_has_the_next_request(listen: Listen) -> None:
+    unreader, _ = listen(4.0)
+    assert [unreader.chunk() for _ in range(3)] == [b"x", b"x", b""]
+    unreader.next_part(body=True)
+    assert [unreader.chunk() for _ in range(2)] == [b"x", b"x"]
+    with pytest.raises(TimeoutError):
+        unreader.chunk()
+    unreader.next_part(body=False)
+    assert unreader.chunk() == b"x"
