@@ -142,6 +142,7 @@ class Conversation:
             self.away,
             self.trips,
             self.voicemail,
+            self.briefing,
             message=self.plan.message,
         )
         self.outage = Outage(
@@ -416,6 +417,7 @@ class Conversation:
         if self.away.gone:
             return self.tool_rounds.give_up(at_ms)
         commands = self.outage.hold_the_line(at_ms)
+        commands += self.winding_up.person_found(at_ms)
         commands += self.floor.speech_lasts(at_ms)
         commands += self.keypad.look_after(at_ms)
         commands += self.tool_rounds.give_up(at_ms)
@@ -467,6 +469,7 @@ class Conversation:
             self.keys.deadline_ms(self.playback.dry_ms),
             self.asides.deadline_ms(self._scene(at_ms)),
             self._farewell_until_ms(),
+            self.winding_up.person_ms,
             None if self.farewell.begun or not self.lifeline.up else self.voicemail.deadline_ms,
         )
 

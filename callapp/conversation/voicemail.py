@@ -3,6 +3,9 @@
 Two may find out: the carrier, by listening to how the other side speaks, and the model, by what it
 says. From then on nobody is there to talk to. What is to be left is said once the machine records,
 which the carrier hears by the beep; without its word, a silence of some length has to do.
+
+Both may be wrong. A machine that records says nothing any more: who speaks at length while the message is
+said is a person.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ QUIET_MS = 2_000.0
 QUIET_WHILE_DETECTING_MS = 6_000.0
 # No greeting is longer.
 MOST_GREETING_MS = 60_000.0
+# No beep is so long.
+PERSON_MS = 1_500.0
 
 
 class Voicemail:
@@ -30,6 +35,7 @@ class Voicemail:
         self._recording = False
         self._speaking = False
         self._quiet_since_ms = 0.0
+        self._speaks_since_ms = 0.0
 
     @property
     def reached(self) -> bool:
@@ -51,7 +57,24 @@ class Voicemail:
     def heard(self, at_ms: float, *, speaking: bool) -> None:
         """The other side begins to speak, or stops."""
         self._speaking = speaking
+        if speaking:
+            self._speaks_since_ms = at_ms
         self._quiet_since_ms = at_ms
+
+    def person_ms(self, message_since_ms: float | None) -> float | None:
+        """When it turns out to be a person, if they speak on.
+
+        Args:
+            message_since_ms: since when the message is being said; ``None`` while it is not.
+        """
+        if message_since_ms is None or self._reached_ms is None or not self._speaking:
+            return None
+        return max(self._speaks_since_ms, message_since_ms) + PERSON_MS
+
+    def is_a_person(self) -> None:
+        """It was no machine."""
+        self._detecting = self._recording = False
+        self._reached_ms = None
 
     def due(self, at_ms: float) -> bool:
         """Whether it is time to leave a message."""

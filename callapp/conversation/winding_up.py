@@ -7,7 +7,8 @@ records, or the call ends at once.
 from __future__ import annotations
 
 from callapp.conversation.away import Away
-from callapp.conversation.commands import Command
+from callapp.conversation.briefing import Briefing
+from callapp.conversation.commands import Command, Tell
 from callapp.conversation.course import Course, Phase
 from callapp.conversation.farewell import LAST_GOODBYE_REQUEST, Farewell
 from callapp.conversation.lifeline import Lifeline
@@ -15,6 +16,11 @@ from callapp.conversation.responses import GOODBYE, Request
 from callapp.conversation.trips import Trips
 from callapp.conversation.voice import Voice
 from callapp.conversation.voicemail import Voicemail
+
+PERSON = (
+    "It is not an answering machine after all: a person is on the line and has begun to speak. What you were "
+    "saying was broken off. Listen, say who is calling, and talk to them."
+)
 
 
 class WindingUp:
@@ -33,6 +39,7 @@ class WindingUp:
         away: Away,
         trips: Trips,
         voicemail: Voicemail,
+        briefing: Briefing,
         *,
         message: str | None,
     ) -> None:
@@ -43,7 +50,9 @@ class WindingUp:
         self._away = away
         self._trips = trips
         self._voicemail = voicemail
+        self._briefing = briefing
         self._message = message
+        self._message_since_ms: float | None = None
 
     def begin(self, reason: str, at_ms: float) -> list[Command]:
         """The call has to end; one that is away does so when it is back."""
@@ -81,6 +90,22 @@ class WindingUp:
             commands += self._course.leave(self._farewell.reason, at_ms)
         return commands
 
+    @property
+    def person_ms(self) -> float | None:
+        """When whoever speaks over the message has proved to be a person."""
+        return self._voicemail.person_ms(self._message_since_ms) if self._farewell.begun else None
+
+    def person_found(self, at_ms: float) -> list[Command]:
+        """Somebody is there after all: the message is broken off, and it is their turn."""
+        due_ms = self.person_ms
+        if due_ms is None or at_ms < due_ms:
+            return []
+        self._message_since_ms = None
+        self._voicemail.is_a_person()
+        self._farewell.message_lost()
+        self._voice.responses.forget()
+        return self._voice.silence(at_ms) + self._briefing.tell(Tell("system", PERSON))
+
     def leave_message(self, at_ms: float) -> list[Command]:
         """Say to a machine what there is to say, when it is time; and nothing else."""
         if not self._voicemail.reached or self._farewell.begun:
@@ -88,6 +113,7 @@ class WindingUp:
         self._voice.responses.forget()  # an answer that a tool has come back for, say
         if self._message is None or not self._voicemail.due(at_ms):
             return []
+        self._message_since_ms = at_ms
         self._farewell.begin_message("agent.voicemail", at_ms)
         self._voice.responses.want(Request(GOODBYE, self._message, tools_allowed=False))
         return self._voice.silence(at_ms)

@@ -16,6 +16,7 @@ from callapp.conversation.commands import (
     PlayAudio,
     Reconnect,
     RunTool,
+    Tell,
 )
 from callapp.conversation.events import (
     Answered,
@@ -30,7 +31,14 @@ from callapp.conversation.events import (
     ToolReturned,
     VoicemailReached,
 )
-from callapp.conversation.voicemail import MOST_GREETING_MS, QUIET_MS, QUIET_WHILE_DETECTING_MS, Voicemail
+from callapp.conversation.voicemail import (
+    MOST_GREETING_MS,
+    PERSON_MS,
+    QUIET_MS,
+    QUIET_WHILE_DETECTING_MS,
+    Voicemail,
+)
+from callapp.conversation.winding_up import PERSON
 from tests.conversation.test_machine import Call, audio, live, only
 
 MESSAGE = "Say exactly this: please call back."
@@ -119,13 +127,42 @@ def test_a_machine_that_is_known_before_the_model_is_there_is_not_greeted():
 
 
 def test_nothing_that_the_machine_does_cuts_the_message():
-    """Its beep is a sound like any other; a person who picks up after all hears it to its end."""
+    """Its beep is a sound like any other."""
     call = live(message=MESSAGE, detects_machines=True)
     call.tell(RECORDING, at_ms=5_000)
     call.tell(ResponseStarted("resp_m", "goodbye"), audio("resp_m", "item_m", 8_000))
     assert call.tell(SpeechStarted(), SpeechStopped(), at_ms=5_500) == []
     commands = call.tell(ResponseEnded("resp_m"), RECORDING, MACHINE, HUMAN)
     assert only(commands, ClearAudio, CancelResponse, CompleteCall) == []
+    assert only(call.hear_all(), CompleteCall) == [CompleteCall()]
+
+
+def test_who_speaks_on_over_the_message_is_a_person_after_all():
+    """Carriers take the one for the other now and then."""
+    call = live(message=MESSAGE, detects_machines=True)
+    call.tell(RECORDING, at_ms=5_000)
+    call.tell(ResponseStarted("resp_m", "goodbye"), audio("resp_m", "item_m", 8_000), ResponseEnded("resp_m"))
+    call.tell(SpeechStarted("item_1"), at_ms=6_000)
+    assert call.conversation.deadline_ms == 6_000 + PERSON_MS
+    assert call.tell(Tick(), at_ms=6_000 + PERSON_MS - 1) == []
+    commands = call.tell(Tick(), at_ms=6_000 + PERSON_MS)
+    assert isinstance(commands[0], ClearAudio)
+    assert commands[-1] == Tell("system", PERSON)
+    assert not call.conversation.farewell.begun
+    assert call.tell(SpeechStopped(), at_ms=9_000) == []
+    assert call.tell(ResponseStarted("resp_2")) == []  # the model answers them
+    assert only(call.tell(audio("resp_2", "item_2", 500)), PlayAudio)
+    call.tell(ResponseEnded("resp_2"))
+    assert only(call.hear_all(), CompleteCall) == []
+
+
+def test_a_beep_that_began_before_the_message_is_as_long_as_it_likes():
+    call = live(message=MESSAGE, detects_machines=True)
+    call.tell(SpeechStarted("item_1"), at_ms=4_000)
+    call.tell(RECORDING, at_ms=5_400)
+    call.tell(ResponseStarted("resp_m", "goodbye"), audio("resp_m", "item_m", 8_000), ResponseEnded("resp_m"))
+    assert only(call.tell(Tick(), at_ms=6_000), ClearAudio) == []
+    call.tell(SpeechStopped(), at_ms=6_400)
     assert only(call.hear_all(), CompleteCall) == [CompleteCall()]
 
 
