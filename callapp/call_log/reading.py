@@ -78,6 +78,30 @@ def find_call(store: Store, call_sid: str) -> WholeCall | None:
         )
 
 
+@dataclass(frozen=True)
+class Words:
+    """What has been said on a call so far, in the order in which it was begun; and whether it is over."""
+
+    utterances: list[Utterance]
+    ended: bool
+    end_reason: str | None
+
+
+def find_words(store: Store, call_sid: str) -> Words | None:
+    """What is said on a call; ``None`` if there is none of that SID. What had no words in it is empty.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    with store.transaction() as session:
+        row = session.scalars(select(CallRow).where(CallRow.call_sid == call_sid)).one_or_none()
+        if row is None:
+            return None
+        utterances = _of(session, UtteranceRow, call_sid, UtteranceRow.start_ms, UtteranceRow.end_ms)
+        over = row.status in TERMINAL_STATUSES
+        return Words([_utterance(one) for one in utterances], over, row.end_reason)
+
+
 def list_live(store: Store, since: datetime, limit: int) -> list[LiveCall]:
     """The calls that go on, in any process, oldest first.
 
