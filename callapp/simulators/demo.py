@@ -26,11 +26,11 @@ _STOPPED_BY_HAND = 130
 @click.command("demo")
 @click.option(
     "--agent",
-    type=click.Choice(["operator", "reservation", "interpreter"]),
+    type=click.Choice(["operator", "reservation", "interpreter", "captions"]),
     default="operator",
     show_default=True,
     help="Whose call it is. The reservation agent books a table, with its real tools and database; "
-    "the interpreter connects two phones.",
+    "the interpreter connects two phones; captions listen to a call between two people.",
 )
 @click.option(
     "--wav",
@@ -60,6 +60,10 @@ def demo(agent: str, wav: Path | None, shows_log: bool) -> None:
                 from callapp.simulators.demo_interpreter import perform_interpreted, pretend_translator
 
                 status = perform_interpreted(console, wav, pretend_translator(), shows_log=shows_log)
+            elif agent == "captions":
+                from callapp.simulators.demo_captions import perform_captioned, pretend_transcriber
+
+                status = perform_captioned(console, wav, pretend_transcriber(), shows_log=shows_log)
             else:
                 play = PLAYS[agent]
                 status = perform(console, wav, pretend_model(play), play, shows_log=shows_log)

@@ -111,7 +111,7 @@ class Screen:
         self._console.print(self._drawn(line))
 
     def _drawn(self, line: Line) -> Text:
-        style = _ACCENT if line.who == "agent" else "" if line.speech else "dim"
+        style = _ACCENT if line.who in ("agent", "other") else "" if line.speech else "dim"
         head = Text.assemble((_clock(line.at_s - self.began_s), "dim"), "  ", (f"{line.who:7}", style), "  ")
         body = Text().append(line.text, style=style)
         if line.levels:

@@ -111,13 +111,22 @@ class Server:
         Raises:
             ServerFailed: there was no answer.
         """
+        return self._ask("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+
+    def get(self, path: str) -> Answer:
+        """Ask for something. As ``post``."""
+        return self._ask("GET", path)
+
+    def _ask(
+        self, method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ANSWER_S)
         try:
-            connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+            connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise ServerFailed(f"No answer to POST {path}: {error!r}.") from error
+            raise ServerFailed(f"No answer to {method} {path}: {error!r}.") from error
         finally:
             connection.close()
         with suppress(ValueError):

@@ -25,7 +25,7 @@ from callapp.simulators.playout import BYTE_NS, Chunk
 from callapp.simulators.sound import FRAME_BYTES
 from callapp.simulators.ulaw import BYTES_PER_MS, level_dbfs
 
-Who = Literal["callapp", "Twilio", "model", "caller", "agent"]
+Who = Literal["callapp", "Twilio", "model", "caller", "agent", "other"]
 
 _STATUS_WORDS = {"in-progress": "answered"}
 _METER_FRAMES = 24

@@ -21,6 +21,7 @@ import pytest
 from rich.console import Console
 
 from callapp.simulators.demo import demo
+from callapp.simulators.demo_captions import perform_captioned, pretend_transcriber
 from callapp.simulators.demo_cost import model_usd, transcription_usd
 from callapp.simulators.demo_interpreter import perform_interpreted, pretend_translator
 from callapp.simulators.demo_plays import PLAYS, RESERVATION
@@ -181,9 +182,22 @@ def test_two_people_are_interpreted_and_what_each_heard_is_recorded(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-london.wav", "demo-tokyo.wav"]
 
 
+def test_the_demo_of_captions_writes_down_two_people_and_keeps_a_recording(tmp_path: Path) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=80)
+    assert perform_captioned(console, tmp_path / "demo.wav", pretend_transcriber()) == 0, screen.getvalue()
+    for line in (
+        "caller   もしもし、注文した本は、いつ届きますか。",
+        "other    We sent it today. It will be with you tomorrow afternoon.",
+        "caller   ありがとうございます。助かります。",
+    ):
+        assert line in screen.getvalue()
+    assert [path.name for path in tmp_path.iterdir()] == ["demo.wav"]
+
+
 def test_every_play_can_be_asked_for() -> None:
     (option,) = [option for option in demo.params if option.name == "agent"]
-    assert list(option.type.choices) == [*PLAYS, "interpreter"]  # type: ignore[attr-defined]
+    assert list(option.type.choices) == [*PLAYS, "interpreter", "captions"]  # type: ignore[attr-defined]
 
 
 def test_a_booking_that_is_not_in_the_database_is_a_failure(tmp_path: Path) -> None:
