@@ -21,7 +21,7 @@ from threading import Thread
 from time import monotonic
 from typing import Protocol
 
-from callapp.audio.levels import level_dbfs
+from callapp.audio.levels import speech_dbfs
 from callapp.call.sessions import Session, carry
 from callapp.conversation.captioning import (
     Captioning,
@@ -179,7 +179,7 @@ class CaptionedCall:
         for at in range(0, len(sound.ulaw), _FRAME_BYTES):
             frame = sound.ulaw[at : at + _FRAME_BYTES]
             at_ms = sound.at_ms + at / BYTES_PER_MS
-            self._tell(Frame(sound.speaker, frame, level_dbfs(frame), at_ms))
+            self._tell(Frame(sound.speaker, frame, speech_dbfs(frame), at_ms))
 
     def _end_stream(self, reason: str) -> None:
         """Nothing more is heard; who hung up, the carrier may have told before."""

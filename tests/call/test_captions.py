@@ -122,7 +122,7 @@ class World:
 
     def say(self, speaker: Any, at_ms: float = 1000) -> None:
         """A second of sound and one of silence."""
-        self.stream.inbox.put(Sound(speaker, tone(300, 1000), at_ms))
+        self.stream.inbox.put(Sound(speaker, tone(1000, 1000), at_ms))
         self.stream.inbox.put(Sound(speaker, silence(1000), at_ms + 1000))
 
     def ended(self) -> str:
@@ -168,7 +168,7 @@ def test_each_speaker_is_heard_by_their_own_session_and_told_at_their_place_in_t
 
 def test_the_last_words_are_written_down_after_the_hang_up(world: World) -> None:
     caller = world.session()
-    world.stream.inbox.put(Sound("caller", tone(300, 1000), 1000))
+    world.stream.inbox.put(Sound("caller", tone(1000, 1000), 1000))
     world.stream.inbox.put(CallerHungUp())
     caller.piece()
     caller.outbox.put(TextDone("a", "Goodbye."))

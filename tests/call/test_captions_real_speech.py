@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from callapp.audio.g711 import Samples, decode, encode
-from callapp.audio.levels import level_dbfs
+from callapp.audio.levels import speech_dbfs
 from callapp.conversation.dictation import Command, Dictation, EndPiece, SendSpeech
 from callapp.simulators.ulaw import silence
 
@@ -38,7 +38,7 @@ def test_nothing_that_is_said_is_left_out_and_silence_is(recording: Path, noise_
     commands: list[Command] = []
     for at in range(0, len(ulaw) - 159, 160):
         frame = ulaw[at : at + 160]
-        commands += dictation.hear(frame, level_dbfs(frame), at / 8, at / 8)
+        commands += dictation.hear(frame, speech_dbfs(frame), at / 8, at / 8)
     pieces = [b""]
     for command in commands:
         if isinstance(command, SendSpeech):

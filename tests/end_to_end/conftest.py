@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -8,7 +9,11 @@ import pytest
 
 pytest.register_assert_rewrite("tests.stage")
 
-from tests.stage import Server  # noqa: E402 - it has to be rewritten first
+from callapp.simulators.text_model import PretendTextModel  # noqa: E402
+from tests.stage import OPENAI_KEY, Server  # noqa: E402 - it has to be rewritten first
+from tests.webhooks.receiver import Receiver  # noqa: E402
+
+FITS = json.dumps({"summary": "They said goodbye.", "verdict": "resolved", "tags": []})
 
 
 @contextmanager
@@ -45,3 +50,16 @@ def twenty_lines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with started(tmp_path_factory.mktemp("twenty-lines"), MAX_CONCURRENT_CALLS="20") as server:
         server.warm_up()
         yield server
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def text_model() -> Iterator[PretendTextModel]:
+    with PretendTextModel([FITS], api_key=OPENAI_KEY) as model:
+        yield model

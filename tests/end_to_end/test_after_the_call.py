@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from collections.abc import Callable, Iterator
-
-import pytest
+from collections.abc import Callable
 
 from callapp.simulators.model_script import Call as ToolCall
 from callapp.simulators.model_script import Say, Script
 from callapp.simulators.phone import Callee, WaitForEnd
 from callapp.simulators.phone import Say as Speak
 from callapp.simulators.text_model import PretendTextModel
-from tests.stage import DEADLINE_S, OPENAI_KEY, Server, eventually, words
+from tests.stage import DEADLINE_S, Server, eventually, words
 from tests.webhooks.receiver import SECRET, Receiver
 
 BYE = words("Bye.", 300)
-FITS = json.dumps({"summary": "They said goodbye.", "verdict": "resolved", "tags": []})
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.close()
-
-
-@pytest.fixture
-def text_model() -> Iterator[PretendTextModel]:
-    with PretendTextModel([FITS], api_key=OPENAI_KEY) as model:
-        yield model
 
 
 def test_a_call_is_told_of_read_and_told_of_again_also_when_the_worker_is_killed_in_between(

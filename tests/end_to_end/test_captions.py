@@ -12,7 +12,9 @@ from callapp.simulators.model_transcription import TranscriptionSession
 from callapp.simulators.phone import Call, Callee, Hear, HearPause, Pause, Say
 from callapp.simulators.phone import HangUp as HangUpNow
 from callapp.simulators.speech import Speech
+from callapp.simulators.text_model import PretendTextModel
 from tests.stage import DEADLINE_S, OTHER_NUMBER, Scene, Server, eventually, words
+from tests.webhooks.receiver import SECRET, Receiver
 
 ORDER = words("When will the book arrive that I ordered?", 1100)
 REPLY = words("It will come tomorrow.", 900)
@@ -202,6 +204,26 @@ def test_a_call_of_captions_cannot_be_placed(twenty_lines: Server) -> None:
         answer = scene.server.request("POST", "/outgoing-call", body)
         assert answer.status == 400
         assert "only listens to calls that come in" in answer.json["detail"]
+
+
+def test_the_world_is_told_of_such_a_call_and_it_is_read_as_any(
+    start: Callable[..., Server], receiver: Receiver, text_model: PretendTextModel
+) -> None:
+    server = start(
+        WEBHOOK_URL=receiver.url,
+        WEBHOOK_SECRET=SECRET,
+        OPENAI_BASE_URL=text_model.url,
+        ANALYSIS_MODEL="gpt-5.6-terra",
+    )
+    with server.scene(speech=SPEECH) as scene:
+        call, _ = talk(scene, Callee([Pause(500), Say(BYE)]), Callee([HearPause(400), HangUpNow()]))
+        assert scene.ending(call).reason == "other.hung_up"
+        started, ended, analyzed = (receiver.get(DEADLINE_S).message for _ in range(3))
+    assert (started["type"], started["data"]["callSid"]) == ("call.started", call.sid)
+    assert ended["type"] == "call.ended"
+    assert ended["data"]["endReason"] == "other.hung_up"
+    assert [(one["role"], one["text"]) for one in ended["data"]["utterances"]] == [("caller", BYE.text)]
+    assert (analyzed["type"], analyzed["data"]["verdict"]) == ("call.analyzed", "resolved")
 
 
 def test_a_server_that_stops_does_not_touch_the_call(start: Callable[..., Server]) -> None:
