@@ -10,6 +10,7 @@ from callapp.agents import Agents, WatchedAgents, load_agents
 from callapp.agents.loader import BUILT_IN_DIR
 from callapp.analysis.work import model_for
 from callapp.background import open_background
+from callapp.call.liaison import Liaison
 from callapp.call.making import CallMaker
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
@@ -18,6 +19,7 @@ from callapp.call.verdicts import Verdicts
 from callapp.call_log import schema
 from callapp.call_log.away import CallsAway
 from callapp.call_log.follow_ups import FollowUps
+from callapp.call_log.notices import Notices
 from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
 from callapp.call_log.store import Store
@@ -94,6 +96,7 @@ def build_services(
         switchboard=switchboard,
         maker=maker,
         registry=registry,
+        liaison=Liaison(registry, Notices(store)),
         verdicts=Verdicts(store.find_answered_by),
         rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
         meter=meter,

@@ -10,6 +10,7 @@ from flask import current_app
 from callapp.agents import Agents
 from callapp.background import Background
 from callapp.call.journal import Listener
+from callapp.call.liaison import Liaison
 from callapp.call.making import CallMaker
 from callapp.call.pairs import Pairs
 from callapp.call.registry import Registry
@@ -29,6 +30,7 @@ from callapp.telephony.rest import Carrier
 from callapp.tools.pool import ToolPool
 from callapp.tools.registry import Tools
 from callapp.tracing.exporting import Traces
+from callapp.web.event_streams import EventStreams
 from callapp.web.rate_limits import RateLimits
 
 # At the end, so long is waited for the last facts to become numbers, and for traces to be sent.
@@ -51,6 +53,7 @@ class Services:
     switchboard: Switchboard
     maker: CallMaker
     registry: Registry
+    liaison: Liaison
     verdicts: Verdicts
     rate_limits: RateLimits
     meter: Meter
@@ -65,10 +68,12 @@ class Services:
     listeners: tuple[Listener, ...] = ()
     stand_in: StandIn = field(default_factory=StandIn)
     pairs: Pairs = field(default_factory=Pairs)
+    event_streams: EventStreams = field(default_factory=EventStreams)
 
     def start(self, *, settling: bool, background: bool) -> None:
         """Start the threads that calls need, and those that look after what is over if they are wanted."""
         self.registry.start()
+        self.liaison.start()
         self.relay.start()
         if settling:
             self.settler.start()
@@ -77,7 +82,9 @@ class Services:
 
     def close(self) -> None:
         """End live calls and give back all threads and connections."""
+        self.event_streams.close()
         self.registry.close()
+        self.liaison.close()
         self.verdicts.close()
         self.tool_pool.close()
         self.stand_in.close()

@@ -26,7 +26,7 @@ class AudioLane:
     """
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
-        self._send = send
+        self._send = self._to_model = send
         self._lock = Lock()
         self._open = False
         self._kept: deque[bytes] = deque()
@@ -55,9 +55,15 @@ class AudioLane:
         with self._lock:
             self._open = False
 
+    def tap(self, keep: Callable[[bytes], None] | None) -> None:
+        """Let ``keep`` have what goes to the model as well; ``None`` for no more, which costs nothing."""
+        with self._lock:
+            self._send = self._to_model if keep is None else _both(keep, self._to_model)
+
     def end(self) -> None:
         """Let go of the model. Two that hold each other would stay until the garbage collector comes by."""
-        self._send = _to_nobody
+        with self._lock:
+            self._send = self._to_model = _to_nobody
 
     def _keep(self, payload: bytes) -> bool:
         """Keep a chunk; false when the lane has been opened meanwhile."""
@@ -75,6 +81,14 @@ class AudioLane:
 
 def _to_nobody(_payload: bytes) -> None:
     pass
+
+
+def _both(first: Callable[[bytes], None], then: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    def send(payload: bytes) -> None:
+        first(payload)
+        then(payload)
+
+    return send
 
 
 def _length(payload: bytes) -> int:

@@ -20,6 +20,7 @@ told by the thread that receives from it, after what came in before, which may w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from random import uniform
 from threading import Event, RLock, Thread
@@ -27,6 +28,7 @@ from time import monotonic
 
 from callapp.call.audio_lane import AudioLane
 from callapp.call.errands import Errands
+from callapp.call.levels import Tap
 from callapp.call.outside import Outside
 from callapp.conversation.commands import (
     AnswerTool,
@@ -107,6 +109,10 @@ class Bridge:
         self._lane = AudioLane(lambda payload: self._model.send_audio(payload))
         self._began_s = self._heard_s = monotonic()
         self._tape = outside.tape
+        # What else becomes of the agent's audio: it is recorded, or watched.
+        self._keepers: tuple[Callable[[PlayAudio], None], ...] = ()
+        if self._tape is not None:
+            self._keepers = (self._tape.agent.append,)
         self._over = Event()
         self._turned = Event()  # a call that is away is back, or over
         self._errands = Errands(outside, log)
@@ -198,6 +204,18 @@ class Bridge:
             destination: one that the agent's file names.
         """
         self.feed(TransferAsked(Transfer(destination, warm)))
+
+    def tap(self, tap: Tap | None) -> int:
+        """Put what passes into this as well; see `Audible`."""
+        with self._lock:
+            self._lane.tap(None if tap is None else tap.caller.append)
+            self._keepers = tuple(one.agent.append for one in (self._tape, tap) if one is not None)
+            return self.conversation.playback.sent_bytes
+
+    def position(self) -> int | None:
+        """How much of the agent's audio has been heard; see `Audible`."""
+        with self._lock:
+            return self.conversation.playback.position(self.now_ms())
 
     def now_ms(self) -> float:
         """The call's clock: milliseconds since the stream began."""
@@ -351,8 +369,9 @@ class Bridge:
         match command:
             case PlayAudio() | SendMark() | ClearAudio():
                 leg = self._caller
-                if self._tape is not None and isinstance(command, PlayAudio):
-                    self._tape.agent.append(command)
+                if self._keepers and isinstance(command, PlayAudio):
+                    for keep in self._keepers:
+                        keep(command)
                 with suppress(LegLost):
                     leg.send(command)
             case (
@@ -435,7 +454,7 @@ class Bridge:
         self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
         self._outside.journal(Closed(self.now_ms()), self.now_ms())
         self._lane.end()
-        self._tape = None  # which knows our clock: a call that is over is freed at once
+        self._tape, self._keepers = None, ()  # which know our clock: a call that is over is freed at once
 
     @property
     def _end_reason(self) -> str:

@@ -29,6 +29,7 @@ from callapp.audio.mixing import Mixer
 from callapp.audio.pacing import Pacing
 from callapp.audio.ringing import Ringing
 from callapp.call.interpreter_books import Books
+from callapp.call.levels import Tap
 from callapp.call.pairs import Side
 from callapp.call.sessions import carry
 from callapp.conversation.commands import PlayAudio, SendMark
@@ -126,6 +127,8 @@ class InterpretedSide:
         self._log = log
         self._inbox: SimpleQueue[Event | Written | Took] = SimpleQueue()
         self._partner: Side | None = None
+        self._tap: Tap | None = None  # of those who watch how loud it is
+        self._heard_bytes = 0  # what the phone was sent: no sooner than it plays it
         self._pacing = Pacing()  # of what this phone hears; one thread at a time has it hear
         self._ringing = Ringing()
         self._translators: dict[int, Translator] = {}
@@ -190,6 +193,15 @@ class InterpretedSide:
         else:
             self._inbox.put(Told(reason))
 
+    def tap(self, tap: Tap | None) -> int:
+        """Put what passes into this as well; see `Audible`."""
+        self._tap = tap
+        return self._heard_bytes
+
+    def position(self) -> int | None:
+        """How much of what the phone was sent has been heard; see `Audible`."""
+        return self._heard_bytes
+
     # -- as a `Side`, for the partner -----------------------------------------------------------
 
     def meet(self, partner: Side) -> None:
@@ -204,9 +216,12 @@ class InterpretedSide:
         paced = self._pacing.next(ulaw, self._now_ms())
         if self._phone_gone or not paced:
             return
-        payload = b2a_base64(paced, newline=False).decode()
+        command = PlayAudio(b2a_base64(paced, newline=False).decode())
+        tap, self._heard_bytes = self._tap, self._heard_bytes + len(paced)
+        if tap is not None:
+            tap.agent.append(command)
         with suppress(LegLost):  # the uplink will hear of it
-            self._caller.send(PlayAudio(payload))
+            self._caller.send(command)
 
     def partner_left(self, reason: str) -> None:
         """The partner is gone, or will not come. Safe from any thread."""
@@ -239,6 +254,9 @@ class InterpretedSide:
             return heard_s
         for event in heard:
             if isinstance(event, CallerAudio):
+                tap = self._tap
+                if tap is not None:
+                    tap.caller.append(event.payload)
                 self._pass_on(decode(a2b_base64(event.payload)))
             elif isinstance(event, Played):
                 self._tell(MarkPlayed(event.mark))

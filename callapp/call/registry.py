@@ -42,6 +42,7 @@ class _Slot:
     until_s: float  # given back then, unless live
     keys: set[str] = field(default_factory=set)
     live: LiveCall | None = None
+    call_sid: str = ""  # of the live one
 
 
 class Registry:
@@ -75,7 +76,7 @@ class Registry:
         self._stopped.set()
         if self._janitor.is_alive():
             self._janitor.join()
-        for call in self._live_calls():
+        for call in self.live_calls().values():
             call.cut("server.stopped")
 
     # -- slots ----------------------------------------------------------------------------------
@@ -94,7 +95,7 @@ class Registry:
     @property
     def active(self) -> int:
         """How many calls are alive."""
-        return len(self._live_calls())
+        return len(self.live_calls())
 
     @property
     def taken(self) -> int:
@@ -152,7 +153,7 @@ class Registry:
                 slot = _Slot(float("inf"))
             if slot.live is not None:
                 return "the call has a stream already"
-            slot.live = call
+            slot.live, slot.call_sid = call, call_sid
             slot.keys |= {key, call_sid}
             for name in slot.keys:
                 self._slots[name] = slot
@@ -163,6 +164,11 @@ class Registry:
         with self._lock:
             slot = self._slots.get(call_sid)
             return slot.live if slot is not None else None
+
+    def live_calls(self) -> dict[str, LiveCall]:
+        """The calls that are alive here, by their SIDs."""
+        with self._lock:
+            return {slot.call_sid: slot.live for slot in self._slots.values() if slot.live is not None}
 
     def leave(self, call_sid: str) -> None:
         """A live call is over: its slot is free."""
@@ -208,7 +214,7 @@ class Registry:
         if self._drain_ends_s is None:
             self._drain_ends_s = now_s + self.drain_s
             log.info("= draining: %d live calls, %g s", self.active, self.drain_s)
-        live = self._live_calls()
+        live = list(self.live_calls().values())
         if live and now_s < self._drain_ends_s:
             if not self._wound_up and now_s >= self._drain_ends_s - GOODBYE_S:
                 self._wound_up = True
@@ -227,10 +233,6 @@ class Registry:
     def _remove(self, slot: _Slot) -> None:
         for key in slot.keys:
             self._slots.pop(key, None)
-
-    def _live_calls(self) -> list[LiveCall]:
-        with self._lock:
-            return list({id(s): s.live for s in self._slots.values() if s.live is not None}.values())
 
 
 def _tell_each(calls: list[LiveCall], tell: Callable[[LiveCall], None]) -> None:

@@ -219,6 +219,17 @@ class AwayRow(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class NoticeRow(Base):
+    """What one process tells the others, for some seconds."""
+
+    __tablename__ = "notices"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    body: Mapped[dict[str, Any]]
+    expires_at: Mapped[datetime]
+
+
 class IdempotencyKeyRow(Base):
     """An ``Idempotency-Key`` that was used; ``answer_status`` is ``None`` while the first request runs."""
 

@@ -262,6 +262,11 @@ class Playback:
         """Whether the phone holds audio that was not heard yet."""
         return self._heard_bytes(at_ms) < self.sent_bytes
 
+    def position(self, at_ms: float) -> int | None:
+        """How much of all that was sent has been heard, in bytes; ``None`` while nothing is."""
+        heard = self._heard_bytes(at_ms)
+        return heard if heard < self.sent_bytes else None
+
     @property
     def items(self) -> set[str]:
         """The items of which something may still be unheard, or still come."""

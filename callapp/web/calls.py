@@ -191,7 +191,7 @@ def recording(call_sid: str) -> ResponseReturnValue:
         answers={202: Answer("the call is ending, or has ended already", Accepted)},
         errors={
             **_NO_SUCH_CALL,
-            409: "it is a browser's, and another process carries it",
+            409: "it is a browser's, and no process carries it any more",
             502: "Twilio refused, or was not there",
             504: "Twilio did not answer",
         },

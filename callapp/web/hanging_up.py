@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from callapp.call.liaison import HUNG_UP
 from callapp.call_log.documents import Call
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.errors import CarrierTimeout
@@ -10,13 +11,11 @@ from callapp.services import Services
 from callapp.web.carrier_problems import carrier_problems
 from callapp.web.problems import N_, Problem
 
-REASON = "server.hung_up"
-
 
 def hang_up(call: Call, app: Services) -> None:
     """End a call; one that is over already is left alone.
 
-    A phone's is ended at the phone company, whichever process carries it; a browser's where it is carried.
+    A phone's is ended at the phone company, a browser's by the process that carries it.
 
     Raises:
         Problem: 409, 502, 503 or 504.
@@ -24,12 +23,10 @@ def hang_up(call: Call, app: Services) -> None:
     if call.status in TERMINAL_STATUSES or call.call_sid is None:
         return
     if call.direction == "browser":
-        live = app.registry.find(call.call_sid)
-        if live is None:
-            raise Problem(409, "Another process carries this call: hang up in the browser that has it.")
-        live.cut(REASON)
+        if not app.liaison.order(call.call_sid, "hang_up"):
+            raise Problem(409, N_("The call is over, or the process that carried it is gone."))
     else:
-        app.store.note_end_reason(call.call_sid, REASON)
+        app.store.note_end_reason(call.call_sid, HUNG_UP)
         try:
             with carrier_problems("hang up"):
                 app.carrier.complete_call(call.call_sid)

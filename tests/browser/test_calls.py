@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from callapp.simulators.clips import Clip
+from callapp.simulators.model_faults import Reset
 from callapp.simulators.model_script import Call as Tool
 from callapp.simulators.model_script import Say, Script
 from callapp.simulators.phone import Callee, HearPause, WaitForEnd
@@ -39,6 +40,20 @@ def script(*more: Any) -> Script:
     return Script([Tool("opening_hours", {"day": "Monday"})], Say(ANSWER), *more)
 
 
+def has_moved(desk: Browser, meter: str) -> bool:
+    """Whether a meter was ever set, also if it has fallen since."""
+    shown = "return document.querySelector(arguments[0])?.firstElementChild.style.transform ?? ''"
+    return bool(desk.driver.execute_script(shown, meter))
+
+
+def asked(desk: Browser, path: str) -> int:
+    """How often the page has asked for something."""
+    count = (
+        "return performance.getEntriesByType('resource').filter((e) => e.name.endsWith(arguments[0])).length"
+    )
+    return int(desk.driver.execute_script(count, path))
+
+
 def known(*clips: Clip) -> dict[str, Any]:
     """A model that knows these recordings."""
     return {"speech": Speech(clips), "transcript_after_ms": 0}
@@ -54,6 +69,8 @@ def test_a_call_is_seen_as_it_goes_on_and_is_ended_by_the_button(
         desk.wait(lambda: SHOWN in desk.text("#calls"))
         assert desk.text("#count") == "1"
         desk.wait(lambda: "From ten to seven." in desk.text("#calls .said"))
+        desk.wait(lambda: has_moved(desk, "#calls .meter.caller"))
+        assert asked(desk, "/live/calls") <= 2  # it is told by itself
         assert faults(desk, axe) == []
         desk.leave_by("#calls a")
         desk.wait(lambda: "From ten to seven." in desk.text("#story"))
@@ -65,6 +82,47 @@ def test_a_call_is_seen_as_it_goes_on_and_is_ended_by_the_button(
         call.wait_ended(20)
         desk.wait(lambda: "server.hung_up" in desk.text("#facts"))
         desk.wait(lambda: desk.text("#orders") == "")
+    assert desk.complaints() == []
+
+
+def test_a_page_that_is_told_nothing_asks(server: Server, desk: Browser) -> None:
+    """Some platforms keep back what is not complete."""
+    desk.driver.execute_cdp_cmd("Network.enable", {})
+    desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events"]})
+    try:
+        with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
+            desk.open("/desk/live")
+            call = scene.dial(asker(), agent="handy")
+            desk.wait(lambda: SHOWN in desk.text("#calls"))
+            desk.wait(lambda: "From ten to seven." in desk.text("#calls .said"))
+            assert asked(desk, "/live/calls") > 1
+            assert not desk.find("#calls .meter").is_displayed()
+            desk.leave_by("#calls a")
+            desk.wait(lambda: "From ten to seven." in desk.text("#story"))
+            call.hang_up()
+            desk.wait(lambda: desk.text("#orders") == "")
+            scene.ending(call)
+    finally:
+        desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    assert [one for one in desk.complaints() if "/events" not in one] == []
+
+
+def test_a_model_that_is_lost_and_comes_back_is_seen_to(server: Server, desk: Browser, axe: str) -> None:
+    with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
+        call, session = scene.live(agent="quiet")
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
+        desk.open(f"/desk/calls/{call.sid}")
+        session.strike(Reset())
+        scene.session()
+        desk.wait(lambda: "the model is back" in desk.text("#story"))
+        story = desk.text("#story")
+        assert story.index("the model is lost") < story.index("the model is back")
+        assert faults(desk, axe) == []
+        call.speak(QUESTION)
+        desk.wait(lambda: desk.find("#levels .meter.caller").get_attribute("aria-valuenow") != "0")
+        call.hang_up()
+        scene.ending(call)
+        desk.wait(lambda: desk.text("#levels") == "")
     assert desk.complaints() == []
 
 
@@ -96,6 +154,7 @@ def test_a_caller_is_put_through_by_a_button(server: Server, desk: Browser) -> N
         assert eventually(lambda: len(scene.carrier.calls) == 2, DEADLINE_S)  # somebody's phone rings
         for one in scene.carrier.calls:
             one.hang_up()
+        scene.ending(call)
     assert desk.complaints() == []
 
 

@@ -12,12 +12,14 @@ import pytest
 
 from callapp.simulators import stand_in, ulaw
 from callapp.simulators.clips import clip
+from callapp.simulators.model_script import Say, Script
 from callapp.simulators.speech import Speech
 from tests.browser.conftest import Browser, browser_at
-from tests.stage import DEADLINE_S, Server, eventually
+from tests.stage import DEADLINE_S, Server, eventually, words
 
 GREETING_S = 1.6
 SILENT = b"\xff"
+FRAME = 160
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -33,6 +35,13 @@ def tracks(wav: Path) -> tuple[bytes, bytes]:
     assert (data[:4], data[8:12], form, channels, rate) == (b"RIFF", b"WAVE", 7, 2, 8000)
     assert len(data) == 8 + struct.unpack_from("<I", data, 4)[0]
     return data[58::2], data[59::2]
+
+
+def lost(audio: bytes) -> int:
+    """How many frames are silence, of a caller who never is."""
+    begin = len(audio) - len(audio.lstrip(SILENT))  # the microphone takes a moment
+    frames = [audio[at : at + FRAME // 2] for at in range(begin, len(audio), FRAME // 2)]
+    return sum(frame == SILENT * (FRAME // 2) for frame in frames)
 
 
 def seconds(browser: Browser) -> int:
@@ -137,6 +146,57 @@ def test_the_agent_knows_who_calls_muted_is_silent_and_hanging_up_ends_it(
         assert browser.complaints() == []
 
 
+def test_a_bad_line_is_one_for_both_sides(server: Server, tmp_path: Path) -> None:
+    """Frames get lost on the way from the agent, and to it; there it is silent for as long."""
+    greeting = words("A long greeting.", 10_000)
+    microphone = silence(13) + ulaw.tone(500, 30_000)
+    with (
+        server.scene(Script(otherwise=Say(greeting))) as scene,
+        browser_at(server, tmp_path, microphone) as browser,
+    ):
+        browser.sign_in()
+        browser.open("/desk/phone")
+        browser.click("#agent option[value='host']")  # who speaks first
+        browser.click("#loss")
+        browser.click("#call")
+        session = scene.session()
+        session.wait_for(lambda: lost(session.heard_audio), 2 * DEADLINE_S)
+        browser.click("#loss")
+        told = len(session.heard_audio) + 8 * 500  # what is on its way
+        session.wait_for(lambda: len(session.heard_audio) > told + 8 * 2_000, DEADLINE_S)
+        assert not lost(session.heard_audio[told:])
+        browser.click("#hang-up")
+        browser.wait(lambda: browser.text("#state") == "The call is over")
+        call_sid = browser.text("#call-sid")
+        browser.click("#recording")
+        saved = tmp_path / f"{call_sid}.wav"
+        assert eventually(saved.exists)
+        _, heard = tracks(saved)
+        pieces = [greeting.audio[at : at + FRAME] for at in range(0, len(greeting.audio), FRAME)]
+        whole = sum(piece in heard for piece in pieces)
+        assert len(pieces) * 0.7 < whole < len(pieces)
+        assert browser.complaints() == []
+
+
+def test_noise_is_heard_around_a_caller_who_is_silent(server: Server, tmp_path: Path) -> None:
+    with server.scene() as scene, browser_at(server, tmp_path) as browser:
+        browser.sign_in()
+        browser.open("/desk/phone")
+        browser.click("#agent option[value='quiet']")
+        browser.click("#call")
+        session = scene.session()
+        session.wait_for(lambda: session.heard_audio.endswith(silence(0.4)), DEADLINE_S)
+        browser.click("#noise")
+        session.wait_for(lambda: SILENT * 4 not in session.heard_audio[-1600:], DEADLINE_S)
+        loudest = max(abs(ulaw.SAMPLES[byte]) for byte in session.heard_audio)
+        assert 200 < loudest < 4000  # of 32,768: no voice
+        browser.click("#noise")
+        session.wait_for(lambda: session.heard_audio.endswith(silence(0.4)), DEADLINE_S)
+        browser.click("#hang-up")
+        browser.wait(lambda: browser.text("#state") == "The call is over")
+        assert browser.complaints() == []
+
+
 def test_without_a_key_a_pretend_model_answers(tmp_path: Path) -> None:
     server = Server(tmp_path / "server", OPENAI_API_KEY="")
     try:
@@ -172,6 +232,23 @@ def run(page: Browser, script: str, *arguments: object) -> Any:
         f"(async (args) => {{ {script} }})(arguments).then(done, (error) => done(String(error)));",
         *arguments,
     )
+
+
+def test_a_twentieth_of_all_frames_is_lost_in_bursts(page: Browser) -> None:
+    script = """
+        const { Loss } = await import("/static/desk/bad-line.js");
+        const loss = new Loss();
+        const quiet = Array.from({ length: 1000 }, () => loss.next()).includes(true);
+        loss.on = true;
+        const lost = Array.from({ length: 200000 }, () => loss.next());
+        const bursts = lost.filter((is, n) => is && !lost[n - 1]).length;
+        const all = lost.filter(Boolean).length;
+        return [quiet, all / lost.length, all / bursts];
+    """
+    quiet, share, burst = run(page, script)
+    assert not quiet
+    assert share == pytest.approx(0.05, abs=0.01)
+    assert burst == pytest.approx(3, abs=0.3)
 
 
 def test_mu_law_is_that_of_the_standard(page: Browser) -> None:

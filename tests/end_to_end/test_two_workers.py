@@ -17,8 +17,18 @@ from callapp.simulators.phone import AnsweringMachine, Call, Callee, Ivr, Menu, 
 from callapp.simulators.phone import Say as Speak
 from callapp.simulators.speech import Speech
 from tests.end_to_end.conftest import started
+from tests.end_to_end.desk import csrf_token, desk
 from tests.postgres import cluster, programs
-from tests.stage import DEADLINE_S, HUNG_UP, THEIR_NUMBER, Scene, Server, eventually, open_sockets, words
+from tests.stage import (
+    DEADLINE_S,
+    HUNG_UP,
+    THEIR_NUMBER,
+    Scene,
+    Server,
+    eventually,
+    open_sockets,
+    words,
+)
 
 MENU = words("For support press two.", 700)
 SUPPORT = words("Support, one moment.", 500)
@@ -88,6 +98,20 @@ def test_a_machine_is_told_to_its_call_whichever_worker_hears_of_it(two_workers:
         for call, one in zip(calls, machines, strict=True):
             assert scene.ending(call).reason == "agent.voicemail"
             assert message.audio[:-800] in one.recorded
+
+
+def test_what_is_whispered_at_the_desk_reaches_a_call_whichever_worker_is_asked(two_workers: Server) -> None:
+    """Half of the orders reach the process that has not got the call, and are passed on."""
+    with two_workers.scene() as scene, desk(two_workers) as browser:
+        call, session = scene.live()
+        page = f"{two_workers.url}/desk/calls/{call.sid}"
+        form = {"csrf_token": csrf_token(browser.get(page))}
+        for number in range(6):
+            browser.post(f"{page}/whisper", form | {"words": f"Number {number}."}, timeout=DEADLINE_S)
+            told = session.expect("conversation.item.create", DEADLINE_S)["item"]["content"][0]["text"]
+            assert f"Number {number}." in told
+        call.hang_up()
+        scene.ending(call)
 
 
 def test_an_idempotency_key_dials_once_whichever_worker_is_asked(two_workers: Server) -> None:

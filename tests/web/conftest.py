@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from callapp.agents import load_agents
 from callapp.background import Background
+from callapp.call.liaison import Liaison
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
 from callapp.call.switchboard import Switchboard
@@ -22,6 +23,7 @@ from callapp.call.verdicts import Verdicts
 from callapp.call_log import open_store
 from callapp.call_log.away import CallsAway
 from callapp.call_log.follow_ups import FollowUps
+from callapp.call_log.notices import Notices
 from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
 from callapp.errors import CarrierRefused
@@ -203,6 +205,7 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
                 switchboard=Switchboard(agents, store, CallsAway(store), cast(Any, carrier)),
                 maker=cast(Any, None),
                 registry=registry,
+                liaison=Liaison(registry, Notices(store)),
                 verdicts=Verdicts(store.find_answered_by),
                 rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
                 meter=Meter(Instruments(), present, ()),

@@ -5,29 +5,33 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from time import monotonic
 from urllib.parse import urlencode
 
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from callapp.call.bridge import Bridge
+from callapp.call.levels import Levels
 from callapp.call_log.documents import WholeCall
 from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
 from callapp.call_log.records import TERMINAL_STATUSES
-from callapp.logs import call_logger
-from callapp.services import services
+from callapp.services import Services, services
 from callapp.web import hanging_up
 from callapp.web.desk import plots, waveform
 from callapp.web.desk.live import unless_known
 from callapp.web.desk.pages import agents_to_choose
 from callapp.web.desk.sign_in import blueprint
 from callapp.web.desk.story import tell
+from callapp.web.event_streams import EventStream, event
 from callapp.web.problems import Problem
 from callapp.web.putting_through import put_through
 from callapp.web.recordings import open_recording, send_recording
 
 CALLS_A_PAGE = 50
+# A call that is watched is looked at so often.
+LOOK_S = 0.5
 MOST_CHARACTERS = 200
 DIRECTIONS = ("incoming", "outgoing", "browser")
 _FILTERS = ("words", "agent", "direction", "since", "until")
@@ -63,9 +67,12 @@ def history() -> ResponseReturnValue:
 @blueprint.get("/calls/<call_sid>")
 def call(call_sid: str) -> ResponseReturnValue:
     found = _find(call_sid)
-    here = isinstance(services().registry.find(call_sid), Bridge)
     return render_template(
-        "desk/call.html", **_shown(found), here=here, destinations=_destinations(found), raw=_raw(found)
+        "desk/call.html",
+        **_shown(found),
+        listens=_listens(found),
+        destinations=_destinations(found),
+        raw=_raw(found),
     )
 
 
@@ -73,6 +80,14 @@ def call(call_sid: str) -> ResponseReturnValue:
 def call_now(call_sid: str) -> ResponseReturnValue:
     """The part of the page that changes while the call goes on; 304 if nothing has."""
     return unless_known(make_response(render_template("desk/call_now.html", **_shown(_find(call_sid)))))
+
+
+@blueprint.get("/calls/<call_sid>/events")
+def call_events(call_sid: str) -> ResponseReturnValue:
+    """When there is something new to see, and how loud both sides are; told as it happens."""
+    app = services()
+    _find(call_sid)
+    return EventStream(app.event_streams, call_sid, lambda: OneCall(app, call_sid))
 
 
 @blueprint.get("/calls/<call_sid>/export")
@@ -109,12 +124,9 @@ def hang_up(call_sid: str) -> ResponseReturnValue:
 def whisper(call_sid: str) -> ResponseReturnValue:
     """Tell the model something that the caller does not hear."""
     words = request.form.get("words", "").strip()[:MOST_CHARACTERS]
-    live = services().registry.find(call_sid)
-    if not isinstance(live, Bridge):  # an interpreter does nothing of its own accord
-        raise Problem(409, _("The call is over, or another process carries it."))
     if words:
-        live.whisper(words)
-        call_logger(call_sid, __name__).info("> the model was told something from the desk")
+        if not services().liaison.order(call_sid, "whisper", words):
+            raise Problem(409, _("The call is over, or the process that carried it is gone."))
         flash(_("The model was told."))
     return redirect(url_for("desk.call", call_sid=call_sid), 303)
 
@@ -127,12 +139,50 @@ def transfer(call_sid: str) -> ResponseReturnValue:
     return redirect(url_for("desk.call", call_sid=call_sid), 303)
 
 
+class OneCall:
+    """What is told of one call: that there is news, which a page then asks for, and its levels."""
+
+    def __init__(self, app: Services, call_sid: str) -> None:
+        self._app = app
+        self._call_sid = call_sid
+        self._looked_s = float("-inf")
+        self._digest = b""
+        self._levels = Levels(0, 0)
+
+    def whole(self) -> bytes:
+        """See `Channel`."""
+        return event("changed") + event("levels", [*self._levels])
+
+    def news(self) -> bytes:
+        """See `Channel`."""
+        news = b""
+        if monotonic() - self._looked_s > LOOK_S:
+            self._looked_s = monotonic()
+            before, self._digest = self._digest, self._look()
+            if before != self._digest:
+                news = event("changed")
+        levels = self._app.liaison.levels().get(self._call_sid, Levels(0, 0))
+        if levels != self._levels:
+            self._levels = levels
+            news += event("levels", [*levels])
+        return news
+
+    def _look(self) -> bytes:
+        found = find_call(self._app.store, self._call_sid)
+        return b"" if found is None else sha256(found.model_dump_json().encode()).digest()
+
+
+def _listens(found: WholeCall) -> bool:
+    """Whether its model can be told something: an interpreter's does nothing of its own accord."""
+    agent = services().agents.get(found.agent)
+    return agent is not None and agent.kind == "assistant"
+
+
 def _destinations(found: WholeCall) -> list[str]:
     """Where the caller can be put through; nowhere from a browser, which is no phone."""
-    agent = services().agents.get(found.agent)
-    if agent is None or agent.kind != "assistant" or found.direction == "browser":
+    if not _listens(found) or found.direction == "browser":
         return []
-    return sorted(agent.transfer_to)
+    return sorted(services().agents[found.agent].transfer_to)
 
 
 def _shown(found: WholeCall) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """The calls that go on, in all processes and on all machines: what the database knows of them.
 
-The page asks again every few seconds. A request that waits for news would hold a thread that a call may
-need; this one is answered from one look at the database a second, however many desks are watching.
+A page is told by server-sent events what has changed, and how loud the calls are; where those do not come
+through it asks every few seconds. Both are answered from one look at the database a second, however many
+desks are watching.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from callapp.call_log.reading import LiveCall, list_live
 from callapp.services import Services, services
 from callapp.web.desk.pages import phone_number
 from callapp.web.desk.sign_in import blueprint
+from callapp.web.event_streams import EventStream, event
 
 MOST_CALLS = 500
 FRESH_S = 1.0
@@ -26,6 +28,8 @@ POLL_MS = 2000
 # Each call makes an answer longer: a page with many of them asks less often.
 POLL_MS_PER_CALL = 10
 MOST_WORDS = 120
+# The levels of both sides, a digit each: the caller's, the agent's.
+SILENT = "00"
 # Ringing and queueing come on top of the longest call.
 SPARE = timedelta(minutes=10)
 
@@ -38,10 +42,16 @@ def live() -> ResponseReturnValue:
 @blueprint.get("/live/calls")
 def live_calls() -> ResponseReturnValue:
     """All of them, and when to ask again; 304 if nothing has changed."""
-    calls = _snapshot.of(services())
-    shown = [_row(call) for call in calls]
+    shown = [_row(call) for call in _snapshot.of(services())]
     body = {"calls": shown, "pollMs": POLL_MS + POLL_MS_PER_CALL * len(shown)}
     return unless_known(Response(orjson.dumps(body), content_type="application/json"))
+
+
+@blueprint.get("/live/events")
+def live_events() -> ResponseReturnValue:
+    """The same, told as it happens."""
+    app = services()
+    return EventStream(app.event_streams, "live", lambda: LiveCalls(app))
 
 
 def unless_known(answer: Response) -> ResponseReturnValue:
@@ -72,9 +82,47 @@ class _Snapshot:
 _snapshot = _Snapshot()
 
 
+class LiveCalls:
+    """What is told of all calls: rows that are new or have changed, and those that are gone."""
+
+    def __init__(self, app: Services) -> None:
+        self._app = app
+        self._looked_s = float("-inf")
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._levels: dict[str, str] = {}
+
+    def whole(self) -> bytes:
+        """See `Channel`."""
+        rows = {"whole": True, "calls": list(self._rows.values()), "gone": []}
+        return event("calls", rows) + event("levels", self._levels)
+
+    def news(self) -> bytes:
+        """See `Channel`."""
+        return self._new_rows() + self._new_levels()
+
+    def _new_rows(self) -> bytes:
+        if monotonic() - self._looked_s < FRESH_S:
+            return b""
+        self._looked_s = monotonic()
+        before, self._rows = self._rows, {row["key"]: row for row in map(_row, _snapshot.of(self._app))}
+        changed = [row for key, row in self._rows.items() if before.get(key) != row]
+        gone = [key for key in before if key not in self._rows]
+        return event("calls", {"whole": False, "calls": changed, "gone": gone}) if changed or gone else b""
+
+    def _new_levels(self) -> bytes:
+        levels = self._app.liaison.levels()
+        before, self._levels = (
+            self._levels,
+            {sid: f"{caller}{agent}" for sid, (caller, agent) in levels.items() if sid in self._rows},
+        )
+        changed = {sid: both for sid, both in self._levels.items() if before.get(sid, SILENT) != both}
+        return event("levels", changed) if changed else b""
+
+
 def _row(live_call: LiveCall) -> dict[str, Any]:
     call, latest = live_call.call, live_call.latest
     return {
+        "key": call.call_sid or call.created_at.isoformat(),
         "sid": call.call_sid,
         "who": phone_number(call.from_number if call.direction == "incoming" else call.to_number),
         "direction": call.direction,

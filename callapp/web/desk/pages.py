@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http import HTTPStatus
 
 import phonenumbers
@@ -52,6 +53,7 @@ def agents_to_choose() -> list[Agent]:
 
 
 @blueprint.app_template_filter("phone")
+@lru_cache(maxsize=4096)
 def phone_number(text: str) -> str:
     """A number as people read it; whatever else the phone company says, as it is."""
     try:

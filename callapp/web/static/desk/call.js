@@ -1,6 +1,7 @@
-// One call while it goes on.
+// One call while it goes on; what is only for then goes with it.
 
 import { follow } from "./story.js";
 
 const now = document.getElementById("now");
-follow(now, now.dataset.url, { follows: true, over: () => document.getElementById("orders")?.remove() });
+const over = () => document.querySelectorAll("#orders, #levels").forEach((part) => part.remove());
+follow(now, now.dataset.url, { follows: true, over });

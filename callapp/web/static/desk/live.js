@@ -1,5 +1,7 @@
 // The table of live calls. Rows stay what they are, and only what has changed in them is written.
 
+import { setLevel } from "./levels.js";
+import { listen } from "./listen.js";
 import { age, tick } from "./times.js";
 import { watch } from "./watch.js";
 
@@ -22,12 +24,11 @@ function newRow(call) {
 }
 
 function show(call) {
-  const key = call.sid ?? call.since;
-  if (!rows.has(key)) {
-    rows.set(key, newRow(call));
-    $("calls").append(rows.get(key));
+  if (!rows.has(call.key)) {
+    rows.set(call.key, newRow(call));
+    $("calls").append(rows.get(call.key));
   }
-  const row = rows.get(key);
+  const row = rows.get(call.key);
   const time = row.querySelector(".time");
   if (time.dataset.since !== call.since) {
     time.dataset.since = call.since;
@@ -36,25 +37,55 @@ function show(call) {
   const said = call.words ? `${words[call.role]}: ${call.words}` : call.status === "in-progress" ? "" : call.status;
   write(row.querySelector(".said"), said);
   write(row.querySelector(".cost"), call.usd === null ? words.unknown : `$${call.usd.toFixed(4)}`);
-  return key;
 }
 
-watch(
+function remove(key) {
+  rows.get(key)?.remove();
+  rows.delete(key);
+}
+
+function showAll(calls) {
+  const there = new Set(calls.map((call) => call.key));
+  for (const key of [...rows.keys()]) if (!there.has(key)) remove(key);
+  calls.forEach(show);
+  count();
+}
+
+function count() {
+  write($("count"), String(rows.size));
+  $("none").hidden = rows.size > 0;
+  $("some").hidden = rows.size === 0;
+}
+
+const asking = watch(
   $("calls").dataset.url,
   async (answer) => {
     const { calls, pollMs } = await answer.json();
-    const there = new Set(calls.map(show));
-    for (const [key, row] of rows) {
-      if (!there.has(key)) {
-        row.remove();
-        rows.delete(key);
-      }
-    }
-    write($("count"), String(calls.length));
-    $("none").hidden = calls.length > 0;
-    $("some").hidden = calls.length === 0;
+    showAll(calls);
     return pollMs;
   },
   (failed) => ($("fault").hidden = !failed),
+);
+
+listen(
+  $("calls").dataset.events,
+  {
+    calls({ whole, calls, gone }) {
+      if (whole) return showAll(calls);
+      calls.forEach(show);
+      gone.forEach(remove);
+      count();
+    },
+    levels(levels) {
+      for (const [key, both] of Object.entries(levels)) {
+        const meters = rows.get(key)?.querySelectorAll(".meter") ?? [];
+        meters.forEach((meter, side) => setLevel(meter, Number(both[side])));
+      }
+    },
+  },
+  (told) => {
+    asking.rest(told);
+    document.body.classList.toggle("untold", !told);
+  },
 );
 tick();

@@ -1,6 +1,8 @@
 // What happens on a call, as it happens: what is new is put in its place; what was there stays, so that nothing
 // jumps and a screen reader says each line once.
 
+import { setLevel } from "./levels.js";
+import { listen } from "./listen.js";
 import { localise, tick } from "./times.js";
 import { watch } from "./watch.js";
 
@@ -9,12 +11,12 @@ const POLL_MS = 1000;
 /**
  * Keep a piece of the page up to date until the call is over.
  * @param {HTMLElement} now holds the facts and the story, or nothing yet.
- * @param {string} url of the newest state of it.
+ * @param {string} url of the newest state of it; when there is one is told at `events` beside it.
  * @param {{follows?: boolean, over?: Function}} options `follows`: scroll along with what is said.
  * @returns {() => void} stops it.
  */
 export function follow(now, url, { follows = false, over = () => {} } = {}) {
-  return watch(url, async (answer) => {
+  const asking = watch(url, async (answer) => {
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     localise(fresh);
     const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
@@ -23,9 +25,33 @@ export function follow(now, url, { follows = false, over = () => {} } = {}) {
     else now.replaceChildren(...fresh.body.children);
     if (follows && atEnd) scrollTo(0, document.documentElement.scrollHeight);
     tick();
-    if (isOver) over();
+    if (isOver) {
+      unlisten();
+      over();
+    }
     return isOver ? null : POLL_MS;
   });
+  const unlisten = listen(
+    url.replace(/now$/, "events"),
+    {
+      changed: () => asking.look(),
+      levels: (both) => meters(both),
+    },
+    (told) => {
+      asking.rest(told);
+      if (!told) meters([0, 0]);
+      document.body.classList.toggle("untold", !told);
+    },
+  );
+  return () => {
+    asking.stop();
+    unlisten();
+  };
+}
+
+/** The levels of the caller and of the agent, where the page shows them. */
+function meters(both) {
+  document.querySelectorAll("#levels .meter").forEach((meter, side) => setLevel(meter, both[side]));
 }
 
 function merge(fresh) {

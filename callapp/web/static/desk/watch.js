@@ -7,19 +7,29 @@ const RETRY_MS = 4000;
  * @param {(answer: Response) => Promise<number | null>} take gets what is new; returns how long to wait for the
  *   next, in ms, or null to stop.
  * @param {(failed: boolean) => void} tell is told when the server does not answer, and when it does again.
- * @returns {() => void} stops it.
+ * @returns {{look: Function, rest: (resting: boolean) => void, stop: Function}} `look` asks at once; while it
+ *   rests, nothing is asked by itself.
  */
 export function watch(url, take, tell = () => {}) {
   let timer = 0;
   let waitMs = 0;
   let known = null;
-  let stopped = false;
+  let resting = false;
+  let over = false;
+  let looking = false;
+  let again = false;
 
   async function look() {
+    clearTimeout(timer);
+    if (over || looking) {
+      again = looking;
+      return;
+    }
+    looking = true;
     try {
       const headers = known ? { "If-None-Match": known } : {};
       const answer = await fetch(url, { headers, cache: "no-store" });
-      if (stopped) return;
+      if (over) return;
       if (answer.status !== 304 && !answer.ok) throw new Error(String(answer.status));
       if (answer.status !== 304) {
         waitMs = await take(answer);
@@ -30,16 +40,29 @@ export function watch(url, take, tell = () => {}) {
       tell(true);
       waitMs = RETRY_MS;
     }
-    if (!stopped && waitMs !== null && !document.hidden) timer = setTimeout(look, waitMs);
+    looking = false;
+    over ||= waitMs === null;
+    if (again) waitMs = 0;
+    again = false;
+    next();
   }
 
-  document.addEventListener("visibilitychange", () => {
+  function next() {
     clearTimeout(timer);
-    if (!stopped && !document.hidden && waitMs !== null) look();
-  });
+    if (!over && !document.hidden && (!resting || waitMs === 0 || waitMs === RETRY_MS)) timer = setTimeout(look, waitMs);
+  }
+
+  document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : look()));
   look();
-  return () => {
-    stopped = true;
-    clearTimeout(timer);
+  return {
+    look,
+    rest(wanted) {
+      resting = wanted;
+      if (!looking) next();
+    },
+    stop() {
+      over = true;
+      clearTimeout(timer);
+    },
   };
 }

@@ -1,0 +1,149 @@
+"""This process's dealings with the calls of the others: orders for them, and how loud they are.
+
+A call lives in the process that holds its sockets, and whoever sits at the desk may have reached any. An
+order is put up for all to read, and taken by the one that has the call. How loud calls are is put up once a
+second, while somebody watches in another process. One thread sees to both; without calls and without
+anybody who watches it does not look at the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from threading import Event, Thread
+from time import monotonic
+from typing import Literal
+
+from callapp.call.bridge import Bridge
+from callapp.call.levels import UNWATCHED_S, Levels, Meters
+from callapp.call.registry import Registry
+from callapp.call_log.notices import Notice, Notices
+from callapp.errors import CallappError
+from callapp.logs import call_logger
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+# An order that nobody has taken by then is for a call that is over.
+TAKEN_WITHIN_S = 3.5
+ASK_S = 0.15
+# That somebody watches is put up anew so often; it holds for three times as long.
+RENEW_S = 5.0
+
+Deed = Literal["whisper", "hang_up"]
+HUNG_UP = "server.hung_up"
+
+
+class Liaison:
+    """One process's. Safe from any thread."""
+
+    def __init__(self, registry: Registry, notices: Notices, *, look_s: float = LOOK_S) -> None:
+        self._registry = registry
+        self._notices = notices
+        self._look_s = look_s
+        self._me = secrets.token_hex(8)
+        self._meters = Meters(registry.live_calls)
+        self._watched_s = self._renewed_s = float("-inf")
+        self._watched_elsewhere = False
+        self._elsewhere: dict[str, Levels] = {}
+        self._failing = False
+        self._closed = Event()
+        self._thread = Thread(target=self._run, name="liaison", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop it."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def order(self, call_sid: str, deed: Deed, words: str = "") -> bool:
+        """Have something done to a call, wherever it is carried; false if no process carries it.
+
+        Waits for another process for up to `TAKEN_WITHIN_S`.
+
+        Args:
+            words: what is whispered.
+
+        Raises:
+            StoreUnavailable: the call is not here, and the database does not answer.
+        """
+        if self._carry_out(call_sid, deed, words):
+            return True
+        key = f"order-{secrets.token_hex(8)}"
+        self._notices.exchange([Notice(key, "order", {"callSid": call_sid, "deed": deed, "words": words})])
+        give_up_s = monotonic() + TAKEN_WITHIN_S
+        while monotonic() < give_up_s and not self._closed.wait(ASK_S):
+            if not self._notices.is_up(key):
+                return True
+        return not self._notices.take_down(key)
+
+    def levels(self) -> Mapping[str, Levels]:
+        """How loud the calls are, of all processes; whoever asks is somebody who watches."""
+        self._watched_s = monotonic()
+        return {**self._elsewhere, **self._meters.read()}
+
+    # -- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._look_s):
+            try:
+                self._look()
+            except CallappError as error:
+                if not self._failing:
+                    log.error("! the other processes cannot be reached: database: %s", error)
+                self._failing = True
+            except Exception:
+                log.exception("! bug in the liaison")
+            else:
+                self._failing = False
+
+    def _look(self) -> None:
+        self._meters.rest()
+        now_s = monotonic()
+        watching = now_s - self._watched_s < UNWATCHED_S
+        live = self._registry.live_calls()
+        if not live and not watching:
+            self._watched_elsewhere, self._elsewhere = False, {}
+            return
+        mine = []
+        if watching and now_s - self._renewed_s > RENEW_S:
+            self._renewed_s = now_s
+            mine.append(Notice(f"watching-{self._me}", "watching"))
+        if live and self._watched_elsewhere:
+            mine.append(Notice(f"levels-{self._me}", "levels", self._meters.read()))
+        self._read(self._notices.exchange(mine))
+
+    def _read(self, notices: list[Notice]) -> None:
+        others = [one for one in notices if not one.key.endswith(self._me)]
+        self._watched_elsewhere = any(one.kind == "watching" for one in others)
+        self._elsewhere = {
+            call_sid: Levels(*levels)
+            for one in others
+            if one.kind == "levels"
+            for call_sid, levels in one.body.items()
+        }
+        for one in others:
+            if one.kind == "order" and self._registry.find(one.body["callSid"]) is not None:
+                self._take(one)
+
+    def _take(self, order: Notice) -> None:
+        if self._notices.take_down(order.key):
+            self._carry_out(order.body["callSid"], order.body["deed"], order.body["words"])
+
+    def _carry_out(self, call_sid: str, deed: Deed, words: str) -> bool:
+        """Do it, if the call is carried here and can have it done."""
+        call = self._registry.find(call_sid)
+        match deed:
+            case "hang_up" if call is not None:
+                call.cut(HUNG_UP)
+            case "whisper" if isinstance(call, Bridge):  # an interpreter does nothing of its own accord
+                call.whisper(words)
+            case _:
+                return False
+        call_logger(call_sid, __name__).info("> %s, as ordered at the desk", deed)
+        return True

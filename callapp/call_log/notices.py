@@ -1,0 +1,70 @@
+"""What processes tell each other, in passing: a call's owner is asked for something, others watch.
+
+The database is all that they share. Notices live for seconds, whether anybody has read them or not, so
+there are never more than a handful. Raises as ``Store`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, delete, select
+
+from callapp.call_log.engine import insert_into
+from callapp.call_log.models import NoticeRow
+from callapp.call_log.store import Store
+
+# Far more than a process takes to look, and than the clocks of two machines differ by.
+LIVES_S = 15
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What is told; one that is put up again under its key takes the place of the last."""
+
+    key: str
+    kind: str
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Notices:
+    """The notices that are up. Safe from any thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def exchange(self, mine: Sequence[Notice] = ()) -> list[Notice]:
+        """Put these up, and read all that are up."""
+        now = datetime.now(UTC)
+        with self._store.transaction() as session:
+            if mine:
+                session.execute(delete(NoticeRow).where(NoticeRow.expires_at <= now))
+                until = now + timedelta(seconds=LIVES_S)
+                rows = [
+                    {"key": one.key, "kind": one.kind, "body": dict(one.body), "expires_at": until}
+                    for one in mine
+                ]
+                put = insert_into(session, NoticeRow)
+                session.execute(
+                    put.on_conflict_do_update(
+                        index_elements=["key"],
+                        set_={"body": put.excluded["body"], "expires_at": put.excluded["expires_at"]},
+                    ),
+                    rows,
+                )
+            found = session.scalars(select(NoticeRow).where(NoticeRow.expires_at > now)).all()
+            return [Notice(row.key, row.kind, row.body) for row in found]
+
+    def is_up(self, key: str) -> bool:
+        """Whether nobody has taken it down yet."""
+        with self._store.transaction() as session:
+            return session.scalars(select(NoticeRow.key).where(NoticeRow.key == key)).first() is not None
+
+    def take_down(self, key: str) -> bool:
+        """Take one down; false if somebody else was faster."""
+        with self._store.transaction() as session:
+            done = session.execute(delete(NoticeRow).where(NoticeRow.key == key))
+            return cast("CursorResult[Any]", done).rowcount > 0

@@ -1,0 +1,157 @@
+"""Calls that another process carries: orders reach them, and how loud they are is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from queue import Queue
+from threading import Event
+
+import pytest
+
+from callapp.call.levels import Levels, Tap
+from callapp.call.liaison import Liaison
+from callapp.call.registry import Registry
+from callapp.call_log import Store
+from callapp.call_log.models import NoticeRow
+from callapp.call_log.notices import Notice, Notices
+from tests.call.test_bridge import World
+from tests.call_log.test_store import at_once, rows
+from tests.stage import eventually
+
+SID, OTHER = "CA" + "1" * 32, "CA" + "2" * 32
+WAIT_S = 10.0
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.bridge.cut("test.over")
+
+
+class FakeCall:
+    """A call of a browser's. Loud, as far as its caller goes."""
+
+    def __init__(self) -> None:
+        self.cuts: Queue[str] = Queue()
+        self.tapped = Event()
+
+    def wind_up(self, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def cut(self, reason: str) -> None:
+        self.cuts.put(reason)
+
+    def tap(self, tap: Tap | None) -> int:
+        if tap is not None:
+            tap.caller.append(b"gICAgICAgICA")
+            self.tapped.set()
+        return 0
+
+    def position(self) -> int | None:
+        return None
+
+
+class Process:
+    def __init__(self, store: Store) -> None:
+        self.registry = Registry(10, 1.0)
+        self.liaison = Liaison(self.registry, Notices(store), look_s=0.02)
+        self.liaison.start()
+
+    def carries(self, call_sid: str, call: object) -> None:
+        assert self.registry.enter(call_sid, call_sid, call) is None  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def process(store: Store) -> Iterator[Callable[[], Process]]:
+    with ExitStack() as stack:
+
+        def make() -> Process:
+            made = Process(store)
+            stack.callback(made.liaison.close)
+            return made
+
+        yield make
+
+
+def test_a_call_is_hung_up_wherever_it_is_carried(process: Callable[[], Process], store: Store) -> None:
+    asked, carrier, bystander = process(), process(), process()
+    call, other = FakeCall(), FakeCall()
+    carrier.carries(SID, call)
+    bystander.carries(OTHER, other)
+    assert asked.liaison.order(SID, "hang_up")
+    assert call.cuts.get(timeout=WAIT_S) == "server.hung_up"
+    assert other.cuts.empty()
+    assert rows(store, NoticeRow) == 0
+
+
+def test_what_is_whispered_elsewhere_reaches_the_model(process: Callable[[], Process], world: World) -> None:
+    asked, carrier = process(), process()
+    world.begin()
+    world.goes_live()
+    carrier.carries(SID, world.bridge)
+    assert asked.liaison.order(SID, "whisper", "Offer them a discount.")
+    assert eventually(lambda: "Offer them a discount." in str(world.journal.of("model")), WAIT_S)
+
+
+def test_an_order_for_a_call_that_is_over_is_not_said_to_be_done(
+    process: Callable[[], Process], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callapp.call.liaison.TAKEN_WITHIN_S", 0.3)
+    asked, bystander = process(), process()
+    bystander.carries(OTHER, FakeCall())
+    assert not asked.liaison.order(SID, "hang_up")
+    assert rows(store, NoticeRow) == 0  # nobody finds it later
+
+
+def test_who_can_be_told_nothing_is_not_said_to_have_been_told(process: Callable[[], Process]) -> None:
+    """An interpreter's model does nothing of its own accord."""
+    carrier = process()
+    carrier.carries(SID, FakeCall())
+    assert not carrier.liaison._carry_out(SID, "whisper", "Hello.")
+
+
+def test_how_loud_a_call_is_is_known_elsewhere_while_somebody_watches(
+    process: Callable[[], Process], store: Store
+) -> None:
+    desk, carrier = process(), process()
+    call = FakeCall()
+    carrier.carries(SID, call)
+    assert not call.tapped.wait(0.1)  # nobody watches: nothing is done for it
+    assert eventually(lambda: desk.liaison.levels().get(SID) is not None, WAIT_S)
+    levels = desk.liaison.levels()[SID]
+    assert isinstance(levels, Levels)
+    assert levels.agent == 0
+
+
+# -- the notices themselves ------------------------------------------------------------------------
+
+
+def test_a_notice_is_read_by_all_and_taken_down_by_one(store: Store) -> None:
+    notices = Notices(store)
+    order = Notice("order-1", "order", {"callSid": SID, "words": "値引きを提案"})
+    assert notices.exchange([order]) == [order]
+    assert notices.exchange() == [order]
+    assert sorted(at_once(4, lambda: notices.take_down("order-1"))) == [False, False, False, True]
+    assert not notices.is_up("order-1")
+    assert notices.exchange() == []
+
+
+def test_a_notice_put_up_again_takes_the_place_of_the_last(store: Store) -> None:
+    notices = Notices(store)
+    notices.exchange([Notice("levels-1", "levels", {SID: [1, 2]})])
+    assert notices.exchange([Notice("levels-1", "levels", {SID: [3, 4]})]) == [
+        Notice("levels-1", "levels", {SID: [3, 4]})
+    ]
+
+
+def test_a_notice_is_gone_when_its_time_is_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever put it up may have been killed."""
+    monkeypatch.setattr("callapp.call_log.notices.LIVES_S", -1)
+    notices = Notices(store)
+    assert notices.exchange([Notice("old", "order")]) == []
+    monkeypatch.undo()
+    new = Notice("new", "order")
+    assert notices.exchange([new]) == [new]
+    assert rows(store, NoticeRow) == 1
