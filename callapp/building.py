@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from callapp.agents import Agents, WatchedAgents, load_agents
@@ -21,12 +22,14 @@ from callapp.call_log.away import CallsAway
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.notices import Notices
 from callapp.call_log.record import Record
+from callapp.call_log.recordings import note_part
 from callapp.call_log.settling import Settler
 from callapp.call_log.store import Store
 from callapp.metrics.instruments import Instruments
 from callapp.metrics.meter import Meter, Present
 from callapp.office.messages import Messages
 from callapp.office.reservations import Reservations
+from callapp.recording.bench import Bench
 from callapp.recording.recorder import Recorder
 from callapp.recording.shelf import Shelf
 from callapp.services import Services
@@ -71,7 +74,8 @@ def build_services(
         analyzes=lambda agent: model_for(settings, agents, agent) is not None,
     )
     record = Record(store, follow_ups, shelf.delete)
-    recorder = Recorder(shelf, record)
+    bench = Bench(instance / "recordings-in-progress")
+    recorder = Recorder(shelf, bench, record, partial(note_part, store))
 
     # Who is told what happens on calls.
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)

@@ -79,6 +79,7 @@ class Services:
             self.settler.start()
         if background:
             self.background.start()
+            self.recorder.save_what_was_left_behind()
 
     def close(self) -> None:
         """End live calls and give back all threads and connections."""

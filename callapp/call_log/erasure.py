@@ -12,6 +12,7 @@ from callapp.call_log.models import (
     CallEventRow,
     CallRow,
     JobRow,
+    RecordingPartRow,
     ToolRunRow,
     TurnRow,
     UsageRow,
@@ -24,7 +25,17 @@ from callapp.call_log.store import Store
 ENDED_FOR_SURE = timedelta(minutes=10)
 # So many calls are deleted in one transaction: live calls write to the same database.
 AT_ONCE = 200
-_TABLES = (AwayRow, UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, JobRow, CallRow)
+_TABLES = (
+    RecordingPartRow,
+    AwayRow,
+    UtteranceRow,
+    TurnRow,
+    ToolRunRow,
+    UsageRow,
+    CallEventRow,
+    JobRow,
+    CallRow,
+)
 
 
 def delete_calls(store: Store, call_sids: Collection[str]) -> None:

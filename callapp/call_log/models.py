@@ -165,6 +165,16 @@ class CallEventRow(Base):
     detail: Mapped[dict[str, Any]]
 
 
+class RecordingPartRow(Base):
+    """What one process recorded of a call, in milliseconds of the call; most have one part."""
+
+    __tablename__ = "recording_parts"
+
+    call_sid: Mapped[str] = mapped_column(primary_key=True)
+    from_ms: Mapped[int] = mapped_column(primary_key=True)
+    path: Mapped[str]
+
+
 class StreamTokenRow(Base):
     """A one-time token that has not been redeemed yet. Only its hash is stored."""
 

@@ -20,6 +20,7 @@ from callapp.call.journal import Particulars
 from callapp.call_log.engine import insert_into
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
+from callapp.call_log.recordings import write_part
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.settling import FIRST_AFTER, NO_END_AFTER
 from callapp.call_log.store import Store, StoreUnavailable
@@ -216,9 +217,8 @@ class _Page:
                 self._usage.append(usage_row(entry.id, entry.call, fact))
             case Ended() if fact.reason != MOVED:  # it goes on in another process
                 self._end(entry.call, fact)
-            case Recorded(path=path, seconds=seconds):
-                if not entry.call.resumed:
-                    self._change(entry.call, recording_path=path, recording_seconds=round(seconds, 3))
+            case Recorded():
+                write_part(self._session, call_sid, fact)
             case Closed():
                 self._close(entry.call, fact)
             case _:

@@ -179,11 +179,16 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The call's recording is where it is kept. Told to the record alone, after the last fact."""
+    """The call's recording is where it is kept. Told to the record alone, after the last fact.
+
+    Args:
+        from_ms: where in the call it begins: later than 0 if another process had the call before.
+    """
 
     at_ms: float
     path: str
     seconds: float
+    from_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

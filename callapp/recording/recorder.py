@@ -1,14 +1,14 @@
 """Takes what calls leave on their tapes, and writes their recordings once they are over.
 
 Two threads a process, started with the first recording: one empties the tapes once a second, so that a
-long call does not fill the memory; one writes finished recordings, which may go far away and take long.
+long call does not fill the memory, and a process that is killed loses no more than that; one writes finished
+recordings, which may go far away and take long. A third one saves, at the start, what was left behind.
 """
 
 from __future__ import annotations
 
 import atexit
 import logging
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -18,7 +18,9 @@ from time import monotonic
 
 from callapp.call.journal import Listener, Particulars
 from callapp.conversation.facts import Began, Closed, Fact, Recorded
+from callapp.errors import CallappError
 from callapp.logs import call_logger
+from callapp.recording.bench import Bench, Work
 from callapp.recording.reel import Reel
 from callapp.recording.shelf import Shelf, ShelfUnavailable
 from callapp.recording.tape import Tape
@@ -36,6 +38,7 @@ class _Take:
 
     call: Particulars
     tape: Tape
+    work: Work
     reel: Reel
     lock: Lock = field(default_factory=Lock)  # of the reel: both threads may want it
     done: Event = field(default_factory=Event)
@@ -51,15 +54,23 @@ class Recorder:
     """Records calls.
 
     Args:
+        bench: where recordings lie while they are made.
         tell: is told what was recorded; a listener of the journal's.
+        note: writes down what was recorded of a call whose process is gone; false if there is no such call.
+            Blocks; raises `CallappError`.
     """
 
-    def __init__(self, shelf: Shelf, tell: Listener) -> None:
+    def __init__(
+        self, shelf: Shelf, bench: Bench, tell: Listener, note: Callable[[str, Recorded], bool]
+    ) -> None:
         self._shelf = shelf
+        self._bench = bench
         self._tell = tell
+        self._note = note
         self._lock = Lock()  # of starting the threads
         self._takes: dict[Tape, _Take] = {}
         self._finished: SimpleQueue[_Finished | None] = SimpleQueue()
+        self._recording = False  # whether the two threads run
         self._threads: list[Thread] = []
         self._closed = Event()
 
@@ -68,11 +79,20 @@ class Recorder:
 
         def listen(call: Particulars, fact: Fact, _at_ms: float) -> None:
             if isinstance(fact, Began):
-                self._begin(_Take(call, tape, Reel()))
+                try:
+                    work = self._bench.begin(call.call_sid, round(fact.at_ms))
+                except OSError as error:
+                    call_logger(call.call_sid, __name__).error("! the call is not recorded: %s", error)
+                    return
+                self._begin(_Take(call, tape, work, Reel(work.caller, work.agent)))
             elif isinstance(fact, Closed):
                 self._end(tape, fact.at_ms)
 
         return listen
+
+    def save_what_was_left_behind(self) -> None:
+        """Put on the shelf, by and by, what processes had recorded that are gone."""
+        self._start(self._save_left_behind, "left-recordings")
 
     def close(self, within_s: float = CLOSE_S) -> None:
         """Write what is finished, and end."""
@@ -90,7 +110,8 @@ class Recorder:
     def _begin(self, take: _Take) -> None:
         self._takes[take.tape] = take
         with self._lock:
-            if not self._threads and not self._closed.is_set():
+            if not self._recording and not self._closed.is_set():
+                self._recording = True
                 self._start(self._empty_tapes, "recorder")
                 self._start(self._write_recordings, "recordings")
                 atexit.register(self.close)
@@ -113,6 +134,7 @@ class Recorder:
                 with take.lock:
                     if not take.done.is_set():  # else its files may be closed by now
                         take.reel.take_from(take.tape)
+                        take.work.flush()
 
     def _write_recordings(self) -> None:
         while (finished := self._finished.get()) is not None:
@@ -124,18 +146,24 @@ class Recorder:
             finally:
                 with take.lock:
                     take.done.set()
-                    take.reel.close()
+                    take.work.leave()
 
     def _write(self, finished: _Finished) -> None:
         take = finished.take
-        call_log = call_logger(take.call.call_sid, __name__)
-        # What another process had recorded before the call came here stays beside it.
-        part = uuid.uuid4().hex[:8] if take.call.resumed else ""
-        path = self._shelf.path_of(take.call.call_sid, part)
+        with take.lock:
+            take.reel.take_from(take.tape)
+        length_ms = finished.until_ms - take.work.from_ms
+        recorded = self._shelve(take.work, take.reel, length_ms, take.tape.round_trip_ms)
+        if recorded is not None:
+            take.work.remove()
+            self._tell(take.call, recorded, finished.until_ms)
+
+    def _shelve(self, work: Work, reel: Reel, length_ms: float, round_trip_ms: float) -> Recorded | None:
+        """Put a recording on the shelf; ``None`` if that does not work: it is left on the bench then."""
+        call_log = call_logger(work.call_sid, __name__)
+        path = self._shelf.path_of(work.call_sid, str(work.from_ms or ""))
         with TemporaryFile() as file:
-            with take.lock:
-                take.reel.take_from(take.tape)
-                seconds = take.reel.write_wav(file, finished.until_ms, take.tape.round_trip_ms)
+            seconds = reel.write_wav(file, length_ms, round_trip_ms)
             for wait_s in (*RETRY_S, None):
                 file.seek(0)
                 try:
@@ -144,6 +172,28 @@ class Recorder:
                 except ShelfUnavailable as error:
                     call_log.error("! the recording could not be written: %s", error)
                     if wait_s is None or self._closed.wait(wait_s):
-                        return
+                        return None
         call_log.info("= recorded, %.1f s", seconds)
-        self._tell(take.call, Recorded(finished.until_ms, path, seconds), finished.until_ms)
+        return Recorded(work.from_ms + seconds * 1000, path, seconds, work.from_ms)
+
+    def _save_left_behind(self) -> None:
+        for work in self._bench.left_behind():
+            try:
+                self._save(work)
+            except CallappError as error:
+                call_logger(work.call_sid, __name__).error("! a recording stays on the bench: %s", error)
+            except Exception:  # noqa: BLE001 - whatever it is, other recordings are saved all the same
+                call_logger(work.call_sid, __name__).exception("! bug: a recording was not saved")
+            finally:
+                work.leave()
+            if self._closed.is_set():
+                return
+
+    def _save(self, work: Work) -> None:
+        """Its process was killed: what it had written by then is the recording."""
+        recorded = self._shelve(work, Reel(work.caller, work.agent), 0.0, 0.0)
+        if recorded is None:
+            return
+        if not self._note(work.call_sid, recorded):
+            self._shelf.delete(work.call_sid)
+        work.remove()

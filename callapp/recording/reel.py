@@ -1,4 +1,4 @@
-"""Both sides of a call, each sound in its place in time. No thread in here; two files without names.
+"""Both sides of a call, each sound in its place in time. No thread in here; two files.
 
 Time is the call's clock, as it runs here. The caller's chunks say where in Twilio's stream they belong;
 how the stream lies on our clock is told by the chunk that came with the least delay. The agent's audio
@@ -11,7 +11,7 @@ from __future__ import annotations
 import binascii
 import struct
 from collections.abc import Iterable
-from tempfile import TemporaryFile
+from os import SEEK_END
 from typing import IO
 
 from callapp.conversation.commands import PlayAudio
@@ -23,14 +23,19 @@ SILENCE = b"\xff"
 RATE_HZ = 8000
 PIECE_BYTES = 1 << 16
 MULAW_FORMAT = 7
+HEADER_BYTES = 58
 
 
 class Track:
-    """One side: mu-law from the call's beginning on, silence where nothing was."""
+    """One side: mu-law from the call's beginning on, silence where nothing was.
 
-    def __init__(self) -> None:
-        self._file: IO[bytes] = TemporaryFile()  # noqa: SIM115 - closed with the reel
-        self.length = 0
+    Args:
+        file: what it is kept in, with what was laid down before.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.length = file.seek(0, SEEK_END)
 
     def put(self, at: int, audio: bytes) -> None:
         """Lay audio down at a place; what is there already gives way."""
@@ -59,15 +64,12 @@ class Track:
         found = self._file.read(size - before) if size > before else b""
         return (SILENCE * before + found).ljust(size, SILENCE)
 
-    def close(self) -> None:
-        self._file.close()
-
 
 class Reel:
-    """A recording in the making."""
+    """A recording in the making, in a file for each side."""
 
-    def __init__(self) -> None:
-        self.caller, self.agent = Track(), Track()
+    def __init__(self, caller: IO[bytes], agent: IO[bytes]) -> None:
+        self.caller, self.agent = Track(caller), Track(agent)
         self._late_ms: float | None = None  # how late the stream's audio comes, at least
         self._position = 0  # how much of the agent's audio was laid down, of all that was sent
         self._spans_used = 0
@@ -139,11 +141,6 @@ class Reel:
             both[1::2] = self.agent.read(at - shift, size)
             file.write(both)
         return length / RATE_HZ
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self.caller.close()
-        self.agent.close()
 
 
 def _least_delay(taken: Iterable[Taken]) -> float | None:

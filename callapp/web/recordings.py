@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from io import BytesIO
+from tempfile import TemporaryFile
 from typing import IO
 
 from flask import Response, request
 from werkzeug.wsgi import wrap_file
 
-from callapp.call_log.reading import recording_path
+from callapp.call_log.recordings import recording_parts
 from callapp.errors import CarrierTimeout
 from callapp.recording.at_twilio import sid_of
+from callapp.recording.joining import join
 from callapp.services import services
 from callapp.web.carrier_problems import carrier_problems
 from callapp.web.problems import N_, Problem
@@ -26,16 +30,25 @@ def open_recording(call_sid: str) -> tuple[IO[bytes], int]:
         Problem: 404, 502 or 504.
         ShelfUnavailable: our own cannot be reached.
     """
-    path = recording_path(services().store, call_sid)
-    if path is None:
+    parts = recording_parts(services().store, call_sid)
+    if not parts:
         raise Problem(404, N_("This call was not recorded, or its recording is not written yet."))
+    from_ms, path = parts[0]
     recording_sid = sid_of(path)
     if recording_sid is not None:
         return _from_twilio(recording_sid)
     try:
-        return services().shelf.open(path)
+        return services().shelf.open(path) if (len(parts), from_ms) == (1, 0) else _joined(parts)
     except FileNotFoundError:
         raise Problem(404, GONE) from None
+
+
+def _joined(parts: Sequence[tuple[int, str]]) -> tuple[IO[bytes], int]:
+    """What several processes have recorded, as one."""
+    with ExitStack() as opened:
+        found = [(from_ms, opened.enter_context(services().shelf.open(path)[0])) for from_ms, path in parts]
+        whole = TemporaryFile()  # noqa: SIM115 - closed by whoever asked for it
+        return whole, join(found, whole)
 
 
 def _from_twilio(recording_sid: str) -> tuple[IO[bytes], int]:

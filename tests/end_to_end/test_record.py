@@ -172,11 +172,14 @@ def test_a_worker_that_is_killed_in_mid_call_leaves_the_record_up_to_its_last_se
         os.kill(worker, signal.SIGKILL)
         call.wait_ended(DEADLINE_S)
         assert eventually(lambda: server.workers not in ([], [worker]), DEADLINE_S)
-        after = found(server, call.sid, lambda seen: True)
+        after = found(server, call.sid, lambda seen: seen["recording"])  # its successor saves that
+        wav = fetch(server, f"/calls/{call.sid}/recording")
     finally:
         scene.close()
     assert [one["role"] for one in after["utterances"]] == ["agent", "caller", "agent"]
-    assert after == before
+    assert {**after, "recording": None} == before
+    assert after["recording"]["seconds"] * 1000 > after["utterances"][1]["endMs"]
+    assert QUESTION.audio in wav[58::2]
     assert (after["status"], after["endReason"]) == ("in-progress", None)
 
 

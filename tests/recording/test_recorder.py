@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import queue
+import subprocess
+import sys
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from callapp.call_log import StoreUnavailable
 from callapp.conversation.facts import Began, Closed, Recorded
 from callapp.conversation.playback import Playback
 from callapp.errors import ConfigError
 from callapp.recording import recorder as recorder_module
+from callapp.recording.bench import Bench
 from callapp.recording.recorder import Recorder
 from callapp.recording.shelf import Shelf, ShelfUnavailable
 from callapp.recording.tape import Tape
@@ -21,6 +25,7 @@ from callapp.telephony.media_streams import CallerAudio
 from tests.call.test_journal import CALL
 
 WAIT_S = 10.0
+ROOT = Path(__file__).parents[2]
 CHUNK = CallerAudio(b64encode(b"\x20" * 160), 0)
 
 
@@ -47,21 +52,34 @@ def told() -> queue.Queue[Any]:
 
 
 @pytest.fixture
-def recorder(shelf: Shelf, told: queue.Queue[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "bench")
+
+
+@pytest.fixture
+def make(shelf: Shelf, bench: Bench, told: queue.Queue[Any]) -> Callable[..., Recorder]:
+    def recorder(shelf: Shelf = shelf, note: Any = lambda call_sid, recorded: True) -> Recorder:
+        return Recorder(shelf, bench, lambda call, fact, at_ms: told.put((call, fact)), note)
+
+    return recorder
+
+
+@pytest.fixture
+def recorder(make: Callable[..., Recorder], monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     monkeypatch.setattr(recorder_module, "RETRY_S", (0.01, 0.01))
     monkeypatch.setattr(recorder_module, "EMPTY_EVERY_S", 0.01)
-    recorder = Recorder(shelf, lambda call, fact, at_ms: told.put((call, fact)))
+    recorder = make()
     yield recorder
     recorder.close()
 
 
-def record(recorder: Recorder) -> None:
+def record(recorder: Recorder, from_ms: int = 0) -> None:
     tape = Tape()
     listen = recorder.of(tape)
     tape.begin(Playback(), lambda: 20.0)
-    listen(CALL, Began(), 0)
+    listen(CALL, Began(from_ms), from_ms)
     tape.hear(CHUNK)
-    listen(CALL, Closed(1_000), 1_000)
+    listen(CALL, Closed(from_ms + 1_000), from_ms + 1_000)
 
 
 def test_a_call_that_is_over_is_on_the_shelf_and_the_record_knows(
@@ -117,9 +135,127 @@ def test_a_long_call_does_not_fill_the_memory(recorder: Recorder) -> None:
     listen(CALL, Closed(1_000), 1_000)
 
 
-def test_recordings_go_wherever_fsspec_reaches(told: queue.Queue[Any]) -> None:
+def test_what_another_process_goes_on_with_is_a_part_of_its_own(
+    recorder: Recorder, shelf: Shelf, told: queue.Queue[Any]
+) -> None:
+    """It says where in the call it belongs, and is no longer than it lasted."""
+    record(recorder)
+    record(recorder, from_ms=41_230)
+    first, second = (told.get(timeout=WAIT_S)[1] for _ in range(2))
+    assert (first.from_ms, first.seconds) == (0, 1.0)
+    assert (second.from_ms, second.seconds) == (41_230, 1.0)
+    assert first.path != second.path
+
+
+# -- what was left behind -----------------------------------------------------------------------
+
+KILLED = """
+import sys, threading
+from base64 import b64encode
+from pathlib import Path
+from callapp.conversation.facts import Began
+from callapp.conversation.playback import Playback
+from callapp.recording import recorder as module
+from callapp.recording.bench import Bench
+from callapp.recording.recorder import Recorder
+from callapp.recording.shelf import Shelf
+from callapp.recording.tape import Tape
+from callapp.telephony.media_streams import CallerAudio
+from tests.call.test_journal import CALL
+
+module.EMPTY_EVERY_S = 0.01
+folder = Path(sys.argv[1])
+tape = Tape()
+Recorder(Shelf(str(folder / "recordings")), Bench(folder / "bench"), None, None).of(tape)(CALL, Began(), 0)
+tape.begin(Playback(), lambda: 20.0)
+tape.hear(CallerAudio(b64encode(b"\\x20" * 160), 0))
+while [one.stat().st_size for one in (folder / "bench").glob("*.caller")] != [160]:
+    threading.Event().wait(0.01)
+print("written", flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.fixture
+def other_process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process, which is recording a call."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        yield process
+        process.kill()
+
+
+def test_what_a_process_had_recorded_that_was_killed_is_saved_by_the_next_one(
+    make: Callable[..., Recorder],
+    bench: Bench,
+    shelf: Shelf,
+    other_process: subprocess.Popen[str],
+    told: queue.Queue[Any],
+) -> None:
+    noted: queue.Queue[Any] = queue.Queue()
+    other_process.kill()
+    other_process.wait(WAIT_S)
+    recorder = make(note=lambda call_sid, recorded: noted.put((call_sid, recorded)) or True)
+    recorder.save_what_was_left_behind()
+    call_sid, recorded = noted.get(timeout=WAIT_S)
+    record(recorder, from_ms=5_000)  # which records as ever
+    assert told.get(timeout=WAIT_S)[1].from_ms == 5_000
+    recorder.close(WAIT_S)
+    assert (call_sid, recorded.from_ms, recorded.seconds) == (CALL.call_sid, 0, 0.02)
+    file, _ = shelf.open(recorded.path)
+    with file:
+        assert file.read()[58::2] == b"\x20" * 160
+    assert list(bench.left_behind()) == []
+
+
+def test_what_a_process_is_recording_that_lives_is_left_alone(
+    make: Callable[..., Recorder], bench: Bench, shelf: Shelf, other_process: subprocess.Popen[str]
+) -> None:
+    recorder = make(note=None)
+    recorder.save_what_was_left_behind()
+    recorder.close(WAIT_S)
+    assert not Path(shelf.path_of(CALL.call_sid)).exists()
+    other_process.kill()
+    other_process.wait(WAIT_S)
+    (work,) = bench.left_behind()
+    work.remove()
+
+
+def test_of_a_call_that_was_deleted_meanwhile_nothing_is_saved(
+    make: Callable[..., Recorder], bench: Bench, shelf: Shelf
+) -> None:
+    work = bench.begin(CALL.call_sid, 0)
+    work.caller.write(b"\x20" * 160)
+    work.leave()
+    recorder = make(note=lambda call_sid, recorded: False)
+    recorder.save_what_was_left_behind()
+    recorder.close(WAIT_S)
+    assert not Path(shelf.path_of(CALL.call_sid)).exists()
+    assert list(bench.left_behind()) == []
+
+
+def test_what_the_shelf_or_the_database_will_not_take_now_stays_for_the_next_start(
+    make: Callable[..., Recorder], bench: Bench, shelf: FailingShelf, recorder: Recorder
+) -> None:
+    def note(call_sid: str, recorded: Recorded) -> bool:
+        raise StoreUnavailable("away")
+
+    shelf.failures = 3
+    record(recorder)  # its shelf is away for all that it tries
+    recorder.close(WAIT_S)
+    second = make(note=note)
+    second.save_what_was_left_behind()
+    second.close(WAIT_S)
+    (work,) = bench.left_behind()
+    assert work.call_sid == CALL.call_sid
+    work.remove()
+
+
+def test_recordings_go_wherever_fsspec_reaches(make: Callable[..., Recorder], told: queue.Queue[Any]) -> None:
     shelf = Shelf("memory://bucket/recordings")
-    recorder = Recorder(shelf, lambda call, fact, at_ms: told.put((call, fact)))
+    recorder = make(shelf)
     record(recorder)
     _, fact = told.get(timeout=WAIT_S)
     recorder.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 from base64 import b64encode
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,7 +24,7 @@ class Call:
         self.now_ms = 0.0
         self.playback = Playback()
         self.tape = Tape()
-        self.reel = Reel()
+        self.reel = Reel(io.BytesIO(), io.BytesIO())
         self.tape.begin(self.playback, lambda: self.now_ms)
 
     def says(self, sound: int, ms: int, *, at_ms: int | None, late_ms: float = 0) -> None:
@@ -50,10 +49,8 @@ class Call:
 
 
 @pytest.fixture
-def call() -> Iterator[Call]:
-    call = Call()
-    yield call
-    call.reel.close()
+def call() -> Call:
+    return Call()
 
 
 def sounds(side: bytes) -> list[tuple[int, float, float]]:

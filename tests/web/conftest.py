@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,10 +26,12 @@ from callapp.call_log.away import CallsAway
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.notices import Notices
 from callapp.call_log.record import Record
+from callapp.call_log.recordings import note_part
 from callapp.call_log.settling import Settler
 from callapp.errors import CarrierRefused
 from callapp.metrics.instruments import Instruments
 from callapp.metrics.meter import Meter, Present
+from callapp.recording.bench import Bench
 from callapp.recording.recorder import Recorder
 from callapp.recording.shelf import Shelf
 from callapp.services import Services
@@ -215,7 +218,7 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
                 follow_ups=FollowUps(tells=True),
                 background=Background([], FollowUps()),
                 shelf=shelf,
-                recorder=Recorder(shelf, record),
+                recorder=Recorder(shelf, Bench(tmp_path / "bench"), record, partial(note_part, store)),
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from callapp.call.journal import Particulars
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
 from callapp.errors import CarrierRefused, CarrierTimeout
+from callapp.recording.reel import wav_header
 from tests.databases import database  # noqa: F401 - of both kinds, in place of our conftest's
 from tests.web.conftest import API_KEY, CALL_SID, MakeWorld, World
 
@@ -182,6 +184,30 @@ def test_a_recording_is_heard_as_wav(recorded: World) -> None:
     call = recorded.client.get(f"/calls/{CALL_SID}").json
     assert call is not None
     assert call["recording"] == {"url": f"/calls/{CALL_SID}/recording", "seconds": 41.2}
+
+
+def part(sound: bytes, seconds: int) -> io.BytesIO:
+    return io.BytesIO(wav_header(8000 * seconds) + sound * 16_000 * seconds)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]], ids=["in order", "the other way round"])
+def test_what_two_processes_have_recorded_is_heard_as_one(talked: World, order: list[int]) -> None:
+    """The call left its stream in one, and came back to the other; each writes when it is done."""
+    shelf = talked.services.shelf
+    for number in order:
+        path = shelf.path_of(CALL_SID, "3000" if number else "")
+        shelf.write(path, part(b"\x02" if number else b"\x01", 2))
+        tell(talked, [Recorded(5_000, path, 2, 3_000 if number else 0)])
+    with talked.client.get(f"/calls/{CALL_SID}/recording") as answer:
+        heard = answer.data
+    assert heard == wav_header(5 * 8000) + b"".join(
+        sound * 16_000 * seconds for sound, seconds in ((b"\x01", 2), (b"\xff", 1), (b"\x02", 2))
+    )
+    call = talked.client.get(f"/calls/{CALL_SID}").json
+    assert call is not None
+    assert call["recording"]["seconds"] == 5
+    assert talked.client.delete(f"/calls/{CALL_SID}").status_code == 204
+    assert not list(Path(shelf.path_of("x")).parent.glob("*.wav"))
 
 
 @pytest.mark.parametrize(
