@@ -112,8 +112,10 @@ def test_words_can_be_read_while_they_are_said(twenty_lines: Server) -> None:
         item_id = utterances()[0]["itemId"]
         assert eventually(lambda: not utterances()[0].get("growing"), DEADLINE_S)
         assert [one["itemId"] for one in utterances()] == [item_id]
-        call.hang_up()
+        # It is ended over the API as any, for both of them.
+        assert scene.server.request("POST", f"/calls/{call.sid}/hangup").status == 202
         scene.ending(call)
+        assert recorded(scene, call)["endReason"] == "server.hung_up"
 
 
 def test_who_was_called_hangs_up_and_the_caller_hears_the_closing(twenty_lines: Server) -> None:
