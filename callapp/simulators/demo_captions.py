@@ -18,8 +18,9 @@ from callapp.simulators.callee import Callee, HangUp, HearPause, Pause, Say
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.clips import clip
 from callapp.simulators.demo_cost import transcription_usd
+from callapp.simulators.demo_report import faults_of_phone
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
-from callapp.simulators.demo_server import Server, ServerFailed
+from callapp.simulators.demo_server import Server, ServerFailed, pretended
 from callapp.simulators.demo_watch import Line
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_ear import recognise
@@ -148,10 +149,7 @@ def _faults(calls: Sequence[CallRecord], model: PretendModel, record: dict[str, 
     """List what went wrong or is missing, one sentence each; nothing for a call as it has to be."""
     found: list[str] = []
     for name, call in zip(("The caller", "The other"), calls, strict=True):
-        found += [f"{name}: the phone company reports error {one.code}: {one.message}" for one in call.faults]
-        found += [f"{name}: against Twilio's protocol: {violation}" for violation in call.violations]
-        if call.callee.failure:
-            found.append(f"{name} gave up: {call.callee.failure}")
+        found += faults_of_phone(name, call)
     for speaker, name in _PLAY:
         listener = calls[1] if speaker == "caller" else calls[0]
         if name not in [one.clip.name for one in recognise(Speech.bundled(), bytes(listener.talk))]:
@@ -191,15 +189,4 @@ def _settings(carrier: Carrier, model: PretendModel, folder: Path) -> dict[str, 
     agents = folder / "agents"
     agents.mkdir()
     (agents / "captions.md").write_text(_AGENT, encoding="utf-8")
-    return {
-        "AGENTS_DIR": str(agents),
-        "TWILIO_ACCOUNT_SID": carrier.account_sid,
-        "TWILIO_AUTH_TOKEN": carrier.auth_token,
-        "TWILIO_API_URL": carrier.url,
-        "FROM_PHONE_NUMBER": _OUR_NUMBER,
-        "OPENAI_API_KEY": _MODEL_KEY,
-        "OPENAI_REALTIME_URL": model.url,
-        "ANALYSIS_MODEL": "off",
-        "MAX_CONCURRENT_CALLS": "4",
-        "LOG_LEVEL": "info",
-    }
+    return {"AGENTS_DIR": str(agents), **pretended(carrier, _OUR_NUMBER, model, _MODEL_KEY)}

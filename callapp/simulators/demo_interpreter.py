@@ -18,8 +18,9 @@ from callapp.simulators.callee import Callee
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.clips import Clip, clip
 from callapp.simulators.demo_cost import transcription_usd
+from callapp.simulators.demo_report import faults_of_phone
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
-from callapp.simulators.demo_server import Server, ServerFailed
+from callapp.simulators.demo_server import Server, ServerFailed, pretended
 from callapp.simulators.demo_watch import Line
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_ear import recognise
@@ -82,7 +83,7 @@ def perform_interpreted(console: Console, wav: Path, model: PretendModel, *, sho
         tempfile.TemporaryDirectory(prefix="callapp-demo-") as folder,
         model,
         Carrier(say_ms_per_char=15) as carrier,
-        Server(Path(folder), _settings(carrier, model)) as server,
+        Server(Path(folder), pretended(carrier, _OUR_NUMBER, model, _MODEL_KEY)) as server,
     ):
         with Screen(console, server if shows_log else None) as screen:
             try:
@@ -283,12 +284,7 @@ def _faults(calls: Sequence[CallRecord], model: PretendModel) -> list[str]:
     found: list[str] = []
     for side, call in enumerate(calls):
         name = _NAMES[side]
-        found += [f"{name}: the phone company reports error {one.code}: {one.message}" for one in call.faults]
-        found += [f"{name}: against Twilio's protocol: {violation}" for violation in call.violations]
-        if call.callee.failure:
-            found.append(f"{name} gave up: {call.callee.failure}")
-        if call.status != "completed":
-            found.append(f"{name}: the call's status is {call.status}, not completed.")
+        found += faults_of_phone(name, call)
         heard = [one.clip.name for one in recognise(Speech.bundled(), _given(call))]
         for speaker, _, translated in _PLAY:
             if speaker != side and translated not in heard:
@@ -324,17 +320,3 @@ def _figures(
         ),
         ("Recordings", f"{wavs[0]}", f"\n{wavs[1]}\nstereo: each person left, what they heard right"),
     ]
-
-
-def _settings(carrier: Carrier, model: PretendModel) -> dict[str, str]:
-    return {
-        "TWILIO_ACCOUNT_SID": carrier.account_sid,
-        "TWILIO_AUTH_TOKEN": carrier.auth_token,
-        "TWILIO_API_URL": carrier.url,
-        "FROM_PHONE_NUMBER": _OUR_NUMBER,
-        "OPENAI_API_KEY": _MODEL_KEY,
-        "OPENAI_REALTIME_URL": model.url,
-        "ANALYSIS_MODEL": "off",
-        "MAX_CONCURRENT_CALLS": "4",
-        "LOG_LEVEL": "info",
-    }

@@ -16,6 +16,7 @@ from callapp.simulators.demo_watch import AgentItem, Watch, cut_words
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_faults import Refusal
 from callapp.simulators.model_session import Session
+from callapp.simulators.phone_record import CallRecord
 from callapp.simulators.phone_stream import PhoneStream
 
 # Audio reaches the model some frames after the phone has sent it; at the end that many are under way.
@@ -169,6 +170,17 @@ def faults(
     if end_reason != "agent.ended":
         found.append(f"The server says the call ended by {end_reason or 'nothing'}, not agent.ended.")
     found += [f"The server's log: {line}" for line in log if " ERROR " in line or " CRITICAL " in line]
+    return found
+
+
+def faults_of_phone(name: str, call: CallRecord) -> list[str]:
+    """The same for one of several phones, by what anybody can see of it."""
+    found = [f"{name}: the phone company reports error {one.code}: {one.message}" for one in call.faults]
+    found += [f"{name}: against Twilio's protocol: {violation}" for violation in call.violations]
+    if call.callee.failure:
+        found.append(f"{name} gave up: {call.callee.failure}")
+    if call.status != "completed":
+        found.append(f"{name}: the call's status is {call.status}, not completed.")
     return found
 
 

@@ -12,7 +12,7 @@ from callapp.simulators.carrier import Carrier
 from callapp.simulators.demo_plays import OPERATOR, Outcome, Play
 from callapp.simulators.demo_report import faults, figures
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
-from callapp.simulators.demo_server import Server, ServerFailed, ended_by
+from callapp.simulators.demo_server import Server, ServerFailed, ended_by, pretended
 from callapp.simulators.demo_watch import Watch
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_script import Pace
@@ -53,7 +53,7 @@ def perform(
         tempfile.TemporaryDirectory(prefix="callapp-demo-") as folder,
         model,
         Carrier(say_ms_per_char=50, on_note=watch.note) as carrier,
-        Server(Path(folder), _settings(carrier, model)) as server,
+        Server(Path(folder), pretended(carrier, _OUR_NUMBER, model, _MODEL_KEY)) as server,
     ):
         with Screen(console, server if shows_log else None) as screen:
             try:
@@ -125,20 +125,6 @@ def _dial(play: Play, server: Server, watch: Watch, screen: Screen) -> None:
     if answer.status != 201:
         raise ServerFailed(f"POST /outgoing-call was answered {answer.status}: {answer.body.get('detail')}")
     watch.tell("callapp", f"POST /outgoing-call → 201, calls {answer.body['to']}", screen.began_s)
-
-
-def _settings(carrier: Carrier, model: PretendModel) -> dict[str, str]:
-    return {
-        "TWILIO_ACCOUNT_SID": carrier.account_sid,
-        "TWILIO_AUTH_TOKEN": carrier.auth_token,
-        "TWILIO_API_URL": carrier.url,
-        "FROM_PHONE_NUMBER": _OUR_NUMBER,
-        "OPENAI_API_KEY": _MODEL_KEY,
-        "OPENAI_REALTIME_URL": model.url,
-        "ANALYSIS_MODEL": "off",
-        "MAX_CONCURRENT_CALLS": "4",
-        "LOG_LEVEL": "info",
-    }
 
 
 def _shown(path: Path) -> str:

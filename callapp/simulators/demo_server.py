@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from callapp.settings import SETTINGS
+from callapp.simulators.carrier import Carrier
+from callapp.simulators.model import PretendModel
 
 PROJECT = Path(__file__).resolve().parents[2]
 _READY_S = 20
@@ -26,6 +28,21 @@ _STOP_S = 8
 # What libraries read besides our settings; a demo is not to depend on what a shell has exported.
 _FOREIGN = ("FLASK_", "GUNICORN_", "OPENAI_", "TWILIO_", "WERKZEUG_")
 _ENDED = re.compile(r"x call ended: (\S+) after ")
+
+
+def pretended(carrier: Carrier, number: str, model: PretendModel, model_key: str) -> dict[str, str]:
+    """The settings of a server whose companies are pretended, for the few calls of a demo."""
+    return {
+        "TWILIO_ACCOUNT_SID": carrier.account_sid,
+        "TWILIO_AUTH_TOKEN": carrier.auth_token,
+        "TWILIO_API_URL": carrier.url,
+        "FROM_PHONE_NUMBER": number,
+        "OPENAI_API_KEY": model_key,
+        "OPENAI_REALTIME_URL": model.url,
+        "ANALYSIS_MODEL": "off",
+        "MAX_CONCURRENT_CALLS": "4",
+        "LOG_LEVEL": "info",
+    }
 
 
 class ServerFailed(Exception):
