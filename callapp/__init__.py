@@ -28,6 +28,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.logs import configure_logging
     from callapp.web import (
         calls,
+        captions,
         desk,
         forwarding,
         health,
@@ -55,7 +56,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["callapp"] = parts
     parts.start(settling=database_needed(), background=_serving())
 
-    for room in (health, metrics, outgoing, calls, openapi, voice, media, transfers, forwarding):
+    for room in (health, metrics, outgoing, calls, captions, openapi, voice, media, transfers, forwarding):
         app.register_blueprint(room.blueprint)
     desk.register(app, settings, instance)
     problems.register(app)

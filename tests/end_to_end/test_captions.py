@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import http.client
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from callapp.simulators.phone import Call, Callee, Hear, HearPause, Pause, Say
 from callapp.simulators.phone import HangUp as HangUpNow
 from callapp.simulators.speech import Speech
 from callapp.simulators.text_model import PretendTextModel
-from tests.stage import DEADLINE_S, OTHER_NUMBER, Scene, Server, eventually, words
+from tests.stage import API_KEY, DEADLINE_S, OTHER_NUMBER, Scene, Server, eventually, words
 from tests.webhooks.receiver import SECRET, Receiver
 
 ORDER = words("When will the book arrive that I ordered?", 1100)
@@ -51,6 +54,25 @@ def listening(scene: Scene) -> list[TranscriptionSession]:
 
     assert eventually(stand, DEADLINE_S)
     return [one for one in scene.model.transcriptions if not one.closed]
+
+
+def follow(scene: Scene, call: Call) -> Iterator[tuple[str, Any]]:
+    """The server-sent events of a call."""
+    connection = http.client.HTTPConnection("127.0.0.1", scene.server.port, timeout=DEADLINE_S)
+    try:
+        connection.request(
+            "GET", f"/calls/{call.sid}/captions", headers={"Authorization": f"Bearer {API_KEY}"}
+        )
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
+        name = ""
+        for line in answer:
+            if line.startswith(b"event: "):
+                name = line.decode().removeprefix("event: ").strip()
+            elif line.startswith(b"data: "):
+                yield name, json.loads(line.removeprefix(b"data: "))
+    finally:
+        connection.close()
 
 
 def heard_by(scene: Scene) -> list[TranscriptionSession]:
@@ -98,22 +120,26 @@ def test_what_two_people_say_is_written_down_and_nothing_is_said_to_them(twenty_
 
 
 def test_words_can_be_read_while_they_are_said(twenty_lines: Server) -> None:
-    """What is not whole yet says so, and becomes whole in its place."""
+    """What is not whole yet says so, and becomes whole in its place; the end is told after the last word."""
     with twenty_lines.scene(speech=SPEECH) as scene:
         call, _ = talk(scene, Callee(), Callee(rings_ms=0))
         listening(scene)
-        call.speak(ORDER)
-
-        def utterances() -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = scene.server.get(f"/calls/{call.sid}").json.get("utterances", [])
-            return found
-
-        assert eventually(lambda: [one["text"] for one in utterances()] == [ORDER.text], DEADLINE_S)
-        item_id = utterances()[0]["itemId"]
-        assert eventually(lambda: not utterances()[0].get("growing"), DEADLINE_S)
-        assert [one["itemId"] for one in utterances()] == [item_id]
-        # It is ended over the API as any, for both of them.
-        assert scene.server.request("POST", f"/calls/{call.sid}/hangup").status == 202
+        with closing(follow(scene, call)) as told:
+            assert next(told)[0] == "hello"
+            call.speak(ORDER)
+            utterances = []
+            for name, data in told:
+                if name == "utterance":
+                    utterances.append(data)
+                    if "growing" not in data:
+                        break
+            assert utterances[0]["growing"]
+            assert {(one["role"], one["itemId"]) for one in utterances} == {("caller", "caller-1")}
+            assert utterances[-1]["text"] == ORDER.text
+            # It is ended over the API as any, for both of them.
+            assert scene.server.request("POST", f"/calls/{call.sid}/hangup").status == 202
+            ended = next(data for name, data in told if name == "ended")
+        assert ended == {"callSid": call.sid, "endReason": "server.hung_up"}
         scene.ending(call)
         assert recorded(scene, call)["endReason"] == "server.hung_up"
 

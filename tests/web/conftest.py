@@ -37,7 +37,18 @@ from callapp.recording.shelf import Shelf
 from callapp.services import Services
 from callapp.settings import Settings
 from callapp.telephony.rest import Placed
-from callapp.web import calls, forwarding, health, metrics, openapi, outgoing, problems, transfers, voice
+from callapp.web import (
+    calls,
+    captions,
+    forwarding,
+    health,
+    metrics,
+    openapi,
+    outgoing,
+    problems,
+    transfers,
+    voice,
+)
 from callapp.web.rate_limits import RateLimits
 from callapp.web.urls import apply_proxy_fix
 
@@ -222,7 +233,7 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services
-            for module in (health, metrics, outgoing, calls, openapi, voice, transfers, forwarding):
+            for module in (health, metrics, outgoing, calls, captions, openapi, voice, transfers, forwarding):
                 app.register_blueprint(module.blueprint)
             problems.register(app)
             apply_proxy_fix(app, settings)

@@ -27,6 +27,7 @@ def test_the_document_describes_every_route_of_the_record(world: World) -> None:
     assert {path: sorted(methods) for path, methods in document["paths"].items()} == {
         "/calls": ["get"],
         "/calls/{call_sid}": ["delete", "get"],
+        "/calls/{call_sid}/captions": ["get"],
         "/calls/{call_sid}/hangup": ["post"],
         "/calls/{call_sid}/recording": ["get"],
         "/calls/{call_sid}/transcript": ["get"],
