@@ -5,7 +5,7 @@ Threads, and what each may touch:
 - *uplink*, the thread of the Flask request: receives from the caller leg, keeps the conversation's
   deadlines, also while the call is away; when another stream brings the caller back, that one's
   thread takes over;
-- *downlink*, ours: dials the model leg and receives from it, and from its successor when it is lost;
+- *downlink*, ours: dials the model leg and receives from it, see `Downlink`;
 - *the reader*, one for all calls: takes speech from both legs where it can be handed on as it is, the
   caller's to the lane, the model's through the conversation. It never waits: what it cannot do at
   once, or what is more than that, the call's own two threads do, in the order it came;
@@ -22,11 +22,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from random import uniform
-from threading import Event, RLock, Thread
+from threading import Event, RLock
 from time import monotonic
 
 from callapp.call.audio_lane import AudioLane
+from callapp.call.downlink import Downlink
 from callapp.call.errands import Errands
 from callapp.call.levels import Tap
 from callapp.call.outside import Outside
@@ -54,13 +54,10 @@ from callapp.conversation.commands import (
     Warn,
 )
 from callapp.conversation.events import (
-    AgentSaid,
-    AudioArrived,
     CallerBack,
     CallerLost,
     DigitPressed,
     EndedElsewhere,
-    ModelLost,
     Tick,
     ToolReturned,
     Transfer,
@@ -74,8 +71,6 @@ from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
 from callapp.errors import LegLost
 from callapp.logs import Log
-from callapp.realtime.events import ModelCommand
-from callapp.realtime.leg import ModelLeg
 from callapp.telephony.answering import read_answered_by
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
@@ -103,20 +98,23 @@ class Bridge:
         self._outside = outside
         self._log = log
         self._lock = RLock()
-        self._model = outside.new_model()
-        self._model_gone = False  # the conversation knows that this leg is lost
-        self._redial_ms: float | None = None  # after how long its successor is to be dialled
-        self._lane = AudioLane(lambda payload: self._model.send_audio(payload))
+        self._downlink = Downlink(
+            outside.new_model,
+            self.conversation,
+            self._lock,
+            feed=self._take,
+            failed=lambda: self.cut("server.error"),
+            log=log,
+        )
+        self._lane = AudioLane(self._downlink.send_audio)
         self._began_s = self._heard_s = monotonic()
         self._tape = outside.tape
         # What else becomes of the agent's audio: it is recorded, or watched.
         self._keepers: tuple[Callable[[PlayAudio], None], ...] = ()
         if self._tape is not None:
             self._keepers = (self._tape.agent.append,)
-        self._over = Event()
         self._turned = Event()  # a call that is away is back, or over
         self._errands = Errands(outside, log)
-        self._downlink: Thread  # from `run` on
 
     # -- from outside ---------------------------------------------------------------------------
 
@@ -126,7 +124,6 @@ class Bridge:
         if self._tape is not None:
             self._tape.begin(self.conversation.playback, self.now_ms)
         self._outside.journal(Began(), self.now_ms())
-        self._downlink = Thread(target=self._converse, name="downlink", daemon=True)
         self._downlink.start()
         return self.carry_on(self._caller)
 
@@ -286,69 +283,6 @@ class Bridge:
         self._lane.offer(payload)
         return True
 
-    def _converse(self) -> None:
-        try:
-            self._talk()
-            while self._redial():
-                self._talk()
-        except Exception:  # noqa: BLE001 - the top of a thread: whatever it is, the call ends
-            self._log.exception("! bug in the downlink")
-            self.cut("server.error")
-
-    def _talk(self) -> None:
-        """Carry one session of the model, from the dial until it is over."""
-        leg = self._model
-        try:
-            leg.listen(self._play_at_once)
-            leg.dial()
-            while not (self._model_gone or self.conversation.told):
-                for event in leg.receive():
-                    self._feed_from_model(event)
-        except LegLost as loss:
-            self._on_model_lost(leg, loss)
-        finally:
-            leg.close()
-            leg.release()
-
-    def _redial(self) -> bool:
-        """Wait as long as the conversation wants to, and put a new leg in place of the lost one."""
-        if self._redial_ms is None:
-            return False
-        jitter = uniform(0.75, 1)  # noqa: S311 - nothing secret hangs on it
-        if self._over.wait(self._redial_ms / 1000 * jitter):
-            return False
-        with self._lock:
-            self._redial_ms = None
-            self._model = self._outside.new_model()
-            self._model_gone = False
-        return True
-
-    def _play_at_once(self, speech: AudioArrived | AgentSaid) -> bool:
-        """Hand speech on in the reader's thread; false when something else is being decided just now."""
-        if not self._lock.acquire(blocking=False):
-            return False
-        try:
-            if not self._model_gone:
-                self._take(speech)
-        finally:
-            self._lock.release()
-        return True
-
-    def _feed_from_model(self, event: CallEvent) -> None:
-        with self._lock:
-            if not self._model_gone:
-                self._model_gone = isinstance(event, ModelLost)
-                self.feed(event)
-
-    def _on_model_lost(self, leg: ModelLeg, loss: LegLost) -> None:
-        """The downlink has read all that came before the end of a model leg."""
-        with self._lock:
-            if self._model_gone or self.conversation.over:
-                return
-            self._log.warning("< model leg lost: %s %s", loss.code, loss.reason)
-            self._feed_from_model(leg.meaning_of(loss))
-            leg.close()
-
     def _on_caller_lost(self, leg: CallerLeg, loss: LegLost) -> None:
         with self._lock:
             if self.conversation.over or leg is not self._caller:
@@ -382,18 +316,17 @@ class Bridge:
                 | AnswerTool()
                 | Tell()
                 | TimeSilence()
-                | OpenAudio()
             ):
-                self._perform_on_model(command)
+                self._downlink.send(command)
+            case OpenAudio():
+                if not self._downlink.gone:
+                    self._lane.open()
             case CloseAudio():
                 self._lane.close()
             case DropModel(why=why):
-                self._log.info("= model session given up: %s", why)
-                self._model_gone = True
-                self._model.close()
+                self._downlink.drop(why)
             case Reconnect(after_ms=after_ms):
-                self._log.info("= model: next try in %.1f s", after_ms / 1000)
-                self._redial_ms = after_ms
+                self._downlink.redial(after_ms)
             case RunTool(tool_call_id=tool_call_id, name=name, arguments=arguments):
                 self._log.info("= tool %s", name)
                 self._outside.run_tool(
@@ -411,19 +344,9 @@ class Bridge:
             case Finish(reason=reason):
                 self._finish(reason)
 
-    def _perform_on_model(self, command: ModelCommand | TimeSilence | OpenAudio) -> None:
-        if self._model_gone:
-            return  # decided before the loss was known: its successor is told what matters
-        if isinstance(command, OpenAudio):
-            self._lane.open()
-            return
-        self._log.debug("> %s", command)
-        with suppress(LegLost):
-            self._model.send(command)
-
     def _finish(self, reason: str) -> None:
         """Let both reading threads come to their end."""
-        self._over.set()
+        self._downlink.stop()
         self._turned.set()
         away = self.conversation.away.gone  # who is not on the line can be told nothing
         if reason.startswith("openai.") and self._outside.apologise is not None and not away:
@@ -431,14 +354,14 @@ class Bridge:
         else:
             self._caller.close()
         if self.conversation.told:
-            self._model.close()
+            self._downlink.close()
 
     def _clear_up(self) -> None:
         """Leave no thread and no socket behind, and say why the call ended."""
         self.feed(EndedElsewhere("server.error"))  # of no effect unless this is an exception
         if not self.conversation.told:
             self._downlink.join(LATE_WORDS_S)
-        self._model.close()
+        self._downlink.close()
         deadline_s = monotonic() + JOIN_S
         self._downlink.join(JOIN_S)
         self._errands.join(deadline_s)
@@ -455,6 +378,7 @@ class Bridge:
         self._outside.journal(Closed(self.now_ms()), self.now_ms())
         self._lane.end()
         self._tape, self._keepers = None, ()  # which know our clock: a call that is over is freed at once
+        self._downlink.end()
 
     @property
     def _end_reason(self) -> str:

@@ -52,7 +52,7 @@ def bridge_of(maker: CallMaker, **fields: Any) -> Bridge:
 
 
 def config_of(maker: CallMaker, **fields: Any) -> SessionConfig:
-    return bridge_of(maker, **fields)._model._config
+    return bridge_of(maker, **fields)._downlink._model._config
 
 
 def test_what_the_file_says_reaches_the_session(maker: CallMaker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,7 @@ def test_a_call_is_dialled_held_interrupted_and_ended_after_its_goodbye(one_line
             "session.update",
             "response.create",
             "conversation.item.truncate",
+            "session.update",  # who says goodbye is not asked whether they are still there
             "conversation.item.create",
         ]
         assert heard_to_its_end(call, GOODBYE)

@@ -1,0 +1,183 @@
+"""The model's side of a call: its sessions, one after another, and the thread that carries them.
+
+The thread is the call's *downlink*: it dials the model leg and receives from it, and from its successor when
+it is lost. What it receives is fed to the conversation under the call's lock, unless the conversation has
+given the session up; speech is fed in the reader's thread, if the lock is free at that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from random import uniform
+from threading import Event, RLock, Thread
+
+from callapp.conversation.commands import TimeSilence
+from callapp.conversation.events import AgentSaid, AudioArrived, ModelLost
+from callapp.conversation.events import Event as CallEvent
+from callapp.conversation.machine import Conversation
+from callapp.errors import LegLost
+from callapp.logs import Log
+from callapp.realtime.events import ModelCommand
+from callapp.realtime.leg import ModelLeg
+
+
+class Downlink:
+    """One call's.
+
+    Args:
+        new_model: makes a model leg, not dialled yet.
+        conversation: is asked whether the call is over, and told so.
+        lock: the call's. What is decided is carried out under it, and so is ``feed``.
+        feed: takes an event to the conversation; with the lock.
+        failed: is told of a bug, which ends the call. Without the lock.
+    """
+
+    def __init__(
+        self,
+        new_model: Callable[[], ModelLeg],
+        conversation: Conversation,
+        lock: RLock,
+        feed: Callable[[CallEvent], None],
+        failed: Callable[[], None],
+        log: Log,
+    ) -> None:
+        self._new_model = new_model
+        self._conversation = conversation
+        self._lock = lock
+        self._feed = feed
+        self._failed = failed
+        self._log = log
+        self._model = new_model()
+        self._gone = False  # the conversation knows that this leg is lost
+        self._redial_ms: float | None = None  # after how long its successor is to be dialled
+        self._over = Event()
+        self._thread = Thread(target=self._run, name="downlink", daemon=True)
+
+    # -- for the call ---------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Dial the first session."""
+        self._thread.start()
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is no session to be talked to just now. With the lock."""
+        return self._gone
+
+    def send(self, command: ModelCommand | TimeSilence) -> None:
+        """Have the model do something; nothing if the session is gone. With the lock."""
+        if self._gone:
+            return  # decided before the loss was known: its successor is told what matters
+        self._log.debug("> %s", command)
+        with suppress(LegLost):  # the thread will say so, after what came in before
+            self._model.send(command)
+
+    def send_audio(self, payload: bytes) -> None:
+        """Hand on what the caller says, base64 of mu-law. From one thread at a time.
+
+        Raises:
+            LegLost: the session is gone.
+        """
+        self._model.send_audio(payload)
+
+    def drop(self, why: str) -> None:
+        """Give the session up. With the lock."""
+        self._log.info("= model session given up: %s", why)
+        self._gone = True
+        self._model.close()
+
+    def redial(self, after_ms: float) -> None:
+        """Have a successor dialled, a while after the present session is over. With the lock."""
+        self._log.info("= model: next try in %.1f s", after_ms / 1000)
+        self._redial_ms = after_ms
+
+    def stop(self) -> None:
+        """Dial no more: the call is over."""
+        self._over.set()
+
+    def close(self) -> None:
+        """End the session; the thread is over soon after."""
+        self._model.close()
+
+    def join(self, within_s: float) -> None:
+        """Wait for the thread's end."""
+        self._thread.join(within_s)
+
+    def end(self) -> None:
+        """Let go of the call. Two that hold each other would stay until the garbage collector comes by."""
+        self._feed = _to_nobody
+        self._failed = _nothing
+
+    # -- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._talk()
+            while self._succeed():
+                self._talk()
+        except Exception:  # noqa: BLE001 - the top of a thread: whatever it is, the call ends
+            self._log.exception("! bug in the downlink")
+            self._failed()
+
+    def _talk(self) -> None:
+        """Carry one session, from the dial until it is over."""
+        leg = self._model
+        try:
+            leg.listen(self._take_at_once)
+            leg.dial()
+            while not (self._gone or self._conversation.told):
+                for event in leg.receive():
+                    self._take(event)
+        except LegLost as loss:
+            self._on_lost(leg, loss)
+        finally:
+            leg.close()
+            leg.release()
+
+    def _succeed(self) -> bool:
+        """Wait as long as the conversation wants to, and put a new leg in place of the lost one."""
+        if self._redial_ms is None:
+            return False
+        jitter = uniform(0.75, 1)  # noqa: S311 - nothing secret hangs on it
+        if self._over.wait(self._redial_ms / 1000 * jitter):
+            return False
+        with self._lock:
+            self._redial_ms = None
+            self._model = self._new_model()
+            self._gone = False
+        return True
+
+    def _take(self, event: CallEvent) -> None:
+        with self._lock:
+            if not self._gone:
+                self._gone = isinstance(event, ModelLost)
+                self._feed(event)
+
+    def _take_at_once(self, speech: AudioArrived | AgentSaid) -> bool:
+        """Take speech in the reader's thread; false when something else is being decided just now."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if not self._gone:
+                self._feed(speech)
+        finally:
+            self._lock.release()
+        return True
+
+    def _on_lost(self, leg: ModelLeg, loss: LegLost) -> None:
+        """All that came before the end of a leg has been received."""
+        with self._lock:
+            if self._gone or self._conversation.over:
+                return
+            self._log.warning("< model leg lost: %s %s", loss.code, loss.reason)
+            self._take(leg.meaning_of(loss))
+            leg.close()
+
+
+def _to_nobody(_event: CallEvent) -> None:
+    pass
+
+
+def _nothing() -> None:
+    pass
