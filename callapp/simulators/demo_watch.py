@@ -109,6 +109,7 @@ class Watch:
         self._tools: dict[str, Line] = {}
         self._utterances: list[Line] = []
         self._transcribed = 0
+        self._told = ""  # of the session
 
     def note(self, call: CallRecord, name: str, detail: str) -> None:
         """Take a note of the carrier; from its thread."""
@@ -172,7 +173,7 @@ class Watch:
             event, at_s = recorded.event, recorded.at_s
             match event["type"]:
                 case "session.updated":
-                    self.lines.append(Line(at_s, "model", _session_words(event["session"])))
+                    self._take_session(_session_words(event["session"]), at_s)
                 case "response.output_audio.delta":
                     item = self._item(event["item_id"], at_s)
                     item.first_delta_s = item.first_delta_s or at_s
@@ -189,6 +190,12 @@ class Watch:
                     self._take_transcript(event["transcript"], at_s)
                 case "error":
                     self.lines.append(Line(at_s, "model", f"error {event['error']['message']}"))
+
+    def _take_session(self, words: str, at_s: float) -> None:
+        """Tell what session it is, once: it is updated in mid-call, too, for its timer of silences."""
+        if words != self._told:
+            self._told = words
+            self.lines.append(Line(at_s, "model", words))
 
     def _item(self, item_id: str, at_s: float) -> AgentItem:
         if item_id not in self._by_id:

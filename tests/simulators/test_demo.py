@@ -121,6 +121,7 @@ def test_a_whole_call_is_made_told_and_recorded_whatever_is_in_dotenv(project: P
         found = re.compile(line).search(output, at)
         assert found, f"no {line!r} after {output[:at]!r} in:\n{output}"
         at = found.end()
+    assert output.count("session of") == 1
     assert max(map(len, output.splitlines())) <= 80
     assert "\x1b" not in output
     assert_nobody_serves(output)
