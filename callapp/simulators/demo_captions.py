@@ -18,7 +18,7 @@ from callapp.simulators.callee import Callee, HangUp, HearPause, Pause, Say
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.clips import clip
 from callapp.simulators.demo_cost import transcription_usd
-from callapp.simulators.demo_report import faults_of_phone
+from callapp.simulators.demo_report import faults_of_phone, shown_path
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
 from callapp.simulators.demo_server import Server, ServerFailed, pretended
 from callapp.simulators.demo_watch import Line
@@ -181,7 +181,7 @@ def _figures(
             "an estimate from OpenAI's list prices\nthe phone company's charge is not included",
         ),
         ("Ended by", str(record["endReason"]), ""),
-        ("Recording", f"{wav}", "\nstereo: the caller left, the other right"),
+        ("Recording", shown_path(wav), "\nstereo: the caller left, the other right"),
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.demo_cost import model_usd, transcription_usd
@@ -239,3 +240,11 @@ def _starts_ms(item: AgentItem) -> float:
 
 def _in_ms(values_ms: Iterable[float]) -> str:
     return " · ".join(f"{value:.1f}" if value < 10 else f"{value:.0f}" for value in values_ms) + " ms"
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as short as it can be written from here."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

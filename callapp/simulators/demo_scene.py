@@ -10,7 +10,7 @@ from rich.console import Console
 
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.demo_plays import OPERATOR, Outcome, Play
-from callapp.simulators.demo_report import faults, figures
+from callapp.simulators.demo_report import faults, figures, shown_path
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
 from callapp.simulators.demo_server import Server, ServerFailed, ended_by, pretended
 from callapp.simulators.demo_watch import Watch
@@ -79,7 +79,7 @@ def perform(
                 watch.call.write_wav(wav)
             except OSError as error:
                 failures.append(f"The recording could not be written: {error}")
-            rows = figures(watch, watch.call.stream, watch.session, end_reason, _shown(wav))
+            rows = figures(watch, watch.call.stream, watch.session, end_reason, shown_path(wav))
             if outcome.shown:
                 rows.insert(-1, ("Booked", outcome.shown, "\nread from the server's database"))
             print_figures(console, rows)
@@ -125,11 +125,3 @@ def _dial(play: Play, server: Server, watch: Watch, screen: Screen) -> None:
     if answer.status != 201:
         raise ServerFailed(f"POST /outgoing-call was answered {answer.status}: {answer.body.get('detail')}")
     watch.tell("callapp", f"POST /outgoing-call → 201, calls {answer.body['to']}", screen.began_s)
-
-
-def _shown(path: Path) -> str:
-    """Return a path as short as it can be written from here."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
