@@ -26,9 +26,14 @@ _NO_CREDIT = "insufficient_quota"
 
 @dataclass(frozen=True)
 class Answered:
-    """What a text model said, and what that took; ``None`` if it does not say."""
+    """What a text model said, and what that took.
 
-    text: str
+    Args:
+        text: ``None`` if it refused to say anything.
+        tokens: ``None`` if the service does not tell.
+    """
+
+    text: str | None
     tokens: TextTokens | None
 
 
@@ -54,7 +59,7 @@ class TextModel:
 
         Raises:
             TryLater: the service could not be reached, or is too busy.
-            GiveUp: it will not answer: a wrong key, no such model, no credit, a refusal.
+            GiveUp: it will not answer: a wrong key, no such model, no credit.
         """
         # Imported when it is needed: it takes half a second and 35 MB, which a process has to spare for it
         # that analyses calls, and no other.
@@ -97,14 +102,14 @@ def _connect(base_url: str, api_key: str) -> OpenAI:
     )
 
 
-def _content(completion: ChatCompletion) -> str:
+def _content(completion: ChatCompletion) -> str | None:
     try:  # the package takes what comes for what it asked for
         choice = completion.choices[0]
         content, refusal, why = choice.message.content, choice.message.refusal, choice.finish_reason
     except (AttributeError, LookupError, TypeError) as error:
         raise TryLater(_NONSENSE) from error
     if refusal or why == "content_filter":
-        raise GiveUp("the text model refused to answer")
+        return None
     return content if isinstance(content, str) else ""
 
 

@@ -107,6 +107,8 @@ class Analyst:
         answered = self._text_model.ask(model, messages, question.schema())
         with self._store.transaction() as session:
             write_analysis_usage(session, call_sid, model, answered.tokens)
+        if answered.text is None:
+            raise GiveUp("the text model refused to answer")
         return answered.text
 
     def _keep(self, call_sid: str, analysis: Analysis) -> None:

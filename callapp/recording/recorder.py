@@ -144,19 +144,19 @@ class Recorder:
             except Exception:  # noqa: BLE001 - whatever it is, other calls are recorded all the same
                 call_logger(take.call.call_sid, __name__).exception("! bug: a call was not recorded")
             finally:
-                with take.lock:
-                    take.done.set()
-                    take.work.leave()
+                take.done.set()
+                take.work.leave()
 
     def _write(self, finished: _Finished) -> None:
         take = finished.take
         with take.lock:
             take.reel.take_from(take.tape)
+            take.done.set()  # from here on it is ours alone, however long the shelf takes
         length_ms = finished.until_ms - take.work.from_ms
         recorded = self._shelve(take.work, take.reel, length_ms, take.tape.round_trip_ms)
         if recorded is not None:
-            take.work.remove()
             self._tell(take.call, recorded, finished.until_ms)
+            take.work.remove()
 
     def _shelve(self, work: Work, reel: Reel, length_ms: float, round_trip_ms: float) -> Recorded | None:
         """Put a recording on the shelf; ``None`` if that does not work: it is left on the bench then."""

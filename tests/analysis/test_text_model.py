@@ -52,12 +52,15 @@ def test_what_is_asked_is_valid_and_the_answer_comes_back(world: World) -> None:
     assert request["store"] is False
 
 
-@pytest.mark.parametrize(
-    "world", [[Failure(429, "insufficient_quota")], [Refusal()], [Failure(400)]], indirect=True
-)
+@pytest.mark.parametrize("world", [[Failure(429, "insufficient_quota")], [Failure(400)]], indirect=True)
 def test_what_no_other_try_would_help_is_given_up(world: World) -> None:
     with pytest.raises(GiveUp):
         world.ask()
+
+
+@pytest.mark.parametrize("world", [[Refusal()]], indirect=True)
+def test_a_refusal_is_an_answer_without_words_and_costs_what_was_read(world: World) -> None:
+    assert world.ask() == Answered(None, TextTokens(400, 256, 100, 0))
 
 
 def test_a_wrong_key_or_model_is_given_up_with_openai_s_words(world: World) -> None:

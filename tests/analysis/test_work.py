@@ -22,7 +22,7 @@ from callapp.call_log.record import Record
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Uttered
 from callapp.jobs.runner import GiveUp
 from callapp.settings import Settings
-from callapp.simulators.text_model import Answer, PretendTextModel
+from callapp.simulators.text_model import Answer, PretendTextModel, Refusal
 from tests.call_log.test_record import CALL
 
 KEY = "sk-0123"
@@ -81,7 +81,7 @@ def make(store: Store) -> Iterator[Make]:
     with ExitStack() as stack:
 
         def world(*answers: Any, known: Agent | None = None) -> World:
-            texts = [one if isinstance(one, str) else json.dumps(one) for one in answers]
+            texts = [json.dumps(one) if isinstance(one, dict) else one for one in answers]
             made = World(store, list(texts), known)
             stack.callback(made.close)
             return made
@@ -125,6 +125,13 @@ def test_the_analysis_is_a_part_of_the_cost_each_question_that_was_answered(make
     usage = world.call["usage"]
     assert (usage["analysisInputTokens"], usage["analysisOutputTokens"]) == (800, 120)
     assert usage["inputTextTokens"] == 0  # those of the talk
+
+
+def test_a_refusal_is_given_up_and_paid_for(make: Make) -> None:
+    world = make(Refusal())
+    with pytest.raises(GiveUp, match="refused"):
+        world.analyst.analyze(world.tell(*SAID))
+    assert world.call["usage"]["analysisInputTokens"] == 400
 
 
 def test_an_analysis_by_a_model_without_a_price_costs_an_unknown_amount(make: Make) -> None:
