@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from werkzeug.test import TestResponse
 from callapp import create_app
 from callapp.call_log.models import CallRow
 from callapp.call_log.usage import write_analysis_usage
-from callapp.conversation.facts import Began, Closed, Ended
+from callapp.conversation.facts import Began, Closed, Ended, Uttered
 from callapp.prices import TextTokens
 from callapp.settings import Settings
 from callapp.web.desk.sign_in import signing_key
@@ -239,6 +241,38 @@ def test_every_sentence_of_the_desk_has_its_japanese() -> None:
     assert written.keys() - wanted == set()
     with (folder / "messages.mo").open("rb") as file:
         assert {forms(m.id): forms(m.string) for m in read_mo(file) if m.id} == written
+
+
+def test_what_two_people_say_stands_on_the_pages_while_it_grows(make_app: MakeApp) -> None:
+    """The person who was called is no agent, and what is not whole yet shows that it is not."""
+    app = make_app()
+    client = app.test_client()
+    sign_in(client)
+    parts = app.extensions["callapp"]
+    for fact in (
+        Began(),
+        Uttered(2000, "caller", "caller-1", "Hello?", 1000, 1500),
+        Uttered(3000, "other", "other-1", "Good mor", 2000, 2900, growing=True),
+    ):
+        parts.record(replace(CALL, began_at=datetime.now(UTC)), fact, fact.at_ms)
+    assert parts.record.writer.flush(20)
+    page = client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
+    said = re.findall(r'<span class="by">(.+?)</span>\s*<p dir="auto">(.+?)</p>', page)
+    assert said == [("Caller", "Hello?"), ("Called", "Good mor <em>…</em>")]
+    (row,) = client.get("/desk/live/calls").json["calls"]  # type: ignore[index]
+    assert (row["role"], row["words"]) == ("other", "Good mor")
+    assert 'data-other="Called"' in client.get("/desk/live", headers=HTML).text
+
+
+def test_no_call_is_placed_for_captions(make_app: MakeApp, tmp_path: Path) -> None:
+    """They are of calls that come in."""
+    front = "---\nkind: captions\nforward_to: +442079460000\n---\nA call.\n"
+    (tmp_path / "heard.md").write_text(front)
+    client = make_app(agents_dir=tmp_path).test_client()
+    sign_in(client)
+    page = client.get("/desk/dial", headers=HTML).text
+    assert 'value="operator"' in page
+    assert 'value="heard"' not in page
 
 
 def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:
