@@ -13,6 +13,7 @@ Threads, and what each may touch:
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -22,6 +23,7 @@ from time import monotonic
 from typing import Protocol
 
 from callapp.audio.levels import speech_dbfs
+from callapp.call.levels import Tap
 from callapp.call.sessions import Session, carry
 from callapp.conversation.captioning import (
     Captioning,
@@ -41,6 +43,7 @@ from callapp.conversation.captioning import (
     TimePassed,
     Told,
 )
+from callapp.conversation.commands import PlayAudio
 from callapp.conversation.dictation import BYTES_PER_MS, EndPiece, SendSpeech, Tell
 from callapp.conversation.events import CallerHungUp
 from callapp.conversation.facts import Began, Closed, Ended, Fact
@@ -102,6 +105,8 @@ class CaptionedCall:
         self._stream_over = False
         self._over = Flag()
         self._threads: list[Thread] = []
+        self._tap: Tap | None = None  # of those who watch how loud it is
+        self._other_bytes = 0  # of what the other person said: it is heard as it is said
         self._began_s = monotonic()
 
     def run(self) -> str:
@@ -138,6 +143,15 @@ class CaptionedCall:
             self._gone = self._gone or (reason, monotonic() + STOP_WITHIN_S)
         else:
             self._inbox.put(Told(reason, at_once=True))
+
+    def tap(self, tap: Tap | None) -> int:
+        """Put what passes into this as well, the other person's voice as the agent's; see `Audible`."""
+        self._tap = tap
+        return self._other_bytes
+
+    def position(self) -> int | None:
+        """How much of the other person's voice has been heard; see `Audible`."""
+        return self._other_bytes
 
     # -- the uplink -----------------------------------------------------------------------------
 
@@ -176,10 +190,21 @@ class CaptionedCall:
         return heard_s
 
     def _hear(self, sound: Sound) -> None:
+        if self._tap is not None:
+            self._show(sound, self._tap)
+        if sound.speaker == "other":
+            self._other_bytes += len(sound.ulaw)
         for at in range(0, len(sound.ulaw), _FRAME_BYTES):
             frame = sound.ulaw[at : at + _FRAME_BYTES]
             at_ms = sound.at_ms + at / BYTES_PER_MS
             self._tell(Frame(sound.speaker, frame, speech_dbfs(frame), at_ms))
+
+    def _show(self, sound: Sound, tap: Tap) -> None:
+        payload = b2a_base64(sound.ulaw, newline=False)
+        if sound.speaker == "caller":
+            tap.caller.append(payload)
+        else:
+            tap.agent.append(PlayAudio(payload.decode()))
 
     def _end_stream(self, reason: str) -> None:
         """Nothing more is heard; who hung up, the carrier may have told before."""

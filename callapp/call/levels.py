@@ -97,7 +97,8 @@ class Envelope:
         if begin < self._begin:
             return None
         first, last = (begin - self._begin) // _STEP_BYTES, -(-(end - self._begin) // _STEP_BYTES)
-        return max(self._peaks[first:last], default=max(self._rest[::_STRIDE], default=0))
+        unfinished = self._rest[::_STRIDE] if last > len(self._peaks) else b""
+        return max(self._peaks[first:last] + unfinished, default=0)
 
     def forget(self, before: int) -> None:
         """Let go of what lies before a position."""

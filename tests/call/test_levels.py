@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from base64 import b64encode
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from callapp.call.captions import CaptionedCall
 from callapp.call.levels import LOUDEST, UNKNOWN, Envelope, Levels, Meter, Meters, Tap
+from callapp.conversation.captioning import Terms
 from callapp.conversation.commands import PlayAudio
+from callapp.telephony.listening import Sound
 from tests.call.test_bridge import SECOND, World
+from tests.call.test_interpreter import World as InterpretedWorld
+
+log = logging.getLogger("callapp.call")
 
 SILENCE, LOUD, HUM = b"\xff", b"\x80", b"\xdf"  # HUM is 36 dB below the loudest
 FRAME = 160
@@ -133,6 +141,32 @@ def test_a_call_that_is_over_is_let_go_and_others_are_no_concern_of_ours() -> No
     meters._read_s -= 60
     assert meters.read() == {}
     assert call.tapped is None
+
+
+def test_of_two_people_who_talk_both_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of theirs comes from a model: the other one's voice is heard as it is said."""
+    fake: Any = None
+    call = CaptionedCall(
+        fake, Terms(most_ms=60_000, session_ms=60_000), lambda: fake, lambda _fact, _at_ms: None, log
+    )
+    monkeypatch.setattr(call, "_tell", lambda event: None)
+    meter = Meter(call, 0.0)
+    call._hear(Sound("other", SILENCE * FRAME, 0.0))
+    call._hear(Sound("caller", LOUD * FRAME, 0.0))
+    assert meter.read(0.25) == Levels(LOUDEST, 0)
+    call._hear(Sound("other", LOUD * FRAME, 20.0))
+    assert meter.read(0.5).agent == LOUDEST
+    meter.stop()
+    assert call._tap is None
+
+
+def test_what_an_interpreter_says_is_seen_as_it_is_heard() -> None:
+    world = InterpretedWorld()
+    meter = Meter(world.side, 0.0)
+    world.side.hear(LOUD * FRAME)
+    assert meter.read(0.25) == Levels(0, LOUDEST)
+    meter.stop()
+    assert world.side._tap is None
 
 
 def test_a_real_call_shows_both_sides_while_it_is_tapped(world: World) -> None:

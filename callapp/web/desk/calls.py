@@ -70,7 +70,8 @@ def call(call_sid: str) -> ResponseReturnValue:
     return render_template(
         "desk/call.html",
         **_shown(found),
-        listens=_listens(found),
+        listens=_kind(found) == "assistant",
+        captioned=_kind(found) == "captions",
         destinations=_destinations(found),
         raw=_raw(found),
     )
@@ -172,15 +173,15 @@ class OneCall:
         return b"" if found is None else sha256(found.model_dump_json().encode()).digest()
 
 
-def _listens(found: WholeCall) -> bool:
-    """Whether its model can be told something: an interpreter's does nothing of its own accord."""
+def _kind(found: WholeCall) -> str | None:
+    """What its agent does. Only an assistant's model can be told something."""
     agent = services().agents.get(found.agent)
-    return agent is not None and agent.kind == "assistant"
+    return agent.kind if agent is not None else None
 
 
 def _destinations(found: WholeCall) -> list[str]:
     """Where the caller can be put through; nowhere from a browser, which is no phone."""
-    if not _listens(found) or found.direction == "browser":
+    if _kind(found) != "assistant" or found.direction == "browser":
         return []
     return sorted(services().agents[found.agent].transfer_to)
 

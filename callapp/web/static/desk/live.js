@@ -18,8 +18,8 @@ function newRow(call) {
   const link = row.querySelector("a");
   if (call.sid) link.href = `calls/${call.sid}`;
   write(link, call.who || words[call.direction]);
-  write(row.querySelector("small"), words[call.direction] ?? call.direction);
-  write(row.querySelector(".agent"), call.agent);
+  write(row.querySelector(".direction"), call.who ? (words[call.direction] ?? call.direction) : "");
+  for (const cell of row.querySelectorAll(".agent")) write(cell, call.agent);
   return row;
 }
 
