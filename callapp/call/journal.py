@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from callapp.call_log.records import Direction
+from callapp.call_log.records import Admission, Direction
 from callapp.conversation.facts import Fact
 from callapp.logs import call_logger
 
@@ -35,6 +35,35 @@ class Particulars:
     transcription_model: str | None
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     resumed: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        call_sid: str,
+        admission: Admission,
+        *,
+        model: str,
+        transcription_model: str | None,
+        before_ms: float = 0.0,
+        resumed: bool = False,
+    ) -> Particulars:
+        """What is known of a call whose stream has come in.
+
+        Args:
+            before_ms: how long it had lasted already.
+        """
+        return cls(
+            call_sid=call_sid,
+            direction=admission.direction,
+            from_number=admission.from_number,
+            to_number=admission.to_number,
+            agent=admission.agent,
+            parameters=admission.parameters,
+            model=model,
+            transcription_model=transcription_model,
+            began_at=datetime.now(UTC) - timedelta(milliseconds=before_ms),
+            resumed=resumed,
+        )
 
 
 Listener = Callable[[Particulars, Fact, float], None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from callapp.agents import Agent
@@ -128,16 +127,12 @@ class CallMaker:
         config = _session_config(agent, tools, admission.parameters, call_log)
         context = _context(call_sid, admission, agent)
         before_ms = 0 if away is None else away.elapsed_ms
-        particulars = Particulars(
-            call_sid=call_sid,
-            direction=admission.direction,
-            from_number=admission.from_number,
-            to_number=admission.to_number,
-            agent=agent.name,
-            parameters=admission.parameters,
+        particulars = Particulars.of(
+            call_sid,
+            admission,
             model=endpoint.model,
             transcription_model=agent.transcriber,
-            began_at=datetime.now(UTC) - timedelta(milliseconds=before_ms),
+            before_ms=before_ms,
             resumed=away is not None,
         )
         in_browser = admission.direction == "browser"  # no phone company has a part in it

@@ -32,16 +32,7 @@ def captioned_call(
     minute_usd = usd_per_minute(wanted.model)
     if minute_usd is None and settings.max_call_cost_usd is not None:
         call_log.warning("! the price of %s is not known: MAX_CALL_COST_USD does not hold", wanted.model)
-    particulars = Particulars(
-        call_sid=call_sid,
-        direction=admission.direction,
-        from_number=admission.from_number,
-        to_number=admission.to_number,
-        agent=agent.name,
-        parameters=admission.parameters,
-        model=wanted.model,
-        transcription_model=wanted.model,
-    )
+    particulars = Particulars.of(call_sid, admission, model=wanted.model, transcription_model=wanted.model)
     return CaptionedCall(
         caller.listening(),
         Terms(

@@ -54,15 +54,8 @@ def interpreted_side(
         most_ms=most_ms(settings, agent),
         session_ms=1000 * settings.model_session_seconds,
     )
-    particulars = Particulars(
-        call_sid=call_sid,
-        direction=admission.direction,
-        from_number=admission.from_number,
-        to_number=admission.to_number,
-        agent=agent.name,
-        parameters=admission.parameters,
-        model=engine.model,
-        transcription_model=engine.by_the_minute,
+    particulars = Particulars.of(
+        call_sid, admission, model=engine.model, transcription_model=engine.by_the_minute
     )
     outside = Outside(
         new_translator=engine.new,
