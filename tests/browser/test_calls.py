@@ -95,7 +95,7 @@ def test_a_page_that_is_told_nothing_asks(server: Server, desk: Browser) -> None
             call = scene.dial(asker(), agent="handy")
             desk.wait(lambda: SHOWN in desk.text("#calls"))
             desk.wait(lambda: "From ten to seven." in desk.text("#calls .said"))
-            assert asked(desk, "/live/calls") > 1
+            desk.wait(lambda: asked(desk, "/live/calls") > 1)
             assert not desk.find("#calls .meter").is_displayed()
             desk.leave_by("#calls a")
             desk.wait(lambda: "From ten to seven." in desk.text("#story"))
