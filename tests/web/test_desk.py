@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 
 from callapp import create_app
 from callapp.call_log.models import CallRow
+from callapp.call_log.records import PlacedCall
 from callapp.call_log.usage import write_analysis_usage
 from callapp.conversation.facts import Began, Closed, Ended, Uttered
 from callapp.prices import TextTokens
@@ -273,6 +274,19 @@ def test_no_call_is_placed_for_captions(make_app: MakeApp, tmp_path: Path) -> No
     page = client.get("/desk/dial", headers=HTML).text
     assert 'value="operator"' in page
     assert 'value="heard"' not in page
+
+
+def test_how_a_call_stands_is_said_in_words(make_app: MakeApp) -> None:
+    app = make_app()
+    client = app.test_client()
+    sign_in(client)
+    call = PlacedCall("a" * 32, "operator", {}, "+15005550006", "+819012345678", CALL_SID, "ringing")
+    app.extensions["callapp"].store.place_call(call)
+    for path in ("/desk/history", f"/desk/calls/{CALL_SID}"):
+        page = client.get(path, headers=HTML | {"Accept-Language": "ja"}).text
+        assert "呼び出し中" in page, path
+    (row,) = client.get("/desk/live/calls").json["calls"]
+    assert row["status"] == "ringing"  # the page has the words
 
 
 def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:

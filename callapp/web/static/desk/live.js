@@ -34,7 +34,7 @@ function show(call) {
     time.dataset.since = call.since;
     write(time, age(call.since));
   }
-  const said = call.words ? `${words[call.role]}: ${call.words}` : call.status === "in-progress" ? "" : call.status;
+  const said = call.words ? `${words[call.role]}: ${call.words}` : call.status === "in-progress" ? "" : (words[call.status] ?? call.status);
   write(row.querySelector(".said"), said);
   write(row.querySelector(".cost"), call.usd === null ? words.unknown : `$${call.usd.toFixed(4)}`);
 }
