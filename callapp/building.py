@@ -74,7 +74,7 @@ def build_services(
         analyzes=lambda agent: model_for(settings, agents, agent) is not None,
     )
     record = Record(store, follow_ups, shelf.delete)
-    bench = Bench(instance / "recordings-in-progress")
+    bench = Bench((shelf.folder_here or instance / "recordings") / "in-progress")
     recorder = Recorder(shelf, bench, record, partial(note_part, store))
 
     # Who is told what happens on calls.

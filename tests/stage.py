@@ -103,6 +103,9 @@ AGENTS = {
         "---\nlanguage: en-US\nclosing: That was all.\ntools: [end_call, transfer_call, send_digits]\n"
         "transfer_to: {sales: +819011112222, support: +819033334444}\n---\nYou answer the phone.\n"
     ),
+    "taped-walker": (
+        "---\nlanguage: en-US\ntools: [end_call, send_digits]\nrecord: ours\n---\nYou call a shop.\n"
+    ),
     "walker": "---\nlanguage: en-US\ntools: [end_call, send_digits]\n---\nYou call a shop.\n",
     "whistler": (
         "---\nlanguage: en-US\ntools: [end_call, send_digits]\ndtmf: inband\n---\nYou call a shop.\n"

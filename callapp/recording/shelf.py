@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -36,6 +36,11 @@ class Shelf:
             raise ConfigError([f"RECORDINGS_URL: {scheme}:// cannot be used here: {error}"]) from error
         self._files = cast("AbstractFileSystem", filesystem)
         self._folder = PurePosixPath(path)
+
+    @property
+    def folder_here(self) -> Path | None:
+        """The folder on this machine, if that is where it is."""
+        return Path(self._folder) if "file" in self._files.protocol else None
 
     def path_of(self, call_sid: str, part: str = "") -> str:
         """The place of a call's recording; ``part`` names a further one of the same call."""

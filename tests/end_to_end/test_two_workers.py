@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -20,6 +22,7 @@ from tests.end_to_end.conftest import started
 from tests.end_to_end.desk import csrf_token, desk
 from tests.postgres import cluster, programs
 from tests.stage import (
+    API_KEY,
     DEADLINE_S,
     HUNG_UP,
     THEIR_NUMBER,
@@ -42,7 +45,7 @@ CALLS = 12
 def two_workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("two-workers")
     with ExitStack() as stack:
-        environ = {}
+        environ = {"RECORDINGS_URL": str(folder / "recordings")}
         if request.param == "postgresql":
             bin_folder = programs()
             if bin_folder is None:
@@ -184,7 +187,7 @@ def test_calls_that_leave_their_stream_go_on_in_whichever_worker_they_come_back_
 
     with two_workers.scene(Script(otherwise=answer), speech=Speech([MENU, SUPPORT, GOODBYE])) as scene:
         machines = [Ivr(Menu(MENU, {"2": Menu(SUPPORT)})) for _ in range(8)]
-        calls = [scene.dial(machine, agent="walker") for machine in machines]
+        calls = [scene.dial(machine, agent="taped-walker") for machine in machines]
         for call, machine in zip(calls, machines, strict=True):
             two_workers.wait_for_line(call.sid, "x call ended: agent.ended", since=scene.since)
             assert machine.path == "2"
@@ -192,3 +195,18 @@ def test_calls_that_leave_their_stream_go_on_in_whichever_worker_they_come_back_
         more = len(scene.model.sessions) - len(calls)
         ended = "x call ended: server.moved"
         assert eventually(lambda: sum(ended in line for line in two_workers.lines[scene.since :]) == more)
+        for call in calls:  # each is heard whole, in however many processes it was recorded
+            assert eventually(partial(is_heard_whole, two_workers, call.sid), DEADLINE_S)
+
+
+def is_heard_whole(server: Server, call_sid: str) -> bool:
+    request = Request(
+        f"{server.url}/calls/{call_sid}/recording", headers={"Authorization": f"Bearer {API_KEY}"}
+    )
+    try:
+        with urlopen(request, timeout=DEADLINE_S) as answer:
+            caller = answer.read()[58::2]
+    except HTTPError:  # it is not written yet
+        return False
+    # Their ends: the machine begins to speak as it picks up, and with a key, before the stream is there.
+    return MENU.audio[-800:] in caller and SUPPORT.audio[-800:] in caller

@@ -268,6 +268,11 @@ def test_recordings_go_wherever_fsspec_reaches(make: Callable[..., Recorder], to
     shelf.delete(CALL.call_sid)
 
 
+def test_a_folder_of_this_machine_is_known_for_one(tmp_path: Path) -> None:
+    assert Shelf(str(tmp_path)).folder_here == Shelf(f"file://{tmp_path}").folder_here == tmp_path
+    assert Shelf("memory://bucket/recordings").folder_here is None
+
+
 def test_a_place_that_nothing_here_can_reach_refuses_the_start() -> None:
     with pytest.raises(ConfigError, match="RECORDINGS_URL: nowhere://"):
         Shelf("nowhere://x/y")
