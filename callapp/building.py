@@ -11,8 +11,10 @@ from callapp.agents import Agents, WatchedAgents, load_agents
 from callapp.agents.loader import BUILT_IN_DIR
 from callapp.analysis.work import model_for
 from callapp.background import open_background
+from callapp.call.far_pairs import FarPairs
 from callapp.call.liaison import Liaison
 from callapp.call.making import CallMaker
+from callapp.call.pairs import Pairs
 from callapp.call.registry import Registry
 from callapp.call.relay import Relay
 from callapp.call.switchboard import Switchboard
@@ -29,6 +31,8 @@ from callapp.metrics.instruments import Instruments
 from callapp.metrics.meter import Meter, Present
 from callapp.office.messages import Messages
 from callapp.office.reservations import Reservations
+from callapp.peers.exchange import Exchange
+from callapp.peers.in_common import wire_in_common
 from callapp.recording.bench import Bench
 from callapp.recording.recorder import Recorder
 from callapp.recording.shelf import Shelf
@@ -114,6 +118,7 @@ def build_services(
         recorder=recorder,
         listeners=listeners,
         stand_in=stand_in,
+        pairs=_pairs(settings, database_url),
     )
 
 
@@ -123,6 +128,11 @@ def _agents(settings: Settings, tools: Tools, *, watched: bool) -> Agents:
 
     folders = tuple(folder for folder in (BUILT_IN_DIR, settings.agents_dir) if folder is not None)
     return WatchedAgents(read_agents, folders) if watched else read_agents()
+
+
+def _pairs(settings: Settings, database_url: str) -> Pairs:
+    wire = wire_in_common(settings, database_url)
+    return Pairs() if wire is None else FarPairs(Exchange(wire))
 
 
 def _present(registry: Registry, record: Record, tool_pool: ToolPool, relay: Callable[[], Relay]) -> Present:

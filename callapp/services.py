@@ -86,6 +86,7 @@ class Services:
         self.event_streams.close()
         self.registry.close()
         self.liaison.close()
+        self.pairs.close()
         self.verdicts.close()
         self.tool_pool.close()
         self.stand_in.close()

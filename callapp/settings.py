@@ -33,6 +33,7 @@ from callapp.values import (
     Prefixes,
     RateLimit,
     RealtimeUrl,
+    RedisUrl,
     Secret,
     WebhookSecret,
     WebhookUrl,
@@ -181,6 +182,13 @@ class Settings(BaseModel):
         secret=True,
     )
 
+    redis_url: RedisUrl | None = _setting(
+        None,
+        help="Redis by which the two calls of an interpreter find each other across processes and machines. "
+        "Unset: PostgreSQL, if that is the database.",
+        expected="redis://user:password@host:6379 or rediss://…",
+        secret=True,
+    )
     recordings_url: str | None = _setting(
         None,
         help="Where recordings are kept. Unset: in the instance folder. s3:// and gs:// want s3fs or gcsfs.",

@@ -122,6 +122,14 @@ def _read_database_url(value: str) -> str:
     return value
 
 
+def _check_redis_url(value: str) -> str:
+    url = urlsplit(value)
+    url.port  # noqa: B018  (raises ValueError when it is no port)
+    if url.scheme not in ("redis", "rediss") or not url.hostname:
+        raise ValueError
+    return value
+
+
 def _read_rate_limit(value: str) -> str:
     for limit in limits.parse_many(value):
         if limit.amount < 1:
@@ -169,6 +177,7 @@ BaseUrl = Annotated[str, AfterValidator(_read_base_url)]
 DatabaseUrl = Annotated[str, AfterValidator(_read_database_url)]
 WebhookUrl = Annotated[str, AfterValidator(_read_webhook_url)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_check_webhook_secret)]
+RedisUrl = Annotated[str, AfterValidator(_check_redis_url)]
 Prefixes = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_prefixes)]
 Modules = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_modules)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]

@@ -129,6 +129,10 @@ def test_every_fault_is_told_at_once_one_line_each() -> None:
         ("TWILIO_API_URL", "ftp://api.twilio.com"),
         ("DATABASE_URL", "mysql://user@localhost/callapp"),
         ("DATABASE_URL", "callapp.db"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "http://localhost:6379"),
+        ("REDIS_URL", "redis://"),
+        ("REDIS_URL", "redis://localhost:port"),
         ("AGENTS_DIR", "/no/such/folder"),
         ("TOOLS_DIR", __file__),
         ("TOOLS_MODULES", "shop.tools,phone-tools"),
@@ -167,6 +171,7 @@ def test_secrets_are_in_no_representation() -> None:
         OPENAI_API_KEY="hunter2",
         CALLAPP_API_KEY="hunter2",
         DATABASE_URL="postgresql://user:hunter2@db/callapp",
+        REDIS_URL="rediss://user:hunter2@redis:6379",
     )
     assert settings.openai_api_key == SecretStr("hunter2")
     assert "hunter2" not in f"{settings!r} {settings}"
@@ -254,7 +259,7 @@ def test_env_example_shows_the_defaults() -> None:
     for setting in SETTINGS:
         if setting.default not in (None, ()):
             assert shown[setting.name].lower() == str(setting.default).lower()
-        if setting.secret and setting.name != "DATABASE_URL":
+        if setting.secret and setting.name not in ("DATABASE_URL", "REDIS_URL"):
             assert not shown[setting.name]
 
 

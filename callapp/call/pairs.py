@@ -1,4 +1,4 @@
-"""Where the two sides of a call between two people find each other, in one process.
+"""Where the two sides of a call between two people find each other, in one process; `far_pairs` for several.
 
 The sides come one after the other, each with its own stream; one may never come.
 """
@@ -27,6 +27,8 @@ class Side(Protocol):
 
 class Pairs:
     """Sides that wait for their partners, by the name of the pair. Safe from any thread."""
+
+    across_processes = False
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -65,6 +67,32 @@ class Pairs:
             if self._waiting.get(pair) is side:
                 del self._waiting[pair]
             self._remember(pair)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    # -- for those who know of other processes --------------------------------------------------
+
+    def waits(self, pair: str) -> bool:
+        """Whether a side of this pair waits here."""
+        return pair in self._waiting
+
+    def waiting(self) -> list[str]:
+        """The pairs of which a side waits here."""
+        with self._lock:
+            return list(self._waiting)
+
+    def is_over(self, pair: str) -> bool:
+        """Whether a pair has met here, or will not any more."""
+        return pair in self._past
+
+    def take(self, pair: str) -> Side | None:
+        """The side that waits here, if one does; it waits no longer."""
+        with self._lock:
+            side = self._waiting.pop(pair, None)
+            if side is not None:
+                self._remember(pair)
+            return side
 
     def _remember(self, pair: str) -> None:
         self._past[pair] = None

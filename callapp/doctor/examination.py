@@ -28,6 +28,7 @@ def examine(
         wants_webhook_set: whether a fault with the number's webhook is to be set right.
     """
     yield house.check_database(settings.database_url or schema.default_url(instance))
+    yield from house.check_redis(settings)
     yield house.check_threads(settings, os.environ)
     yield house.check_files(settings)
     yield house.check_api_key(settings)

@@ -14,6 +14,7 @@ from callapp.call_log import schema
 from callapp.call_log.engine import is_sqlite, parse_url
 from callapp.doctor.finding import Finding, fault, ok, warning
 from callapp.errors import ConfigError
+from callapp.peers.wire import WireLost
 from callapp.prices import model_prices
 from callapp.settings import Settings
 from callapp.tools.registry import load_tools
@@ -111,6 +112,19 @@ def check_database(database_url: str) -> Finding:
         f"database: {name} has schema {revision or 'none yet'}, this version needs {schema.head()}",
         "run `flask db upgrade`",
     )
+
+
+def check_redis(settings: Settings) -> list[Finding]:
+    """Whether the Redis answers, if there is to be one."""
+    if settings.redis_url is None:
+        return []
+    from callapp.peers.redis import Redis  # here: see peers/in_common.py
+
+    try:
+        Redis(settings.redis_url).listener(("callapp_doctor",)).close()
+    except WireLost as error:
+        return [fault(f"REDIS_URL: {error}", "start it, or correct REDIS_URL")]
+    return [ok("Redis: answers")]
 
 
 def _check_place(path: Path) -> Finding:

@@ -49,6 +49,11 @@ def interpreted_side(
     call_log = call_logger(call_sid)
     place = Place.of(admission.parameters)
     assert place is not None, "whoever admits a call to an interpreter gives it a place"
+    if settings.web_concurrency > 1 and not parts.pairs.across_processes:
+        call_log.warning(
+            "! the other person's call may reach another process, which this one cannot speak with: "
+            "set REDIS_URL, or DATABASE_URL to a PostgreSQL, or WEB_CONCURRENCY to 1"
+        )
     engine = _engine(agent, place, parts, call_log)
     terms = Terms(
         most_ms=most_ms(settings, agent),

@@ -27,6 +27,7 @@ from callapp.settings import Settings
 from callapp.simulators.carrier_account import OwnNumber
 from callapp.telephony.rest import OwnNumber as OwnNumberState
 from tests.doctor.conftest import API_KEY, NUMBER, OPENAI_KEY, PASSWORD, Patient
+from tests.redis import redis_server
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -160,6 +161,19 @@ def test_a_database_that_is_not_there(patient: Patient) -> None:
     line = only_fault(patient.ask(DATABASE_URL=f"postgresql://callapp:{PASSWORD}@127.0.0.1:1/callapp"))
     assert "127.0.0.1:1/callapp" in line
     assert "DATABASE_URL" in line
+
+
+def test_a_redis_that_is_not_there(patient: Patient) -> None:
+    line = only_fault(patient.ask(REDIS_URL=f"redis://callapp:{PASSWORD}@127.0.0.1:1"))
+    assert "127.0.0.1:1" in line
+    assert "REDIS_URL" in line
+
+
+def test_a_redis_that_answers() -> None:
+    with redis_server() as redis:
+        if redis is None:
+            pytest.skip("no Redis on this machine: redis-server was not found")
+        assert [one.what for one in house.check_redis(Settings(redis_url=redis.url))] == ["Redis: answers"]
 
 
 def test_databases_of_all_ages(tmp_path: Path) -> None:

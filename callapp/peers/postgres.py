@@ -1,0 +1,104 @@
+"""Letters by way of PostgreSQL: ``LISTEN`` and ``NOTIFY``.
+
+Source: https://www.postgresql.org/docs/current/sql-notify.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import count
+
+import psycopg
+
+from callapp.call_log.engine import parse_url
+from callapp.peers.wire import CONNECT_S, STALL_S, WireLost
+
+_NOTIFY = "SELECT pg_notify(channel, letter) FROM unnest(%s::text[], %s::text[]) AS letters(channel, letter)"
+
+
+class Postgres:
+    """The wire of those who share a PostgreSQL. Not through a pooler that deals out transactions."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, database_url: str) -> None:
+        url = parse_url(database_url).set(drivername="postgresql")
+        self._conninfo = url.render_as_string(hide_password=False)
+
+    def sender(self) -> PostgresSender:
+        """Connect, to send."""
+        return PostgresSender(self._connect())
+
+    def listener(self, channels: Sequence[str]) -> PostgresListener:
+        """Connect, and listen."""
+        connection = self._connect()
+        try:
+            for channel in channels:
+                connection.execute(f'LISTEN "{channel}"'.encode())
+        except psycopg.Error as error:
+            connection.close()
+            raise WireLost(_first_line(error)) from error
+        return PostgresListener(connection)
+
+    def _connect(self) -> psycopg.Connection:
+        try:
+            return psycopg.connect(
+                self._conninfo,
+                autocommit=True,
+                connect_timeout=CONNECT_S,
+                # What is sent is of no use after a crash, so nobody waits for the disc.
+                options=f"-c synchronous_commit=off -c statement_timeout={STALL_S * 1000}",
+                tcp_user_timeout=STALL_S * 1000,
+                keepalives_idle=STALL_S,
+                keepalives_interval=1,
+                keepalives_count=3,
+            )
+        except psycopg.Error as error:
+            raise WireLost(_first_line(error)) from error
+
+
+class PostgresSender:
+    """Sends what there is in one transaction.
+
+    Equal letters of a transaction are delivered once, and silence is like silence: so each has a number.
+    """
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        self._numbers = count()
+
+    def send(self, letters: Sequence[tuple[str, str]]) -> None:
+        """Send these."""
+        channels = [channel for channel, _ in letters]
+        texts = [f"{next(self._numbers)} {text}" for _, text in letters]
+        try:
+            self._connection.execute(_NOTIFY, (channels, texts))
+        except psycopg.Error as error:
+            raise WireLost(_first_line(error)) from error
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+
+class PostgresListener:
+    """Hears of each ``NOTIFY``."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def receive(self, within_s: float) -> list[str]:
+        """Wait for letters."""
+        try:
+            heard = list(self._connection.notifies(timeout=within_s, stop_after=1))
+        except psycopg.Error as error:
+            raise WireLost(_first_line(error)) from error
+        return [one.payload.partition(" ")[2] for one in heard]
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

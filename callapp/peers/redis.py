@@ -1,0 +1,109 @@
+"""Letters by way of Redis: ``PUBLISH`` and ``SUBSCRIBE``.
+
+Source: https://redis.io/docs/latest/develop/pubsub/
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from callapp.peers.wire import CONNECT_S, STALL_S, WireLost
+
+# Who only listens would not notice that a Redis has vanished without a word. Not every system has them all.
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", STALL_S), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
+
+
+class Redis:
+    """The wire of those who share a Redis, or what speaks as one."""
+
+    name = "Redis"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def sender(self) -> RedisSender:
+        """Connect, to send."""
+        return RedisSender(self._client())
+
+    def listener(self, channels: Sequence[str]) -> RedisListener:
+        """Connect, and listen."""
+        listener = RedisListener(self._client())
+        try:
+            listener.subscribe(channels)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    def _client(self) -> redis.Redis:
+        # It shall not dial again by itself: what was missed meanwhile has to be known.
+        return redis.Redis.from_url(
+            self._url,
+            socket_connect_timeout=CONNECT_S,
+            socket_timeout=STALL_S,
+            socket_keepalive=True,
+            socket_keepalive_options=_KEEPALIVE,
+            decode_responses=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+
+class RedisSender:
+    """Sends what there is with one write."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def send(self, letters: Sequence[tuple[str, str]]) -> None:
+        """Send these."""
+        pipeline = self._client.pipeline(transaction=False)
+        for channel, text in letters:
+            pipeline.publish(channel, text)
+        try:
+            pipeline.execute()
+        except redis.RedisError as error:
+            raise WireLost(str(error)) from error
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+
+class RedisListener:
+    """Hears what is published."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]
+
+    def subscribe(self, channels: Sequence[str]) -> None:
+        """Listen to these from here on; returns when Redis has said that we do."""
+        try:
+            self._pubsub.subscribe(*channels)
+            for _ in channels:
+                if self._pubsub.get_message(timeout=STALL_S) is None:
+                    raise WireLost(f"no answer within {STALL_S} s")
+        except redis.RedisError as error:
+            raise WireLost(str(error)) from error
+
+    def receive(self, within_s: float) -> list[str]:
+        """Wait for letters."""
+        try:
+            message = self._pubsub.get_message(timeout=within_s)
+        except redis.RedisError as error:
+            raise WireLost(str(error)) from error
+        return [message["data"]] if message is not None and message["type"] == "message" else []
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._pubsub.close()
+        self._client.close()

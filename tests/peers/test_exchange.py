@@ -1,0 +1,206 @@
+"""Letters between processes, by a real PostgreSQL and a real Redis."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Queue
+from threading import Event
+from threading import enumerate as all_threads
+
+import pytest
+
+from callapp.peers import exchange as module
+from callapp.peers.exchange import Exchange, Receiver
+from callapp.peers.wire import MOST_LETTER_BYTES, Listener, Sender, Wire, WireLost
+from tests.peers.conftest import InCommon
+from tests.stage import DEADLINE_S, eventually
+
+
+class Ears:
+    """Hears, and knows when it can be heard."""
+
+    def __init__(self) -> None:
+        self.heard: Queue[str] = Queue()
+        self.opened = Event()
+        self.ticked = Event()
+
+    def next(self) -> str:
+        return self.heard.get(timeout=DEADLINE_S)
+
+    @property
+    def receiver(self) -> Receiver:
+        return Receiver(self.heard.put, self.opened.set, self.ticked.set)
+
+
+@contextmanager
+def listening(wire: Wire, *channels: str) -> Iterator[tuple[Exchange, Ears]]:
+    exchange, ears = Exchange(wire), Ears()
+    exchange.start(channels, ears.receiver)
+    try:
+        assert ears.opened.wait(DEADLINE_S)
+        yield exchange, ears
+    finally:
+        exchange.close(DEADLINE_S)
+
+
+def peers_threads() -> list[str]:
+    return [one.name for one in all_threads() if one.name.startswith("peers-")]
+
+
+def test_letters_arrive_at_their_channel_whole_in_order_and_none_is_taken_for_its_like(
+    in_common: InCommon,
+) -> None:
+    """Many go at a time, and PostgreSQL would join what is equal: silence is like silence."""
+    letters = ["same"] * 300 + [str(number) for number in range(300)] + ["x" * (MOST_LETTER_BYTES - 50)]
+    with (
+        listening(in_common.wire, "one", "all") as (one, heard),
+        listening(in_common.wire, "all") as (two, rest),
+    ):
+        for letter in letters:
+            two.send("one", letter)
+        two.send("all", "to both")
+        assert [heard.next() for _ in letters] == letters
+        assert (heard.next(), rest.next()) == ("to both", "to both")
+        one.send("nobody", "lost")
+        one.send("one", "to oneself")
+        assert heard.next() == "to oneself"
+    assert peers_threads() == []
+
+
+def test_letters_are_kept_while_the_server_is_away_but_audio_is_not(
+    in_common: InCommon, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was said meanwhile would be heard too late; that somebody has left must be told all the same."""
+    with listening(in_common.wire, "here") as (exchange, ears):
+        exchange.send("here", "before", audio=True)
+        assert ears.next() == "before"
+        ears.opened.clear()
+        in_common.stop()
+        try:
+            exchange.send("here", "audio of the outage", audio=True)
+            exchange.send("here", "left")
+            assert eventually(lambda: caplog.text.count("! ") >= 2, DEADLINE_S)
+            ears.ticked.clear()
+            assert ears.ticked.wait(DEADLINE_S)  # what is old is looked after all the same
+        finally:
+            in_common.start()
+        assert ears.opened.wait(DEADLINE_S)
+        exchange.send("here", "again", audio=True)
+        heard = [ears.next()]
+        while heard[-1] != "again":
+            heard.append(ears.next())
+        assert "audio of the outage" not in heard
+    # Told once by each thread, however often they dialled.
+    assert [one.levelname for one in caplog.records if "! " in one.message].count("ERROR") == 2
+
+
+def test_what_is_in_line_goes_out_before_the_end(in_common: InCommon) -> None:
+    with listening(in_common.wire, "here") as (_, ears):
+        with listening(in_common.wire, "there") as (leaver, _):
+            leaver.send("here", "goodbye")
+        assert ears.next() == "goodbye"
+
+
+def test_a_connection_on_which_nothing_is_sent_is_given_back_and_had_again(
+    in_common: InCommon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Redis, or what stands before it, may close it by and by without a word."""
+    monkeypatch.setattr(module, "IDLE_S", 0.05)
+    let_go = Event()
+    close = module._close
+
+    def note(connection: Sender | Listener | None) -> None:
+        close(connection)
+        if connection is not None:
+            let_go.set()
+
+    monkeypatch.setattr(module, "_close", note)
+    with listening(in_common.wire, "here") as (exchange, ears):
+        for text in ("before", "after"):
+            exchange.send("here", text)
+            assert ears.next() == text
+            assert let_go.wait(DEADLINE_S)
+            let_go.clear()
+
+
+def test_an_end_is_quick_when_the_server_is_away(in_common: InCommon) -> None:
+    in_common.stop()
+    try:
+        exchange = Exchange(in_common.wire)
+        exchange.start(("here",), Ears().receiver)
+        exchange.send("here", "for nobody")
+        exchange.close(DEADLINE_S)
+        assert peers_threads() == []
+    finally:
+        in_common.start()
+
+
+def test_a_bug_about_one_letter_leaves_the_others_heard(
+    in_common: InCommon, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: Queue[str] = Queue()
+    opened = Event()
+
+    def hear(text: str) -> None:
+        if text == "bad":
+            raise RuntimeError("bug")
+        heard.put(text)
+
+    exchange = Exchange(in_common.wire)
+    exchange.start(("here",), Receiver(hear, opened.set, lambda: None))
+    try:
+        assert opened.wait(DEADLINE_S)
+        exchange.send("here", "bad")
+        exchange.send("here", "good")
+        assert heard.get(timeout=DEADLINE_S) == "good"
+        assert "! bug" in caplog.text
+    finally:
+        exchange.close(DEADLINE_S)
+
+
+class Stuck:
+    """A wire that takes nothing until it is let."""
+
+    name = "Stuck"
+
+    def __init__(self) -> None:
+        self.let = Event()
+        self.asked = Event()
+        self.sent: Queue[str] = Queue()
+
+    def sender(self) -> Stuck:
+        self.asked.set()
+        self.let.wait(DEADLINE_S)
+        return self
+
+    def listener(self, channels: object) -> Stuck:
+        raise WireLost("deaf")
+
+    def send(self, letters: list[tuple[str, str]]) -> None:
+        for _, text in letters:
+            self.sent.put(text)
+
+    def close(self) -> None:
+        pass
+
+
+def test_when_the_line_is_full_the_oldest_letters_are_not_sent(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And whoever puts one in never waits: it is a thread with audio to carry."""
+    monkeypatch.setattr(module, "LETTER_KEPT_S", 3600.0)
+    caplog.set_level(logging.CRITICAL)
+    stuck = Stuck()
+    exchange = Exchange(stuck)
+    exchange.start(("here",), Ears().receiver)
+    exchange.send("there", "first")
+    assert stuck.asked.wait(DEADLINE_S)
+    for number in range(module.MOST_WAITING + 10):
+        exchange.send("there", str(number))
+    stuck.let.set()
+    exchange.close(DEADLINE_S)
+    sent = list(stuck.sent.queue)
+    assert sent[0] == "first"
+    assert sent[1:] == [str(number) for number in range(10, module.MOST_WAITING + 10)]
