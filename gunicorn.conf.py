@@ -123,10 +123,20 @@ def on_exit(server):
         shutil.rmtree(server.metrics_folder, ignore_errors=True)
 
 
+def _let_sigterm(how):
+    signal.pthread_sigmask(how, {signal.SIGTERM})
+
+
+# Until it has handlers of its own, a worker has the master's, which would swallow a SIGTERM.
+os.register_at_fork(after_in_parent=partial(_let_sigterm, signal.SIG_UNBLOCK))
+
+
 def pre_fork(server, worker):
     """Choose the worker's core: one with the fewest of its siblings. Runs in the master."""
     taken = Counter(sibling.core for sibling in server.WORKERS.values())
     worker.core = min(CORES, key=taken.__getitem__, default=None)
+    worker.stopped_early = False
+    _let_sigterm(signal.SIG_BLOCK)
 
 
 def post_fork(server, worker):
@@ -136,6 +146,12 @@ def post_fork(server, worker):
     Batch scheduling and a longer switch interval: under overload threads otherwise force each other off the
     interpreter every 5 ms, and delays grow to seconds and stay. A platform may forbid both; we run without.
     """
+
+    def stop_early(signum, frame):
+        worker.stopped_early = True
+
+    signal.signal(signal.SIGTERM, stop_early)  # gunicorn puts its own in place a moment later
+    _let_sigterm(signal.SIG_UNBLOCK)
     sys.setswitchinterval(0.05)
     if worker.core is not None:
         with suppress(OSError):
@@ -174,6 +190,8 @@ def post_worker_init(worker):
     registry.on_drained = partial(worker.method_queue.defer, leave)
     signal.signal(signal.SIGTERM, drain)
     signal.siginterrupt(signal.SIGTERM, False)
+    if worker.stopped_early:
+        registry.drain_requested = True
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, end_now)
 

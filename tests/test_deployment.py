@@ -109,13 +109,20 @@ sys.exit(refuse_to_start(ConfigError(faults)))
 class Gunicorn:
     """A gunicorn process and what it has written so far."""
 
-    def __init__(self, folder: Path, application: str, target: str = "stand_in:app", **environ: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        application: str,
+        target: str = "stand_in:app",
+        config: Path = CONFIG,
+        **environ: str,
+    ) -> None:
         (folder / "stand_in.py").write_text(application)
         clean = {
             name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", str(CONFIG), target],
+            [sys.executable, "-m", "gunicorn", "-c", str(config), target],
             cwd=folder,
             env=clean | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"} | environ,
             stdout=subprocess.PIPE,
@@ -163,9 +170,9 @@ class Gunicorn:
 class Server(Gunicorn):
     """A gunicorn process that serves the stand-in."""
 
-    def __init__(self, folder: Path, **environ: str) -> None:
+    def __init__(self, folder: Path, config: Path = CONFIG, **environ: str) -> None:
         self.port = free_port()
-        super().__init__(folder, STAND_IN, PORT=str(self.port), **environ)
+        super().__init__(folder, STAND_IN, config=config, PORT=str(self.port), **environ)
         self.wait_for("Listening at")
 
     def get(self, path: str, **headers: str) -> tuple[int, str]:
@@ -194,8 +201,8 @@ class Server(Gunicorn):
 def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
-    def begin(**environ: str) -> Server:
-        servers.append(Server(tmp_path, **environ))
+    def begin(config: Path = CONFIG, **environ: str) -> Server:
+        servers.append(Server(tmp_path, config, **environ))
         return servers[-1]
 
     yield begin
@@ -418,6 +425,30 @@ def test_without_calls_sigterm_ends_at_once(start: Callable[..., Server]) -> Non
     server.process.send_signal(signal.SIGTERM)
     assert server.end() == 0
     assert time.monotonic() - began < 5
+
+
+SLOW_TO_BOOT = f"""
+exec(open({str(CONFIG)!r}).read())
+import time
+schedule = post_fork
+
+def post_fork(server, worker):
+    print("a worker is forked", flush=True)
+    time.sleep(0.5)
+    schedule(server, worker)
+"""
+
+
+def test_a_worker_that_has_just_been_forked_hears_sigterm(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    """It has the master's handlers then, which would keep it to themselves."""
+    config = tmp_path / "slow_to_boot.py"
+    config.write_text(SLOW_TO_BOOT)
+    server = start(config)
+    server.wait_for("a worker is forked")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.end() == 0
 
 
 def test_while_draining_requests_are_answered_and_the_call_goes_on(start: Callable[..., Server]) -> None:
