@@ -59,6 +59,7 @@ def watching(server: Server, path: str, number: int = 1) -> Iterator[list[Watche
 
 def test_more_may_watch_than_there_are_threads(one_line: Server) -> None:
     """There are 17, one for the call and those for webhooks; and all are free while thirty watch."""
+    assert eventually(one_line.is_at_rest)
     at_rest = one_line.counts()
     with one_line.scene() as scene, watching(one_line, "/desk/live/events", 30) as watchers:
         for watcher in watchers:
@@ -67,7 +68,8 @@ def test_more_may_watch_than_there_are_threads(one_line: Server) -> None:
             assert watcher.headers["X-Accel-Buffering"] == "no"
             assert watcher.event("calls") == {"whole": True, "calls": [], "gone": []}
         now = one_line.counts()
-        assert (now.threads, now.descriptors) == (at_rest.threads + 1, at_rest.descriptors + 30)
+        assert now.threads <= at_rest.threads + 1
+        assert now.descriptors <= at_rest.descriptors + len(watchers)
         assert len(watchers) > HTTP_THREADS + 1
         call, _ = scene.live()
         for watcher in watchers:
