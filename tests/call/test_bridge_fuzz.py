@@ -21,6 +21,7 @@ from callapp.realtime.dialling import Endpoint
 from callapp.realtime.leg import ModelLeg
 from callapp.realtime.session import SessionConfig
 from callapp.telephony.leg import CallerLeg
+from callapp.websocket import connection
 from callapp.websocket.connection import Connection
 
 TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
@@ -219,8 +220,9 @@ ENDS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 
 
 @pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> None:
+def quiet(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     caplog.set_level(logging.CRITICAL, "callapp")
+    monkeypatch.setattr(connection, "LINGER_S", 0.0)  # a peer that stays says nothing more
 
 
 @ENDS
