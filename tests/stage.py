@@ -595,15 +595,17 @@ class Scene:
         if server.process.poll() is None:
             assert eventually(server.is_at_rest), f"{server.counts()}:\n" + "\n".join(server.stacks())
             assert eventually(lambda: server.get("/readyz").status == 200), "a slot was not given back"
-        lines = server.lines[self.since :]
-        lived = [found[1] for line in lines if (found := LIVE_LINE.search(line))]
-        ended = [found[1] for line in lines if (found := END_LINE.search(line))]
-        assert sorted(lived) == sorted(ended)
+
+        def told(sign: re.Pattern[str]) -> list[str]:
+            return sorted(found[1] for line in server.lines[self.since :] if (found := sign.search(line)))
+
+        assert eventually(lambda: told(LIVE_LINE) == told(END_LINE)), (told(LIVE_LINE), told(END_LINE))
         tokens = [
             stream.parameters.get("callapp_token", "?")
             for call in self.carrier.calls
             for stream in call.streams
         ]
+        lines = server.lines[self.since :]
         for line in lines:
             assert self.expects_traceback or "Traceback" not in line, "\n".join(lines)
             assert "! bug" not in line, "\n".join(lines)

@@ -203,7 +203,7 @@ def test_without_a_key_a_pretend_model_answers(tmp_path: Path) -> None:
         with browser_at(server, tmp_path) as browser:
             browser.sign_in()
             browser.open("/desk/phone")
-            assert "pretend model" in browser.text(".notice")
+            assert eventually(lambda: "pretend model" in browser.text(".notice"))
             browser.click("#call")
             browser.wait(lambda: browser.text("#first-sound") != "–")
             browser.click("#hang-up")
