@@ -30,6 +30,7 @@ from callapp.call.downlink import Downlink
 from callapp.call.errands import Errands
 from callapp.call.levels import Tap
 from callapp.call.outside import Outside
+from callapp.call.sessions import JOIN_S
 from callapp.conversation.commands import (
     AnswerTool,
     CancelResponse,
@@ -72,17 +73,12 @@ from callapp.conversation.plan import Plan
 from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.telephony.answering import read_answered_by
-from callapp.telephony.leg import CallerLeg
+from callapp.telephony.leg import NO_MEDIA_S, CallerLeg
 from callapp.telephony.media_streams import CallerAudio
 
-# After its end a call waits so long for its threads: what the system looks up for them, such as a
-# name, cannot be broken off.
-JOIN_S = 5.0
 # The caller's last words may become known after the call's end; the model's session goes on so long for
 # them. It has to be over within a second.
 LATE_WORDS_S = 0.7
-# Twilio sends audio all the time, silence too: a stream that brings none is dead.
-NO_MEDIA_S = 10.0
 # A call that is away is looked after so often: another process may have it by now.
 LOOK_S = 0.5
 # After these ends a caller who is away may still come back, to another process or another session.

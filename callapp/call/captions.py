@@ -24,7 +24,7 @@ from typing import Protocol
 
 from callapp.audio.levels import speech_dbfs
 from callapp.call.levels import Tap
-from callapp.call.sessions import Session, carry
+from callapp.call.sessions import JOIN_S, Session, carry
 from callapp.conversation.captioning import (
     Captioning,
     Command,
@@ -52,13 +52,9 @@ from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.realtime.loss import Loss
 from callapp.realtime.transcription import Ready, TranscriberEvent
+from callapp.telephony.leg import NO_MEDIA_S, STOP_WITHIN_S
 from callapp.telephony.listening import ListeningLeg, Sound
 
-JOIN_S = 5.0
-# Twilio sends audio all the time, silence too: a stream that brings none is dead.
-NO_MEDIA_S = 10.0
-# After the carrier has said that a call is over, its stream may take so long to stop.
-STOP_WITHIN_S = 0.5
 # How often the inbox is looked into once the stream is over.
 TICK_S = 0.1
 _FRAME_BYTES = FRAME_MS * BYTES_PER_MS
@@ -226,7 +222,7 @@ class CaptionedCall:
     def _perform(self, commands: Sequence[Command]) -> None:
         for command in commands:
             match command:
-                case SendTo(speaker=speaker, number=number, what=what):
+                case SendTo(speaker=speaker, what=what):
                     with suppress(LegLost):  # the session's own thread will hear of it
                         self._sessions[speaker].do(what)
                 case Tell(fact=fact):

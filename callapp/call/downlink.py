@@ -27,7 +27,7 @@ class Downlink:
 
     Args:
         new_model: makes a model leg, not dialled yet.
-        conversation: is asked whether the call is over, and told so.
+        conversation: is asked whether the call is over, and whether words are missing.
         lock: the call's. What is decided is carried out under it, and so is ``feed``.
         feed: takes an event to the conversation; with the lock.
         failed: is told of a bug, which ends the call. Without the lock.

@@ -31,7 +31,7 @@ from callapp.audio.ringing import Ringing
 from callapp.call.interpreter_books import Books
 from callapp.call.levels import Tap
 from callapp.call.pairs import Side
-from callapp.call.sessions import carry
+from callapp.call.sessions import JOIN_S, carry
 from callapp.conversation.commands import PlayAudio, SendMark
 from callapp.conversation.events import CallerHungUp, Played
 from callapp.conversation.interpreting import (
@@ -69,14 +69,9 @@ from callapp.realtime.translator import (
     TranslatorEvent,
     Written,
 )
-from callapp.telephony.leg import CallerLeg
+from callapp.telephony.leg import NO_MEDIA_S, STOP_WITHIN_S, CallerLeg
 from callapp.telephony.media_streams import CallerAudio
 
-JOIN_S = 5.0
-# Twilio sends audio all the time, silence too: a stream that brings none is dead.
-NO_MEDIA_S = 10.0
-# After the carrier has said that a call is over, its stream may take so long to stop.
-STOP_WITHIN_S = 0.5
 # How often the inbox is looked into once the phone is gone.
 TICK_S = 0.25
 

@@ -82,14 +82,9 @@ class CallMaker:
 
     def _endpoint(self, admission: Admission, agent: Agent) -> Endpoint:
         """The model; without a key a browser, which costs nobody anything, talks to the stand-in."""
-        key = self.settings.openai_api_key
-        if key is None and admission.direction == "browser":
+        if self.settings.openai_api_key is None and admission.direction == "browser":
             return Endpoint(self.stand_in.url(), stand_in.MODEL, stand_in.API_KEY)
-        return Endpoint(
-            self.settings.openai_realtime_url,
-            agent.model or self.settings.openai_realtime_model,
-            key.get_secret_value() if key else "",
-        )
+        return endpoint_of(self.settings, agent.model or self.settings.openai_realtime_model)
 
     def _plan(self, admission: Admission, agent: Agent, endpoint: Endpoint, away: AwayCall | None) -> Plan:
         greeting = agent.line("greeting", admission.parameters)
@@ -156,6 +151,12 @@ class CallMaker:
             journal=Journal(particulars, listeners, before_ms),
             tape=tape,
         )
+
+
+def endpoint_of(settings: Settings, model: str) -> Endpoint:
+    """A model of OpenAI's; without a key the dial says that there is none."""
+    key = settings.openai_api_key
+    return Endpoint(settings.openai_realtime_url, model, key.get_secret_value() if key else "")
 
 
 def _fallback(agent: Agent, origin: str) -> Fallback | None:

@@ -1,4 +1,4 @@
-"""A session that hears one speaker, from its dial to its end, in a thread of its own."""
+"""A session that is carried by a thread of its own, from its dial to its end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Protocol, TypeVar
 from callapp.errors import LegLost
 
 T = TypeVar("T")
+
+# After its end a call waits so long for its threads: what the system looks up for them, such as a
+# name, cannot be broken off.
+JOIN_S = 5.0
 
 
 class Session(Protocol[T]):

@@ -64,7 +64,7 @@ def find_call(store: Store, call_sid: str) -> WholeCall | None:
         StoreUnavailable: the database does not answer.
     """
     with store.transaction() as session:
-        row = session.scalars(select(CallRow).where(CallRow.call_sid == call_sid)).one_or_none()
+        row = _row(session, call_sid)
         if row is None:
             return None
         (call,) = _calls(session, [row])
@@ -94,7 +94,7 @@ def find_words(store: Store, call_sid: str) -> Words | None:
         StoreUnavailable: the database does not answer.
     """
     with store.transaction() as session:
-        row = session.scalars(select(CallRow).where(CallRow.call_sid == call_sid)).one_or_none()
+        row = _row(session, call_sid)
         if row is None:
             return None
         utterances = _of(session, UtteranceRow, call_sid, UtteranceRow.start_ms, UtteranceRow.end_ms)
@@ -213,6 +213,10 @@ def _latest(session: Session, call_sids: Sequence[str]) -> dict[str, Utterance]:
 
 
 # -- rows as documents ----------------------------------------------------------------------------
+
+
+def _row(session: Session, call_sid: str) -> CallRow | None:
+    return session.scalars(select(CallRow).where(CallRow.call_sid == call_sid)).one_or_none()
 
 
 def _of(session: Session, table: Any, call_sid: str, *order: Any) -> Sequence[Any]:

@@ -14,6 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Condition, Thread
 from time import monotonic
 
@@ -150,7 +151,7 @@ class Exchange:
                 if lost:
                     log.info("= %s is back", self._wire.name)
                 self.listening, lost = True, False
-                receiver.open()
+                _let(receiver.open)
                 self._hear(listener, receiver)
             except WireLost as error:
                 if not lost:
@@ -159,24 +160,28 @@ class Exchange:
             finally:
                 self.listening = False
                 _close(listener)
-            receiver.tick()
+            _let(receiver.tick)
             self._pause()
 
     def _hear(self, listener: Listener, receiver: Receiver) -> None:
         tick_s = monotonic() + TICK_S
         while not self._closing:
             for text in listener.receive(LOOK_S):
-                try:
-                    receiver.hear(text)
-                except Exception:  # one call's bug must not make the others deaf
-                    log.exception("! bug: a letter of another process")
+                _let(partial(receiver.hear, text))
             if monotonic() >= tick_s:
                 tick_s = monotonic() + TICK_S
-                receiver.tick()
+                _let(receiver.tick)
 
     def _pause(self) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._closing, REDIAL_S)
+
+
+def _let(do: Callable[[], None]) -> None:
+    try:
+        do()
+    except Exception:  # one call's bug must not make the others deaf
+        log.exception("! bug: news of another process")
 
 
 def _close(connection: Sender | Listener | None) -> None:

@@ -36,7 +36,7 @@ from callapp.conversation.events import (
 )
 from callapp.errors import BadMessage, LegLost
 from callapp.logs import Log
-from callapp.realtime.dialling import Dialling, Endpoint
+from callapp.realtime.dialling import Endpoint
 from callapp.realtime.events import (
     ApprovalAsked,
     ListingFailed,
@@ -51,10 +51,8 @@ from callapp.realtime.events import (
 )
 from callapp.realtime.messages import Complaint, SessionCreated
 from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig, silence_update
-from callapp.websocket.connection import Connection
+from callapp.realtime.socket_leg import SocketLeg
 from callapp.websocket.framing import Binary
-
-NO_SIGN_OF_LIFE = 1006
 
 ACTIVE_RESPONSE = "conversation_already_has_active_response"
 # Races that the protocol cannot avoid; they end nothing.
@@ -91,18 +89,15 @@ ModelEvent = (
 )
 
 
-class ModelLeg:
+class ModelLeg(SocketLeg):
     """OpenAI's end of a call."""
 
     def __init__(self, endpoint: Endpoint, config: SessionConfig, log: Log) -> None:
+        super().__init__()
         self._endpoint = endpoint
         self._config = config
         self._handshake = Handshake(config)
         self._confirmed = False
-        self._last_code = ""  # of the newest error: what the close that follows is about
-        self._dialling = Dialling()
-        self._connection: Connection | None = None
-        self._received = -1  # what had been received when it was last asked for a sign of life
         self._approvals: set[str] = set()  # requests that have been answered
         self._silences: set[str] = set()  # items in which nobody speaks
         self._play: Callable[[AudioArrived | AgentSaid], bool] | None = None
@@ -134,12 +129,10 @@ class ModelLeg:
         Raises:
             LegLost: the socket is gone, or nothing alive is behind it.
         """
-        connection = self._connection
-        assert connection is not None, "dial() comes first"
         events: list[ModelEvent] = []
-        messages = connection.receive()
+        messages = self._open_connection.receive()
         if not messages:
-            self._look_for_life(connection)
+            self._look_for_life()
         for message in messages:
             if isinstance(message, Binary):
                 self._log.warning("! model leg: ignored a binary message")
@@ -186,48 +179,32 @@ class ModelLeg:
                 return messages[position:]
         return []
 
-    def _look_for_life(self, connection: Connection) -> None:
-        if connection.received == self._received:
-            raise LegLost("model", NO_SIGN_OF_LIFE, "no sign of life")
-        self._received = connection.received
-        connection.ping()
-
     def send(self, command: ModelCommand | TimeSilence) -> None:
         """Carry out a command. Safe from any thread.
 
         Raises:
             LegLost: the socket is gone, or took nothing for `WRITE_S`.
         """
-        assert self._connection is not None, "dial() comes first"
         if isinstance(command, TimeSilence):
-            self._connection.send_text(silence_update(self._config, timed=command.on))
+            self._open_connection.send_text(silence_update(self._config, timed=command.on))
         else:
-            self._connection.send_text(encode(command))
+            self._open_connection.send_text(encode(command))
 
     def send_audio(self, payload: bytes) -> None:
         """Append the caller's audio, base64 of mu-law. As ``send``."""
         assert self._connection is not None, "dial() comes first"
         self._connection.send_text(encode_audio(payload))
 
-    def close(self) -> None:
-        """End the session, or the dial under way; wakes whoever reads. Safe from any thread, and twice."""
-        if self._connection is not None:
-            self._connection.close(1000, "")
-        else:
-            self._dialling.break_off()
-
     def release(self) -> None:
         """Give the socket back to the system, and let go of who listens."""
         self._play = None
-        if self._connection is not None:
-            self._connection.release()
+        super().release()
 
     def meaning_of(self, loss: LegLost) -> ModelLost:
         """What a lost socket stands for. What the service said weighs more than the close code."""
-        words = f"{self._last_code} {loss.reason}"
-        if any(code in words for code in FATAL_CODES):
+        if self._is_refusal(loss):
             return ModelLost("openai.refused", hopeless=True)
-        if "session_expired" in words:
+        if "session_expired" in f"{self._last_code} {loss.reason}":
             return ModelLost("openai.session_expired")
         if self._connection is None:
             return ModelLost("openai.unreachable")
@@ -242,8 +219,7 @@ class ModelLeg:
         self._log.info(
             "= remote tool %s of %s: %s", asked.name, asked.server_label, "approved" if approve else "refused"
         )
-        assert self._connection is not None
-        self._connection.send_text(encode_approval(asked.request_id, approve=approve))
+        self._open_connection.send_text(encode_approval(asked.request_id, approve=approve))
         return [] if approve else [RemoteToolReturned()]
 
     def _on_failed(self, ended: ResponseEnded) -> list[ModelEvent]:
@@ -278,8 +254,7 @@ class ModelLeg:
     def _shake_hands(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:
         outcome = self._handshake.receive(event, time.time())
         if isinstance(outcome, bytes):
-            assert self._connection is not None
-            self._connection.send_text(outcome)
+            self._open_connection.send_text(outcome)
             return []
         self._confirmed = isinstance(outcome, SessionConfirmed)
         return [outcome]

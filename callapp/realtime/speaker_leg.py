@@ -13,18 +13,17 @@ from typing import Generic, TypeVar
 from callapp.audio.resampling import PCM_BYTES_PER_MS, Upsampler
 from callapp.errors import BadMessage, LegLost
 from callapp.logs import Log
-from callapp.realtime.dialling import Dialling, Endpoint
-from callapp.realtime.leg import NO_SIGN_OF_LIFE
+from callapp.realtime.dialling import Endpoint
 from callapp.realtime.loss import Loss
 from callapp.realtime.messages import FIRST_UPDATE, SECOND_UPDATE, Complaint
-from callapp.realtime.session import FATAL_CODES
+from callapp.realtime.socket_leg import SocketLeg
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import Binary
 
 EventT = TypeVar("EventT")
 
 
-class SpeakerLeg(ABC, Generic[EventT]):
+class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
     """One session.
 
     Args:
@@ -33,13 +32,10 @@ class SpeakerLeg(ABC, Generic[EventT]):
     """
 
     def __init__(self, endpoint: Endpoint, name: str, log: Log) -> None:
+        super().__init__()
         self._endpoint = endpoint
         self._name = name
         self._log = log
-        self._dialling = Dialling()
-        self._connection: Connection | None = None
-        self._received = -1  # what had been received when it was last asked for a sign of life
-        self._last_code = ""  # of the newest error: what the close that follows is about
         self._rejected = False
         self._upsampler = Upsampler()
         self._sent_bytes = 0
@@ -94,13 +90,9 @@ class SpeakerLeg(ABC, Generic[EventT]):
         Raises:
             LegLost: the socket is gone, nothing alive is behind it, or the session was refused.
         """
-        connection = self._open_connection()
-        messages = connection.receive()
+        messages = self._open_connection.receive()
         if not messages:
-            if connection.received == self._received:
-                raise LegLost("model", NO_SIGN_OF_LIFE, "no sign of life")
-            self._received = connection.received
-            connection.ping()
+            self._look_for_life()
         events: list[EventT] = []
         for message in messages:
             if isinstance(message, Binary):
@@ -112,22 +104,9 @@ class SpeakerLeg(ABC, Generic[EventT]):
                 self._log.warning("! %s: ignored a bad message: %s", self._name, error)
         return events
 
-    def close(self) -> None:
-        """End the session, or the dial under way; wakes whoever reads. Safe from any thread, and twice."""
-        if self._connection is not None:
-            self._connection.close(1000, "")
-        else:
-            self._dialling.break_off()
-
-    def release(self) -> None:
-        """Give the socket back to the system, once nobody reads it any more."""
-        if self._connection is not None:
-            self._connection.release()
-
     def meaning_of(self, loss: LegLost) -> Loss:
         """What a lost socket stands for. What the service said weighs more than the close code."""
-        words = f"{self._last_code} {loss.reason}"
-        if any(code in words for code in FATAL_CODES):
+        if self._is_refusal(loss):
             return Loss("openai.refused", hopeless=True)
         if self._rejected:
             return Loss("openai.session_rejected", hopeless=True)
@@ -135,17 +114,13 @@ class SpeakerLeg(ABC, Generic[EventT]):
 
     # -- for each kind --------------------------------------------------------------------------
 
-    def _open_connection(self) -> Connection:
-        assert self._connection is not None, "dial() comes first"
-        return self._connection
-
     def _send(self, pcm: bytes) -> None:
         """Let the session hear this.
 
         Raises:
             LegLost: the socket is gone, or took nothing for `WRITE_S`.
         """
-        self._open_connection().send_text(self._append(pcm))
+        self._open_connection.send_text(self._append(pcm))
         self._sent_bytes += len(pcm)
 
     def _on_complaint(self, complaint: Complaint) -> None:
@@ -159,7 +134,7 @@ class SpeakerLeg(ABC, Generic[EventT]):
             complaint.event_id,
         )
         if complaint.event_id == FIRST_UPDATE:
-            self._open_connection().send_text(self._update(essential=True))
+            self._open_connection.send_text(self._update(essential=True))
         elif complaint.event_id == SECOND_UPDATE:
             self._reject(f"{complaint.code}: {complaint.message}")
 

@@ -64,7 +64,7 @@ class TranscriptionLeg(SpeakerLeg[TranscriberEvent]):
                 # Pieces have silence between them that is not sent, so each is resampled by itself.
                 self._send_some(self._upsampler.flush())
                 self._upsampler = Upsampler()
-                self._open_connection().send_text(wire.encode_commit())
+                self._open_connection.send_text(wire.encode_commit())
 
     def _send_some(self, pcm: bytes) -> None:
         if pcm:

@@ -67,7 +67,7 @@ class TranslationLeg(SpeakerLeg[TranslatorEvent]):
         self._unsent += self._upsampler.flush()
         if self._unsent:
             self._send(bytes(self._unsent))
-        self._open_connection().send_text(wire.encode_close())
+        self._open_connection.send_text(wire.encode_close())
 
     def _connect(self) -> Connection:
         return self._dialling.connect(self._endpoint, "/translations")

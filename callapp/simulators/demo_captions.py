@@ -18,7 +18,7 @@ from callapp.simulators.callee import Callee, HangUp, HearPause, Pause, Say
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.clips import clip
 from callapp.simulators.demo_cost import transcription_usd
-from callapp.simulators.demo_report import faults_of_phone, shown_path
+from callapp.simulators.demo_report import cost_figure, faults_of_phone, shown_path
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
 from callapp.simulators.demo_server import Server, ServerFailed, pretended
 from callapp.simulators.demo_watch import Line
@@ -175,11 +175,7 @@ def _figures(
     return [
         ("Duration", f"{calls[0].duration_s:.1f} s", "from the answer to the end of the call"),
         ("Sent", f"{heard_s:.1f} s", "of speech, with a breath before and after; silence is not"),
-        (
-            "Cost",
-            "not known" if usd is None else f"${usd:.4f}",
-            "an estimate from OpenAI's list prices\nthe phone company's charge is not included",
-        ),
+        cost_figure(usd),
         ("Ended by", str(record["endReason"]), ""),
         ("Recording", shown_path(wav), "\nstereo: the caller left, the other right"),
     ]

@@ -18,7 +18,7 @@ from callapp.simulators.callee import Callee
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.clips import Clip, clip
 from callapp.simulators.demo_cost import transcription_usd
-from callapp.simulators.demo_report import faults_of_phone, shown_path
+from callapp.simulators.demo_report import cost_figure, faults_of_phone, shown_path
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
 from callapp.simulators.demo_server import Server, ServerFailed, pretended
 from callapp.simulators.demo_watch import Line
@@ -313,11 +313,7 @@ def _figures(
             " · ".join(f"{one.down_ms:.0f}" for one in delays) + " ms",
             "a translation's first sound to the other ear",
         ),
-        (
-            "Cost",
-            "not known" if usd is None else f"${usd:.4f}",
-            "an estimate from OpenAI's list prices\nthe phone company's charge is not included",
-        ),
+        cost_figure(usd),
         (
             "Recordings",
             shown_path(wavs[0]),

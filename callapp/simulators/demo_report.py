@@ -108,10 +108,7 @@ def _figures_of_the_talk(watch: Watch, stream: PhoneStream, session: Session) ->
         meaning = f"speech recognised to the phone silent\n{since_voice} from the caller's first sound"
         rows.append(("Barge-in", _in_ms([measured.since_recognised_ms]), meaning))
     rows += [("Interrupted", cut_words(item), "") for item in watch.items if item.cut]
-    usd = cost(session)
-    meaning = "an estimate from OpenAI's list prices\nthe phone company's charge is not included"
-    rows.append(("Cost", "not known" if usd is None else f"${usd:.4f}", meaning))
-    return rows
+    return [*rows, cost_figure(cost(session))]
 
 
 def cost(session: Session) -> float | None:
@@ -240,6 +237,15 @@ def _starts_ms(item: AgentItem) -> float:
 
 def _in_ms(values_ms: Iterable[float]) -> str:
     return " · ".join(f"{value:.1f}" if value < 10 else f"{value:.0f}" for value in values_ms) + " ms"
+
+
+def cost_figure(usd: float | None) -> Figure:
+    """What a call would have cost at OpenAI."""
+    return (
+        "Cost",
+        "not known" if usd is None else f"${usd:.4f}",
+        "an estimate from OpenAI's list prices\nthe phone company's charge is not included",
+    )
 
 
 def shown_path(path: Path) -> str:

@@ -34,6 +34,10 @@ POLICY_VIOLATION = 1008
 MOST_MESSAGE_BYTES = 65_536
 # A quiet leg is looked after this often: the call's deadlines hang on it.
 QUIET_S = 0.25
+# Twilio sends audio all the time, silence too: a stream that brings none for so long is dead.
+NO_MEDIA_S = 10.0
+# After the carrier has said that a call is over, its stream may take so long to stop.
+STOP_WITHIN_S = 0.5
 # A leg that cannot be written to for so long is lost.
 WRITE_S = 5.0
 

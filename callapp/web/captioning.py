@@ -5,12 +5,11 @@ from __future__ import annotations
 from callapp.agents import Agent
 from callapp.call.captions import CaptionedCall
 from callapp.call.journal import Journal, Particulars
-from callapp.call.making import most_ms
+from callapp.call.making import endpoint_of, most_ms
 from callapp.call_log.records import Admission
 from callapp.conversation.captioning import Terms
 from callapp.logs import call_logger
 from callapp.prices import usd_per_minute
-from callapp.realtime.dialling import Endpoint
 from callapp.realtime.transcription import TranscriptionLeg
 from callapp.services import Services
 from callapp.telephony.leg import CallerLeg
@@ -24,11 +23,7 @@ def captioned_call(
     call_log = call_logger(call_sid)
     wanted = agent.transcription
     assert wanted is not None, "an agent file of captions without a transcription is refused"
-    endpoint = Endpoint(
-        settings.openai_realtime_url,
-        wanted.model,
-        settings.openai_api_key.get_secret_value() if settings.openai_api_key else "",
-    )
+    endpoint = endpoint_of(settings, wanted.model)
     minute_usd = usd_per_minute(wanted.model)
     if minute_usd is None and settings.max_call_cost_usd is not None:
         call_log.warning("! the price of %s is not known: MAX_CALL_COST_USD does not hold", wanted.model)

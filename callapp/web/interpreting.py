@@ -10,7 +10,7 @@ from callapp.call.dial import dial
 from callapp.call.interpreter import InterpretedSide, Outside
 from callapp.call.interpreter_books import Books
 from callapp.call.journal import Journal, Particulars
-from callapp.call.making import most_ms
+from callapp.call.making import endpoint_of, most_ms
 from callapp.call.pairing import OTHER_NUMBER, Place
 from callapp.call.pricing import pricing
 from callapp.call_log import PlacedCall
@@ -20,7 +20,6 @@ from callapp.conversation.interpreting import Terms
 from callapp.errors import CallappError
 from callapp.logs import CallLogger, call_logger
 from callapp.prices import usd_per_minute
-from callapp.realtime.dialling import Endpoint
 from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
 from callapp.realtime.session import SessionConfig
 from callapp.realtime.translation import TRANSLATION_MODEL, TranslationLeg
@@ -106,11 +105,8 @@ def _engine(agent: Agent, place: Place, parts: Services, call_log: CallLogger) -
     settings = parts.settings
     source, target = agent.languages[place.side], agent.languages[place.other.side]
     translates = agent.engine == "translation"
-    endpoint = Endpoint(
-        settings.openai_realtime_url,
-        agent.model or (TRANSLATION_MODEL if translates else settings.openai_realtime_model),
-        settings.openai_api_key.get_secret_value() if settings.openai_api_key else "",
-    )
+    usual = TRANSLATION_MODEL if translates else settings.openai_realtime_model
+    endpoint = endpoint_of(settings, agent.model or usual)
     if translates:
         minute_usd = usd_per_minute(endpoint.model)
         return _Engine(
