@@ -56,7 +56,7 @@ class CallappLogger(Logger):
 
 
 bind = f"0.0.0.0:{settings.port}"
-worker_class = "gthread"
+worker_class = patience.Worker  # gthread
 workers = settings.web_concurrency
 threads = settings.max_concurrent_calls + HTTP_THREADS
 worker_connections = threads + 1000  # Idle kept-alive connections hold no thread; they may be many.

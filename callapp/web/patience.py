@@ -1,17 +1,24 @@
-"""How long a request may take to arrive: one that does not come whole would hold a thread for ever.
+"""How long the other end of a connection may take: gunicorn's own patience is for the first byte (27.0.1).
 
-Its head has so long, from the first byte on, and then its body, however it comes: silence and single bytes
-now and then are the same. gunicorn's own patience is for the first byte alone (27.0.1).
+A request that does not come whole would hold a thread for ever. Its head has so long, from the first byte on,
+and then its body, however it comes: silence and single bytes now and then are the same.
+
+One who has been answered and does not hang up is waited for, so that the answer is not cut short. gunicorn
+does so where it accepts connections: thirty of them and nobody else is served for a minute, after which the
+worker is taken for dead, with all its calls. Here it is done where the request was answered.
 """
 
 from __future__ import annotations
 
 import logging
+import socket
+from contextlib import suppress
 from http import HTTPStatus
 from time import monotonic
 
 from flask import Flask, Response, request
 from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import ClientDisconnected
 
 from callapp.web.problems import Problem, answer
@@ -20,6 +27,9 @@ log = logging.getLogger(__name__)
 
 ARRIVES_S = 10.0
 """For a head, and for a body; Twilio's come at once, and none of ours is large."""
+
+LEAVES_S = 2.0
+"""For one who has been answered, as gunicorn has it."""
 
 
 class Unreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
@@ -56,6 +66,33 @@ class Unreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
             return b""
         finally:
             self.sock.settimeout(None)  # as gunicorn has it in its threads
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's gthread worker, whose main thread waits for nobody."""
+
+    def handle(self, conn: TConn) -> object:
+        """Serve a request; return what says whether its connection goes on. Runs in a thread of the pool."""
+        goes_on = super().handle(conn)
+        if not goes_on:
+            _see_off(conn.sock)
+        return goes_on
+
+
+def _see_off(sock: socket.socket) -> None:
+    """Wait until the peer hangs up, for `LEAVES_S` at most; the main thread has only to close then.
+
+    A socket closed while something unread is in it is reset, and the peer may lose the answer.
+    """
+    until_s = monotonic() + LEAVES_S
+    with suppress(OSError):  # a timeout is one
+        sock.shutdown(socket.SHUT_WR)
+        while (left_s := until_s - monotonic()) > 0:
+            sock.settimeout(left_s)
+            if not sock.recv(4096):
+                break
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def register(app: Flask) -> None:

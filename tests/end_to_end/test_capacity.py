@@ -124,6 +124,18 @@ def test_requests_that_stop_half_way_are_given_up(server: Server) -> None:
             assert answer.startswith(b"HTTP/1.1 408 ") if number % 2 else answer == b""
 
 
+def test_those_who_do_not_hang_up_after_their_answer_keep_nobody_waiting(server: Server) -> None:
+    """gunicorn's main thread, which takes new connections, would give each of them two seconds."""
+    ask = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with server.scene(), ExitStack() as stack:
+        began_s = time.monotonic()
+        for _ in range(10):
+            lingering = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), DEADLINE_S))
+            lingering.sendall(ask)
+            assert lingering.recv(100).startswith(b"HTTP/1.1 200 ")
+        assert time.monotonic() - began_s < 10
+
+
 def test_a_webhook_that_comes_twice_takes_one_slot(server: Server) -> None:
     with server.scene() as scene:
         for _ in range(5):
