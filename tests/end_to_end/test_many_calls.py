@@ -8,7 +8,7 @@ from callapp.simulators.model_script import Call as ToolCall
 from callapp.simulators.model_script import Pace, Say, Script
 from callapp.simulators.phone import Callee, Hear, HearPause, WaitForEnd
 from callapp.simulators.phone import Say as Speak
-from tests.stage import DEADLINE_S, HUNG_UP, THEIR_NUMBER, Server, words
+from tests.stage import DEADLINE_S, HUNG_UP, THEIR_NUMBER, Server, eventually, words
 
 GREETING = words("Hello!", 600)
 QUESTION = words("When does it come?", 500)
@@ -63,6 +63,7 @@ def test_beyond_its_capacity_the_server_says_so_and_stays_awake(start: Callable[
 
         first.hang_up()
         assert scene.ending(first).reason == "caller.hung_up"
+        assert eventually(lambda: server.get("/readyz").status == 200)
         fourth, _ = scene.live()
         second.hang_up()
         fourth.hang_up()
