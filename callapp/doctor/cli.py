@@ -15,6 +15,7 @@ from callapp.doctor import house, twilio
 from callapp.doctor.examination import examine
 from callapp.doctor.finding import Finding, Level, fault
 from callapp.errors import ConfigError
+from callapp.sentences import N_, Quoted
 from callapp.settings import Settings, load_settings
 
 _COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.FAULT: "red"}
@@ -53,7 +54,7 @@ def _examine(fixes_webhook: bool) -> Iterator[Finding]:
         settings = load_settings()
     except ConfigError as error:
         for line in error.faults:
-            yield fault(line, "correct it, then ask again: all else depends on it")
+            yield fault(Quoted(line), N_("correct it, then ask again: all else depends on it"))
         return
     findings, agents = house.check_agents_and_tools(settings)
     yield from findings

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from callapp.sentences import Quoted, Sentence
+
 
 class Level(StrEnum):
     """How bad it is: with a fault a call could not work."""
@@ -19,23 +21,24 @@ class Finding:
     """One line of the report.
 
     Args:
-        to_do: empty when all is well.
+        what: somebody else's words, where these say what is wrong.
+        to_do: ``None`` when all is well.
         fixable: whether we can set it right ourselves.
     """
 
     level: Level
-    what: str
-    to_do: str = ""
+    what: Sentence | Quoted
+    to_do: Sentence | None = None
     fixable: bool = False
 
 
-def ok(what: str) -> Finding:
+def ok(what: Sentence) -> Finding:
     return Finding(Level.OK, what)
 
 
-def warning(what: str, to_do: str) -> Finding:
+def warning(what: Sentence, to_do: Sentence) -> Finding:
     return Finding(Level.WARNING, what, to_do)
 
 
-def fault(what: str, to_do: str, *, fixable: bool = False) -> Finding:
+def fault(what: Sentence | Quoted, to_do: Sentence, *, fixable: bool = False) -> Finding:
     return Finding(Level.FAULT, what, to_do, fixable)

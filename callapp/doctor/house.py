@@ -16,6 +16,7 @@ from callapp.doctor.finding import Finding, fault, ok, warning
 from callapp.errors import ConfigError
 from callapp.peers.wire import WireLost
 from callapp.prices import model_prices
+from callapp.sentences import N_, Quoted
 from callapp.settings import Settings
 from callapp.tools.registry import load_tools
 
@@ -33,10 +34,13 @@ def check_dotenv(path: Path) -> Finding:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return ok("there is no .env here: all settings come from the environment")
+        return ok(N_("there is no .env here: all settings come from the environment"))
     if mode & 0o077:
-        return warning(f"{path} can be read by others on this machine", f"chmod 600 {path}")
-    return ok(f"{path} is its owner's alone")
+        return warning(
+            N_("%(path)s can be read by others on this machine", path=path),
+            N_("chmod 600 %(path)s", path=path),
+        )
+    return ok(N_("%(path)s is its owner's alone", path=path))
 
 
 def check_signatures_wanted(settings: Settings) -> list[Finding]:
@@ -44,8 +48,8 @@ def check_signatures_wanted(settings: Settings) -> list[Finding]:
         return []
     return [
         warning(
-            "TWILIO_VALIDATE_SIGNATURES is false, so anybody can pretend to be Twilio",
-            "remove it, unless this is an experiment that nobody else can reach",
+            N_("TWILIO_VALIDATE_SIGNATURES is false, so anybody can pretend to be Twilio"),
+            N_("remove it, unless this is an experiment that nobody else can reach"),
         )
     ]
 
@@ -53,10 +57,10 @@ def check_signatures_wanted(settings: Settings) -> list[Finding]:
 def check_api_key(settings: Settings) -> Finding:
     if settings.callapp_api_key is None:
         return warning(
-            "CALLAPP_API_KEY is not set, so /outgoing-call serves this machine only",
-            "set it to a long random text if calls are to be placed from elsewhere",
+            N_("CALLAPP_API_KEY is not set, so /outgoing-call serves this machine only"),
+            N_("set it to a long random text if calls are to be placed from elsewhere"),
         )
-    return ok("CALLAPP_API_KEY protects /outgoing-call")
+    return ok(N_("CALLAPP_API_KEY protects /outgoing-call"))
 
 
 def check_agents_and_tools(settings: Settings) -> tuple[list[Finding], Agents | None]:
@@ -65,13 +69,18 @@ def check_agents_and_tools(settings: Settings) -> tuple[list[Finding], Agents | 
         tools = load_tools(settings.tools_dir, modules=settings.tools_modules)
         agents = load_agents(settings.agents_dir, settings.default_agent, tools)
     except ConfigError as error:
-        return [fault(line, "correct it; the server does not start before") for line in error.faults], None
-    findings = [ok(f"agents: {', '.join(sorted(agents))}; tools: {', '.join(sorted(tools))}")]
+        to_do = N_("correct it; the server does not start before")
+        return [fault(Quoted(line), to_do) for line in error.faults], None
+    named = {"agents": ", ".join(sorted(agents)), "tools": ", ".join(sorted(tools))}
+    findings = [ok(N_("agents: %(agents)s; tools: %(tools)s", **named))]
     if settings.max_call_cost_usd is not None:
         findings += [
             warning(
-                f"the prices of {model} are not known, so MAX_CALL_COST_USD does not hold for its calls",
-                "add them to callapp/prices.json, or use another model",
+                N_(
+                    "the prices of %(model)s are not known, so MAX_CALL_COST_USD does not hold for its calls",
+                    model=model,
+                ),
+                N_("add them to callapp/prices.json, or use another model"),
             )
             for model in sorted(models_in_use(settings, agents))
             if model_prices(model) is None
@@ -84,7 +93,7 @@ def models_in_use(settings: Settings, agents: Agents | None) -> dict[str, str]:
     models = {settings.openai_realtime_model: "OPENAI_REALTIME_MODEL"}
     for name, agent in (agents or {}).items():
         if agent.model is not None:
-            models.setdefault(agent.model, f"the field model of agent {name}")
+            models.setdefault(agent.model, N_("the field model of agent %(agent)s", agent=name))
     return models
 
 
@@ -97,20 +106,32 @@ def check_database(database_url: str) -> Finding:
             return _check_place(path)
         revision = schema.revision(database_url)
     except ConfigError as error:
-        return fault(error.faults[0], "start it, or correct DATABASE_URL")
+        return fault(Quoted(error.faults[0]), N_("start it, or correct DATABASE_URL"))
     name = "SQLite" if path is not None else "PostgreSQL"
     if revision == schema.head():
-        return ok(f"database: {name}, schema {revision}")
+        return ok(N_("database: %(name)s, schema %(schema)s", name=name, schema=revision))
     if revision is not None and not schema.known(revision):
         return fault(
-            f"database: {name} has schema {revision}, of a newer callapp than this one",
-            "install that version, or give this one another DATABASE_URL",
+            N_(
+                "database: %(name)s has schema %(schema)s, of a newer callapp than this one",
+                name=name,
+                schema=revision,
+            ),
+            N_("install that version, or give this one another DATABASE_URL"),
         )
+    known = revision or N_("none yet")
     if path is not None:
-        return ok(f"database: {name}, schema {revision or 'none yet'}; the next start upgrades it")
+        return ok(
+            N_("database: %(name)s, schema %(schema)s; the next start upgrades it", name=name, schema=known)
+        )
     return fault(
-        f"database: {name} has schema {revision or 'none yet'}, this version needs {schema.head()}",
-        "run `flask db upgrade`",
+        N_(
+            "database: %(name)s has schema %(schema)s, this version needs %(wanted)s",
+            name=name,
+            schema=known,
+            wanted=schema.head(),
+        ),
+        N_("run `flask db upgrade`"),
     )
 
 
@@ -123,15 +144,18 @@ def check_redis(settings: Settings) -> list[Finding]:
     try:
         Redis(settings.redis_url).listener(("callapp_doctor",)).close()
     except WireLost as error:
-        return [fault(f"REDIS_URL: {error}", "start it, or correct REDIS_URL")]
-    return [ok("Redis: answers")]
+        return [fault(Quoted(f"REDIS_URL: {error}"), N_("start it, or correct REDIS_URL"))]
+    return [ok(N_("Redis: answers"))]
 
 
 def _check_place(path: Path) -> Finding:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if os.access(folder, os.W_OK | os.X_OK):
-        return ok(f"database: SQLite, {path} is made at the first start")
-    return fault(f"database: {folder} cannot be written", "make it writable, or set DATABASE_URL")
+        return ok(N_("database: SQLite, %(path)s is made at the first start", path=path))
+    return fault(
+        N_("database: %(folder)s cannot be written", folder=folder),
+        N_("make it writable, or set DATABASE_URL"),
+    )
 
 
 def check_threads(settings: Settings, environ: Mapping[str, str]) -> Finding:
@@ -141,22 +165,41 @@ def check_threads(settings: Settings, environ: Mapping[str, str]) -> Finding:
     given = _gunicorn_option(environ, "--threads")
     if given is not None and (not given.isdigit() or int(given) < threads):
         return fault(
-            f"GUNICORN_CMD_ARGS gives gunicorn {given} threads, {calls} calls need {threads}",
-            "take --threads out of it; gunicorn.conf.py sets them",
+            N_(
+                "GUNICORN_CMD_ARGS gives gunicorn %(given)s threads, %(calls)s calls need %(threads)s",
+                given=given,
+                calls=calls,
+                threads=threads,
+            ),
+            N_("take --threads out of it; gunicorn.conf.py sets them"),
         )
     kind = _gunicorn_option(environ, "--worker-class", "-k")
     if kind not in (None, "gthread"):
         return fault(
-            f"GUNICORN_CMD_ARGS asks for {kind} workers", "take it out; gunicorn.conf.py asks for gthread"
+            N_("GUNICORN_CMD_ARGS asks for %(kind)s workers", kind=kind),
+            N_("take it out; gunicorn.conf.py asks for gthread"),
         )
     wanted = workers * (calls * THREADS_PER_CALL + OTHER_THREADS)
     most = _most_threads()
     if most is not None and most < wanted:
         return warning(
-            f"{workers} × {calls} calls may need {wanted} threads, the system allows {most}",
-            "lower MAX_CONCURRENT_CALLS, or raise the limit (ulimit -u, pids.max of the container)",
+            N_(
+                "%(workers)s × %(calls)s calls may need %(wanted)s threads, the system allows %(most)s",
+                workers=workers,
+                calls=calls,
+                wanted=wanted,
+                most=most,
+            ),
+            N_("lower MAX_CONCURRENT_CALLS, or raise the limit (ulimit -u, pids.max of the container)"),
         )
-    return ok(f"threads: {threads} in each of {workers} worker(s), for {calls} calls")
+    return ok(
+        N_(
+            "threads: %(threads)s in each of %(workers)s worker(s), for %(calls)s calls",
+            threads=threads,
+            workers=workers,
+            calls=calls,
+        )
+    )
 
 
 def check_files(settings: Settings) -> Finding:
@@ -165,10 +208,16 @@ def check_files(settings: Settings) -> Finding:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < wanted:
         return fault(
-            f"{settings.max_concurrent_calls} calls need {wanted} open files, the limit is {hard}",
-            "lower MAX_CONCURRENT_CALLS, or raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)",
+            N_(
+                "%(calls)s calls need %(wanted)s open files, the limit is %(hard)s",
+                calls=settings.max_concurrent_calls,
+                wanted=wanted,
+                hard=hard,
+            ),
+            N_("lower MAX_CONCURRENT_CALLS, or raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)"),
         )
-    return ok(f"open files: {wanted} wanted, {'any number' if hard < 0 else hard} allowed")
+    allowed = N_("any number") if hard == resource.RLIM_INFINITY else hard
+    return ok(N_("open files: %(wanted)s wanted, %(allowed)s allowed", wanted=wanted, allowed=allowed))
 
 
 def _gunicorn_option(environ: Mapping[str, str], *names: str) -> str | None:

@@ -11,17 +11,12 @@ import requests
 import websocket
 
 from callapp.doctor.finding import Finding, fault, ok, warning
+from callapp.sentences import N_, Quoted, Sentence
 from callapp.settings import Settings
 
 WAIT_S = 5.0
 
-_ADVICE = {
-    "invalid_api_key": "set OPENAI_API_KEY to a key from https://platform.openai.com/api-keys",
-    "model_not_found": "give the project of the key access to it, or correct {name}",
-    "invalid_model": "correct {name}",
-    "insufficient_quota": "add credit at https://platform.openai.com/settings/organization/billing",
-    "credit_balance_exhausted": "add credit at https://platform.openai.com/settings/organization/billing",
-}
+_SET_THE_KEY = N_("set OPENAI_API_KEY to a key from https://platform.openai.com/api-keys")
 
 
 def check_model(settings: Settings, model: str, named_by: str) -> list[Finding]:
@@ -31,36 +26,59 @@ def check_model(settings: Settings, model: str, named_by: str) -> list[Finding]:
         named_by: the setting or field that names the model, to say what to correct.
     """
     if settings.openai_api_key is None:
-        return [fault("OPENAI_API_KEY is not set", _ADVICE["invalid_api_key"])]
+        return [fault(N_("OPENAI_API_KEY is not set"), _SET_THE_KEY)]
     key = settings.openai_api_key.get_secret_value()
     try:
         first = _first_event(f"{settings.openai_realtime_url}?{urlencode({'model': model})}", key)
     except websocket.WebSocketBadStatusException as error:
         return [
             fault(
-                f"{settings.openai_realtime_url} answers HTTP {error.status_code} instead of a session",
-                "check OPENAI_REALTIME_URL and OPENAI_API_KEY",
+                N_(
+                    "%(url)s answers HTTP %(status)s instead of a session",
+                    url=settings.openai_realtime_url,
+                    status=error.status_code,
+                ),
+                N_("check OPENAI_REALTIME_URL and OPENAI_API_KEY"),
             )
         ]
     except (websocket.WebSocketException, OSError, ValueError) as error:
         return [
             fault(
-                f"no session at {settings.openai_realtime_url}: {_first_line(error)}",
-                "check the network, and OPENAI_REALTIME_URL if it is set",
+                N_(
+                    "no session at %(url)s: %(error)s",
+                    url=settings.openai_realtime_url,
+                    error=Quoted(_first_line(error)),
+                ),
+                N_("check the network, and OPENAI_REALTIME_URL if it is set"),
             )
         ]
     if first.get("type") == "session.created":
-        return [ok(f"OpenAI opens a session of {model}"), *_check_shutdown(settings, model, named_by, key)]
+        opens = ok(N_("OpenAI opens a session of %(model)s", model=model))
+        return [opens, *_check_shutdown(settings, model, named_by, key)]
     reported = first.get("error")
     refusal = reported if isinstance(reported, dict) else {}
     code = str(refusal.get("code") or refusal.get("type") or first.get("type"))
-    advice = _ADVICE.get(code, "see https://platform.openai.com/docs/guides/realtime")
+    reason = Quoted(f"{code}: {refusal.get('message', '')}".replace(key, "…"))
     return [
         fault(
-            f"OpenAI refuses a session of {model}: {code}: {refusal.get('message', '')}".replace(key, "…"),
-            advice.format(name=named_by),
+            N_("OpenAI refuses a session of %(model)s: %(reason)s", model=model, reason=reason),
+            _advice(code, named_by),
         )
     ]
+
+
+def _advice(code: str, named_by: str) -> Sentence:
+    """What to do about a refusal."""
+    match code:
+        case "invalid_api_key":
+            return _SET_THE_KEY
+        case "model_not_found":
+            return N_("give the project of the key access to it, or correct %(name)s", name=named_by)
+        case "invalid_model":
+            return N_("correct %(name)s", name=named_by)
+        case "insufficient_quota" | "credit_balance_exhausted":
+            return N_("add credit at https://platform.openai.com/settings/organization/billing")
+    return N_("see https://platform.openai.com/docs/guides/realtime")
 
 
 def _first_event(url: str, key: str) -> dict[str, Any]:
@@ -96,7 +114,12 @@ def _check_shutdown(settings: Settings, model: str, named_by: str, key: str) -> 
         date = None
     if not isinstance(date, str):
         return []
-    return [warning(f"OpenAI shuts {model} down on {date}", f"choose another model before, in {named_by}")]
+    return [
+        warning(
+            N_("OpenAI shuts %(model)s down on %(date)s", model=model, date=date),
+            N_("choose another model before, in %(name)s", name=named_by),
+        )
+    ]
 
 
 def _first_line(error: Exception) -> str:

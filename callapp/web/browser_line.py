@@ -16,9 +16,10 @@ from flask import Request
 
 from callapp.agents import Agent
 from callapp.call_log import Admission
+from callapp.sentences import N_
 from callapp.services import Services
 from callapp.settings import Settings
-from callapp.web.problems import N_, Problem
+from callapp.web.problems import Problem
 from callapp.web.slots import take_slot
 
 SUBPROTOCOL = "callapp.browser"
@@ -51,8 +52,7 @@ def open_line(agent: Agent, parameters: Mapping[str, str], session_id: str, app:
     if agent.kind != "assistant":
         raise Problem(
             400,
-            N_("The agent %(agent)r connects two phones: place a call to hear it."),
-            {"agent": agent.name},
+            N_("The agent %(agent)r connects two phones: place a call to hear it.", agent=agent.name),
         )
     call_sid = f"CA{secrets.token_hex(16)}"  # looks like Twilio's, and is none of theirs
     take_slot(call_sid, app.registry)

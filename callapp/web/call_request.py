@@ -20,8 +20,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from callapp.agents import Agent, Agents
 from callapp.call.pairing import OTHER_NUMBER
+from callapp.sentences import N_
 from callapp.settings import Settings
-from callapp.web.problems import N_, Problem
+from callapp.web.problems import Problem
 from callapp.web.urls import public_origin, reachable
 
 MAX_BODY_BYTES = 16 * 1024
@@ -83,38 +84,48 @@ def check_call_request(
             400,
             N_(
                 "Twilio cannot reach this server at %(origin)s: set PUBLIC_URL to the origin at which it "
-                "can, e.g. https://example.ngrok-free.app."
+                "can, e.g. https://example.ngrok-free.app.",
+                origin=origin,
             ),
-            {"origin": origin},
         )
 
     agent = agents.get(agent_name)
     if agent is None:
         raise Problem(
             404,
-            N_("There is no agent %(agent)r: the agents are %(agents)s."),
-            {"agent": agent_name, "agents": ", ".join(sorted(agents))},
+            N_(
+                "There is no agent %(agent)r: the agents are %(agents)s.",
+                agent=agent_name,
+                agents=", ".join(sorted(agents)),
+            ),
         )
     if agent.kind == "captions":
         raise Problem(
             400,
-            N_("The agent %(agent)r only listens to calls that come in: point a number at it."),
-            {"agent": agent.name},
+            N_(
+                "The agent %(agent)r only listens to calls that come in: point a number at it.",
+                agent=agent.name,
+            ),
         )
     missing = agent.missing(parameters)
     if missing:
         raise Problem(
             400,
-            N_("The agent %(agent)r needs values in parameters for: %(names)s."),
-            {"agent": agent.name, "names": ", ".join(missing)},
+            N_(
+                "The agent %(agent)r needs values in parameters for: %(names)s.",
+                agent=agent.name,
+                names=", ".join(missing),
+            ),
         )
     other = _other_party(agent, parameters, to) if agent.kind == "interpreter" else None
     allowed = settings.allowed_destinations
     if not all(settings.may_dial(number) for number in (to, other) if number is not None):
         raise Problem(
             403,
-            N_("Calls to this destination are not allowed: ALLOWED_DESTINATIONS permits %(allowed)s."),
-            {"allowed": ", ".join(allowed)},
+            N_(
+                "Calls to this destination are not allowed: ALLOWED_DESTINATIONS permits %(allowed)s.",
+                allowed=", ".join(allowed),
+            ),
         )
     return CallRequest(to, other, agent, parameters, origin, key, _hash(body))
 
@@ -172,16 +183,16 @@ def _other_party(agent: Agent, parameters: Mapping[str, str], to: str) -> str:
             400,
             N_(
                 "The agent %(agent)r connects two people: give the number of the other in parameters, "
-                "as %(field)s."
+                "as %(field)s.",
+                agent=agent.name,
+                field=OTHER_NUMBER,
             ),
-            {"agent": agent.name, "field": OTHER_NUMBER},
         )
     other = agent.other_party if given is None else _e164(given, f"parameters.{OTHER_NUMBER}")
     if other is None or other == to:
         raise Problem(
             400,
-            N_("phoneNumber and %(field)s are the same: give the numbers of two people."),
-            {"field": OTHER_NUMBER},
+            N_("phoneNumber and %(field)s are the same: give the numbers of two people.", field=OTHER_NUMBER),
         )
     return other
 
@@ -191,24 +202,20 @@ def _e164(number: object, name: str) -> str:
     if not isinstance(number, str) or not _E164.fullmatch(number):
         raise Problem(
             400,
-            N_("%(field)s has to be a string in E.164, without spaces, e.g. +819012345678."),
-            {"field": name},
+            N_("%(field)s has to be a string in E.164, without spaces, e.g. +819012345678.", field=name),
         )
     try:
         parsed = phonenumbers.parse(number, None)
     except phonenumbers.NumberParseException:
-        raise Problem(400, N_("%(field)s has a country code that does not exist."), {"field": name}) from None
+        raise Problem(400, N_("%(field)s has a country code that does not exist.", field=name)) from None
     if not phonenumbers.is_valid_number(parsed):
         raise Problem(
             400,
-            N_("%(field)s is not a number that exists: check its country code and its length."),
-            {"field": name},
+            N_("%(field)s is not a number that exists: check its country code and its length.", field=name),
         )
     e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     if number != e164:  # e.g. the 0 that is dialled at home, kept after the country code
-        raise Problem(
-            400, N_("%(field)s is not in E.164; did you mean %(e164)s?"), {"field": name, "e164": e164}
-        )
+        raise Problem(400, N_("%(field)s is not in E.164; did you mean %(e164)s?", field=name, e164=e164))
     return e164
 
 
@@ -232,7 +239,7 @@ def read_parameters(given: Any) -> dict[str, str]:
             raise Problem(400, f"The parameter {name!r} has to be a string, a number, true or false.")
         if not name or _NO_TEXT.search(name) or _NO_TEXT.search(value):
             raise Problem(
-                400, N_("The parameter %(name)r has to be text without control characters."), {"name": name}
+                400, N_("The parameter %(name)r has to be text without control characters.", name=name)
             )
         parameters[name] = value
     return parameters

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from callapp.errors import CarrierRefused, CarrierUnreachable, ConfigError
-from callapp.web.problems import N_, Problem
+from callapp.sentences import N_
+from callapp.web.problems import Problem
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,7 @@ def carrier_problems(what: str) -> Iterator[None]:
         log.error("! %s: Twilio refused: %s %s", what, error.code, error.message)
         raise Problem(
             502,
-            N_("Twilio refused the call: %(message)s"),
-            {"message": error.message},
+            N_("Twilio refused the call: %(message)s", message=error.message),
             code=error.code,
             message=error.message,
             more_info=error.more_info,

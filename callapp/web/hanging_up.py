@@ -7,9 +7,10 @@ from callapp.call_log.documents import Call
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.errors import CarrierTimeout
 from callapp.logs import call_logger
+from callapp.sentences import N_
 from callapp.services import Services
 from callapp.web.carrier_problems import carrier_problems
-from callapp.web.problems import N_, Problem
+from callapp.web.problems import Problem
 
 
 def hang_up(call: Call, app: Services) -> None:
@@ -31,7 +32,5 @@ def hang_up(call: Call, app: Services) -> None:
             with carrier_problems("hang up"):
                 app.carrier.complete_call(call.call_sid)
         except CarrierTimeout as error:
-            raise Problem(
-                504, N_("%(error)s; the call may have ended all the same."), {"error": error}
-            ) from error
+            raise Problem(504, N_("%(error)s; the call may have ended all the same.", error=error)) from error
     call_logger(call.call_sid, __name__).info("> hung up, as asked from outside")

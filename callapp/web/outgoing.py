@@ -19,12 +19,13 @@ from callapp.call.pairing import Place
 from callapp.call_log import Claim, ClaimOutcome, PlacedCall, StoreUnavailable
 from callapp.errors import CarrierError, CarrierTimeout
 from callapp.logs import mask_number
+from callapp.sentences import N_
 from callapp.services import services
 from callapp.telephony.rest import Placed
 from callapp.web.call_request import CallRequest, read_call_request
 from callapp.web.carrier_problems import carrier_problems
 from callapp.web.guard import require_api_key
-from callapp.web.problems import N_, Problem
+from callapp.web.problems import Problem
 from callapp.web.slots import take_slot
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ def _dial(call: PlacedCall, origin: str, detection_s: int | None = None) -> Plac
         # The phone may ring all the same, so the slot stays taken until the clock runs out.
         log.error("! dial of %s: %s", call.id, error)
         raise Problem(
-            504, N_("%(error)s; the call may have been placed all the same."), {"error": error}
+            504, N_("%(error)s; the call may have been placed all the same.", error=error)
         ) from error
     except BaseException:
         registry.give_back(call.id)
@@ -189,7 +190,7 @@ def _our_number() -> str:
     missing = [name for name, value in needed.items() if value is None]
     if missing or settings.from_phone_number is None:
         raise Problem(
-            503, N_("No call can be placed before these are set: %(names)s."), {"names": ", ".join(missing)}
+            503, N_("No call can be placed before these are set: %(names)s.", names=", ".join(missing))
         )
     return settings.from_phone_number
 
@@ -197,7 +198,11 @@ def _our_number() -> str:
 def _too_many(setting: str, limit: object, wait_s: int) -> Problem:
     return Problem(
         429,
-        N_("Too many calls: %(setting)s allows %(limit)s. Try again in %(wait_s)s s."),
-        {"setting": setting, "limit": limit, "wait_s": wait_s},
+        N_(
+            "Too many calls: %(setting)s allows %(limit)s. Try again in %(wait_s)s s.",
+            setting=setting,
+            limit=limit,
+            wait_s=wait_s,
+        ),
         headers={"Retry-After": str(wait_s)},
     )

@@ -26,9 +26,8 @@ class Problem(HTTPException):
 
     Args:
         status: HTTP status.
-        detail: what is wrong and what to do about it, in a sentence.
-        values: what goes into the sentence where it says ``%(name)s``. Apart from it, so that the desk can
-            say the sentence in another language; see `N_`.
+        detail: what is wrong and what to do about it, in a sentence. Made by `N_`, the desk says it in its
+            reader's language.
         headers: of the answer, e.g. ``Retry-After``.
         members: RFC 9457's extension members.
     """
@@ -37,21 +36,15 @@ class Problem(HTTPException):
         self,
         status: int,
         detail: str,
-        values: Mapping[str, object] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
         **members: Any,
     ) -> None:
-        super().__init__(detail % values if values is not None else detail)
-        self.sentence, self.values = detail, values
+        super().__init__(detail)
+        self.detail = detail
         self.code = status
         self.headers = dict(headers or {})
         self.members = members
-
-
-def N_(sentence: str) -> str:  # noqa: N802 - what those who gather sentences for translation look for
-    """The sentence itself: programs get it in English, readers of the desk in their own language."""
-    return sentence
 
 
 def register(app: Flask) -> None:

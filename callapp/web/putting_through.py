@@ -8,10 +8,11 @@ from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.conversation.away import TRANSFERRED
 from callapp.errors import CarrierTimeout
 from callapp.logs import call_logger
+from callapp.sentences import N_
 from callapp.services import Services
 from callapp.telephony import twiml
 from callapp.web.carrier_problems import carrier_problems
-from callapp.web.problems import N_, Problem
+from callapp.web.problems import Problem
 
 
 def put_through(call: Call, destination: str, app: Services) -> None:
@@ -31,8 +32,12 @@ def put_through(call: Call, destination: str, app: Services) -> None:
         named = ", ".join(sorted(numbers)) or "none"
         raise Problem(
             400,
-            N_("The agent %(agent)r has no destination %(destination)r: it has %(named)s."),
-            {"agent": call.agent, "destination": destination, "named": named},
+            N_(
+                "The agent %(agent)r has no destination %(destination)r: it has %(named)s.",
+                agent=call.agent,
+                destination=destination,
+                named=named,
+            ),
         )
     live = app.registry.find(call.call_sid)
     if isinstance(live, Bridge) and call.direction != "browser":
@@ -46,7 +51,7 @@ def put_through(call: Call, destination: str, app: Services) -> None:
                 app.carrier.redirect(call.call_sid, twiml.put_through(numbers[destination], caller_id))
         except CarrierTimeout as error:
             raise Problem(
-                504, N_("%(error)s; the caller may have been put through all the same."), {"error": error}
+                504, N_("%(error)s; the caller may have been put through all the same.", error=error)
             ) from error
         app.store.note_end_reason(call.call_sid, TRANSFERRED)
     call_logger(call.call_sid, __name__).info("> put through to %s, as asked over the API", destination)

@@ -15,9 +15,10 @@ from callapp.call_log.recordings import recording_parts
 from callapp.errors import CarrierTimeout
 from callapp.recording.at_twilio import sid_of
 from callapp.recording.joining import join
+from callapp.sentences import N_
 from callapp.services import services
 from callapp.web.carrier_problems import carrier_problems
-from callapp.web.problems import N_, Problem
+from callapp.web.problems import Problem
 
 WAV = "audio/wav"
 GONE = N_("The recording of this call is gone.")

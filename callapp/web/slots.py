@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from callapp.call.registry import Registry
-from callapp.web.problems import N_, Problem
+from callapp.sentences import N_
+from callapp.web.problems import Problem
 
 RETRY_WHEN_FULL_S = 10
 

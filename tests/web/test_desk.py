@@ -232,7 +232,8 @@ def test_every_sentence_of_the_desk_has_its_japanese() -> None:
         """A sentence, or its singular and plural; what is not said at all is empty."""
         return (words,) if isinstance(words, str) else tuple(words)
 
-    found = extract_from_dir(WEB, [("**.py", "python"), ("**/templates/**.html", "jinja2")])
+    look_through = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
+    found = (one for room in (WEB, WEB.parent / "doctor") for one in extract_from_dir(room, look_through))
     wanted = {forms(message[2]) for message in found}
     folder = WEB / "translations" / "ja" / "LC_MESSAGES"
     with (folder / "messages.po").open("rb") as file:
@@ -242,6 +243,44 @@ def test_every_sentence_of_the_desk_has_its_japanese() -> None:
     assert written.keys() - wanted == set()
     with (folder / "messages.mo").open("rb") as file:
         assert {forms(m.id): forms(m.string) for m in read_mo(file) if m.id} == written
+
+
+def test_what_is_filled_into_a_sentence_is_filled_into_its_japanese() -> None:
+    with (WEB / "translations" / "ja" / "LC_MESSAGES" / "messages.po").open("rb") as file:
+        catalog = read_po(file)
+    for message in catalog:
+        said = [message.id] if isinstance(message.id, str) else message.id
+        written = [message.string] if isinstance(message.string, str) else message.string
+        places = [sorted(re.findall(r"%\(\w+\)[a-z]", one)) for one in (*said, *written)]
+        assert all(one == places[0] for one in places), message.id
+
+
+def test_what_the_doctor_found_is_said_in_the_reader_s_language(make_app: MakeApp) -> None:
+    """What others say stays as they say it, and is marked as English for whoever has it read aloud."""
+    nowhere = "http://127.0.0.1:1"
+    client = make_app(
+        public_url=nowhere,
+        openai_api_key="sk-none",
+        openai_realtime_url="ws://127.0.0.1:1/v1/realtime",
+        twilio_account_sid="AC" + "1" * 32,
+        twilio_auth_token="none",
+        twilio_api_url=nowhere,
+        twilio_validate_signatures=False,
+    ).test_client()
+    sign_in(client)
+
+    def paragraphs(language: str) -> list[str]:
+        page = client.get("/desk/setup/findings", headers=HTML | {"Accept-Language": language}).text
+        return [words.strip() for words in re.findall(r"<p(?: class=\"help\")?>(.+?)</p>", page, re.S)]
+
+    english, japanese = paragraphs("en"), paragraphs("ja")
+    assert len(english) == len(japanese) > 10
+    assert f"{nowhere} does not answer: no connection" in english
+    assert f"{nowhere} が応答しません: 接続できませんでした。" in japanese
+    quoted = [re.sub(r'<span lang="en">.+?</span>', "", words) for words in japanese]
+    assert [words for words in quoted if not re.search("[ぁ-んァ-ヶ]", words)] == []
+    (refused,) = [words for words in japanese if "セッションを開けません" in words]
+    assert re.search(r'<span lang="en">.*refused</span>', refused)
 
 
 def test_what_two_people_say_stands_on_the_pages_while_it_grows(make_app: MakeApp) -> None:

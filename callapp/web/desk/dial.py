@@ -8,6 +8,7 @@ from typing import Any
 from flask import flash, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from markupsafe import Markup
 
 from callapp.services import services
 from callapp.web.call_request import CallRequest, check_call_request, read_parameters
@@ -34,7 +35,7 @@ def place() -> ResponseReturnValue:
             raise too_many
         placed = place_call(_check(form))
     except Problem as problem:
-        return _page(form, fault=in_words(problem)), problem.code or 400
+        return _page(form, fault=in_words(problem.detail)), problem.code or 400
     flash(_("%(number)s is being called: %(sid)s.", number=placed["to"], sid=placed["callSid"]))
     return _page(form)
 
@@ -45,7 +46,7 @@ def check() -> ResponseReturnValue:
     try:
         call = _check(_form())
     except Problem as problem:
-        return {"fault": in_words(problem)}
+        return {"fault": in_words(problem.detail).striptags()}
     return {"fault": None, "to": call.to}
 
 
@@ -67,7 +68,7 @@ def _check(form: dict[str, Any]) -> CallRequest:
     return check_call_request({**form, "parameters": filled}, request, app.settings, app.agents)
 
 
-def _page(form: dict[str, Any], fault: str | None = None) -> str:
+def _page(form: dict[str, Any], fault: Markup | None = None) -> str:
     # Captions are of calls that come in.
     agents = [agent for agent in agents_to_choose() if agent.kind != "captions"]
     return render_template("desk/dial.html", agents=agents, form=form, fault=fault)

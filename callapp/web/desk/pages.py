@@ -10,9 +10,11 @@ from flask import Flask, Response, redirect, render_template, request, session, 
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from flask_babel import gettext as _
+from markupsafe import Markup, escape
 from werkzeug.exceptions import HTTPException
 
 from callapp.agents import Agent
+from callapp.sentences import Quoted, Sentence
 from callapp.services import services
 from callapp.version import VERSION
 from callapp.web import problems
@@ -74,22 +76,36 @@ def shown_everywhere() -> dict[str, object]:
     }
 
 
-def in_words(problem: Problem) -> str:
-    """What is wrong, in the language of whoever reads it."""
-    said = str(_(problem.sentence))
-    return said % problem.values if problem.values is not None else said
+@blueprint.app_template_filter()
+def in_words(said: object) -> Markup:
+    """A sentence in the language of whoever reads it; what is quoted in it is marked as English.
+
+    Its ``striptags()`` is the text of it, for programs.
+    """
+    if isinstance(said, Quoted):
+        return Markup('<span lang="en">{}</span>').format(said)
+    if not isinstance(said, Sentence):
+        return escape(said)
+    words = escape(_(said.template))
+    # Other values are left to Markup, which escapes them.
+    values = {
+        name: in_words(value) if isinstance(value, Sentence | Quoted) else value
+        for name, value in said.values.items()
+    }
+    return words % values if values else words
 
 
 @blueprint.errorhandler(HTTPException)
 def show_fault(error: HTTPException) -> ResponseReturnValue | HTTPException:
     """A page for people, a problem for programs."""
+    said = in_words(error.detail if isinstance(error, Problem) else error.description)
     if isinstance(error, Problem):
-        error.description = in_words(error)
+        error.description = said.striptags()
     answer = problems.answer(error)
     if not (request.accept_mimetypes.accept_html and isinstance(answer, Response)):
         return answer
     status = HTTPStatus(answer.status_code)
-    page = render_template("desk/fault.html", status=status, detail=error.description or status.description)
+    page = render_template("desk/fault.html", status=status, detail=said)
     kept = {name: answer.headers[name] for name in ("Allow", "Retry-After") if name in answer.headers}
     return page, status, kept
 
