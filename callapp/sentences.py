@@ -27,6 +27,12 @@ class Quoted(str):
     __slots__ = ()
 
 
+def words_of(error: Exception) -> Sentence | Quoted:
+    """What an error says: the sentence that it was raised with, or else its own words."""
+    said = error.args[0] if error.args else None
+    return said if isinstance(said, Sentence) else Quoted(error)
+
+
 def N_(template: str, /, **values: object) -> Sentence:  # noqa: N802 - the name that is looked for
     """Make a sentence.
 

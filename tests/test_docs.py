@@ -16,6 +16,7 @@ from callapp.agents.loader import BUILT_IN_DIR, FIELDS, load_agents
 from callapp.settings import SETTINGS, Settings
 from callapp.tools import CallContext
 from callapp.tools.registry import BUILT_IN, load_tools
+from callapp.web.desk.reasons import WORDS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -115,6 +116,7 @@ def test_every_end_reason_is_in_the_readme_and_no_other(readme: str) -> None:
     statuses = {"twilio.failed"}
     assert documented - statuses == written
     assert documented >= statuses
+    assert documented <= WORDS.keys()  # what the desk says of it
 
 
 def test_every_number_for_prometheus_is_in_the_readme_and_no_other(app: Flask, readme: str) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 from callapp.agents import Agents
 from callapp.doctor.finding import Finding, fault, ok, warning
 from callapp.errors import CarrierError, CarrierRefused, ConfigError
-from callapp.sentences import N_, Quoted, Sentence
+from callapp.sentences import N_, Quoted, Sentence, words_of
 from callapp.settings import Settings
 from callapp.telephony.rest import Carrier, OwnNumber
 
@@ -141,6 +141,6 @@ def _both(one: str, other: str) -> Sentence:
 
 def _trouble(error: CarrierError | ConfigError) -> Finding:
     return fault(
-        N_("asking Twilio failed: %(error)s", error=Quoted(error)),
+        N_("asking Twilio failed: %(error)s", error=words_of(error)),
         N_("check the network, and TWILIO_API_URL if it is set"),
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from callapp.errors import CarrierRefused, CarrierUnreachable, ConfigError
+from callapp.sentences import N_, Quoted
 from callapp.settings import Settings
 from callapp.telephony import twiml
 from callapp.telephony.answering import Detection
@@ -117,14 +118,14 @@ class Carrier:
             )
         )
         if not (call.sid and isinstance(call.sid, str) and isinstance(call.status, str)):
-            raise CarrierUnreachable("Twilio's answer names no call")
+            raise CarrierUnreachable(N_("Twilio's answer names no call"))
         return Placed(sid=call.sid, status=call.status)
 
     def call_state(self, call_sid: str) -> CallState:
         """Ask how a call stands. Raises as ``place_call`` does."""
         call = self._request(lambda client: client.calls(call_sid).fetch())
         if not (call.status and isinstance(call.status, str)):
-            raise CarrierUnreachable("Twilio's answer has no status")
+            raise CarrierUnreachable(N_("Twilio's answer has no status"))
         duration = str(call.duration)  # digits in a string, or null
         return CallState(
             call.status,
@@ -235,7 +236,9 @@ class Carrier:
             return send(client)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             # Twilio's client takes whatever JSON comes apart without looking.
-            raise CarrierUnreachable(f"Twilio's answer makes no sense: {error}") from error
+            raise CarrierUnreachable(
+                N_("Twilio's answer makes no sense: %(error)s", error=Quoted(error))
+            ) from error
 
     def _open(self, timeout_s: float) -> Client:
         with self._lock:

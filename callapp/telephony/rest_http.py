@@ -14,6 +14,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
+from callapp.sentences import N_
 
 
 class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # Twilio ships no types
@@ -32,13 +33,19 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # Twilio ships no typ
         try:
             response = super().request(*args, **kwargs)
         except requests.ConnectTimeout as error:  # nothing has been sent
-            raise CarrierUnreachable("Twilio could not be reached: no connection in time") from error
+            raise CarrierUnreachable(N_("Twilio could not be reached: no connection in time")) from error
         except requests.Timeout as error:
-            raise CarrierTimeout(f"Twilio did not answer within {self.timeout:g} s") from error
+            raise CarrierTimeout(
+                N_("Twilio did not answer within %(seconds)g s", seconds=self.timeout)
+            ) from error
         except requests.RequestException as error:
             if "Read timed out" in str(error):  # how requests tells it when the body stalls half-way
-                raise CarrierTimeout(f"Twilio did not finish its answer within {self.timeout:g} s") from error
-            raise CarrierUnreachable(f"Twilio could not be reached: {type(error).__name__}") from error
+                raise CarrierTimeout(
+                    N_("Twilio did not finish its answer within %(seconds)g s", seconds=self.timeout)
+                ) from error
+            raise CarrierUnreachable(
+                N_("Twilio could not be reached: %(error)s", error=type(error).__name__)
+            ) from error
         if response.status_code >= 300:
             raise _refusal(response.status_code, response.text)
         return response
@@ -53,9 +60,11 @@ def fetch(session: requests.Session, url: str, auth: tuple[str, str], timeout_s:
     try:
         response = session.get(url, auth=auth, timeout=timeout_s)
     except requests.Timeout as error:
-        raise CarrierTimeout(f"Twilio did not answer within {timeout_s:g} s") from error
+        raise CarrierTimeout(N_("Twilio did not answer within %(seconds)g s", seconds=timeout_s)) from error
     except requests.RequestException as error:
-        raise CarrierUnreachable(f"Twilio could not be reached: {type(error).__name__}") from error
+        raise CarrierUnreachable(
+            N_("Twilio could not be reached: %(error)s", error=type(error).__name__)
+        ) from error
     if response.status_code == 404:
         return None
     if response.status_code >= 300:
@@ -71,7 +80,9 @@ def _refusal(status: int, body: str) -> CarrierRefused | CarrierUnreachable:
         message = said.get("message") or said.get("detail") or said["title"]
         more_info = said.get("more_info") or said.get("type")
     except (ValueError, KeyError, TypeError, AttributeError):
-        return CarrierUnreachable(f"Twilio answered HTTP {status} and nothing that explains it")
+        return CarrierUnreachable(
+            N_("Twilio answered HTTP %(status)s and nothing that explains it", status=status)
+        )
     return CarrierRefused(
         status,
         code if isinstance(code, int) else None,

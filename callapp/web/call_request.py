@@ -172,7 +172,7 @@ def _callee(body: Mapping[str, Any], settings: Settings) -> str:
         if settings.to_phone_number is None:
             raise Problem(400, N_("There is nobody to call: give phoneNumber, or set TO_PHONE_NUMBER."))
         return settings.to_phone_number  # checked when the settings were read
-    return _e164(body["phoneNumber"], "phoneNumber")
+    return _e164(body["phoneNumber"], N_("phoneNumber"))
 
 
 def _other_party(agent: Agent, parameters: Mapping[str, str], to: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from callapp.errors import CarrierRefused, CarrierUnreachable, ConfigError
-from callapp.sentences import N_
+from callapp.sentences import N_, Quoted, words_of
 from callapp.web.problems import Problem
 
 log = logging.getLogger(__name__)
@@ -27,13 +27,13 @@ def carrier_problems(what: str) -> Iterator[None]:
         log.error("! %s: Twilio refused: %s %s", what, error.code, error.message)
         raise Problem(
             502,
-            N_("Twilio refused the call: %(message)s", message=error.message),
+            N_("Twilio refused the call: %(message)s", message=Quoted(error.message)),
             code=error.code,
             message=error.message,
             more_info=error.more_info,
         ) from error
     except CarrierUnreachable as error:
         log.error("! %s: %s", what, error)
-        raise Problem(502, f"{error}.") from error
+        raise Problem(502, N_("%(error)s.", error=words_of(error))) from error
     except ConfigError as error:
         raise Problem(503, f"{error}.") from error

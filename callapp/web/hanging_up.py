@@ -7,7 +7,7 @@ from callapp.call_log.documents import Call
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.errors import CarrierTimeout
 from callapp.logs import call_logger
-from callapp.sentences import N_
+from callapp.sentences import N_, words_of
 from callapp.services import Services
 from callapp.web.carrier_problems import carrier_problems
 from callapp.web.problems import Problem
@@ -32,5 +32,7 @@ def hang_up(call: Call, app: Services) -> None:
             with carrier_problems("hang up"):
                 app.carrier.complete_call(call.call_sid)
         except CarrierTimeout as error:
-            raise Problem(504, N_("%(error)s; the call may have ended all the same.", error=error)) from error
+            raise Problem(
+                504, N_("%(error)s; the call may have ended all the same.", error=words_of(error))
+            ) from error
     call_logger(call.call_sid, __name__).info("> hung up, as asked from outside")

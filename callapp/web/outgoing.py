@@ -19,7 +19,7 @@ from callapp.call.pairing import Place
 from callapp.call_log import Claim, ClaimOutcome, PlacedCall, StoreUnavailable
 from callapp.errors import CarrierError, CarrierTimeout
 from callapp.logs import mask_number
-from callapp.sentences import N_
+from callapp.sentences import N_, words_of
 from callapp.services import services
 from callapp.telephony.rest import Placed
 from callapp.web.call_request import CallRequest, read_call_request
@@ -160,7 +160,7 @@ def _dial(call: PlacedCall, origin: str, detection_s: int | None = None) -> Plac
         # The phone may ring all the same, so the slot stays taken until the clock runs out.
         log.error("! dial of %s: %s", call.id, error)
         raise Problem(
-            504, N_("%(error)s; the call may have been placed all the same.", error=error)
+            504, N_("%(error)s; the call may have been placed all the same.", error=words_of(error))
         ) from error
     except BaseException:
         registry.give_back(call.id)

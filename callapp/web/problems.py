@@ -13,12 +13,14 @@ from werkzeug.exceptions import HTTPException
 
 from callapp.call_log import StoreUnavailable
 from callapp.recording.shelf import ShelfUnavailable
+from callapp.sentences import N_, Quoted, Sentence
 
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 # How soon a database that does not answer is worth another try.
 DATABASE_RETRY_S = 5
+FAILED = N_("The server failed; its log says why.")
 
 
 class Problem(HTTPException):
@@ -27,7 +29,7 @@ class Problem(HTTPException):
     Args:
         status: HTTP status.
         detail: what is wrong and what to do about it, in a sentence. Made by `N_`, the desk says it in its
-            reader's language.
+            reader's language; else it is taken for somebody else's words.
         headers: of the answer, e.g. ``Retry-After``.
         members: RFC 9457's extension members.
     """
@@ -41,7 +43,7 @@ class Problem(HTTPException):
         **members: Any,
     ) -> None:
         super().__init__(detail)
-        self.detail = detail
+        self.detail = detail if isinstance(detail, Sentence) else Quoted(detail)
         self.code = status
         self.headers = dict(headers or {})
         self.members = members
@@ -50,9 +52,9 @@ class Problem(HTTPException):
 def register(app: Flask) -> None:
     """Answer every error of the app with a problem: ours, Flask's own, and unexpected exceptions."""
     app.register_error_handler(HTTPException, answer)
-    app.register_error_handler(StoreUnavailable, _database_down)
+    app.register_error_handler(StoreUnavailable, lambda error: answer(database_down(error)))
     app.register_error_handler(ConnectionError, _peer_gone)
-    app.register_error_handler(ShelfUnavailable, _shelf_away)
+    app.register_error_handler(ShelfUnavailable, lambda error: answer(shelf_away(error)))
 
 
 def answer(error: HTTPException) -> Response | HTTPException:
@@ -61,31 +63,27 @@ def answer(error: HTTPException) -> Response | HTTPException:
         return error
     if isinstance(error, Problem):
         return _problem(error.code, error.description or "", error.headers, error.members)
-    detail = error.description or ""
-    if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:
-        detail = "The server failed; its log says why."
+    detail = FAILED if error.code == HTTPStatus.INTERNAL_SERVER_ERROR else error.description or ""
     # Allow of a 405, WWW-Authenticate, Retry-After.
     kept = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     return _problem(error.code, detail, kept, {})
 
 
-def _database_down(error: StoreUnavailable) -> Response:
+def database_down(error: StoreUnavailable) -> Problem:
     log.error("! database: %s", error)
-    return _problem(
+    return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "The database does not answer; try again in a moment.",
-        {"Retry-After": str(DATABASE_RETRY_S)},
-        {},
+        N_("The database does not answer; try again in a moment."),
+        headers={"Retry-After": str(DATABASE_RETRY_S)},
     )
 
 
-def _shelf_away(error: ShelfUnavailable) -> Response:
+def shelf_away(error: ShelfUnavailable) -> Problem:
     log.error("! recordings: %s", error)
-    return _problem(
+    return Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "Recordings cannot be reached: see RECORDINGS_URL, and try again in a moment.",
-        {"Retry-After": str(DATABASE_RETRY_S)},
-        {},
+        N_("Recordings cannot be reached: see RECORDINGS_URL, and try again in a moment."),
+        headers={"Retry-After": str(DATABASE_RETRY_S)},
     )
 
 

@@ -8,7 +8,7 @@ from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.conversation.away import TRANSFERRED
 from callapp.errors import CarrierTimeout
 from callapp.logs import call_logger
-from callapp.sentences import N_
+from callapp.sentences import N_, words_of
 from callapp.services import Services
 from callapp.telephony import twiml
 from callapp.web.carrier_problems import carrier_problems
@@ -51,7 +51,8 @@ def put_through(call: Call, destination: str, app: Services) -> None:
                 app.carrier.redirect(call.call_sid, twiml.put_through(numbers[destination], caller_id))
         except CarrierTimeout as error:
             raise Problem(
-                504, N_("%(error)s; the caller may have been put through all the same.", error=error)
+                504,
+                N_("%(error)s; the caller may have been put through all the same.", error=words_of(error)),
             ) from error
         app.store.note_end_reason(call.call_sid, TRANSFERRED)
     call_logger(call.call_sid, __name__).info("> put through to %s, as asked over the API", destination)

@@ -37,10 +37,17 @@ def faults(browser: Browser, axe: str) -> list[Any]:
     return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
 
 
+def overhang(browser: Browser) -> int:
+    """By how much the page is wider than its window."""
+    width = "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
+    return int(browser.driver.execute_script(width))
+
+
 def test_signing_in(browser: Browser) -> None:
     browser.driver.delete_all_cookies()
     browser.open("/desk/phone")
     assert browser.driver.current_url.endswith("/desk/sign-in")
+    assert not browser.find("[name=username]").is_displayed()  # there for those who keep passwords
     browser.sign_in("not-the-key")
     assert "not the key" in browser.text("[role=alert]")
     browser.complaints()  # a console counts the 403 as one
@@ -69,8 +76,7 @@ def test_no_page_is_wider_than_its_window(signed_in: Browser, size: tuple[int, i
     )
     for path in PAGES:
         signed_in.open(path)
-        width = signed_in.driver.execute_script("return document.documentElement.scrollWidth")
-        assert width <= size[0], path
+        assert overhang(signed_in) == 0, path
 
 
 def test_a_call_is_checked_as_it_is_typed_and_then_placed(signed_in: Browser, server: Server) -> None:
@@ -89,6 +95,7 @@ def test_a_call_is_checked_as_it_is_typed_and_then_placed(signed_in: Browser, se
         scene.carrier.next_callee(Callee(rings_ms=0))
         signed_in.leave_by("button.main")
         assert THEIR_NUMBER in signed_in.text(".notice")
+        assert overhang(signed_in) == 0
         (call,) = scene.carrier.calls
         update = scene.session().expect("session.update")
         assert "You speak with Tanaka, who is 41." in update["session"]["instructions"]

@@ -14,14 +14,24 @@ from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
+from sqlalchemy import text, update
 from werkzeug.test import TestResponse
 
 from callapp import create_app
 from callapp.call_log.models import CallRow
 from callapp.call_log.records import PlacedCall
 from callapp.call_log.usage import write_analysis_usage
-from callapp.conversation.facts import Began, Closed, Ended, Uttered
+from callapp.conversation.facts import (
+    BargedIn,
+    Began,
+    Closed,
+    Ended,
+    Fault,
+    KeysPressed,
+    ModelConnected,
+    ToolRan,
+    Uttered,
+)
 from callapp.prices import TextTokens
 from callapp.settings import Settings
 from callapp.web.desk.sign_in import signing_key
@@ -193,11 +203,42 @@ def test_the_browser_s_language_is_spoken_until_another_is_chosen(client: FlaskC
     assert "Talk to an agent" in client.get("/desk/phone", headers=japanese).text
 
 
+def test_a_language_is_chosen_before_signing_in_and_kept_by_it(client: FlaskClient) -> None:
+    page = client.get("/desk/sign-in", headers=HTML)
+    form = {"csrf_token": csrf_token(page), "language": "ja", "back": "/desk/sign-in"}
+    assert client.post("/desk/language", data=form, headers=HTML).location == "/desk/sign-in"
+    assert "サインイン" in client.get("/desk/sign-in", headers=HTML).text
+    sign_in(client)
+    page = client.get("/desk/phone", headers=HTML)
+    assert "エージェントと話す" in page.text
+    client.post("/desk/sign-out", data={"csrf_token": csrf_token(page)}, headers=HTML)
+    assert "サインイン" in client.get("/desk/sign-in", headers=HTML).text
+
+
+def test_a_fault_is_told_in_its_reader_s_language(make_app: MakeApp) -> None:
+    app = make_app()
+    client = app.test_client()
+    sign_in(client)
+    japanese = HTML | {"Accept-Language": "ja"}
+    for answer, status, words in (
+        (client.get("/desk/nothing", headers=japanese), 404, "このページはありません。"),
+        (client.get("/desk/calls/nobody", headers=japanese), 404, "その通話はありません。"),
+        (client.post("/desk/sign-out", headers=japanese), 400, "フォームの有効期限が切れています。"),
+    ):
+        assert (answer.status_code, answer.mimetype) == (status, "text/html")
+        assert words in answer.text
+    with app.extensions["callapp"].store.transaction() as session:
+        session.execute(text("DROP TABLE calls"))
+    answer = client.get("/desk/history", headers=japanese)
+    assert (answer.status_code, answer.mimetype) == (503, "text/html")
+    assert "データベースが応答しません。" in answer.text
+
+
 @pytest.mark.parametrize(
     ("number", "fault"),
     [
-        ("+81 90 1", "phoneNumber: 実在しない番号です。国番号と桁数を確かめてください。"),
-        ("+81 090-1234-5678", "phoneNumber: E.164 の形ではありません。+819012345678 のことですか?"),
+        ("+81 90 1", "電話番号: 実在しない番号です。国番号と桁数を確かめてください。"),
+        ("+81 090-1234-5678", "電話番号: E.164 の形ではありません。+819012345678 のことですか?"),
         ("+81 90-1234-5678", None),
     ],
 )
@@ -233,7 +274,11 @@ def test_every_sentence_of_the_desk_has_its_japanese() -> None:
         return (words,) if isinstance(words, str) else tuple(words)
 
     look_through = [("**.py", "python"), ("**/templates/**.html", "jinja2")]
-    found = (one for room in (WEB, WEB.parent / "doctor") for one in extract_from_dir(room, look_through))
+    found = (
+        one
+        for room in (WEB, WEB / "../doctor", WEB / "../telephony")
+        for one in extract_from_dir(room, look_through)
+    )
     wanted = {forms(message[2]) for message in found}
     folder = WEB / "translations" / "ja" / "LC_MESSAGES"
     with (folder / "messages.po").open("rb") as file:
@@ -326,6 +371,40 @@ def test_how_a_call_stands_is_said_in_words(make_app: MakeApp) -> None:
         assert "呼び出し中" in page, path
     (row,) = client.get("/desk/live/calls").json["calls"]
     assert row["status"] == "ringing"  # the page has the words
+
+
+def test_what_happened_on_a_call_is_told_in_words(make_app: MakeApp) -> None:
+    app = make_app()
+    client = app.test_client()
+    sign_in(client)
+    parts = app.extensions["callapp"]
+    for fact in (
+        Began(),
+        ModelConnected(0, 0, again=False),
+        BargedIn(2000, 1996, "item", 1300, 3000),
+        KeysPressed(3000, 3, "123"),
+        KeysPressed(4000, 1, None),
+        Fault(5000, "slow <down>"),
+        ToolRan(6000, "t", "find_table", "{}", None, "timeout", 10_000),
+        ModelConnected(7000, 900, again=True),
+    ):
+        parts.record(CALL, fact, fact.at_ms)
+    assert parts.record.writer.flush(20)
+
+    def asides(language: str) -> list[str]:
+        page = client.get(f"/desk/calls/{CALL_SID}", headers=HTML | {"Accept-Language": language}).text
+        return re.findall(r'<p class="aside"><b>.+?</b> (.*)</p>', page)
+
+    assert asides("en") == [
+        "after 0 ms",
+        "1300 of 3000 ms were heard, silent after 4 ms",
+        "123",
+        "1 key, secret",
+        '<span lang="en">slow &lt;down&gt;</span>',
+        "after 900 ms",
+    ]
+    assert asides("ja")[1] == "3000 ms のうち 1300 ms が聞かれ、4 ms で黙りました"
+    assert "took too long, 10000 ms" in client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
 
 
 def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:

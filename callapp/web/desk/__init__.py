@@ -11,9 +11,9 @@ from pathlib import Path
 from flask import Flask
 
 from callapp.settings import Settings
-from callapp.web.desk import calls, dial, live, numbers, pages, phone, setup, sign_in
+from callapp.web.desk import calls, dial, live, numbers, pages, phone, reasons, setup, sign_in
 
-__all__ = ["calls", "dial", "live", "numbers", "phone", "register", "setup"]
+__all__ = ["calls", "dial", "live", "numbers", "phone", "reasons", "register", "setup"]
 
 
 def register(app: Flask, settings: Settings, instance: Path) -> None:

@@ -17,6 +17,7 @@ from callapp.call.levels import Levels
 from callapp.call_log.documents import WholeCall
 from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
 from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.sentences import N_
 from callapp.services import Services, services
 from callapp.web import hanging_up
 from callapp.web.desk import plots, waveform
@@ -50,7 +51,7 @@ def history() -> ResponseReturnValue:
     try:
         page = list_calls(services().store, wanted, CALLS_A_PAGE, request.args.get("cursor") or None)
     except BadCursor:
-        raise Problem(400, _("This page is not there any more: begin at the first one.")) from None
+        raise Problem(400, N_("This page is not there any more: begin at the first one.")) from None
     given = {name: value for name, value in asked.items() if value}
     query = urlencode({**given, "cursor": page.next_cursor})
     older = f"{url_for('desk.history')}?{query}" if page.next_cursor else None
@@ -127,7 +128,7 @@ def whisper(call_sid: str) -> ResponseReturnValue:
     words = request.form.get("words", "").strip()[:MOST_CHARACTERS]
     if words:
         if not services().liaison.order(call_sid, "whisper", words):
-            raise Problem(409, _("The call is over, or the process that carried it is gone."))
+            raise Problem(409, N_("The call is over, or the process that carried it is gone."))
         flash(_("The model was told."))
     return redirect(url_for("desk.call", call_sid=call_sid), 303)
 
@@ -206,7 +207,7 @@ def _goes_on(found: WholeCall) -> bool:
 def _find(call_sid: str) -> WholeCall:
     found = find_call(services().store, call_sid) if re.fullmatch("CA[0-9a-f]{32}", call_sid) else None
     if found is None:
-        raise Problem(404, _("There is no such call."))
+        raise Problem(404, N_("There is no such call."))
     return found
 
 

@@ -10,19 +10,21 @@ from flask import Flask, Response, redirect, render_template, request, session, 
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
 from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
 from markupsafe import Markup, escape
 from werkzeug.exceptions import HTTPException
 
 from callapp.agents import Agent
-from callapp.sentences import Quoted, Sentence
+from callapp.call_log import StoreUnavailable
+from callapp.recording.shelf import ShelfUnavailable
+from callapp.sentences import N_, Quoted, Sentence
 from callapp.services import services
 from callapp.version import VERSION
 from callapp.web import problems
-from callapp.web.desk.sign_in import blueprint, session_of_request
+from callapp.web.desk.sign_in import LANGUAGE, blueprint, session_of_request
 from callapp.web.problems import Problem
 
 LANGUAGES = {"ja": "日本語", "en": "English"}
-_LANGUAGE = "language"
 
 
 def prepare(app: Flask) -> None:
@@ -36,12 +38,18 @@ def home() -> ResponseReturnValue:
     return redirect(url_for("desk.live"), 303)
 
 
+@blueprint.get("/<path:path>")
+def nowhere(path: str) -> ResponseReturnValue:  # noqa: ARG001 - what Flask gives
+    """Whatever is no page of the desk."""
+    raise Problem(404, N_("There is no such page."))
+
+
 @blueprint.post("/language")
 def set_language() -> ResponseReturnValue:
     """Speak another language from now on; go on where the reader was."""
-    wanted = request.form.get(_LANGUAGE)
+    wanted = request.form.get(LANGUAGE)
     if wanted in LANGUAGES:
-        session[_LANGUAGE] = wanted
+        session[LANGUAGE] = wanted
     back = request.form.get("back", "")
     # A path of the desk, and nothing that a browser takes for another host.
     safe = back.startswith("/desk") and "//" not in back and "\\" not in back
@@ -98,7 +106,7 @@ def in_words(said: object) -> Markup:
 @blueprint.errorhandler(HTTPException)
 def show_fault(error: HTTPException) -> ResponseReturnValue | HTTPException:
     """A page for people, a problem for programs."""
-    said = in_words(error.detail if isinstance(error, Problem) else error.description)
+    said = in_words(_detail(error))
     if isinstance(error, Problem):
         error.description = said.striptags()
     answer = problems.answer(error)
@@ -110,8 +118,28 @@ def show_fault(error: HTTPException) -> ResponseReturnValue | HTTPException:
     return page, status, kept
 
 
+@blueprint.errorhandler(StoreUnavailable)
+def show_database_down(error: StoreUnavailable) -> ResponseReturnValue | HTTPException:
+    return show_fault(problems.database_down(error))
+
+
+@blueprint.errorhandler(ShelfUnavailable)
+def show_shelf_away(error: ShelfUnavailable) -> ResponseReturnValue | HTTPException:
+    return show_fault(problems.shelf_away(error))
+
+
+def _detail(error: HTTPException) -> Sentence | Quoted:
+    if isinstance(error, Problem):
+        return error.detail
+    if isinstance(error, CSRFError):
+        return N_("This form is of an earlier session. Load its page again, then send it once more.")
+    if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return problems.FAILED
+    return Quoted(error.description)
+
+
 def _language() -> str:
-    chosen = session.get(_LANGUAGE)
+    chosen = session.get(LANGUAGE)
     if chosen in LANGUAGES:
         return str(chosen)
     return request.accept_languages.best_match(LANGUAGES, "en") or "en"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext as _
 
 from callapp.agents import CannotFill
+from callapp.sentences import N_
 from callapp.services import services
 from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER
 from callapp.web.browser_line import SUBPROTOCOL, TICKET_PREFIX, open_line
@@ -34,11 +34,11 @@ def open_call() -> ResponseReturnValue:
     body = read_json(request)
     agent = app.agents.get(str(body.get("agent", app.settings.default_agent)))
     if agent is None:
-        raise Problem(404, _("There is no such agent any more: load the page again."))
+        raise Problem(404, N_("There is no such agent any more: load the page again."))
     parameters = read_parameters(body.get("parameters", {}))
     missing = agent.missing(parameters)
     if missing:
-        raise Problem(400, _("The agent needs values for: %(names)s.", names=", ".join(missing)))
+        raise Problem(400, N_("The agent needs values for: %(names)s.", names=", ".join(missing)))
     try:
         lines = {which: agent.line(which, parameters) for which in ("opening", "closing")}
     except CannotFill as error:

@@ -19,6 +19,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFProtect
 
+from callapp.sentences import N_
 from callapp.services import services
 from callapp.settings import Settings
 from callapp.telephony.twiml import stream_url
@@ -29,7 +30,9 @@ SESSION_LIVES = timedelta(hours=12)
 COOKIE = "callapp_desk"
 _SIGNED_IN = "signed_in"
 _ID = "id"
+LANGUAGE = "language"
 _SIGN_IN = "desk.sign_in"
+_OPEN = frozenset({_SIGN_IN, "desk.set_language"})
 
 csrf = CSRFProtect()
 blueprint = Blueprint("desk", __name__, url_prefix="/desk")
@@ -115,7 +118,7 @@ def require_sign_in() -> ResponseReturnValue | None:
     if key is None:
         if not direct_from_loopback(request.environ):
             raise Problem(
-                401, _("No API key is set, so the desk serves this machine only: set CALLAPP_API_KEY.")
+                401, N_("No API key is set, so the desk serves this machine only: set CALLAPP_API_KEY.")
             )
         if _ID not in session:  # a session that is touched is sent again
             session.permanent = True
@@ -123,10 +126,10 @@ def require_sign_in() -> ResponseReturnValue | None:
         g.api_user = LOCAL_USER
     elif session_of_request() is not None:
         g.api_user = api_user(key.get_secret_value())
-    elif request.endpoint != _SIGN_IN:
+    elif request.endpoint not in _OPEN:
         if request.method == "GET" and request.accept_mimetypes.accept_html:
             return redirect(url_for(_SIGN_IN), 303)
-        raise Problem(401, _("Sign in first."))
+        raise Problem(401, N_("Sign in first."))
     csrf.protect()
     return None
 
@@ -164,7 +167,7 @@ def sign_in() -> ResponseReturnValue:
     if not same_secret(request.form.get("key", ""), key.get_secret_value()):
         fault = _("That is not the key. It is what CALLAPP_API_KEY is set to.")
         return render_template("desk/sign_in.html", fault=fault), 403
-    session.clear()
+    _begin_anew()
     session.permanent = True
     session.update({_SIGNED_IN: True, _ID: secrets.token_hex(16)})
     return redirect(url_for("desk.home"), 303)
@@ -172,5 +175,13 @@ def sign_in() -> ResponseReturnValue:
 
 @blueprint.post("/sign-out")
 def sign_out() -> ResponseReturnValue:
-    session.clear()
+    _begin_anew()
     return redirect(url_for(_SIGN_IN), 303)
+
+
+def _begin_anew() -> None:
+    """Forget all of a session but the language that its reader has chosen."""
+    language = session.get(LANGUAGE)
+    session.clear()
+    if language is not None:
+        session[LANGUAGE] = language
