@@ -215,6 +215,25 @@ def test_a_language_is_chosen_before_signing_in_and_kept_by_it(client: FlaskClie
     assert "サインイン" in client.get("/desk/sign-in", headers=HTML).text
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "back"),
+    [
+        ("GET", "/desk/history?words=order&agent=", "/desk/history?words=order&amp;agent="),
+        ("GET", "/desk/live", "/desk/live"),
+        ("POST", "/desk/setup/webhook", "/desk/setup"),
+    ],
+)
+def test_who_chooses_a_language_sees_the_same_page_again(
+    client: FlaskClient, method: str, path: str, back: str
+) -> None:
+    sign_in(client)
+    token = csrf_token(client.get("/desk/setup", headers=HTML))
+    referrer = {"Referer": "http://localhost/desk/setup"}
+    page = client.open(path, method=method, data={"csrf_token": token}, headers=HTML | referrer)
+    assert f'name="back" value="{back}"' in page.text
+    assert page.text.count('aria-current="page"') == 1
+
+
 def test_a_fault_is_told_in_its_reader_s_language(make_app: MakeApp) -> None:
     app = make_app()
     client = app.test_client()

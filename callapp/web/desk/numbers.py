@@ -14,6 +14,8 @@ from callapp.web.desk.plots import Line, columns, lines
 from callapp.web.desk.sign_in import blueprint
 
 PERIODS = (7, 30, 90)
+# From so many dollars on, two decimals tell the days apart.
+_COARSE_USD = 0.1
 
 
 @blueprint.get("/numbers")
@@ -22,6 +24,7 @@ def numbers() -> ResponseReturnValue:
     days = asked if asked in PERIODS else PERIODS[1]
     found = count(services().store, datetime.now(UTC).date(), days)
     dates = [day.day for day in found.days]
+    usd = "${:.2f}" if any(day.usd >= _COARSE_USD for day in found.days) else "${:.4f}"
     plots = {
         "calls": columns(_("Calls a day"), dates, [float(day.calls) for day in found.days], "{:g}"),
         "waits": lines(
@@ -33,6 +36,6 @@ def numbers() -> ResponseReturnValue:
             ],
             "{:.0f} ms",
         ),
-        "usd": columns(_("Cost a day"), dates, [day.usd for day in found.days], "${:.2f}"),
+        "usd": columns(_("Cost a day"), dates, [day.usd for day in found.days], usd),
     }
-    return render_template("desk/numbers.html", found=found, days=days, periods=PERIODS, plots=plots)
+    return render_template("desk/numbers.html", found=found, days=days, periods=PERIODS, plots=plots, usd=usd)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from http import HTTPStatus
+from urllib.parse import urlsplit
 
 import phonenumbers
 from flask import Flask, Response, redirect, render_template, request, session, url_for
@@ -78,6 +79,7 @@ def shown_everywhere() -> dict[str, object]:
     return {
         "languages": LANGUAGES,
         "language": str(get_locale() or "en"),
+        "here": _here(),
         "signed_in": session_of_request() is not None,
         "version": VERSION,
         "can_sign_out": services().settings.callapp_api_key is not None and session_of_request() is not None,
@@ -126,6 +128,11 @@ def show_database_down(error: StoreUnavailable) -> ResponseReturnValue | HTTPExc
 @blueprint.errorhandler(ShelfUnavailable)
 def show_shelf_away(error: ShelfUnavailable) -> ResponseReturnValue | HTTPException:
     return show_fault(problems.shelf_away(error))
+
+
+def _here() -> str:
+    """What shows the reader this page again; of a form that was sent, the page that it is on."""
+    return request.full_path.rstrip("?") if request.method == "GET" else urlsplit(request.referrer or "").path
 
 
 def _detail(error: HTTPException) -> Sentence | Quoted:
