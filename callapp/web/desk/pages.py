@@ -142,7 +142,7 @@ def _detail(error: HTTPException) -> Sentence | Quoted:
         return N_("This form is of an earlier session. Load its page again, then send it once more.")
     if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:
         return problems.FAILED
-    return Quoted(error.description)
+    return Quoted(error.description or "")
 
 
 def _language() -> str:
