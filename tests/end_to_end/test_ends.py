@@ -375,7 +375,7 @@ def test_every_line_of_a_call_is_an_object_where_that_is_asked_for(start: Callab
         call.wait_ended(DEADLINE_S)
         server.wait_for_line("x call ended: agent.ended", call.sid)
     server.terminate()
-    assert server.wait(3) == 0
+    assert server.wait(DEADLINE_S) == 0
     lines = [json.loads(line) for line in server.lines]
     assert {"time", "level", "logger", "message"} <= set.intersection(*(set(line) for line in lines))
     ended = [line for line in lines if line["message"].startswith("x call ended")]

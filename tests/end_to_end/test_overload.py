@@ -106,7 +106,7 @@ def test_a_twilio_that_does_not_answer_a_hang_up_is_not_waited_for(server: Serve
         server.wait_for_line(leaving.sid, "goodbye heard", since=scene.since)
         began_s = time.monotonic()
         assert scene.ending(leaving).reason == "agent.ended"
-        assert time.monotonic() - began_s < 2.5 + 1
+        assert time.monotonic() - began_s < 2.5 + 5
         assert other.status == "in-progress"
         other.hang_up()
         scene.ending(other)

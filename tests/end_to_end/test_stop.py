@@ -27,13 +27,13 @@ def test_a_live_call_hears_a_goodbye_and_new_ones_are_refused(start: Callable[..
         server.terminate()
         session.wait_for(lambda: len(session.received_events("response.create")) == 2, DEADLINE_S)
 
-        assert server.get("/readyz", within_s=3).status == 503
-        assert server.get("/healthz", within_s=3).status == 200
-        refused = server.request("POST", "/outgoing-call", {"phoneNumber": THEIR_NUMBER}, within_s=3)
+        assert server.get("/readyz").status == 503
+        assert server.get("/healthz").status == 200
+        refused = server.request("POST", "/outgoing-call", {"phoneNumber": THEIR_NUMBER})
         assert refused.status == 503
         assert int(refused.headers["Retry-After"]) > 0
         other = scene.ring(agent="quiet")
-        other.wait_ended(3)
+        other.wait_ended(DEADLINE_S)
         assert "busy" in other.said[0].text
         assert other.streams == []
 
@@ -41,7 +41,7 @@ def test_a_live_call_hears_a_goodbye_and_new_ones_are_refused(start: Callable[..
         assert callee.failure is None
         assert call.stream.heard_ms_of(GOODBYE.audio) == GOODBYE.duration_ms
         assert call.said == []
-        assert server.wait(5) == 0
+        assert server.wait(15) == 0
 
 
 def test_a_call_that_ends_in_time_is_not_hurried(start: Callable[..., Server]) -> None:
@@ -56,7 +56,7 @@ def test_a_call_that_ends_in_time_is_not_hurried(start: Callable[..., Server]) -
         session.wait_for(lambda: len(session.sent_events("response.done")) == 2, DEADLINE_S)
         call.hang_up()
         assert scene.ending(call).reason == "caller.hung_up"
-        assert server.wait(5) == 0
+        assert server.wait(15) == 0
         assert len(session.received_events("response.create")) == 1
 
 
@@ -69,8 +69,8 @@ def test_a_model_that_says_no_goodbye_does_not_hold_the_server(start: Callable[.
         began_s = time.monotonic()
         server.terminate()
         assert scene.ending(call).reason == "server.draining"
-        assert server.wait(8) == 0
-        assert time.monotonic() - began_s < 1 + 4
+        assert server.wait(15) == 0
+        assert time.monotonic() - began_s < 1 + 8
 
 
 def test_a_connection_that_comes_while_the_server_leaves_does_not_hang(start: Callable[..., Server]) -> None:
@@ -83,7 +83,7 @@ def test_a_connection_that_comes_while_the_server_leaves_does_not_hang(start: Ca
         nonlocal slowest_s
         began_s = time.monotonic()
         try:
-            server.get("/healthz", within_s=3)
+            server.get("/healthz")
         except ConnectionRefusedError:
             return True
         except ConnectionResetError:  # it was in the queue when the queue was closed
@@ -92,9 +92,9 @@ def test_a_connection_that_comes_while_the_server_leaves_does_not_hang(start: Ca
             slowest_s = max(slowest_s, time.monotonic() - began_s)
         return False
 
-    assert eventually(refused, 5)
-    assert slowest_s < 2
-    assert server.wait(5) == 0
+    assert eventually(refused, DEADLINE_S)
+    assert slowest_s < 5
+    assert server.wait(15) == 0
 
 
 def test_idle_workers_stop_at_once(start: Callable[..., Server]) -> None:

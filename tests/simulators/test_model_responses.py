@@ -174,6 +174,7 @@ def test_deltas_have_the_size_asked_for(delta_ms: int) -> None:
         assert bytes(item.audio) == clip.audio
 
 
+@pytest.mark.alone
 def test_audio_comes_several_times_faster_than_it_plays() -> None:
     with Scene(Say("Words.", duration_ms=1200), pace=Pace(delta_ms=200, speed=6)) as scene:
         before_s = time.monotonic()
@@ -513,6 +514,7 @@ def many() -> Iterator[PretendModel]:
         yield model
 
 
+@pytest.mark.alone
 def test_deltas_of_20_ms_keep_their_pace(many: PretendModel) -> None:
     with Client(many.url + MODEL) as client:
         client.update(**PCMU)
