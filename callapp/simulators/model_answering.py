@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from callapp.simulators.model_config import check_tool_choice
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from callapp.simulators.model_session import Behaviour, Session
 
 _RATE_LIMITS_AFTER_S = 0.04
+CROSSING_S = 0.25
+"""For the word that a response has begun unasked to reach the client, whose own request may be under way."""
 
 
 class Answering:
@@ -30,6 +33,7 @@ class Answering:
         self._remote_outputs: dict[str, str] = {}
         self._cached_tokens = 0
         self._quiet_turn = 0
+        self._unheard_of_until_s = 0.0  # the active response, which nobody asked for
 
     def take_tool_output(self, item: Item) -> None:
         """A tool answered; the next response is told."""
@@ -47,7 +51,8 @@ class Answering:
                 f"Conversation already has an active response in progress: {self.active.id}. "
                 "Wait until the response is finished before creating a new one."
             )
-            raise ClientError("conversation_already_has_active_response", words)
+            crossed = monotonic() < self._unheard_of_until_s
+            raise ClientError("conversation_already_has_active_response", words, blameless=crossed)
         for index, item in enumerate(payload.get("input", ())):
             if item["type"] == "item_reference" and self._session.conversation.find(item["id"]) is None:
                 words = f"Item with id '{item['id']}' not found."
@@ -79,7 +84,7 @@ class Answering:
         """
         detection = self._session.listening.detection
         if detection is not None and detection["create_response"] and self.active is None:
-            self._start({})
+            self._start_unasked()
 
     def usage(self, produced: list[Item]) -> dict[str, Any]:
         """The token counts of a response that ends now."""
@@ -87,6 +92,10 @@ class Answering:
         counted = usage(self._session.config["instructions"], context, produced, self._cached_tokens)
         self._cached_tokens = counted["input_tokens"]
         return counted
+
+    def _start_unasked(self) -> None:
+        self._unheard_of_until_s = monotonic() + CROSSING_S
+        self._start({})
 
     def _start(self, payload: dict[str, Any]) -> None:
         aside = payload.get("conversation") == "none"
@@ -120,6 +129,7 @@ class Answering:
             del self._aside[response.id]
             return
         self.active = None
+        self._unheard_of_until_s = 0.0
         detection = self._session.listening.detection
         idle_ms = None if detection is None else detection.get("idle_timeout_ms")
         if idle_ms is not None:
@@ -132,4 +142,4 @@ class Answering:
         wanted = detection is not None and detection.get("idle_timeout_ms") is not None
         if wanted and turn == self._quiet_turn and self.active is None:
             self._session.listening.commit_silence(since_ms)
-            self._start({})
+            self._start_unasked()

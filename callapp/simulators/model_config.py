@@ -81,7 +81,7 @@ def updated(
     for path in refused:
         if _at(update, path) is not None:
             param = f"session.{path}"
-            raise ClientError("invalid_value", f"'{param}' is not supported here.", param, demanded=True)
+            raise ClientError("invalid_value", f"'{param}' is not supported here.", param, blameless=True)
     _check_settled(config, update, has_spoken=has_spoken, responding=responding)
     after = copy.deepcopy(config)
     for name, value in copy.deepcopy(update).items():

@@ -36,7 +36,7 @@ class ClientError(Exception):
         message: the API's words.
         param: path of the field at fault.
         type: the API's class of errors.
-        demanded: the refusal is part of the scene, not the client's fault.
+        blameless: the client could not know better, or the scene demands the refusal.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class ClientError(Exception):
         param: str | None = None,
         *,
         type: str = "invalid_request_error",  # noqa: A002  the API's word
-        demanded: bool = False,
+        blameless: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.param = param
         self.type = type
-        self.demanded = demanded
+        self.blameless = blameless
 
 
 def parse(message: str | bytes) -> dict[str, Any]:

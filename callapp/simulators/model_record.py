@@ -61,7 +61,7 @@ class Record:
 
     @property
     def violations(self) -> list[Violation]:
-        """Everything the client did wrong; errors demanded by the scene are not among it."""
+        """Everything the client did wrong; errors that it could not help are not among it."""
         with self.changed:
             return list(self._violations)
 

@@ -173,7 +173,7 @@ class ServedSession(Record):
 
     def _refuse(self, error: ClientError, event: Any) -> None:
         event_id = event.get("event_id") if isinstance(event, dict) else None
-        if not error.demanded:
+        if not error.blameless:
             violation = Violation(time.monotonic(), error.code, error.message, error.param, event)
             self._violations.append(violation)
         self._send_error(error.type, error.code, error.message, error.param, event_id)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from callapp.simulators import model_answering
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_script import (
     INSTANT,
@@ -290,6 +291,20 @@ def test_a_second_response_is_refused_while_one_is_active() -> None:
         assert active in str(failure.value)
         assert [one.code for one in scene.session.violations] == ["conversation_already_has_active_response"]
         assert len(scene.client.of_type("response.created")) == 1
+
+
+@pytest.mark.parametrize(("unheard_of_for_s", "violations"), [(20, 0), (0, 1)])
+def test_a_request_that_crosses_an_answer_nobody_asked_for_is_refused_and_no_fault_of_the_client_s(
+    monkeypatch: pytest.MonkeyPatch, unheard_of_for_s: int, violations: int
+) -> None:
+    monkeypatch.setattr(model_answering, "CROSSING_S", unheard_of_for_s)
+    with Scene(LONG, pace=Pace()) as scene:
+        scene.client.speak(LOUD + silence(300))
+        scene.client.next("response.created")
+        scene.client.send("response.create")
+        with pytest.raises(AssertionError, match="conversation_already_has_active_response"):
+            scene.client.next("response.done")
+        assert len(scene.session.violations) == violations
 
 
 def test_responses_beside_the_conversation_run_beside_it() -> None:
