@@ -72,20 +72,24 @@ def check_agents_and_tools(settings: Settings) -> tuple[list[Finding], Agents | 
         to_do = N_("correct it; the server does not start before")
         return [fault(Quoted(line), to_do) for line in error.faults], None
     named = {"agents": ", ".join(sorted(agents)), "tools": ", ".join(sorted(tools))}
-    findings = [ok(N_("agents: %(agents)s; tools: %(tools)s", **named))]
-    if settings.max_call_cost_usd is not None:
-        findings += [
-            warning(
-                N_(
-                    "the prices of %(model)s are not known, so MAX_CALL_COST_USD does not hold for its calls",
-                    model=model,
-                ),
-                N_("add them to callapp/prices.json, or use another model"),
-            )
-            for model in sorted(models_in_use(settings, agents))
-            if model_prices(model) is None
-        ]
-    return findings, agents
+    return [ok(N_("agents: %(agents)s; tools: %(tools)s", **named))], agents
+
+
+def check_prices(settings: Settings, agents: Agents | None) -> list[Finding]:
+    """Whether a limit on what a call may cost can hold for every model."""
+    if settings.max_call_cost_usd is None:
+        return []
+    return [
+        warning(
+            N_(
+                "the prices of %(model)s are not known, so MAX_CALL_COST_USD does not hold for its calls",
+                model=model,
+            ),
+            N_("add them to callapp/prices.json, or use another model"),
+        )
+        for model in sorted(models_in_use(settings, agents))
+        if model_prices(model) is None
+    ]
 
 
 def models_in_use(settings: Settings, agents: Agents | None) -> dict[str, str]:

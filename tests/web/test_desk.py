@@ -330,6 +330,8 @@ def test_what_the_doctor_found_is_said_in_the_reader_s_language(make_app: MakeAp
         twilio_auth_token="none",
         twilio_api_url=nowhere,
         twilio_validate_signatures=False,
+        openai_realtime_model="a-model-of-tomorrow",
+        max_call_cost_usd=1,
     ).test_client()
     sign_in(client)
 
@@ -340,6 +342,7 @@ def test_what_the_doctor_found_is_said_in_the_reader_s_language(make_app: MakeAp
     english, japanese = paragraphs("en"), paragraphs("ja")
     assert len(english) == len(japanese) > 10
     assert f"{nowhere} does not answer: no connection" in english
+    assert "add them to callapp/prices.json, or use another model" in english
     assert f"{nowhere} が応答しません: 接続できませんでした。" in japanese
     quoted = [re.sub(r'<span lang="en">.+?</span>', "", words) for words in japanese]
     assert [words for words in quoted if not re.search("[ぁ-んァ-ヶ]", words)] == []
