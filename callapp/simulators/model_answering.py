@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _RATE_LIMITS_AFTER_S = 0.04
 CROSSING_S = 0.25
-"""For the word that a response has begun unasked to reach the client, whose own request may be under way."""
+"""For the word that a response has begun unasked, or is over, to reach the client: a request of theirs that
+does not go with it may be under way."""
 
 
 class Answering:
@@ -33,7 +34,8 @@ class Answering:
         self._remote_outputs: dict[str, str] = {}
         self._cached_tokens = 0
         self._quiet_turn = 0
-        self._unheard_of_until_s = 0.0  # the active response, which nobody asked for
+        self._begun_unheard_until_s = 0.0  # the active response, which nobody asked for
+        self._ended_unheard_until_s = 0.0  # the one before
 
     def take_tool_output(self, item: Item) -> None:
         """A tool answered; the next response is told."""
@@ -51,7 +53,7 @@ class Answering:
                 f"Conversation already has an active response in progress: {self.active.id}. "
                 "Wait until the response is finished before creating a new one."
             )
-            crossed = monotonic() < self._unheard_of_until_s
+            crossed = monotonic() < self._begun_unheard_until_s
             raise ClientError("conversation_already_has_active_response", words, blameless=crossed)
         for index, item in enumerate(payload.get("input", ())):
             if item["type"] == "item_reference" and self._session.conversation.find(item["id"]) is None:
@@ -67,7 +69,9 @@ class Answering:
         if response is None and self.active is not None and response_id in (None, self.active.id):
             response = self.active
         if response is None:
-            raise ClientError("response_cancel_not_active", "Cancellation failed: no active response found")
+            words = "Cancellation failed: no active response found"
+            crossed = monotonic() < self._ended_unheard_until_s
+            raise ClientError("response_cancel_not_active", words, blameless=crossed)
         response.cancel("client_cancelled")
 
     def on_speech_started(self) -> None:
@@ -94,7 +98,7 @@ class Answering:
         return counted
 
     def _start_unasked(self) -> None:
-        self._unheard_of_until_s = monotonic() + CROSSING_S
+        self._begun_unheard_until_s = monotonic() + CROSSING_S
         self._start({})
 
     def _start(self, payload: dict[str, Any]) -> None:
@@ -129,7 +133,8 @@ class Answering:
             del self._aside[response.id]
             return
         self.active = None
-        self._unheard_of_until_s = 0.0
+        self._begun_unheard_until_s = 0.0
+        self._ended_unheard_until_s = monotonic() + CROSSING_S
         detection = self._session.listening.detection
         idle_ms = None if detection is None else detection.get("idle_timeout_ms")
         if idle_ms is not None:

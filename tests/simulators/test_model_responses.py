@@ -370,7 +370,11 @@ def test_a_cancelled_response_ends_with_its_done_events() -> None:
         assert scene.session.violations == []
 
 
-def test_a_cancel_with_nothing_active_is_an_error() -> None:
+@pytest.mark.parametrize(("unheard_of_for_s", "violations"), [(20, 0), (0, 1)])
+def test_a_cancel_with_nothing_active_is_an_error_and_no_fault_where_it_crosses_the_end(
+    monkeypatch: pytest.MonkeyPatch, unheard_of_for_s: int, violations: int
+) -> None:
+    monkeypatch.setattr(model_answering, "CROSSING_S", unheard_of_for_s)
     with Scene(Say("Hi.")) as scene:
         scene.respond()
         scene.client.next("rate_limits.updated")
@@ -378,6 +382,7 @@ def test_a_cancel_with_nothing_active_is_an_error() -> None:
         error = scene.client.error()
         assert error["code"] == "response_cancel_not_active"
         assert error["event_id"] == "c"
+        assert len(scene.session.violations) == violations
 
 
 def test_a_cancel_of_another_response_is_an_error() -> None:
