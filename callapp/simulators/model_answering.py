@@ -35,7 +35,7 @@ class Answering:
         self._cached_tokens = 0
         self._quiet_turn = 0
         self._begun_unheard_until_s = 0.0  # the active response, which nobody asked for
-        self._ended_unheard_until_s = 0.0  # the one before
+        self._ended_unheard = "", 0.0  # the one before, and until when
 
     def take_tool_output(self, item: Item) -> None:
         """A tool answered; the next response is told."""
@@ -70,7 +70,8 @@ class Answering:
             response = self.active
         if response is None:
             words = "Cancellation failed: no active response found"
-            crossed = monotonic() < self._ended_unheard_until_s
+            ended_id, until_s = self._ended_unheard
+            crossed = response_id in (None, ended_id) and monotonic() < until_s
             raise ClientError("response_cancel_not_active", words, blameless=crossed)
         response.cancel("client_cancelled")
 
@@ -134,7 +135,7 @@ class Answering:
             return
         self.active = None
         self._begun_unheard_until_s = 0.0
-        self._ended_unheard_until_s = monotonic() + CROSSING_S
+        self._ended_unheard = response.id, monotonic() + CROSSING_S
         detection = self._session.listening.detection
         idle_ms = None if detection is None else detection.get("idle_timeout_ms")
         if idle_ms is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from callapp.call.journal import Particulars
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
 from callapp.errors import CarrierRefused, CarrierTimeout
 from callapp.recording.reel import wav_header
+from callapp.services import Services
 from tests.databases import database  # noqa: F401 - of both kinds, in place of our conftest's
 from tests.web.conftest import API_KEY, CALL_SID, MakeWorld, World
 
@@ -40,17 +41,17 @@ TALK: list[Fact] = [
 OVER: list[Fact] = [Ended(3_800_000, "caller.hung_up"), Closed(3_800_010)]
 
 
-def tell(world: World, facts: list[Fact], call: Particulars = CALL) -> None:
+def tell(parts: Services, facts: Sequence[Fact], call: Particulars = CALL) -> None:
     for fact in facts:
-        world.services.record(call, fact, fact.at_ms)
-    assert world.services.record.writer.flush(20)
+        parts.record(call, fact, fact.at_ms)
+    assert parts.record.writer.flush(20)
 
 
 @pytest.fixture
 def talked(world: World) -> Iterator[World]:
     """A world with a call that is over, and one that has just begun."""
-    tell(world, TALK + OVER)
-    tell(world, [Began()], replace(CALL, call_sid=OTHER_SID, began_at=datetime.now(UTC)))
+    tell(world.services, TALK + OVER)
+    tell(world.services, [Began()], replace(CALL, call_sid=OTHER_SID, began_at=datetime.now(UTC)))
     yield world
     world.services.record.close()
 
@@ -173,7 +174,7 @@ def recorded(talked: World) -> World:
     shelf = talked.services.shelf
     path = shelf.path_of(CALL_SID)
     shelf.write(path, io.BytesIO(WAV))
-    tell(talked, [Recorded(3_800_010, path, 41.2)])
+    tell(talked.services, [Recorded(3_800_010, path, 41.2)])
     return talked
 
 
@@ -197,7 +198,7 @@ def test_what_two_processes_have_recorded_is_heard_as_one(talked: World, order: 
     for number in order:
         path = shelf.path_of(CALL_SID, "3000" if number else "")
         shelf.write(path, part(b"\x02" if number else b"\x01", 2))
-        tell(talked, [Recorded(5_000, path, 2, 3_000 if number else 0)])
+        tell(talked.services, [Recorded(5_000, path, 2, 3_000 if number else 0)])
     with talked.client.get(f"/calls/{CALL_SID}/recording") as answer:
         heard = answer.data
     assert heard == wav_header(5 * 8000) + b"".join(
@@ -296,7 +297,7 @@ def test_a_call_is_hung_up_through_twilio_and_the_record_says_whose_doing_it_was
     answer = talked.client.post(f"/calls/{OTHER_SID}/hangup")
     assert (answer.status_code, answer.json) == (202, {"callSid": OTHER_SID})
     assert talked.carrier.completed == [OTHER_SID]
-    tell(talked, OVER, replace(CALL, call_sid=OTHER_SID))
+    tell(talked.services, OVER, replace(CALL, call_sid=OTHER_SID))
     found = talked.client.get(f"/calls/{OTHER_SID}").json
     assert found is not None
     assert found["endReason"] == "server.hung_up"
@@ -323,7 +324,7 @@ def transfer(world: World, sid: str, destination: Any = "sales") -> Any:
 def going_on(world: World) -> str:
     """A call of an agent that has colleagues, carried by another process."""
     sid = "CA" + "5" * 32
-    tell(world, [Began()], replace(CALL, call_sid=sid, agent="staffed", began_at=datetime.now(UTC)))
+    tell(world.services, [Began()], replace(CALL, call_sid=sid, agent="staffed", began_at=datetime.now(UTC)))
     return sid
 
 
@@ -341,7 +342,7 @@ def test_a_call_is_not_put_through_to_nobody(talked: World) -> None:
     assert transfer(talked, sid, 7).status_code == 400
     assert transfer(talked, OTHER_SID).status_code == 400  # its agent names no destination
     assert talked.client.post(f"/calls/{sid}/transfer", data="x").status_code == 415
-    tell(talked, OVER, replace(CALL, call_sid=sid))
+    tell(talked.services, OVER, replace(CALL, call_sid=sid))
     assert transfer(talked, sid).status_code == 409
     assert talked.carrier.redirected == []
 
@@ -349,7 +350,7 @@ def test_a_call_is_not_put_through_to_nobody(talked: World) -> None:
 def test_a_deleted_call_is_gone_with_everything_of_it(talked: World) -> None:
     assert talked.client.delete(f"/calls/{CALL_SID}").status_code == 204
     assert talked.client.get(f"/calls/{CALL_SID}").status_code == 404
-    tell(talked, [Began()])
+    tell(talked.services, [Began()])
     again = talked.client.get(f"/calls/{CALL_SID}").json
     assert again is not None
     assert again["utterances"] == []
@@ -361,7 +362,7 @@ def test_a_call_that_goes_on_is_not_deleted(talked: World) -> None:
 
 def test_a_call_whose_process_was_killed_can_be_deleted(talked: World) -> None:
     lost = replace(CALL, call_sid="CA" + "4" * 32, began_at=datetime.now(UTC) - timedelta(hours=2))
-    tell(talked, [Began()], lost)
+    tell(talked.services, [Began()], lost)
     assert talked.client.delete(f"/calls/{lost.call_sid}").status_code == 204
 
 

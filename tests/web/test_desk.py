@@ -35,7 +35,7 @@ from callapp.conversation.facts import (
 from callapp.prices import TextTokens
 from callapp.settings import Settings
 from callapp.web.desk.sign_in import signing_key
-from tests.web.test_calls import CALL, CALL_SID
+from tests.web.test_calls import CALL, CALL_SID, tell
 
 KEY = "a-long-api-key"
 ORIGIN = "https://voice.example.com"
@@ -355,14 +355,12 @@ def test_what_two_people_say_stands_on_the_pages_while_it_grows(make_app: MakeAp
     app = make_app()
     client = app.test_client()
     sign_in(client)
-    parts = app.extensions["callapp"]
-    for fact in (
+    talk = [
         Began(),
         Uttered(2000, "caller", "caller-1", "Hello?", 1000, 1500),
         Uttered(3000, "other", "other-1", "Good mor", 2000, 2900, growing=True),
-    ):
-        parts.record(replace(CALL, began_at=datetime.now(UTC)), fact, fact.at_ms)
-    assert parts.record.writer.flush(20)
+    ]
+    tell(app.extensions["callapp"], talk, replace(CALL, began_at=datetime.now(UTC)))
     page = client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
     said = re.findall(r'<span class="by">(.+?)</span>\s*<p dir="auto">(.+?)</p>', page)
     assert said == [("Caller", "Hello?"), ("Called", "Good mor <em>…</em>")]
@@ -399,8 +397,7 @@ def test_what_happened_on_a_call_is_told_in_words(make_app: MakeApp) -> None:
     app = make_app()
     client = app.test_client()
     sign_in(client)
-    parts = app.extensions["callapp"]
-    for fact in (
+    happened = [
         Began(),
         ModelConnected(0, 0, again=False),
         BargedIn(2000, 1996, "item", 1300, 3000),
@@ -409,9 +406,8 @@ def test_what_happened_on_a_call_is_told_in_words(make_app: MakeApp) -> None:
         Fault(5000, "slow <down>"),
         ToolRan(6000, "t", "find_table", "{}", None, "timeout", 10_000),
         ModelConnected(7000, 900, again=True),
-    ):
-        parts.record(CALL, fact, fact.at_ms)
-    assert parts.record.writer.flush(20)
+    ]
+    tell(app.extensions["callapp"], happened)
 
     def asides(language: str) -> list[str]:
         page = client.get(f"/desk/calls/{CALL_SID}", headers=HTML | {"Accept-Language": language}).text
@@ -435,9 +431,7 @@ def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:
     client = app.test_client()
     sign_in(client)
     parts = app.extensions["callapp"]
-    for fact in (Began(), Ended(4000, "agent.ended"), Closed(4000)):
-        parts.record(CALL, fact, fact.at_ms)
-    assert parts.record.writer.flush(20)
+    tell(parts, [Began(), Ended(4000, "agent.ended"), Closed(4000)])
     page = client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
     assert "What it was about" not in page
     with parts.store.transaction() as session:

@@ -46,7 +46,7 @@ def test_nothing_that_fits_the_document_or_does_not_breaks_the_api(make_world: M
     """Schemathesis sends right and wrong requests and holds each answer against the document."""
     world = make_world(callapp_api_key=API_KEY)
     answered: Counter[int] = Counter()
-    tell(world, TALK + OVER)
+    tell(world.services, TALK + OVER)
     schema = schemathesis.openapi.from_wsgi("/openapi.json", world.app)
     operations = [result.ok() for result in schema.get_all_operations()]
     cases = st.one_of(
@@ -69,10 +69,10 @@ def test_nothing_that_fits_the_document_or_does_not_breaks_the_api(make_world: M
                 "/hangup"
             ):  # of a call that goes on; who can be transferred to, no schema knows
                 case.path_parameters["call_sid"] = OTHER_SID
-                tell(world, [Began()], replace(CALL, call_sid=OTHER_SID, began_at=datetime.now(UTC)))
+                tell(world.services, [Began()], replace(CALL, call_sid=OTHER_SID, began_at=datetime.now(UTC)))
             elif "call_sid" in case.path_parameters:
                 case.path_parameters["call_sid"] = CALL_SID
-                tell(world, TALK + OVER)
+                tell(world.services, TALK + OVER)
         answer = case.call_and_validate(headers={"Authorization": f"Bearer {API_KEY}"})
         answered[answer.status_code] += 1
 
