@@ -2,7 +2,7 @@
 
 The thread is the call's *downlink*: it dials the model leg and receives from it, and from its successor when
 it is lost. What it receives is fed to the conversation under the call's lock, unless the conversation has
-given the session up; speech is fed in the reader's thread, if the lock is free at that moment.
+given the session up; what is urgent is fed in the reader's thread, if the lock is free at that moment.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from random import uniform
 from threading import Event, RLock, Thread
 
 from callapp.conversation.commands import TimeSilence
-from callapp.conversation.events import AgentSaid, AudioArrived, ModelLost
 from callapp.conversation.events import Event as CallEvent
+from callapp.conversation.events import ModelLost
 from callapp.conversation.machine import Conversation
 from callapp.errors import LegLost
 from callapp.logs import Log
-from callapp.realtime.events import ModelCommand
+from callapp.realtime.events import ModelCommand, Urgent
 from callapp.realtime.leg import ModelLeg
 
 
@@ -32,6 +32,20 @@ class Downlink:
         feed: takes an event to the conversation; with the lock.
         failed: is told of a bug, which ends the call. Without the lock.
     """
+
+    __slots__ = (
+        "_conversation",
+        "_failed",
+        "_feed",
+        "_gone",
+        "_lock",
+        "_log",
+        "_model",
+        "_new_model",
+        "_over",
+        "_redial_ms",
+        "_thread",
+    )
 
     def __init__(
         self,
@@ -154,13 +168,13 @@ class Downlink:
                 self._gone = isinstance(event, ModelLost)
                 self._feed(event)
 
-    def _take_at_once(self, speech: AudioArrived | AgentSaid) -> bool:
-        """Take speech in the reader's thread; false when something else is being decided just now."""
+    def _take_at_once(self, event: Urgent) -> bool:
+        """Take what is urgent in the reader's thread; false when something else is being decided just now."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
             if not self._gone:
-                self._feed(speech)
+                self._feed(event)
         finally:
             self._lock.release()
         return True

@@ -107,6 +107,21 @@ class _Mark(NamedTuple):
 class Playback:
     """The ledger of one call's outgoing audio, item by item."""
 
+    __slots__ = (
+        "_behind_ms",
+        "_dry_ms",
+        "_ledgers",
+        "_marked_bytes",
+        "_marks",
+        "_marks_made",
+        "_played_bytes",
+        "_queue",
+        "_round_trip_ms",
+        "heard",
+        "sent_bytes",
+        "spans",
+    )
+
     def __init__(self) -> None:
         self.sent_bytes = 0
         self.heard: list[Heard] = []

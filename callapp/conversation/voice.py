@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 class Voice:
     """What the agent says, from the model's first word of it to the caller's ear."""
 
+    __slots__ = (
+        "_audible",
+        "_forgotten",
+        "_history",
+        "_own_lines",
+        "_playback",
+        "_spoken",
+        "_turns",
+        "_unspoken",
+        "responses",
+    )
+
     def __init__(self, playback: Playback, history: History, turns: Turns) -> None:
         self.responses = Responses()
         self._playback = playback

@@ -52,9 +52,11 @@ from callapp.realtime.messages import (
     text_or_none,
 )
 
+# What is taken where it is read: the agent's voice, and that the caller interrupts it.
+Urgent = AudioArrived | AgentSaid | SpeechStarted
 ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | Tell | TruncateItem
 
-_speaks = re.compile(rb'\{"type": ?"(response\.output_audio(?:_transcript)?\.delta)"').match
+_begins = re.compile(rb'\{"type": ?"([a-z_.]+)"').match
 _is_base64 = re.compile(r"[A-Za-z0-9+/]*={0,2}").fullmatch
 
 
@@ -122,15 +124,21 @@ def decode(data: bytes) -> Decoded | None:
     return None if decoder is None else decoder(message)
 
 
-def decode_speech(data: bytes) -> AudioArrived | AgentSaid | None:
-    """Read audio, or some of the words to it; ``None`` for all else, after a glance at its beginning."""
-    speaks = _speaks(data)
-    if speaks is None:
-        return None
+def skim(data: bytes) -> Urgent | bool:
+    """Read what is urgent; of all else say whether anything here needs it.
+
+    That is seen by a glance at the beginning, where the service has the type.
+    """
+    begins = _begins(data)
+    if begins is None:
+        return True
+    decoder = _URGENT.get(begins[1])
+    if decoder is None:
+        return begins[1] in _KNOWN
     try:
-        return _SPEECH[speaks[1]](read(data))
+        return decoder(read(data))
     except BadMessage:
-        return None
+        return True
 
 
 # -- one decoder a type -------------------------------------------------------------------------
@@ -150,6 +158,10 @@ def _audio_delta(message: Message) -> AudioArrived:
 
 def _words(message: Message) -> AgentSaid:
     return AgentSaid(text_of(message, "item_id"), text_of(message, "delta"))
+
+
+def _speech_started(message: Message) -> SpeechStarted:
+    return SpeechStarted(text_of(message, "item_id"), index_or_none(message, "audio_start_ms"))
 
 
 def _audio_done(message: Message) -> AudioEnded:
@@ -297,9 +309,7 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
         text_of(m, "item_id"), text_of(m, "transcript"), whole=True
     ),
     "conversation.item.input_audio_transcription.completed": _caller_said,
-    "input_audio_buffer.speech_started": lambda m: SpeechStarted(
-        text_of(m, "item_id"), index_or_none(m, "audio_start_ms")
-    ),
+    "input_audio_buffer.speech_started": _speech_started,
     "input_audio_buffer.speech_stopped": lambda m: SpeechStopped(index_or_none(m, "audio_end_ms")),
     "input_audio_buffer.timeout_triggered": lambda m: SilenceCommitted(text_of(m, "item_id")),
     "session.created": lambda m: SessionCreated(text_of(object_of(m, "session"), "id")),
@@ -307,9 +317,11 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "error": complaint,
 }
 
-_SPEECH: dict[bytes, Callable[[Message], AudioArrived | AgentSaid]] = {
+_KNOWN = frozenset(kind.encode() for kind in _DECODERS)
+_URGENT: dict[bytes, Callable[[Message], Urgent]] = {
     b"response.output_audio.delta": _audio_delta,
     b"response.output_audio_transcript.delta": _words,
+    b"input_audio_buffer.speech_started": _speech_started,
 }
 
 

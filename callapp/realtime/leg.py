@@ -43,11 +43,12 @@ from callapp.realtime.events import (
     ModelCommand,
     SessionUpdated,
     SilenceCommitted,
+    Urgent,
     decode,
-    decode_speech,
     encode,
     encode_approval,
     encode_audio,
+    skim,
 )
 from callapp.realtime.messages import Complaint, SessionCreated
 from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig, silence_update
@@ -92,6 +93,17 @@ ModelEvent = (
 class ModelLeg(SocketLeg):
     """OpenAI's end of a call."""
 
+    __slots__ = (
+        "_approvals",
+        "_config",
+        "_confirmed",
+        "_endpoint",
+        "_handshake",
+        "_hear",
+        "_log",
+        "_silences",
+    )
+
     def __init__(self, endpoint: Endpoint, config: SessionConfig, log: Log) -> None:
         super().__init__()
         self._endpoint = endpoint
@@ -100,16 +112,16 @@ class ModelLeg(SocketLeg):
         self._confirmed = False
         self._approvals: set[str] = set()  # requests that have been answered
         self._silences: set[str] = set()  # items in which nobody speaks
-        self._play: Callable[[AudioArrived | AgentSaid], bool] | None = None
+        self._hear: Callable[[Urgent], bool] | None = None
         self._log = log
 
-    def listen(self, play: Callable[[AudioArrived | AgentSaid], bool]) -> None:
-        """Have ``play`` take the model's speech, in the thread that reads it. Before ``dial``.
+    def listen(self, hear: Callable[[Urgent], bool]) -> None:
+        """Have ``hear`` take what is urgent, in the thread that reads it. Before ``dial``.
 
         Args:
-            play: must not wait. What it returns false for, ``receive`` returns.
+            hear: must not wait. What it returns false for, ``receive`` returns.
         """
-        self._play = play
+        self._hear = hear
 
     def dial(self) -> None:
         """Open the socket and ask for the session; the answer comes through ``receive``.
@@ -118,7 +130,7 @@ class ModelLeg(SocketLeg):
             LegLost: nobody there, or they do not want us.
         """
         self._connection = self._dialling.connect(self._endpoint)
-        if self._play is not None:
+        if self._hear is not None:
             self._connection.take = self._take
         with suppress(LegLost):  # gone already: `receive` tells what they said before
             self._connection.send_text(self._handshake.first())
@@ -169,13 +181,13 @@ class ModelLeg(SocketLeg):
         return events
 
     def _take(self, messages: list[bytes | Binary]) -> list[bytes | Binary]:
-        """Hand on the speech that these messages begin with; return what is left of them."""
-        play = self._play
-        if play is None:  # released this very moment
+        """Hand on what is urgent, skip what nobody needs; return the messages from the first other one on."""
+        hear = self._hear
+        if hear is None:  # released this very moment
             return messages
         for position, message in enumerate(messages):
-            speech = decode_speech(message) if type(message) is bytes else None
-            if speech is None or not play(speech):
+            event = skim(message) if type(message) is bytes else True
+            if event is True or (event is not False and not hear(event)):
                 return messages[position:]
         return []
 
@@ -197,7 +209,7 @@ class ModelLeg(SocketLeg):
 
     def release(self) -> None:
         """Give the socket back to the system, and let go of who listens."""
-        self._play = None
+        self._hear = None
         super().release()
 
     def meaning_of(self, loss: LegLost) -> ModelLost:

@@ -51,6 +51,16 @@ class CallerLeg:
         connection: the upgraded socket; named ``caller``.
     """
 
+    __slots__ = (
+        "_connection",
+        "_encoder",
+        "_gaps",
+        "_hear",
+        "_oddities",
+        "_waiting",
+        "log",
+    )
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._encoder: Encoder | None = None

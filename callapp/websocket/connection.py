@@ -43,6 +43,8 @@ LEAVE_S = 1.0  # both, with what the reader's clock takes
 MOST_UNSENT_BYTES = 2**22
 # So many pieces may wait to be received; then the socket is left alone until the thread comes for more.
 MOST_HANDED = 500
+# The reader tells when it was quiet; a thread that waits looks after itself so often all the same.
+_LOOK_S = 30.0
 
 Messages = list[bytes | Binary]
 
@@ -74,6 +76,7 @@ class Connection(Watched):
         "_ending",
         "_handed",
         "_handling",
+        "_heard",
         "_inbox",
         "_linger_until_s",
         "_open",
@@ -116,6 +119,7 @@ class Connection(Watched):
         self._received = 0  # pieces taken out of it ...
         self._dealt_with = 0  # ... and those that `receive` has come back from
         self._taken = 0  # pieces of which nothing was left to be handed
+        self._heard = 0  # both, when last it was looked whether it is quiet
         self._backlog: Backlog | None = None
         self._linger_until_s: float | None = None
         self._reading = Lock()  # held by the thread in `receive`
@@ -129,6 +133,7 @@ class Connection(Watched):
         if isinstance(self._socket, TlsSocket):
             self._read(memoryview(b""))  # what came with the handshake is inside OpenSSL, unseen by polls
         self._reader.watch(self, more=READ)
+        self._reader.remind(self, monotonic() + quiet_s)
 
     # -- for the threads of the call ------------------------------------------------------------
 
@@ -145,12 +150,9 @@ class Connection(Watched):
             if not self.watched_for & READ and self._end is None and self._inbox.qsize() < MOST_HANDED // 2:
                 self._reader.watch(self, more=READ)
             while True:
-                taken = self._taken
                 try:
-                    piece = self._inbox.get(timeout=self._quiet_s)
+                    piece = self._inbox.get(timeout=_LOOK_S)
                 except Empty:
-                    if taken == self._taken:
-                        return []
                     continue
                 if piece is None:
                     self._inbox.put(None)  # for whoever asks again
@@ -214,7 +216,7 @@ class Connection(Watched):
                 self._read(buffer)
 
     def on_time(self, now_s: float) -> float | None:
-        """Look after the peer that takes nothing, and the one that does not answer our close frame."""
+        """Look after the peer that is quiet, that takes nothing, or does not answer our close frame."""
         if self._linger_until_s is not None:
             if now_s < self._linger_until_s:
                 return self._linger_until_s
@@ -222,14 +224,24 @@ class Connection(Watched):
                 return self._linger_until_s + DRAIN_S
             self._shut_down()
             return None
+        if self._end is not None:
+            return None
         with self._writing:
-            if self._backlog is None or self._end is not None:
-                return None
-            if now_s < self._backlog.until_s:
-                return self._backlog.until_s
+            late_s = self._backlog.until_s if self._backlog is not None else None
+        if late_s is None or now_s < late_s:
+            return self._look_for_quiet(now_s)
         # What has gone out of the frame cannot be taken back, so there is no going on.
         self._fail(TimeoutError(f"peer took no whole frame in {self._write_s:g} s"))
         return None
+
+    def _look_for_quiet(self, now_s: float) -> float:
+        """Tell whoever receives that nothing came since the last look; return when to look again."""
+        with self._handling:
+            if self._heard == self._taken + self._handed and not self._inbox.qsize():
+                self._handed += 1
+                self._inbox.put([])
+            self._heard = self._taken + self._handed
+        return now_s + self._quiet_s
 
     def on_fault(self, fault: Exception) -> None:
         """Let the thread that receives have it: it is the one whose call this is."""

@@ -2,7 +2,8 @@
 
 A thread that waits in its own socket has to be woken for every frame: with two hundred calls that was 17,000
 wake-ups a second, and most of what a call cost. Here one thread takes what has come on any socket, and only
-what needs thought wakes the call's own.
+what needs thought wakes the call's own. It looks once a millisecond, not at each frame: to wake up, and to
+find its code and data out of the processor's caches, costs as much as a frame does.
 
 All calls depend on this thread, so nothing that is done in it may wait: no write, no lock that is held
 during a wait, no log line a frame. A fault in it ends the connection it came from, and no other.
@@ -13,14 +14,18 @@ from __future__ import annotations
 import select
 import selectors
 from threading import Lock, Thread
-from time import monotonic
+from time import monotonic, sleep
 
 READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 
 # The most taken from one socket before the next one has its turn.
 _READ_BYTES = 65_536
+# Sockets are looked at so often at most; what comes meanwhile is taken together.
+_ROUND_S = 0.001
+# After a round that was longer, so much of its time is left to the other threads all the same.
+_LEFT = 0.1
 # Deadlines are looked at so often.
-_TICK_S = 0.1
+_TICK_S = 0.05
 
 
 class Watched:
@@ -77,31 +82,38 @@ class Reader:
                 self._poller.register(one.fd, after)
 
     def remind(self, one: Watched, at_s: float) -> None:
-        """Have ``on_time`` called, a little after this time of ``monotonic``."""
-        self._times[one] = at_s
+        """Have ``on_time`` called, a little after this time of ``monotonic`` at the latest."""
+        with self._lock:
+            if not one.gone:
+                self._times[one] = min(at_s, self._times.get(one, at_s))
 
     def forget(self, one: Watched) -> None:
         """Let go of somebody for good; ``on_ready`` may still be under way. Before their socket is closed."""
         self.watch(one, less=READ | WRITE)
         with self._lock:
             one.gone = True
-        self._times.pop(one, None)
+            self._times.pop(one, None)
 
     def _run(self) -> None:
         buffer = memoryview(bytearray(_READ_BYTES))
         poll, watched, times = self._poller.poll, self._watched, self._times
         look_at_s = 0.0
         while True:
-            for fd, _ in poll(_TICK_S):
+            ready = poll(_TICK_S)
+            began_s = monotonic()
+            for fd, _ in ready:
                 one = watched.get(fd)  # gone when it was forgotten since
                 if one is not None:
                     try:
                         one.on_ready(buffer)
                     except Exception as fault:  # noqa: BLE001 - one call's fault is no other's
                         one.on_fault(fault)
-            if times and (now_s := monotonic()) >= look_at_s:
+            now_s = monotonic()
+            if times and now_s >= look_at_s:
                 look_at_s = now_s + _TICK_S
                 self._look_at_times(now_s)
+            took_s = now_s - began_s
+            sleep(max(_ROUND_S - took_s, took_s * _LEFT))
 
     def _look_at_times(self, now_s: float) -> None:
         for one in [one for one, at_s in list(self._times.items()) if at_s <= now_s]:
@@ -112,7 +124,7 @@ class Reader:
                 one.on_fault(fault)
             else:
                 if at_s is not None:
-                    self._times.setdefault(one, at_s)
+                    self.remind(one, at_s)
 
 
 class _Portable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,9 +14,10 @@ import pytest
 
 from callapp.errors import LegLost
 from callapp.websocket import connection as module
+from callapp.websocket import reader as reader_module
 from callapp.websocket.connection import Connection, Messages
 from callapp.websocket.framing import BINARY, CLOSE, CONTINUATION, PING, TEXT, Binary, Decoder, Encoder
-from callapp.websocket.reader import READ, WRITE, _Portable
+from callapp.websocket.reader import _LEFT, _ROUND_S, READ, WRITE, Watched, _Portable, shared_reader
 from tests.websocket.peers import DEADLINE_S, wait_until_reading
 
 Make = Callable[..., Connection]
@@ -86,6 +88,58 @@ def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair) -> None:
         far.sendall(masked(TEXT, b"at once"))
         assert taken.get(timeout=DEADLINE_S) == b"at once"
         assert reading.result(DEADLINE_S) == []
+
+
+def test_the_reader_leaves_time_to_others_after_each_round(
+    raw_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a real-time thread: one that never rests would stop all else, hanging up too."""
+    ours, far = raw_pair()
+    dealing, rests = threading.Event(), Queue[float]()
+    go_on = threading.Event()
+
+    def take(messages: Messages) -> Messages:
+        dealing.set()
+        assert go_on.wait(DEADLINE_S)
+        return []
+
+    def rest(seconds: float) -> None:
+        if dealing.is_set():
+            rests.put(seconds)
+
+    monkeypatch.setattr(reader_module, "sleep", rest)
+    ours.take = take
+    began_s = time.monotonic()
+    far.sendall(masked(TEXT, b"audio"))
+    assert dealing.wait(DEADLINE_S)
+    while time.monotonic() - began_s < 20 * _ROUND_S / _LEFT:
+        pass  # a round that takes far too long
+    took_s = time.monotonic() - began_s
+    go_on.set()
+    longest = rests.get(timeout=DEADLINE_S)
+    assert longest > _ROUND_S
+    assert took_s * _LEFT * 0.5 < longest < (time.monotonic() - began_s) * _LEFT
+
+
+def test_the_earliest_time_asked_for_is_kept() -> None:
+    """Who waits for room to write asks for seconds, and must not put off who looks whether it is quiet."""
+    called = threading.Event()
+
+    class Clock(Watched):
+        __slots__ = ()
+
+        def on_time(self, now_s: float) -> None:
+            called.set()
+
+    near, far = socket.socketpair()
+    with near, far:
+        clock = Clock(near.fileno())
+        shared_reader().remind(clock, time.monotonic())
+        shared_reader().remind(clock, time.monotonic() + 10 * DEADLINE_S)
+        assert called.wait(DEADLINE_S)
+        shared_reader().forget(clock)
+        shared_reader().remind(clock, time.monotonic())
+        assert clock not in shared_reader()._times
 
 
 def test_it_is_not_quiet_while_something_is_taken(raw_pair: MakePair) -> None:

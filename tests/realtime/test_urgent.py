@@ -1,0 +1,80 @@
+"""What does not wait for the call's own thread, and what does not wake it at all."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from callapp.conversation.events import AgentSaid, AudioArrived, SpeechStarted
+from callapp.realtime.dialling import Dialling, Endpoint
+from callapp.realtime.events import _DECODERS, decode, skim
+from callapp.realtime.leg import ModelLeg
+from callapp.websocket.connection import Connection
+from tests.realtime.conftest import CONFIG, FakeConnection
+
+
+def message(kind: str, **fields: Any) -> bytes:
+    return json.dumps({"type": kind, "event_id": "event_1", **fields}).encode()
+
+
+AUDIO = message(
+    "response.output_audio.delta", response_id="r", item_id="i", output_index=0, content_index=0, delta="//8="
+)
+WORDS = message("response.output_audio_transcript.delta", response_id="r", item_id="i", delta="Hello")
+BARGE_IN = message("input_audio_buffer.speech_started", item_id="j", audio_start_ms=320)
+COMMITTED = message("input_audio_buffer.committed", item_id="j", previous_item_id=None)
+STOPPED = message("input_audio_buffer.speech_stopped", item_id="j", audio_end_ms=900)
+
+
+@pytest.mark.parametrize("data", [AUDIO, WORDS, BARGE_IN])
+def test_what_is_urgent_means_the_same_either_way(data: bytes) -> None:
+    assert skim(data) == decode(data)
+    assert isinstance(skim(data), AudioArrived | AgentSaid | SpeechStarted)
+
+
+@pytest.mark.parametrize("kind", sorted(_DECODERS))
+def test_nothing_that_anybody_needs_is_skipped(kind: str) -> None:
+    """Not even when it is broken: the thread that reads it says so in the log."""
+    assert skim(message(kind)) is not False
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b'{"event_id":"e","type":"response.done"}', AUDIO[:-9] + b"}", b'{"type":7}']
+)
+def test_what_cannot_be_told_at_a_glance_is_read(data: bytes) -> None:
+    assert skim(data) is True
+
+
+@pytest.fixture
+def take(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[bytes]], tuple[list[Any], list[Any]]]:
+    """Give messages to a leg as the reader does; return what was heard at once, and what is left."""
+    connection = cast(Any, FakeConnection())
+    monkeypatch.setattr(Dialling, "connect", lambda *_: cast(Connection, connection))
+    leg = ModelLeg(Endpoint("wss://x", "m", "k"), CONFIG, logging.getLogger("test"))
+    heard: list[Any] = []
+    leg.listen(lambda event: heard.append(event) is None)
+    leg.dial()
+    return lambda messages: (heard, connection.take(messages))
+
+
+def test_an_interruption_is_heard_where_it_is_read(take: Callable[..., Any]) -> None:
+    """Each moment that it waits, the agent is heard talking over the caller."""
+    heard, left = take([AUDIO, BARGE_IN])
+    assert heard == [AudioArrived("r", "i", 0, "//8="), SpeechStarted("j", 320)]
+    assert left == []
+
+
+def test_what_nobody_needs_wakes_no_thread_and_holds_up_nothing(take: Callable[..., Any]) -> None:
+    heard, left = take([COMMITTED, AUDIO])
+    assert heard == [AudioArrived("r", "i", 0, "//8=")]
+    assert left == []
+
+
+def test_nothing_urgent_overtakes_what_has_to_be_thought_about(take: Callable[..., Any]) -> None:
+    heard, left = take([WORDS, STOPPED, COMMITTED, AUDIO])
+    assert heard == [AgentSaid("i", "Hello")]
+    assert left == [STOPPED, COMMITTED, AUDIO]
