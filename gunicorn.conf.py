@@ -141,9 +141,8 @@ def pre_fork(server, worker):
 
 def _schedule(policy, priority):
     """Schedule this thread, and those it will start, in one of Linux's ways, if that is allowed."""
-    if hasattr(os, policy):
-        with suppress(OSError):
-            os.sched_setscheduler(0, getattr(os, policy), os.sched_param(priority))
+    with suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, getattr(os, policy), os.sched_param(priority))
 
 
 def post_fork(server, worker):

@@ -293,6 +293,7 @@ def test_scheduling_that_is_forbidden_does_no_harm(
     try:
         conf.post_fork(SimpleNamespace(), SimpleNamespace(core=0))
         monkeypatch.delattr(os, "SCHED_BATCH")
+        monkeypatch.delattr(os, "sched_setscheduler")  # macOS has names of policies, but not this
         conf.post_fork(SimpleNamespace(), SimpleNamespace(core=None))
     finally:
         sys.setswitchinterval(interval)
