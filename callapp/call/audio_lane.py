@@ -25,15 +25,7 @@ class AudioLane:
         send: hands a payload (base64 of mu-law) to the model; raises `LegLost` when it is gone.
     """
 
-    __slots__ = (
-        "_kept",
-        "_kept_bytes",
-        "_lock",
-        "_open",
-        "_send",
-        "_to_model",
-        "dropped_ms",
-    )
+    __slots__ = ("_kept", "_kept_bytes", "_lock", "_open", "_send", "_to_model", "dropped_ms")
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = self._to_model = send

@@ -302,7 +302,7 @@ class Bridge:
                 if self._keepers and isinstance(command, PlayAudio):
                     for keep in self._keepers:
                         keep(command)
-                try:  # noqa: SIM105 - suppress() costs as much as what it is around, fifty times a second
+                try:  # noqa: SIM105 - suppress() is three calls more, fifty times a second
                     leg.send(command)
                 except LegLost:
                     pass

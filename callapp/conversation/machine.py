@@ -82,34 +82,6 @@ WAITING = '{"status": "listening"}'
 class Conversation:
     """One call. Not thread-safe: whoever feeds it holds a lock."""
 
-    __slots__ = (
-        "_audible",
-        "asides",
-        "away",
-        "briefing",
-        "budget",
-        "chronicle",
-        "course",
-        "deadline_ms",
-        "farewell",
-        "floor",
-        "history",
-        "keypad",
-        "keys",
-        "lifeline",
-        "noise",
-        "outage",
-        "plan",
-        "playback",
-        "repetition",
-        "tool_calls",
-        "tool_rounds",
-        "trips",
-        "voice",
-        "voicemail",
-        "winding_up",
-    )
-
     def __init__(self, plan: Plan | None = None) -> None:
         self.plan = plan or Plan()
         self.course = Course()

@@ -16,12 +16,7 @@ NO_SIGN_OF_LIFE = 1006
 class SocketLeg:
     """What the legs of all kinds of sessions have in common."""
 
-    __slots__ = (
-        "_connection",
-        "_dialling",
-        "_last_code",
-        "_received",
-    )
+    __slots__ = ("_connection", "_dialling", "_last_code", "_received")
 
     def __init__(self) -> None:
         self._dialling = Dialling()

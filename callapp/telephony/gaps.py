@@ -21,11 +21,7 @@ MUTED_MS = 1_500.0
 class Gaps:
     """The gaps of one stream."""
 
-    __slots__ = (
-        "_filled_ms",
-        "_quiet_ms",
-        "_until_ms",
-    )
+    __slots__ = ("_filled_ms", "_quiet_ms", "_until_ms")
 
     def __init__(self) -> None:
         self._until_ms: int | None = None  # by Twilio's clock, where the newest chunk ends

@@ -51,15 +51,7 @@ class CallerLeg:
         connection: the upgraded socket; named ``caller``.
     """
 
-    __slots__ = (
-        "_connection",
-        "_encoder",
-        "_gaps",
-        "_hear",
-        "_oddities",
-        "_waiting",
-        "log",
-    )
+    __slots__ = ("_connection", "_encoder", "_gaps", "_hear", "_oddities", "_waiting", "log")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

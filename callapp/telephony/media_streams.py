@@ -169,11 +169,7 @@ def _text(message: Message, key: str) -> str:
 class Encoder:
     """Writes the messages of one stream, whose SID stands in each of them."""
 
-    __slots__ = (
-        "_clear",
-        "_media_head",
-        "_sid",
-    )
+    __slots__ = ("_clear", "_media_head", "_sid")
 
     def __init__(self, stream_sid: str) -> None:
         self._sid = orjson.dumps(stream_sid).decode()

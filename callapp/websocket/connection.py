@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Lock
 from time import monotonic
 
@@ -43,8 +43,6 @@ LEAVE_S = 1.0  # both, with what the reader's clock takes
 MOST_UNSENT_BYTES = 2**22
 # So many pieces may wait to be received; then the socket is left alone until the thread comes for more.
 MOST_HANDED = 500
-# The reader tells when it was quiet; a thread that waits looks after itself so often all the same.
-_LOOK_S = 30.0
 
 Messages = list[bytes | Binary]
 
@@ -149,18 +147,14 @@ class Connection(Watched):
             self._dealt_with = self._received
             if not self.watched_for & READ and self._end is None and self._inbox.qsize() < MOST_HANDED // 2:
                 self._reader.watch(self, more=READ)
-            while True:
-                try:
-                    piece = self._inbox.get(timeout=_LOOK_S)
-                except Empty:
-                    continue
-                if piece is None:
-                    self._inbox.put(None)  # for whoever asks again
-                    raise self._lost()
-                if isinstance(piece, Exception):
-                    raise piece
-                self._received += 1
-                return piece
+            piece = self._inbox.get()  # the reader ends this wait when it is quiet, or over
+            if piece is None:
+                self._inbox.put(None)  # for whoever asks again
+                raise self._lost()
+            if isinstance(piece, Exception):
+                raise piece
+            self._received += 1
+            return piece
 
     def send_text(self, text: bytes) -> None:
         """Send a text message, UTF-8; what the system does not take at once goes out by itself.

@@ -108,11 +108,10 @@ class Reader:
                         one.on_ready(buffer)
                     except Exception as fault:  # noqa: BLE001 - one call's fault is no other's
                         one.on_fault(fault)
-            now_s = monotonic()
-            if times and now_s >= look_at_s:
-                look_at_s = now_s + _TICK_S
-                self._look_at_times(now_s)
-            took_s = now_s - began_s
+            if times and began_s >= look_at_s:
+                look_at_s = began_s + _TICK_S
+                self._look_at_times(began_s)
+            took_s = monotonic() - began_s
             sleep(max(_ROUND_S - took_s, took_s * _LEFT))
 
     def _look_at_times(self, now_s: float) -> None:

@@ -26,6 +26,7 @@ from tests.end_to_end.test_interpreter import (
     heard,
     into,
     names,
+    wait_to_hear,
 )
 from tests.postgres import cluster, programs
 from tests.redis import redis_server
@@ -160,9 +161,9 @@ def test_voices_are_heard_again_when_what_the_servers_have_in_common_is_back(
         for server in since:
             server.wait_for_line("is back", since=since[server])
         one.speak(ORDER_JA)
-        other.wait_for(lambda: ORDER_EN.name in heard(other), DEADLINE_S)
+        wait_to_hear(other, ORDER_EN)
         other.speak(REPLY_EN)
-        one.wait_for(lambda: REPLY_JA.name in heard(one), DEADLINE_S)
+        wait_to_hear(one, REPLY_JA)
         other.hang_up()
         assert two.ending(one) == "other.hung_up"
         assert two.ending(other) in HUNG_UP

@@ -13,7 +13,6 @@ from callapp.conversation.events import AgentSaid, AudioArrived, SpeechStarted
 from callapp.realtime.dialling import Dialling, Endpoint
 from callapp.realtime.events import _DECODERS, decode, skim
 from callapp.realtime.leg import ModelLeg
-from callapp.websocket.connection import Connection
 from tests.realtime.conftest import CONFIG, FakeConnection
 
 
@@ -53,7 +52,7 @@ def test_what_cannot_be_told_at_a_glance_is_read(data: bytes) -> None:
 def take(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[bytes]], tuple[list[Any], list[Any]]]:
     """Give messages to a leg as the reader does; return what was heard at once, and what is left."""
     connection = cast(Any, FakeConnection())
-    monkeypatch.setattr(Dialling, "connect", lambda *_: cast(Connection, connection))
+    monkeypatch.setattr(Dialling, "connect", lambda *_: connection)
     leg = ModelLeg(Endpoint("wss://x", "m", "k"), CONFIG, logging.getLogger("test"))
     heard: list[Any] = []
     leg.listen(lambda event: heard.append(event) is None)
