@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import platform
 import queue
 import re
 import runpy
@@ -90,6 +91,7 @@ def process():
         ),
         "switch_interval": sys.getswitchinterval(),
         "frozen": gc.get_freeze_count(),
+        "malloc": os.environ.get("GLIBC_TUNABLES"),
     }
 
 @app.get("/noise")
@@ -419,6 +421,16 @@ def test_in_a_worker_the_reader_of_all_sockets_has_the_right_of_way(start: Calla
     # Both are allowed here, or nothing could be said about them.
     assert process["cores"] == 1
     assert process["batch"]
+
+
+def test_glibc_keeps_no_memory_back_for_each_thread(start: Callable[..., Server]) -> None:
+    """It would be a fifth of what a call takes. Who has an opinion on it keeps theirs."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("another C library")
+    malloc = json.loads(start().get("/process")[1])["malloc"]
+    assert malloc == "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0"
+    theirs = "glibc.malloc.arena_max=2"
+    assert json.loads(start(GLIBC_TUNABLES=theirs).get("/process")[1])["malloc"] == theirs
 
 
 def test_nobody_s_word_on_the_scheme_is_believed(start: Callable[..., Server]) -> None:

@@ -8,8 +8,6 @@ that was dismissed is not to be heard on top of what is being said.
 
 from __future__ import annotations
 
-from collections import deque
-
 from callapp.conversation.responses import OWN_ANSWER_MS
 
 OFTEN_MS = 30_000.0
@@ -30,7 +28,7 @@ class Noise:
         self._most = most
         self._doubt_until_ms: float | None = None  # speech goes on that may yet prove too short
         self._dismissing = False  # speech goes on that does not count
-        self._interruptions: deque[float] = deque()
+        self._interruptions: list[float] = []
         self._deaf_until_ms = 0.0
         self._dismissed_until_ms = 0.0
 
@@ -79,7 +77,7 @@ class Noise:
             return False
         self._interruptions.append(at_ms)
         while self._interruptions[0] <= at_ms - OFTEN_MS:
-            self._interruptions.popleft()
+            self._interruptions.pop(0)
         if len(self._interruptions) <= self._most:
             return False
         self._interruptions.clear()

@@ -6,7 +6,6 @@ for ever. So what was said three times is pointed out to it, once.
 
 from __future__ import annotations
 
-from collections import deque
 from difflib import SequenceMatcher
 
 ENOUGH = 3
@@ -22,16 +21,19 @@ class Repetition:
     """What the other side has said, as far as it may be said again."""
 
     def __init__(self) -> None:
-        self._said: deque[str] = deque(maxlen=REMEMBERED)
+        self._said: list[str] = []
         self._pointed_out: list[str] = []
 
     def heard(self, text: str) -> str | None:
         """Take a transcript; return what the model has to know, if that is that it has been said before."""
         said = "".join(filter(str.isalnum, text.casefold()))[:MOST_CHARS]
-        if len(said) < LEAST_CHARS or any(_alike(said, known) for known in self._pointed_out):
+        if len(said) < LEAST_CHARS:
             return None
-        self._said.append(said)
-        if sum(_alike(said, other) for other in self._said) < ENOUGH:
+        like = SequenceMatcher(None, b=said, autojunk=False)  # which studies the second once for all
+        if any(_alike(like, known) for known in self._pointed_out):
+            return None
+        self._said = [*self._said[1 - REMEMBERED :], said]
+        if sum(_alike(like, other) for other in self._said) < ENOUGH:
             return None
         self._pointed_out.append(said)
         return (
@@ -42,6 +44,6 @@ class Repetition:
         )
 
 
-def _alike(one: str, other: str) -> bool:
-    matcher = SequenceMatcher(None, one, other, autojunk=False)
-    return matcher.real_quick_ratio() >= ALIKE and matcher.quick_ratio() >= ALIKE and matcher.ratio() >= ALIKE
+def _alike(like: SequenceMatcher[str], other: str) -> bool:
+    like.set_seq1(other)
+    return like.real_quick_ratio() >= ALIKE and like.quick_ratio() >= ALIKE and like.ratio() >= ALIKE
