@@ -7,7 +7,6 @@ not there yet or not any more, the newest seconds are kept.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
@@ -17,75 +16,79 @@ from callapp.errors import LegLost
 
 _BYTES_PER_MS = 8
 
+Send = Callable[[bytes], None]
+
 
 class AudioLane:
-    """Caller audio, in order, none twice.
+    """Caller audio, in order, none twice. It begins closed."""
 
-    Args:
-        send: hands a payload (base64 of mu-law) to the model; raises `LegLost` when it is gone.
-    """
+    __slots__ = ("_kept", "_kept_bytes", "_lock", "_send", "_tap", "_to_model", "dropped_ms")
 
-    __slots__ = ("_kept", "_kept_bytes", "_lock", "_open", "_send", "_to_model", "dropped_ms")
-
-    def __init__(self, send: Callable[[bytes], None]) -> None:
-        self._send = self._to_model = send
+    def __init__(self) -> None:
         self._lock = Lock()
-        self._open = False
-        self._kept: deque[bytes] = deque()
+        self._to_model: Send | None = None  # while it is open
+        self._tap: Send | None = None
+        self._send: Send | None = None  # both
+        self._kept: list[bytes] = []
         self._kept_bytes = 0
         self.dropped_ms = 0
 
     def offer(self, payload: bytes) -> None:
         """Pass a chunk on, or keep it for later. Called by one thread at a time."""
-        if self._open or not self._keep(payload):
+        send = self._send
+        if send is None:
+            send = self._keep(payload)
+        while send is not None:
             try:
-                self._send(payload)
-            except LegLost:  # its successor will open the lane again
-                self.close()
-                self._keep(payload)
+                send(payload)
+            except LegLost:  # its successor will open the lane again, or has done so
+                with self._lock:
+                    if self._send is send:
+                        self._send = self._to_model = None
+                send = self._keep(payload)
+            else:
+                return
 
-    def open(self) -> None:
-        """Send what was kept; from here on chunks go straight through, unless the model has gone already."""
+    def open(self, to_model: Send) -> None:
+        """Send what was kept; from here on chunks go straight through, unless the model has gone already.
+
+        Args:
+            to_model: hands a payload (base64 of mu-law) to the model; raises `LegLost` when it is gone.
+        """
         with self._lock, suppress(LegLost):
+            send = to_model if self._tap is None else _both(self._tap, to_model)
             while self._kept:
-                self._send(self._kept[0])
-                self._kept_bytes -= _length(self._kept.popleft())
-            self._open = True
+                send(self._kept[0])
+                self._kept_bytes -= _length(self._kept.pop(0))
+            self._to_model, self._send = to_model, send
 
     def close(self) -> None:
         """Keep what comes from here on."""
         with self._lock:
-            self._open = False
+            self._send = self._to_model = None
 
-    def tap(self, keep: Callable[[bytes], None] | None) -> None:
-        """Let ``keep`` have what goes to the model as well; ``None`` for no more, which costs nothing."""
+    def tap(self, tap: Send | None) -> None:
+        """Let ``tap`` have what goes to the model as well; ``None`` for no more, which costs nothing."""
         with self._lock:
-            self._send = self._to_model if keep is None else _both(keep, self._to_model)
+            self._tap = tap
+            if self._to_model is not None:
+                self._send = self._to_model if tap is None else _both(tap, self._to_model)
 
-    def end(self) -> None:
-        """Let go of the model. Two that hold each other would stay until the garbage collector comes by."""
+    def _keep(self, payload: bytes) -> Send | None:
+        """Keep a chunk; when the lane has been opened meanwhile, return where it goes."""
         with self._lock:
-            self._send = self._to_model = _to_nobody
-
-    def _keep(self, payload: bytes) -> bool:
-        """Keep a chunk; false when the lane has been opened meanwhile."""
-        with self._lock:
-            if self._open:
-                return False
+            if self._send is not None:
+                return self._send
             self._kept.append(payload)
             self._kept_bytes += _length(payload)
             while self._kept_bytes > KEPT_MS * _BYTES_PER_MS:
-                oldest = _length(self._kept.popleft())
+                oldest = _length(self._kept.pop(0))
                 self._kept_bytes -= oldest
                 self.dropped_ms += oldest // _BYTES_PER_MS
-            return True
+            return None
 
 
-def _to_nobody(_payload: bytes) -> None:
-    pass
-
-
-def _both(first: Callable[[bytes], None], then: Callable[[bytes], None]) -> Callable[[bytes], None]:
+def _both(first: Send, then: Send) -> Send:
     def send(payload: bytes) -> None:
         first(payload)
         then(payload)

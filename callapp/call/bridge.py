@@ -22,6 +22,7 @@ told by the thread that receives from it, after what came in before, which may w
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from threading import Event, RLock
 from time import monotonic
 
@@ -102,8 +103,9 @@ class Bridge:
             failed=lambda: self.cut("server.error"),
             log=log,
         )
-        self._lane = AudioLane(self._downlink.send_audio)
+        self._lane = AudioLane()
         self._began_s = self._heard_s = monotonic()
+        self._note_deadline()
         self._tape = outside.tape
         # What else becomes of the agent's audio: it is recorded, or watched.
         self._keepers: tuple[Callable[[PlayAudio], None], ...] = ()
@@ -169,6 +171,13 @@ class Bridge:
             self._perform(command)
         if conversation.chronicle.facts:
             self._tell()
+        if conversation.deadline_ms is not self._deadline_ms:
+            self._note_deadline()
+
+    def _note_deadline(self) -> None:
+        """Reckon once when the conversation wants a tick, and not at each frame."""
+        self._deadline_ms = deadline_ms = self.conversation.deadline_ms
+        self._tick_at_s = inf if deadline_ms is None else self._began_s + deadline_ms / 1000
 
     def wind_up(self, reason: str) -> None:
         """Have a last goodbye said, and end the call. Safe from any thread."""
@@ -260,8 +269,7 @@ class Bridge:
         return leg is not self._caller
 
     def _keep_deadline(self) -> None:
-        deadline_ms = self.conversation.deadline_ms
-        if deadline_ms is not None and self.now_ms() >= deadline_ms:
+        if monotonic() >= self._tick_at_s:
             self.feed(Tick())
 
     def _feed_from_caller(self, leg: CallerLeg, event: CallEvent) -> None:
@@ -273,8 +281,7 @@ class Bridge:
     def _hear_at_once(self, payload: bytes) -> bool:
         """Hand audio on in the reader's thread; false when the uplink has to look after it."""
         self._heard_s = now_s = monotonic()
-        deadline_ms = self.conversation.deadline_ms
-        if deadline_ms is not None and (now_s - self._began_s) * 1000 >= deadline_ms:
+        if now_s >= self._tick_at_s:
             return False
         self._lane.offer(payload)
         return True
@@ -318,7 +325,7 @@ class Bridge:
                 self._downlink.send(command)
             case OpenAudio():
                 if not self._downlink.gone:
-                    self._lane.open()
+                    self._lane.open(self._downlink.send_audio)
             case CloseAudio():
                 self._lane.close()
             case DropModel(why=why):
@@ -374,7 +381,7 @@ class Bridge:
             extension.let_go()
         self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
         self._outside.journal(Closed(self.now_ms()), self.now_ms())
-        self._lane.end()
+        self._lane.close()
         self._tape, self._keepers = None, ()  # which know our clock: a call that is over is freed at once
         self._downlink.end()
 

@@ -87,13 +87,10 @@ class Downlink:
         with suppress(LegLost):  # the thread will say so, after what came in before
             self._model.send(command)
 
-    def send_audio(self, payload: bytes) -> None:
-        """Hand on what the caller says, base64 of mu-law. From one thread at a time.
-
-        Raises:
-            LegLost: the session is gone.
-        """
-        self._model.send_audio(payload)
+    @property
+    def send_audio(self) -> Callable[[bytes], None]:
+        """Hands what the caller says to this session, and no other; see `ModelLeg.send_audio`."""
+        return self._model.send_audio
 
     def drop(self, why: str) -> None:
         """Give the session up. With the lock."""
@@ -170,7 +167,7 @@ class Downlink:
 
     def _take_at_once(self, event: Urgent) -> bool:
         """Take what is urgent in the reader's thread; false when something else is being decided just now."""
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(False):
             return False
         try:
             if not self._gone:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Event, Thread
 from time import monotonic
 from typing import Protocol
@@ -24,6 +24,9 @@ MOST_WAITING = 10_000
 """Facts; a call makes one or two a second."""
 
 TICK_S = 1.0
+
+GATHER_S = 0.1
+"""Facts are read so far apart: to wake up for each one would cost more than to read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Relay:
 
     def __init__(self, readers: Sequence[Reader]) -> None:
         self._readers = readers
-        self._waiting: SimpleQueue[Told | None] = SimpleQueue()
+        self._waiting: SimpleQueue[Told] = SimpleQueue()
         self._closed = Event()
         self._thread = Thread(target=self._run, name="relay", daemon=True)
         self.dropped = 0
@@ -73,24 +76,22 @@ class Relay:
     def close(self, within_s: float) -> None:
         """Tell the readers what waits, and stop."""
         self._closed.set()
-        self._waiting.put(None)
         if self._thread.ident is not None:
             self._thread.join(within_s)
 
     def _run(self) -> None:
         tick_at_s = monotonic()
-        while not (self._closed.is_set() and self._waiting.empty()):
+        closed = False
+        while not closed:
+            closed = self._closed.wait(GATHER_S)
+            while not self._waiting.empty():
+                told = self._waiting.get()
+                for reader in self._readers:
+                    _try(partial(reader.note, told))
             if monotonic() >= tick_at_s:
                 tick_at_s = monotonic() + TICK_S
                 for reader in self._readers:
                     _try(reader.tick)
-            try:
-                told = self._waiting.get(timeout=max(0.0, tick_at_s - monotonic()))
-            except Empty:
-                continue
-            if told is not None:
-                for reader in self._readers:
-                    _try(partial(reader.note, told))
 
 
 def _try(deed: Callable[[], None]) -> None:

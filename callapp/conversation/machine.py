@@ -200,6 +200,10 @@ class Conversation:
             return []
         if self.phase is Phase.ENDED and not isinstance(event, CallerSaid | AgentSaid):
             return []
+        if isinstance(event, Played):
+            self.playback.played(event.mark, at_ms)
+            if not (self.playback.all_heard or self.playback.heard):
+                return []  # the agent speaks on
         commands = self._dispatch(event, at_ms)
         if self.phase is Phase.LIVE:
             commands += self._go_on(at_ms)
@@ -237,9 +241,6 @@ class Conversation:
                 return self.trips.back(why, at_ms) + self.winding_up.caller_back(at_ms)
             case Tick():
                 return self._on_tick(at_ms)
-            case Played(mark=mark):
-                self.playback.played(mark, at_ms)
-                return []
             case DigitPressed(digit=digit) if self.phase < Phase.LEAVING:
                 return self.keypad.pressed(digit, at_ms)
             case SessionConfirmed() if not self.lifeline.up and self.phase < Phase.LEAVING:

@@ -16,7 +16,6 @@ call's clock.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -94,6 +93,7 @@ class _Stretch:
     """A run of one part's audio in the queue; ``offset`` is how much of the part came before it."""
 
     part: Part
+    ledger: _Ledger
     start: int
     end: int
     offset: int
@@ -127,7 +127,7 @@ class Playback:
         self.heard: list[Heard] = []
         self.spans: list[Span] = []  # where in time all that was sent was heard
         self._ledgers: dict[Part, _Ledger] = {}
-        self._queue: deque[_Stretch] = deque()
+        self._queue: list[_Stretch] = []  # a few: an empty deque is ten times as big
         self._marks: dict[str, _Mark] = {}
         self._marks_made = 0
         self._marked_bytes = 0  # position of the newest mark
@@ -198,16 +198,16 @@ class Playback:
             self._dry_ms = at_ms  # the queue was dry: playback starts anew, on time
             self.spans.append(Run(start, at_ms))
             self._behind_ms = 0.0
-        ledger = self._ledgers.get(part)
-        if ledger is None:
-            ledger = self._ledgers[part] = _Ledger(response_id, self.dry_ms)
-        self.sent_bytes = start + length
-        self._dry_ms += length / BYTES_PER_MS
+        end = self.sent_bytes = start + length
         last = self._queue[-1] if self._queue else None
         if last is not None and last.part == part:
-            last.end = self.sent_bytes
+            ledger = last.ledger
+            last.end = end
         else:
-            self._queue.append(_Stretch(part, start, self.sent_bytes, ledger.sent_bytes))
+            known = self._ledgers.get(part)
+            ledger = self._ledgers[part] = known or _Ledger(response_id, self.dry_ms)
+            self._queue.append(_Stretch(part, ledger, start, end, ledger.sent_bytes))
+        self._dry_ms += length / BYTES_PER_MS
         ledger.sent_bytes += length
         commands.append(PlayAudio(payload))
         if self.sent_bytes - self._marked_bytes >= SECOND_BYTES:
@@ -320,7 +320,7 @@ class Playback:
 
     def _forget_heard(self, at_ms: float) -> None:
         while self._queue and self._queue[0].end <= self._played_bytes:
-            stretch = self._queue.popleft()
+            stretch = self._queue.pop(0)
             part = stretch.part
             ledger = self._ledgers.get(part)
             if ledger is None:

@@ -56,6 +56,12 @@ from callapp.realtime.messages import (
 Urgent = AudioArrived | AgentSaid | SpeechStarted
 ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | Tell | TruncateItem
 
+# Comes some 50 times a second a call, so it is sliced out of the layout in which the service sends it.
+_audio = re.compile(
+    rb'\{"type": ?"response\.output_audio\.delta", ?"event_id": ?"[\w-]+", ?"response_id": ?"([\w-]+)", ?'
+    rb'"item_id": ?"([\w-]+)", ?"output_index": ?\d+, ?"content_index": ?(\d{1,3}), ?'
+    rb'"delta": ?"([A-Za-z0-9+/]++={0,2}+)"\}'  # and of a length that is a multiple of four
+).fullmatch
 _begins = re.compile(rb'\{"type": ?"([a-z_.]+)"').match
 _is_base64 = re.compile(r"[A-Za-z0-9+/]*={0,2}").fullmatch
 
@@ -129,6 +135,11 @@ def skim(data: bytes) -> Urgent | bool:
 
     That is seen by a glance at the beginning, where the service has the type.
     """
+    audio = _audio(data)
+    if audio is not None:
+        response_id, item_id, index, payload = audio.groups()
+        if not len(payload) & 3:
+            return AudioArrived(response_id.decode(), item_id.decode(), int(index), payload.decode())
     begins = _begins(data)
     if begins is None:
         return True

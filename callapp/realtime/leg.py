@@ -180,16 +180,13 @@ class ModelLeg(SocketLeg):
                     events.append(decoded)
         return events
 
-    def _take(self, messages: list[bytes | Binary]) -> list[bytes | Binary]:
-        """Hand on what is urgent, skip what nobody needs; return the messages from the first other one on."""
+    def _take(self, message: bytes) -> bool:
+        """Hand on what is urgent, skip what nobody needs; false for all else."""
+        event = skim(message)
+        if event is True:
+            return False
         hear = self._hear
-        if hear is None:  # released this very moment
-            return messages
-        for position, message in enumerate(messages):
-            event = skim(message) if type(message) is bytes else True
-            if event is True or (event is not False and not hear(event)):
-                return messages[position:]
-        return []
+        return event is False or (hear is not None and hear(event))
 
     def send(self, command: ModelCommand | TimeSilence) -> None:
         """Carry out a command. Safe from any thread.

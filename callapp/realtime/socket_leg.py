@@ -16,12 +16,12 @@ NO_SIGN_OF_LIFE = 1006
 class SocketLeg:
     """What the legs of all kinds of sessions have in common."""
 
-    __slots__ = ("_connection", "_dialling", "_last_code", "_received")
+    __slots__ = ("_alive_s", "_connection", "_dialling", "_last_code")
 
     def __init__(self) -> None:
         self._dialling = Dialling()
         self._connection: Connection | None = None
-        self._received = -1  # what had been received when it was last asked for a sign of life
+        self._alive_s = 0.0  # when it had last said anything as it was asked for a sign of life
         self._last_code = ""  # of the newest error: what the close that follows is about
 
     def close(self) -> None:
@@ -48,9 +48,9 @@ class SocketLeg:
             LegLost: it has not answered the last time.
         """
         connection = self._open_connection
-        if connection.received == self._received:
+        if connection.alive_s == self._alive_s:
             raise LegLost("model", NO_SIGN_OF_LIFE, "no sign of life")
-        self._received = connection.received
+        self._alive_s = connection.alive_s
         connection.ping()
 
     def _is_refusal(self, loss: LegLost) -> bool:

@@ -28,9 +28,8 @@ class Gaps:
         self._quiet_ms = 0.0
         self._filled_ms = 0  # of the present gap
 
-    def follows(self, audio: CallerAudio) -> bool:
+    def follows(self, payload: bytes, at_ms: int | None) -> bool:
         """Whether a chunk comes right after the one before; then it is taken note of."""
-        payload, at_ms = audio
         if at_ms is None or at_ms != self._until_ms or self._quiet_ms:
             return False
         self._until_ms = at_ms + len(payload) * 3 // 32  # base64, 8 bytes a millisecond
@@ -38,9 +37,9 @@ class Gaps:
 
     def before(self, audio: CallerAudio) -> CallerAudio | None:
         """The silence that belongs before a chunk, if any. Called for every chunk but those that follow."""
-        if self.follows(audio):
-            return None
         payload, at_ms = audio
+        if self.follows(payload, at_ms):
+            return None
         until_ms = self._until_ms
         self._until_ms = None if at_ms is None else at_ms + len(payload) * 3 // 32
         filled_ms, self._filled_ms = self._filled_ms, 0

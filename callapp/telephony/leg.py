@@ -95,22 +95,17 @@ class CallerLeg:
         self._hear = hear
         self._connection.take = self._take if hear is not None else None
 
-    def _take(self, messages: list[bytes | Binary]) -> list[bytes | Binary]:
-        """Hand on the audio that these messages begin with; return what is left of them.
+    def _take(self, message: bytes) -> bool:
+        """Hand audio on; false for all else.
 
         A chunk that does not follow on the last one is ``receive``'s. So while silence is filled in, as when
         messages are dealt with, the gaps are the uplink's alone.
         """
+        audio = decode_audio(message)
+        if audio is None or not self._gaps.follows(*audio):
+            return False
         hear = self._hear
-        if hear is None:  # let go of this very moment
-            return messages
-        chunks: list[bytes] = []
-        for message in messages:
-            audio = decode_audio(message) if type(message) is bytes else None
-            if audio is None or not self._gaps.follows(audio):
-                break
-            chunks.append(audio.payload)
-        return messages[len(chunks) :] if chunks and hear(join(chunks)) else messages
+        return hear is not None and hear(audio[0])
 
     def listening(self) -> ListeningLeg:
         """The same stream, for a call to which we only listen; to be received instead of this leg."""

@@ -77,7 +77,7 @@ def decode(data: bytes) -> Decoded | None:
     """
     audio = decode_audio(data)
     if audio is not None:
-        return audio
+        return CallerAudio(*audio)
     try:
         message = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -101,12 +101,17 @@ def decode(data: bytes) -> Decoded | None:
             return None
 
 
-def decode_audio(data: bytes) -> CallerAudio | None:
-    """Read audio in one of the layouts that Twilio sends; ``None`` for all else, audio or not."""
+def decode_audio(data: bytes) -> tuple[bytes, int] | None:
+    """Read audio in one of the layouts that Twilio sends; ``None`` for all else, audio or not.
+
+    Returns:
+        The fields of a `CallerAudio`.
+    """
     media = _media(data)
-    if media is None or len(payload := media[2]) & 3:
+    if media is None:
         return None
-    return CallerAudio(payload, int(media[1]))
+    at_ms, payload = media.groups()
+    return None if len(payload) & 3 else (payload, int(at_ms))
 
 
 def join(chunks: Sequence[bytes]) -> bytes:

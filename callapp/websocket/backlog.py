@@ -21,10 +21,13 @@ class Backlog:
         self.size_bytes += len(frame)
 
     def write(self, write: Callable[[memoryview], int]) -> None:
-        """Write what goes; ``write`` returns how many bytes of a frame did."""
+        """Write what goes; ``write`` returns how many bytes of a frame did, or raises `BlockingIOError`."""
         while self._frames:
             frame, until_s = self._frames[0]
-            written = write(frame)
+            try:
+                written = write(frame)
+            except BlockingIOError:
+                return
             self.size_bytes -= written
             if written < len(frame):
                 self._frames[0] = frame[written:], until_s

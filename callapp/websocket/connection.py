@@ -2,8 +2,9 @@
 
 The process's `Reader` reads the socket, for all connections. What comes is handed to the thread that waits in
 `Connection.receive`, unless ``take`` has dealt with it at once, in the reader's thread. Frames are written
-whole, by the thread that sends them; what the system does not take is written by the reader's thread, as soon
-as there is room. The first reason for the end is the one that everybody hears, as `LegLost`.
+whole, by the thread that sends them; in the reader's thread at the end of its round, those of all connections
+together. What the system does not take is written by the reader's thread, as soon as there is room. The first
+reason for the end is the one that everybody hears, as `LegLost`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
-from threading import Lock
+from threading import Lock, get_ident
 from time import monotonic
 
 from callapp.errors import LegLost
@@ -44,6 +45,9 @@ MOST_UNSENT_BYTES = 2**22
 # So many pieces may wait to be received; then the socket is left alone until the thread comes for more.
 MOST_HANDED = 500
 
+# The most taken from one socket before the next one has its turn.
+_READ_BYTES = 65_536
+
 Messages = list[bytes | Binary]
 
 
@@ -59,9 +63,9 @@ class Connection(Watched):
         write_s: how long a frame may take to be written; then the connection is lost.
 
     Attributes:
-        received: messages of any kind so far, pings and pongs too: the peer is alive.
-        take: shown what came in, while nothing that came before is being dealt with; deals with as much of it
-            as can be done at once, and returns the rest. Called in the reader's thread: it must not wait.
+        alive_s: when the peer last said anything, be it a pong; by the reader's clock.
+        take: shown each text that came in, while nothing that came before is being dealt with; true if it
+            dealt with it at once, and need not be received. In the reader's thread: it must not wait.
     """
 
     __slots__ = (
@@ -73,21 +77,20 @@ class Connection(Watched):
         "_end",
         "_ending",
         "_handed",
-        "_handling",
-        "_heard",
+        "_heard_s",
         "_inbox",
         "_linger_until_s",
         "_open",
+        "_outbox",
         "_quiet_s",
         "_reader",
         "_reading",
         "_received",
         "_socket",
-        "_taken",
         "_write_s",
         "_writing",
+        "alive_s",
         "name",
-        "received",
         "take",
     )
 
@@ -102,10 +105,10 @@ class Connection(Watched):
         write_s: float,
     ) -> None:
         self._socket = adopt(sock)
-        super().__init__(self._socket.fd)
+        super().__init__(self._socket.fileno())
         self.name = name
-        self.received = 0
-        self.take: Callable[[Messages], Messages] | None = None
+        self.alive_s = self._heard_s = monotonic()
+        self.take: Callable[[bytes], bool] | None = None
         self._quiet_s = quiet_s
         self._write_s = write_s
         self._decoder = Decoder(masked=not client, max_message_bytes=max_message_bytes)
@@ -116,12 +119,10 @@ class Connection(Watched):
         self._handed = 0  # pieces put into it; the reader's to write
         self._received = 0  # pieces taken out of it ...
         self._dealt_with = 0  # ... and those that `receive` has come back from
-        self._taken = 0  # pieces of which nothing was left to be handed
-        self._heard = 0  # both, when last it was looked whether it is quiet
+        self._outbox: list[bytes] = []  # text to be written when the reader's round is over
         self._backlog: Backlog | None = None
         self._linger_until_s: float | None = None
         self._reading = Lock()  # held by the thread in `receive`
-        self._handling = Lock()  # held by the reader while it is in here
         self._writing = Lock()  # held while a frame is written, which never waits
         self._ending = Lock()  # guards _end while it is decided
         self._open = Lock()  # held until the socket is shut down
@@ -129,9 +130,9 @@ class Connection(Watched):
         self._end: tuple[int, str] | None = None  # close code and reason, once it is over
         self._cause: OSError | None = None
         if isinstance(self._socket, TlsSocket):
-            self._read(memoryview(b""))  # what came with the handshake is inside OpenSSL, unseen by polls
+            self.on_ready(self.alive_s)  # what came with the handshake is inside OpenSSL, unseen by polls
         self._reader.watch(self, more=READ)
-        self._reader.remind(self, monotonic() + quiet_s)
+        self._reader.remind(self, self.alive_s + quiet_s)
 
     # -- for the threads of the call ------------------------------------------------------------
 
@@ -162,10 +163,17 @@ class Connection(Watched):
         Raises:
             LegLost: the connection has ended. It does when a frame has not gone out after ``write_s``.
         """
-        self._send(TEXT, text)
+        if get_ident() != self._reader.thread_id:
+            self._send(TEXT, text)
+            return
+        if self._end is not None:
+            raise self._lost()
+        if not self._outbox:
+            self._reader.tidy(self)
+        self._outbox.append(text)
 
     def ping(self) -> None:
-        """Ask the peer for a sign of life; its pong counts as ``received``.
+        """Ask the peer for a sign of life: its pong, see ``alive_s``.
 
         Raises:
             LegLost: as ``send_text``.
@@ -199,15 +207,44 @@ class Connection(Watched):
 
     # -- for the reader's thread ----------------------------------------------------------------
 
-    def on_ready(self, buffer: memoryview) -> None:
+    def on_ready(self, now_s: float) -> None:
         """Read, and write what waits."""
-        with self._handling:
-            if self.gone:
+        if self._backlog is not None:
+            self._write_backlog()
+            if not self.watched_for & READ:
                 return
-            if self._backlog is not None:
-                self._write_backlog()
-            if self.watched_for & READ:
-                self._read(buffer)
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._fail(error)
+            return
+        if not data:
+            self._fail(ConnectionError("closed without a close frame"))
+            return
+        messages = self._decoder.receive(data)
+        if self._end is not None:
+            if any(isinstance(message, Close) for message in messages):
+                self._shut_down()
+            return
+        if not messages:
+            return
+        self.alive_s = now_s
+        if len(messages) != 1 or type(messages[0]) is not bytes:  # seldom
+            messages = self._sift(messages)
+        if messages:
+            self._heard_s = now_s
+            self._hand_over(messages)  # type: ignore[arg-type]
+
+    def on_round_over(self) -> None:
+        """Write what was sent in the reader's thread, all at once."""
+        with self._writing:
+            if self._outbox and self._end is None:
+                try:
+                    self._write(self._frames())
+                except OSError as error:
+                    self._fail(error)
 
     def on_time(self, now_s: float) -> float | None:
         """Look after the peer that is quiet, that takes nothing, or does not answer our close frame."""
@@ -229,12 +266,13 @@ class Connection(Watched):
         return None
 
     def _look_for_quiet(self, now_s: float) -> float:
-        """Tell whoever receives that nothing came since the last look; return when to look again."""
-        with self._handling:
-            if self._heard == self._taken + self._handed and not self._inbox.qsize():
-                self._handed += 1
-                self._inbox.put([])
-            self._heard = self._taken + self._handed
+        """Tell whoever receives when nothing has come for a while; return when to look again."""
+        quiet_at_s = self._heard_s + self._quiet_s
+        if now_s < quiet_at_s:
+            return quiet_at_s
+        if not self._inbox.qsize():
+            self._handed += 1
+            self._inbox.put([])
         return now_s + self._quiet_s
 
     def on_fault(self, fault: Exception) -> None:
@@ -242,33 +280,12 @@ class Connection(Watched):
         self._inbox.put(fault)
         self._end_with_goodbye(INTERNAL_ERROR, "a fault of ours", "")
 
-    def _read(self, buffer: memoryview) -> None:
-        try:
-            data = self._socket.read(buffer)
-        except OSError as error:
-            self._fail(error)
-            return
-        if data is None:
-            return
-        if not data:
-            self._fail(ConnectionError("closed without a close frame"))
-            return
-        messages = self._decoder.receive(data)
-        if self._end is not None:
-            if any(isinstance(message, Close) for message in messages):
-                self._shut_down()
-            return
-        self.received += len(messages)
-        if len(messages) != 1 or type(messages[0]) is not bytes:  # seldom
-            messages = self._sift(messages)
-        if messages:
-            self._hand_over(messages)  # type: ignore[arg-type]
-
     def _hand_over(self, messages: Messages) -> None:
-        if self.take is not None and self._handed == self._dealt_with:
-            messages = self.take(messages)
+        take = self.take
+        if take is not None and self._handed == self._dealt_with:
+            while messages and type(messages[0]) is bytes and take(messages[0]):
+                del messages[0]
             if not messages:
-                self._taken += 1
                 return
         self._handed += 1
         self._inbox.put(messages)
@@ -309,7 +326,7 @@ class Connection(Watched):
             if self._backlog is None:
                 return
             try:
-                self._backlog.write(self._socket.write)
+                self._backlog.write(self._socket.send)
             except OSError as error:
                 self._fail(error)
                 return
@@ -324,24 +341,34 @@ class Connection(Watched):
             if self._end is not None:
                 raise self._lost()
             try:
-                self._write(self._encoder.encode(opcode, payload))
+                self._write(self._frames() + self._encoder.encode(opcode, payload))
             except OSError as error:
                 self._fail(error)
                 raise self._lost() from error
 
-    def _write(self, frame: bytes) -> None:
-        """Write a frame, or put it behind those that wait; with the write lock."""
+    def _frames(self) -> bytes:
+        """Take what is in the outbox, as frames; with the write lock."""
+        frames = b""
+        while self._outbox:
+            frames += self._encoder.encode(TEXT, self._outbox.pop(0))
+        return frames
+
+    def _write(self, frames: bytes) -> None:
+        """Write whole frames, or put them behind those that wait; with the write lock."""
         backlog = self._backlog
         if backlog is None:
-            written = self._socket.write(frame)
-            if written == len(frame):
+            try:
+                written = self._socket.send(frames)
+            except BlockingIOError:
+                written = 0
+            if written == len(frames):
                 return
             self._backlog = backlog = Backlog()
-            frame = frame[written:]
+            frames = frames[written:]
         elif backlog.size_bytes > MOST_UNSENT_BYTES:
             raise TimeoutError(f"peer left {backlog.size_bytes} bytes waiting")
         until_s = monotonic() + self._write_s
-        backlog.add(frame, until_s)
+        backlog.add(frames, until_s)
         self._reader.watch(self, more=WRITE)
         self._reader.remind(self, backlog.until_s)
 
@@ -349,7 +376,7 @@ class Connection(Watched):
         """Write a close frame; false when it cannot be."""
         with self._writing:
             try:
-                self._write(self._encoder.encode(CLOSE, close_payload(code, reason)))
+                self._write(self._frames() + self._encoder.encode(CLOSE, close_payload(code, reason)))
             except OSError:
                 return False
             return True
@@ -382,14 +409,14 @@ class Connection(Watched):
 
     def _let_go(self) -> None:
         self._shut_down()
+        self._reader.forget(self)
         with self._writing:
             pass  # whoever wrote while it ended is through
-        self._reader.forget(self)
-        with self._handling:
-            self.take = None  # and so is the reader
+        self.take = None
 
     def _shut_down(self) -> None:
-        self._socket.shut_down()
+        with suppress(OSError):  # the peer was faster
+            self._socket.shutdown(socket.SHUT_RDWR)
         with suppress(RuntimeError):  # it is open no more
             self._open.release()
 

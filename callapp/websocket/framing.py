@@ -88,7 +88,17 @@ class Decoder:
         max_message_bytes: the longest message taken, all its fragments together.
     """
 
-    __slots__ = ("_ended", "_fragments", "_mask_bit", "_needed", "_opcode", "_partial", "_room", "_utf8")
+    __slots__ = (
+        "_between",
+        "_ended",
+        "_fragments",
+        "_mask_bit",
+        "_needed",
+        "_opcode",
+        "_partial",
+        "_room",
+        "_utf8",
+    )
 
     def __init__(self, *, masked: bool, max_message_bytes: int) -> None:
         self._mask_bit = 0x80 if masked else 0
@@ -99,12 +109,23 @@ class Decoder:
         self._fragments = bytearray()
         self._utf8: IncrementalDecoder | None = None  # a fragment may end in the middle of a character
         self._ended = False
+        self._between = True  # nothing has begun, and more may come
 
     def receive(self, data: bytes) -> list[Message]:
         """Take what came in; return the messages it completes, in order.
 
         Nothing comes after a `Close` or a `Violation`: what the peer says then is ignored (1.4, 7.1.7).
         """
+        if self._between and len(data) > 8 and data[0] == _WHOLE_TEXT:
+            # Nearly always: one frame of text, of a length in two bytes, and ASCII. All else, be it in
+            # order or not, goes the long way.
+            masked = self._mask_bit
+            body = 8 if masked else 4
+            length = len(data) - body
+            if data[1] == masked | 126 and length == data[2] << 8 | data[3] and 126 <= length <= self._room:
+                message = apply_mask(data[8:], data[4:8]) if masked else data[4:]
+                if message.isascii():
+                    return [message]
         messages: list[Message] = []
         if self._partial:
             self._partial += data
@@ -120,6 +141,7 @@ class Decoder:
         else:
             if start < len(data) and not self._ended:
                 self._partial += data[start:]
+        self._between = not (self._partial or self._opcode or self._ended)
         return messages
 
     def _read_frames(self, data: bytes, messages: list[Message]) -> int:

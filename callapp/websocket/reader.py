@@ -2,8 +2,9 @@
 
 A thread that waits in its own socket has to be woken for every frame: with two hundred calls that was 17,000
 wake-ups a second, and most of what a call cost. Here one thread takes what has come on any socket, and only
-what needs thought wakes the call's own. It looks once a millisecond, not at each frame: to wake up, and to
-find its code and data out of the processor's caches, costs as much as a frame does.
+what needs thought wakes the call's own. It looks once a millisecond, not at each frame: to wake up costs as
+much as a frame does. And what is sent in a round is written at its end, for all sockets together: going to
+and fro between Python and the kernel's network code, each finds its own out of the processor's caches.
 
 All calls depend on this thread, so nothing that is done in it may wait: no write, no lock that is held
 during a wait, no log line a frame. A fault in it ends the connection it came from, and no other.
@@ -13,13 +14,11 @@ from __future__ import annotations
 
 import select
 import selectors
-from threading import Lock, Thread
+from threading import Lock, Thread, get_ident
 from time import monotonic, sleep
 
 READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 
-# The most taken from one socket before the next one has its turn.
-_READ_BYTES = 65_536
 # Sockets are looked at so often at most; what comes meanwhile is taken together.
 _ROUND_S = 0.001
 # After a round that was longer, so much of its time is left to the other threads all the same.
@@ -38,12 +37,16 @@ class Watched:
         self.watched_for = 0  # the reader's
         self.gone = False
 
-    def on_ready(self, buffer: memoryview) -> None:
+    def on_ready(self, now_s: float) -> None:
         """The socket can be read or written. In the reader's thread: must not wait.
 
         Args:
-            buffer: to read into; another's the moment this returns.
+            now_s: when this round began, by ``monotonic``.
         """
+        raise NotImplementedError
+
+    def on_round_over(self) -> None:
+        """The round is over at whose end one was to be called. As above."""
         raise NotImplementedError
 
     def on_time(self, now_s: float) -> float | None:
@@ -51,18 +54,27 @@ class Watched:
         raise NotImplementedError
 
     def on_fault(self, fault: Exception) -> None:
-        """One of the two has raised this, which it never should."""
+        """One of these has raised this, which it never should."""
         raise NotImplementedError
 
 
 class Reader:
-    """The thread, and what it watches. All methods are safe from any thread."""
+    """The thread, and what it watches. All methods are safe from any thread.
+
+    Attributes:
+        thread_id: the thread's, as `get_ident` says it; 0 until it runs.
+        tidy: has somebody's ``on_round_over`` called at the end of this round. In the reader's thread.
+    """
 
     def __init__(self) -> None:
+        self.thread_id = 0
         self._poller = select.epoll() if hasattr(select, "epoll") else _Portable()
         self._watched: dict[int, Watched] = {}
         self._times: dict[Watched, float] = {}
         self._lock = Lock()
+        self._round = Lock()  # held while sockets are looked at
+        self._tidied: list[Watched] = []
+        self.tidy = self._tidied.append
         Thread(target=self._run, name="reader", daemon=True).start()
 
     def watch(self, one: Watched, *, more: int = 0, less: int = 0) -> None:
@@ -88,31 +100,47 @@ class Reader:
                 self._times[one] = min(at_s, self._times.get(one, at_s))
 
     def forget(self, one: Watched) -> None:
-        """Let go of somebody for good; ``on_ready`` may still be under way. Before their socket is closed."""
+        """Let go of somebody for good: no method of theirs is called any more. Before their socket is closed.
+
+        Waits for the round that is under way, so not in the reader's thread.
+        """
         self.watch(one, less=READ | WRITE)
         with self._lock:
             one.gone = True
             self._times.pop(one, None)
+        with self._round:
+            pass
 
     def _run(self) -> None:
-        buffer = memoryview(bytearray(_READ_BYTES))
-        poll, watched, times = self._poller.poll, self._watched, self._times
+        self.thread_id = get_ident()
+        poll = self._poller.poll
         look_at_s = 0.0
         while True:
             ready = poll(_TICK_S)
             began_s = monotonic()
-            for fd, _ in ready:
-                one = watched.get(fd)  # gone when it was forgotten since
-                if one is not None:
-                    try:
-                        one.on_ready(buffer)
-                    except Exception as fault:  # noqa: BLE001 - one call's fault is no other's
-                        one.on_fault(fault)
-            if times and began_s >= look_at_s:
-                look_at_s = began_s + _TICK_S
-                self._look_at_times(began_s)
+            with self._round:
+                self._look_at(ready, began_s)
+                if self._times and began_s >= look_at_s:
+                    look_at_s = began_s + _TICK_S
+                    self._look_at_times(began_s)
             took_s = monotonic() - began_s
             sleep(max(_ROUND_S - took_s, took_s * _LEFT))
+
+    def _look_at(self, ready: list[tuple[int, int]], now_s: float) -> None:
+        watched = self._watched
+        for fd, _ in ready:
+            one = watched.get(fd)  # gone when it was forgotten since
+            if one is not None:
+                try:
+                    one.on_ready(now_s)
+                except Exception as fault:  # noqa: BLE001 - one call's fault is no other's
+                    one.on_fault(fault)
+        for one in self._tidied:
+            try:
+                one.on_round_over()
+            except Exception as fault:  # noqa: BLE001 - as above
+                one.on_fault(fault)
+        self._tidied.clear()
 
     def _look_at_times(self, now_s: float) -> None:
         for one in [one for one, at_s in list(self._times.items()) if at_s <= now_s]:

@@ -15,21 +15,21 @@ def chunk(number: int, ms: int = 20) -> bytes:
 
 def test_what_is_heard_before_the_lane_opens_is_sent_first_and_in_order():
     sent: list[bytes] = []
-    lane = AudioLane(sent.append)
+    lane = AudioLane()
     for number in range(10):
         lane.offer(chunk(number))
     assert sent == []
-    lane.open()
+    lane.open(sent.append)
     lane.offer(chunk(10))
     assert sent == [chunk(number) for number in range(11)]
 
 
 def test_the_newest_five_seconds_are_kept():
     sent: list[bytes] = []
-    lane = AudioLane(sent.append)
+    lane = AudioLane()
     for number in range(400):  # 8 s
         lane.offer(chunk(number))
-    lane.open()
+    lane.open(sent.append)
     assert sum(len(b64decode(c)) for c in sent) == 5_000 * 8
     assert sent[-1] == chunk(399)
     assert lane.dropped_ms == 3_000
@@ -38,10 +38,10 @@ def test_the_newest_five_seconds_are_kept():
 def test_opening_while_audio_comes_in_neither_loses_nor_swaps_a_chunk():
     for _ in range(50):
         sent: list[bytes] = []
-        lane = AudioLane(sent.append)
+        lane = AudioLane()
         uplink = Thread(target=lambda lane=lane: [lane.offer(chunk(n)) for n in range(200)])
         uplink.start()
-        lane.open()
+        lane.open(sent.append)
         uplink.join()
         assert sent == [chunk(n) for n in range(200)]
 
@@ -57,15 +57,46 @@ def test_what_a_model_that_has_gone_did_not_take_is_kept_for_its_successor():
         taken_by_the_first[0] -= 1
         sent.append(payload)
 
-    lane = AudioLane(send)
+    lane = AudioLane()
     lane.offer(chunk(0))
-    lane.open()
+    lane.open(send)
     for number in range(1, 6):
         lane.offer(chunk(number))
     taken_by_the_first[0] = 1
-    lane.open()
+    lane.open(send)
     assert sent == [chunk(number) for number in range(4)]
     taken_by_the_first[0] = 100
-    lane.open()
+    lane.open(send)
     lane.offer(chunk(6))
     assert sent == [chunk(number) for number in range(7)]
+
+
+def test_who_goes_late_does_not_close_the_lane_of_a_successor():
+    """A frame may still be on its way to the lost session when the next one stands."""
+    sent: list[bytes] = []
+    lane = AudioLane()
+
+    def gone(payload: bytes) -> None:
+        lane.open(sent.append)
+        raise LegLost("model", 1006, "gone")
+
+    lane.open(gone)
+    for number in range(3):
+        lane.offer(chunk(number))
+    assert sent == [chunk(number) for number in range(3)]
+
+
+def test_who_listens_hears_what_this_and_the_next_session_hear():
+    sent: list[bytes] = []
+    heard: list[bytes] = []
+    lane = AudioLane()
+    lane.open(sent.append)
+    lane.tap(heard.append)
+    lane.offer(chunk(1))
+    lane.close()
+    lane.open(sent.append)
+    lane.offer(chunk(2))
+    lane.tap(None)
+    lane.offer(chunk(3))
+    assert sent == [chunk(1), chunk(2), chunk(3)]
+    assert heard == [chunk(1), chunk(2)]

@@ -78,9 +78,13 @@ class Call:
 
     def hear_all(self) -> list:
         """The phone plays all it was sent: the last mark comes back."""
-        marks = [c.name for c in self.given if isinstance(c, SendMark)]
         dry_ms = self.conversation.playback.dry_ms
-        return self.tell(*(Played(name) for name in marks), at_ms=max(self.now_ms, dry_ms) + 20)
+        return self.tell(*(Played(name) for name in self.marks), at_ms=max(self.now_ms, dry_ms) + 20)
+
+    @property
+    def marks(self) -> list[str]:
+        """The names of all that were sent."""
+        return [c.name for c in self.given if isinstance(c, SendMark)]
 
 
 def audio(response_id: str, item_id: str, ms: int) -> AudioArrived:
@@ -195,6 +199,16 @@ def test_an_item_is_forgotten_once():
     call.tell(SpeechStarted(), SpeechStopped(), SpeechStarted(), at_ms=1_500)
     call.tell(audio("resp_1", "item_1", 100), ResponseEnded("resp_1", "cancelled"))
     assert len(only(call.given, TruncateItem, DeleteItem, ClearAudio, CancelResponse)) == 3
+
+
+def test_an_echo_while_the_agent_speaks_on_tells_how_far_it_has_been_heard():
+    """Of the round trip, too: the second one is late, so playback is behind the clock by as much."""
+    call = live()
+    call.speak("r", "i", 5_000)
+    assert call.tell(Played(call.marks[0]), at_ms=300 + 1_000 + 50) == []
+    assert call.tell(Played(call.marks[1]), at_ms=300 + 2_000 + 50 + 400) == []
+    cut = only(call.tell(SpeechStarted("c", None), at_ms=3_300), TruncateItem)
+    assert cut[0].heard_ms == pytest.approx(3_000 - 400, abs=5)
 
 
 # -- one response at a time ---------------------------------------------------------------------

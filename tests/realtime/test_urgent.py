@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from callapp.conversation.events import AgentSaid, AudioArrived, SpeechStarted
+from callapp.errors import BadMessage
 from callapp.realtime.dialling import Dialling, Endpoint
 from callapp.realtime.events import _DECODERS, decode, skim
 from callapp.realtime.leg import ModelLeg
@@ -29,10 +30,29 @@ COMMITTED = message("input_audio_buffer.committed", item_id="j", previous_item_i
 STOPPED = message("input_audio_buffer.speech_stopped", item_id="j", audio_end_ms=900)
 
 
-@pytest.mark.parametrize("data", [AUDIO, WORDS, BARGE_IN])
+TERSE = AUDIO.replace(b": ", b":").replace(b", ", b",")
+# The long way, for what is not quite as expected.
+OTHER_ORDER = AUDIO.replace(b'"response_id": "r", "item_id": "i"', b'"item_id": "i", "response_id": "r"')
+MORE_FIELDS = AUDIO.replace(b'"delta"', b'"obfuscation": "x", "delta"')
+ESCAPED = AUDIO.replace(b'"i"', b'"\\u0069"')
+
+
+@pytest.mark.parametrize("data", [AUDIO, TERSE, OTHER_ORDER, MORE_FIELDS, ESCAPED, WORDS, BARGE_IN])
 def test_what_is_urgent_means_the_same_either_way(data: bytes) -> None:
     assert skim(data) == decode(data)
     assert isinstance(skim(data), AudioArrived | AgentSaid | SpeechStarted)
+
+
+@pytest.mark.parametrize("payload", [b"//8", b"//=8", b'/\\"8=', b"//8=\n", b""])
+def test_what_is_no_base64_never_reaches_the_phone(payload: bytes) -> None:
+    data = AUDIO.replace(b"//8=", payload)
+    assert data != AUDIO
+    if payload:
+        assert skim(data) is True
+        with pytest.raises(BadMessage):
+            decode(data)
+    else:
+        assert skim(data) == AudioArrived("r", "i", 0, "")
 
 
 @pytest.mark.parametrize("kind", sorted(_DECODERS))
@@ -49,31 +69,26 @@ def test_what_cannot_be_told_at_a_glance_is_read(data: bytes) -> None:
 
 
 @pytest.fixture
-def take(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[bytes]], tuple[list[Any], list[Any]]]:
-    """Give messages to a leg as the reader does; return what was heard at once, and what is left."""
+def take(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], tuple[list[Any], bool]]:
+    """Give a message to a leg; return what was heard so far, and whether it is dealt with."""
     connection = cast(Any, FakeConnection())
     monkeypatch.setattr(Dialling, "connect", lambda *_: connection)
     leg = ModelLeg(Endpoint("wss://x", "m", "k"), CONFIG, logging.getLogger("test"))
     heard: list[Any] = []
     leg.listen(lambda event: heard.append(event) is None)
     leg.dial()
-    return lambda messages: (heard, connection.take(messages))
+    return lambda message: (heard, connection.take(message))
 
 
 def test_an_interruption_is_heard_where_it_is_read(take: Callable[..., Any]) -> None:
     """Each moment that it waits, the agent is heard talking over the caller."""
-    heard, left = take([AUDIO, BARGE_IN])
-    assert heard == [AudioArrived("r", "i", 0, "//8="), SpeechStarted("j", 320)]
-    assert left == []
+    assert take(AUDIO) == ([AudioArrived("r", "i", 0, "//8=")], True)
+    assert take(BARGE_IN)[0][1:] == [SpeechStarted("j", 320)]
 
 
-def test_what_nobody_needs_wakes_no_thread_and_holds_up_nothing(take: Callable[..., Any]) -> None:
-    heard, left = take([COMMITTED, AUDIO])
-    assert heard == [AudioArrived("r", "i", 0, "//8=")]
-    assert left == []
+def test_what_nobody_needs_wakes_no_thread(take: Callable[..., Any]) -> None:
+    assert take(COMMITTED) == ([], True)
 
 
-def test_nothing_urgent_overtakes_what_has_to_be_thought_about(take: Callable[..., Any]) -> None:
-    heard, left = take([WORDS, STOPPED, COMMITTED, AUDIO])
-    assert heard == [AgentSaid("i", "Hello")]
-    assert left == [STOPPED, COMMITTED, AUDIO]
+def test_what_has_to_be_thought_about_is_left_to_the_calls_thread(take: Callable[..., Any]) -> None:
+    assert take(STOPPED) == ([], False)

@@ -15,7 +15,7 @@ import pytest
 from callapp.errors import LegLost
 from callapp.websocket import connection as module
 from callapp.websocket import reader as reader_module
-from callapp.websocket.connection import Connection, Messages
+from callapp.websocket.connection import Connection
 from callapp.websocket.framing import BINARY, CLOSE, CONTINUATION, PING, TEXT, Binary, Decoder, Encoder
 from callapp.websocket.reader import _LEFT, _ROUND_S, READ, WRITE, Watched, _Portable, shared_reader
 from tests.websocket.peers import DEADLINE_S, wait_until_reading
@@ -48,10 +48,11 @@ def test_what_is_taken_is_taken_in_the_readers_thread_and_the_rest_is_received(r
     ours, far = raw_pair()
     taken: Queue[tuple[str, bytes]] = Queue()
 
-    def take(messages: Messages) -> Messages:
-        while messages and isinstance(messages[0], bytes) and messages[0].startswith(b"audio"):
-            taken.put((threading.current_thread().name, messages.pop(0)))  # type: ignore[arg-type]
-        return messages
+    def take(message: bytes) -> bool:
+        if not message.startswith(b"audio"):
+            return False
+        taken.put((threading.current_thread().name, message))
+        return True
 
     ours.take = take
     far.sendall(masked(TEXT, b"audio 1"))
@@ -67,11 +68,11 @@ def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair) -> None:
     ours, far = raw_pair(quiet_s=0.05)
     taken: Queue[bytes] = Queue()
 
-    def take(messages: Messages) -> Messages:
-        if messages[0] == b"think":
-            return messages
-        taken.put(messages[0])  # type: ignore[arg-type]
-        return messages[1:]
+    def take(message: bytes) -> bool:
+        if message == b"think":
+            return False
+        taken.put(message)
+        return True
 
     ours.take = take
     far.sendall(masked(TEXT, b"think"))
@@ -90,6 +91,69 @@ def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair) -> None:
         assert reading.result(DEADLINE_S) == []
 
 
+def test_nothing_overtakes_what_waits_for_the_end_of_the_round(raw_pair: MakePair) -> None:
+    """What is sent where it is read goes out with the rest of the round; others write at any time."""
+    ours, far = raw_pair()
+    with ThreadPoolExecutor(1) as pool:
+
+        def take(message: bytes) -> bool:
+            for text in (b"1", b"2"):
+                ours.send_text(text)
+            if message == b"together with another thread":
+                pool.submit(ours.send_text, b"3").result(DEADLINE_S)
+                ours.send_text(b"4")
+            return True
+
+        ours.take = take
+        far.sendall(masked(TEXT, b"alone"))
+        assert heard_by(far, 2) == [b"1", b"2"]
+        far.sendall(masked(TEXT, b"together with another thread"))
+        assert heard_by(far, 4) == [b"1", b"2", b"3", b"4"]
+
+
+def test_what_waits_for_the_end_of_the_round_goes_out_before_a_close_frame(raw_pair: MakePair) -> None:
+    ours, far = raw_pair()
+    too_late: Queue[LegLost] = Queue()
+
+    def take(_: bytes) -> bool:
+        ours.send_text(b"goodbye")
+        ours.close(1000, "done")
+        try:
+            ours.send_text(b"one thing more")
+        except LegLost as lost:
+            too_late.put(lost)
+        return True
+
+    ours.take = take
+    far.sendall(masked(TEXT, b"hello"))
+    assert heard_by(far, 2) == [b"goodbye", module.Close(1000, "done")]
+    assert too_late.get(timeout=DEADLINE_S).reason == "done"
+
+
+def test_who_is_forgotten_is_left_alone() -> None:
+    """Their socket is closed next, and what they know of the call is let go: nobody may be in there."""
+    in_there, go_on = threading.Event(), threading.Event()
+
+    class Slow(Watched):
+        __slots__ = ()
+
+        def on_ready(self, now_s: float) -> None:
+            in_there.set()
+            assert go_on.wait(DEADLINE_S)
+
+    near, far = socket.socketpair()
+    with near, far, ThreadPoolExecutor(1) as pool:
+        slow = Slow(near.fileno())
+        shared_reader().watch(slow, more=READ)
+        far.send(b"x")
+        assert in_there.wait(DEADLINE_S)
+        forgotten = pool.submit(shared_reader().forget, slow)
+        with pytest.raises(TimeoutError):
+            forgotten.result(0.1)
+        go_on.set()
+        forgotten.result(DEADLINE_S)
+
+
 def test_the_reader_leaves_time_to_others_after_each_round(
     raw_pair: MakePair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,10 +162,9 @@ def test_the_reader_leaves_time_to_others_after_each_round(
     dealing, rests = threading.Event(), Queue[float]()
     go_on = threading.Event()
 
-    def take(messages: Messages) -> Messages:
+    def take(_: bytes) -> bool:
         dealing.set()
-        assert go_on.wait(DEADLINE_S)
-        return []
+        return go_on.wait(DEADLINE_S)
 
     def rest(seconds: float) -> None:
         if dealing.is_set():
@@ -144,7 +207,7 @@ def test_the_earliest_time_asked_for_is_kept() -> None:
 def test_it_is_not_quiet_while_something_is_taken(raw_pair: MakePair) -> None:
     """Who receives takes quiet for silence on the line, or for a dead peer."""
     ours, far = raw_pair(quiet_s=0.3)
-    ours.take = lambda messages: [one for one in messages if one != b"audio"]
+    ours.take = lambda message: message == b"audio"
     over = threading.Event()
 
     def talk() -> None:
@@ -162,7 +225,7 @@ def test_it_is_not_quiet_while_something_is_taken(raw_pair: MakePair) -> None:
 
 
 def test_a_fault_in_taking_ends_its_own_connection_and_is_seen_by_its_thread(make: Make) -> None:
-    def fails(_: Messages) -> Messages:
+    def fails(_: bytes) -> bool:
         raise RuntimeError("a bug")
 
     near, far = socket.socketpair()
@@ -291,11 +354,9 @@ def neighbour(make: Make) -> Iterator[Callable[[], None]]:
     far.settimeout(DEADLINE_S)
     ours = make(near, name="neighbour")
 
-    def echo(messages: Messages) -> Messages:
-        for message in messages:
-            assert isinstance(message, bytes)
-            ours.send_text(message)
-        return []
+    def echo(message: bytes) -> bool:
+        ours.send_text(message)
+        return True
 
     ours.take = echo
 
@@ -331,11 +392,9 @@ def test_a_hundred_at_once_are_all_served(make: Make) -> None:
         far.settimeout(DEADLINE_S)
         ours = make(near)
 
-        def echo(messages: Messages, ours: Connection = ours) -> Messages:
-            for message in messages:
-                assert isinstance(message, bytes)
-                ours.send_text(message)
-            return []
+        def echo(message: bytes, ours: Connection = ours) -> bool:
+            ours.send_text(message)
+            return True
 
         ours.take = echo
         pairs.append(far)
