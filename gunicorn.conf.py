@@ -36,7 +36,8 @@ if __name__ == "__config__" and "GLIBC_TUNABLES" not in os.environ and _is_glibc
     # memory: it is 24 KiB a call for nothing. It can be told only where a program starts, so we start over.
     # Before all that takes long to import.
     os.environ["GLIBC_TUNABLES"] = MALLOC
-    os.execv(sys.executable, sys.orig_argv)  # noqa: S606  (the same program)
+    with suppress(OSError):
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606  (the same program)
 
 import gunicorn.http.parser
 from gunicorn.glogging import Logger
