@@ -14,7 +14,6 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 
 from callapp.simulators import ulaw
@@ -78,9 +77,11 @@ class Browser:
 
     def leave_by(self, selector: str) -> None:
         """Click what leads to another page, and wait for it."""
-        before = self.find("body")
+        # Not by an element that goes stale: while one page takes the other's place, chromedriver may not know
+        # of it yet, and fail by its own fault.
+        self.driver.execute_script("window.beforeLeaving = true")
         self.click(selector)
-        self.wait(lambda: staleness_of(before)(self.driver))
+        self.wait(lambda: self.driver.execute_script("return window.beforeLeaving === undefined"))
 
     def wait(self, holds: Callable[[], object], within_s: float = DEADLINE_S) -> None:
         WebDriverWait(self.driver, within_s, 0.05).until(lambda _: holds())
