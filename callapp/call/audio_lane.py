@@ -56,7 +56,7 @@ class AudioLane:
             to_model: hands a payload (base64 of mu-law) to the model; raises `LegLost` when it is gone.
         """
         with self._lock, suppress(LegLost):
-            send = to_model if self._tap is None else _both(self._tap, to_model)
+            send = _both(self._tap, to_model)
             while self._kept:
                 send(self._kept[0])
                 self._kept_bytes -= _length(self._kept.pop(0))
@@ -72,7 +72,7 @@ class AudioLane:
         with self._lock:
             self._tap = tap
             if self._to_model is not None:
-                self._send = self._to_model if tap is None else _both(tap, self._to_model)
+                self._send = _both(tap, self._to_model)
 
     def _keep(self, payload: bytes) -> Send | None:
         """Keep a chunk; when the lane has been opened meanwhile, return where it goes."""
@@ -88,10 +88,13 @@ class AudioLane:
             return None
 
 
-def _both(first: Send, then: Send) -> Send:
+def _both(tap: Send | None, to_model: Send) -> Send:
+    if tap is None:
+        return to_model
+
     def send(payload: bytes) -> None:
-        first(payload)
-        then(payload)
+        tap(payload)
+        to_model(payload)
 
     return send
 

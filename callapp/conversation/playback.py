@@ -93,7 +93,6 @@ class _Stretch:
     """A run of one part's audio in the queue; ``offset`` is how much of the part came before it."""
 
     part: Part
-    ledger: _Ledger
     start: int
     end: int
     offset: int
@@ -198,16 +197,16 @@ class Playback:
             self._dry_ms = at_ms  # the queue was dry: playback starts anew, on time
             self.spans.append(Run(start, at_ms))
             self._behind_ms = 0.0
-        end = self.sent_bytes = start + length
+        ledger = self._ledgers.get(part)
+        if ledger is None:
+            ledger = self._ledgers[part] = _Ledger(response_id, self.dry_ms)
+        self.sent_bytes = start + length
+        self._dry_ms += length / BYTES_PER_MS
         last = self._queue[-1] if self._queue else None
         if last is not None and last.part == part:
-            ledger = last.ledger
-            last.end = end
+            last.end = self.sent_bytes
         else:
-            known = self._ledgers.get(part)
-            ledger = self._ledgers[part] = known or _Ledger(response_id, self.dry_ms)
-            self._queue.append(_Stretch(part, ledger, start, end, ledger.sent_bytes))
-        self._dry_ms += length / BYTES_PER_MS
+            self._queue.append(_Stretch(part, start, self.sent_bytes, ledger.sent_bytes))
         ledger.sent_bytes += length
         commands.append(PlayAudio(payload))
         if self.sent_bytes - self._marked_bytes >= SECOND_BYTES:

@@ -123,6 +123,7 @@ class Reader:
                 if self._times and began_s >= look_at_s:
                     look_at_s = began_s + _TICK_S
                     self._look_at_times(began_s)
+                self._tidy_up()
             took_s = monotonic() - began_s
             sleep(max(_ROUND_S - took_s, took_s * _LEFT))
 
@@ -135,6 +136,8 @@ class Reader:
                     one.on_ready(now_s)
                 except Exception as fault:  # noqa: BLE001 - one call's fault is no other's
                     one.on_fault(fault)
+
+    def _tidy_up(self) -> None:
         for one in self._tidied:
             try:
                 one.on_round_over()
