@@ -25,6 +25,8 @@ _ROUND_S = 0.001
 _LEFT = 0.1
 # Deadlines are looked at so often.
 _TICK_S = 0.05
+# A round takes milliseconds; one that takes longer than this is stuck.
+_FORGET_S = 5.0
 
 
 class Watched:
@@ -72,7 +74,8 @@ class Reader:
         self._watched: dict[int, Watched] = {}
         self._times: dict[Watched, float] = {}
         self._lock = Lock()
-        self._round = Lock()  # held while sockets are looked at
+        self._in_round = False
+        self._forgetting: list[Lock] = []  # each held until a round is over
         self._tidied: list[Watched] = []
         self.tidy = self._tidied.append
         Thread(target=self._run, name="reader", daemon=True).start()
@@ -108,8 +111,13 @@ class Reader:
         with self._lock:
             one.gone = True
             self._times.pop(one, None)
-        with self._round:
-            pass
+        if self._in_round:
+            over = Lock()
+            over.acquire()
+            # It is they who wait, and not the reader for a lock of theirs: who has got a lock may have to
+            # wait for the interpreter before they can give it back, and the reader with them.
+            self._forgetting.append(over)
+            over.acquire(timeout=_FORGET_S)
 
     def _run(self) -> None:
         self.thread_id = get_ident()
@@ -118,12 +126,15 @@ class Reader:
         while True:
             ready = poll(_TICK_S)
             began_s = monotonic()
-            with self._round:
-                self._look_at(ready, began_s)
-                if self._times and began_s >= look_at_s:
-                    look_at_s = began_s + _TICK_S
-                    self._look_at_times(began_s)
-                self._tidy_up()
+            self._in_round = True
+            self._look_at(ready, began_s)
+            if self._times and began_s >= look_at_s:
+                look_at_s = began_s + _TICK_S
+                self._look_at_times(began_s)
+            self._tidy_up()
+            self._in_round = False
+            while self._forgetting:
+                self._forgetting.pop().release()
             took_s = monotonic() - began_s
             sleep(max(_ROUND_S - took_s, took_s * _LEFT))
 

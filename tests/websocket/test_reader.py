@@ -142,16 +142,18 @@ def test_who_is_forgotten_is_left_alone() -> None:
             assert go_on.wait(DEADLINE_S)
 
     near, far = socket.socketpair()
-    with near, far, ThreadPoolExecutor(1) as pool:
+    with near, far, ThreadPoolExecutor(3) as pool:
         slow = Slow(near.fileno())
         shared_reader().watch(slow, more=READ)
         far.send(b"x")
         assert in_there.wait(DEADLINE_S)
-        forgotten = pool.submit(shared_reader().forget, slow)
-        with pytest.raises(TimeoutError):
-            forgotten.result(0.1)
+        forgotten = [pool.submit(shared_reader().forget, slow) for _ in range(3)]
+        for one in forgotten:
+            with pytest.raises(TimeoutError):
+                one.result(0.1)
         go_on.set()
-        forgotten.result(DEADLINE_S)
+        for one in forgotten:
+            one.result(DEADLINE_S)
 
 
 def test_the_reader_leaves_time_to_others_after_each_round(
