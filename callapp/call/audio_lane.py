@@ -10,75 +10,79 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
+from typing import Protocol
 
 from callapp.conversation.hearing import KEPT_MS
 from callapp.errors import LegLost
 
 _BYTES_PER_MS = 8
 
-Send = Callable[[bytes], None]
+Tap = Callable[[bytes], None]
+
+
+class Model(Protocol):
+    """Whom the caller is to be heard by."""
+
+    def send_audio(self, payload: bytes) -> None:
+        """Take audio, base64 of mu-law; raises `LegLost` when it is gone."""
 
 
 class AudioLane:
     """Caller audio, in order, none twice. It begins closed."""
 
-    __slots__ = ("_kept", "_kept_bytes", "_lock", "_send", "_tap", "_to_model", "dropped_ms")
+    __slots__ = ("_kept", "_kept_bytes", "_lock", "_model", "_tap", "_to", "dropped_ms")
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._to_model: Send | None = None  # while it is open
-        self._tap: Send | None = None
-        self._send: Send | None = None  # both
+        self._model: Model | None = None  # while it is open
+        self._tap: Tap | None = None
+        self._to: Model | None = None  # both
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self.dropped_ms = 0
 
     def offer(self, payload: bytes) -> None:
         """Pass a chunk on, or keep it for later. Called by one thread at a time."""
-        send = self._send
-        if send is None:
-            send = self._keep(payload)
-        while send is not None:
+        to = self._to
+        if to is None:
+            to = self._keep(payload)
+        while to is not None:
             try:
-                send(payload)
+                to.send_audio(payload)
             except LegLost:  # its successor will open the lane again, or has done so
                 with self._lock:
-                    if self._send is send:
-                        self._send = self._to_model = None
-                send = self._keep(payload)
+                    if self._to is to:
+                        self._to = self._model = None
+                to = self._keep(payload)
             else:
                 return
 
-    def open(self, to_model: Send) -> None:
-        """Send what was kept; from here on chunks go straight through, unless the model has gone already.
-
-        Args:
-            to_model: hands a payload (base64 of mu-law) to the model; raises `LegLost` when it is gone.
-        """
+    def open(self, model: Model) -> None:
+        """Send what was kept; from here on chunks go straight through, unless the model has gone already."""
         with self._lock, suppress(LegLost):
-            send = _both(self._tap, to_model)
+            to = _Tapped(self._tap, model) if self._tap is not None else model
             while self._kept:
-                send(self._kept[0])
+                to.send_audio(self._kept[0])
                 self._kept_bytes -= _length(self._kept.pop(0))
-            self._to_model, self._send = to_model, send
+            self._model, self._to = model, to
 
     def close(self) -> None:
         """Keep what comes from here on."""
         with self._lock:
-            self._send = self._to_model = None
+            self._to = self._model = None
 
-    def tap(self, tap: Send | None) -> None:
+    def tap(self, tap: Tap | None) -> None:
         """Let ``tap`` have what goes to the model as well; ``None`` for no more, which costs nothing."""
         with self._lock:
             self._tap = tap
-            if self._to_model is not None:
-                self._send = _both(tap, self._to_model)
+            if self._model is not None:
+                self._to = _Tapped(tap, self._model) if tap is not None else self._model
 
-    def _keep(self, payload: bytes) -> Send | None:
+    def _keep(self, payload: bytes) -> Model | None:
         """Keep a chunk; when the lane has been opened meanwhile, return where it goes."""
         with self._lock:
-            if self._send is not None:
-                return self._send
+            if self._to is not None:
+                return self._to
             self._kept.append(payload)
             self._kept_bytes += _length(payload)
             while self._kept_bytes > KEPT_MS * _BYTES_PER_MS:
@@ -88,15 +92,18 @@ class AudioLane:
             return None
 
 
-def _both(tap: Send | None, to_model: Send) -> Send:
-    if tap is None:
-        return to_model
+class _Tapped:
+    """A model, and somebody who gets what goes to it as well."""
 
-    def send(payload: bytes) -> None:
-        tap(payload)
-        to_model(payload)
+    __slots__ = ("_model", "_tap")
 
-    return send
+    def __init__(self, tap: Tap, model: Model) -> None:
+        self._tap = tap
+        self._model = model
+
+    def send_audio(self, payload: bytes) -> None:
+        self._tap(payload)
+        self._model.send_audio(payload)
 
 
 def _length(payload: bytes) -> int:

@@ -60,6 +60,7 @@ from callapp.conversation.events import (
     CallerLost,
     DigitPressed,
     EndedElsewhere,
+    Played,
     Tick,
     ToolReturned,
     Transfer,
@@ -80,6 +81,8 @@ from callapp.telephony.media_streams import CallerAudio
 # The caller's last words may become known after the call's end; the model's session goes on so long for
 # them. It has to be over within a second.
 LATE_WORDS_S = 0.7
+# A deadline that nothing could be done about yet is looked at again after so long.
+AGAIN_S = 0.02
 # A call that is away is looked after so often: another process may have it by now.
 LOOK_S = 0.5
 # After these ends a caller who is away may still come back, to another process or another session.
@@ -89,23 +92,35 @@ _MAY_COME_BACK = ("server.draining", "server.stopped", "server.moved", "openai."
 class Bridge:
     """Carries one call from its stream's start to its end, over as many streams as it takes."""
 
+    __slots__ = (
+        "__weakref__",
+        "_began_s",
+        "_caller",
+        "_deadline_ms",
+        "_downlink",
+        "_errands",
+        "_keepers",
+        "_lane",
+        "_lock",
+        "_log",
+        "_outside",
+        "_tape",
+        "_tick_at_s",
+        "_turned",
+        "conversation",
+    )
+
     def __init__(self, caller: CallerLeg, plan: Plan, outside: Outside, log: Log) -> None:
         self.conversation = Conversation(plan)
         self._caller = caller
         self._outside = outside
         self._log = log
         self._lock = RLock()
-        self._downlink = Downlink(
-            outside.new_model,
-            self.conversation,
-            self._lock,
-            feed=self._take,
-            failed=lambda: self.cut("server.error"),
-            log=log,
-        )
+        self._downlink = Downlink(outside.new_model, self.conversation, self._lock, self, log)
         self._lane = AudioLane()
-        self._began_s = self._heard_s = monotonic()
-        self._note_deadline()
+        self._began_s = monotonic()
+        self._deadline_ms: float | None = None
+        self._tick_at_s = inf
         self._tape = outside.tape
         # What else becomes of the agent's audio: it is recorded, or watched.
         self._keepers: tuple[Callable[[PlayAudio], None], ...] = ()
@@ -154,7 +169,7 @@ class Bridge:
             self._uplink(caller)
             handed_on = self._look_after(caller)
         finally:
-            caller.listen(None)
+            caller.let_go()
             if not handed_on:
                 self._clear_up()
         return None if handed_on else self._end_reason
@@ -162,9 +177,9 @@ class Bridge:
     def feed(self, event: CallEvent) -> None:
         """Tell the conversation what happened, and do what it says. Safe from any thread."""
         with self._lock:
-            self._take(event)
+            self.take(event)
 
-    def _take(self, event: CallEvent) -> None:
+    def take(self, event: CallEvent) -> None:
         """As ``feed``, with the lock."""
         conversation = self.conversation
         for command in conversation.receive(event, self.now_ms()):
@@ -175,9 +190,10 @@ class Bridge:
             self._note_deadline()
 
     def _note_deadline(self) -> None:
-        """Reckon once when the conversation wants a tick, and not at each frame."""
+        """Have the uplink roused when the conversation wants a tick. With the lock."""
         self._deadline_ms = deadline_ms = self.conversation.deadline_ms
         self._tick_at_s = inf if deadline_ms is None else self._began_s + deadline_ms / 1000
+        self._caller.rouse(self._tick_at_s)
 
     def wind_up(self, reason: str) -> None:
         """Have a last goodbye said, and end the call. Safe from any thread."""
@@ -228,17 +244,16 @@ class Bridge:
     def _uplink(self, leg: CallerLeg) -> None:
         conversation = self.conversation
         if self._tape is None:  # a recording wants each chunk with its place in time
-            leg.listen(self._hear_at_once)
-        self._heard_s = monotonic()
+            leg.listen(self._lane, self._hear_mark)
+        with self._lock:
+            self._note_deadline()
         while not conversation.over:
             try:
                 heard = leg.receive()
             except LegLost as loss:
                 self._on_caller_lost(leg, loss)
                 return
-            if heard:
-                self._heard_s = monotonic()
-            elif monotonic() - self._heard_s > NO_MEDIA_S:
+            if not heard and leg.quiet_s > NO_MEDIA_S:
                 self._feed_from_caller(leg, CallerLost("twilio.no_media"))
                 if conversation.away.stream_over:
                     return
@@ -271,6 +286,8 @@ class Bridge:
     def _keep_deadline(self) -> None:
         if monotonic() >= self._tick_at_s:
             self.feed(Tick())
+            with self._lock:
+                self._caller.rouse(max(self._tick_at_s, monotonic() + AGAIN_S))
 
     def _feed_from_caller(self, leg: CallerLeg, event: CallEvent) -> None:
         """Pass on what a stream brings, unless another one has taken its place."""
@@ -278,12 +295,16 @@ class Bridge:
             if leg is self._caller:
                 self.feed(event)
 
-    def _hear_at_once(self, payload: bytes) -> bool:
-        """Hand audio on in the reader's thread; false when the uplink has to look after it."""
-        self._heard_s = now_s = monotonic()
-        if now_s >= self._tick_at_s:
+    def _hear_mark(self, mark: Played) -> bool:
+        """Note an echo in the reader's thread; false when there may be something to be done about it."""
+        if not self._lock.acquire(False):
             return False
-        self._lane.offer(payload)
+        try:
+            if not self.conversation.playback.amid(mark.mark):
+                return False
+            self.take(mark)
+        finally:
+            self._lock.release()
         return True
 
     def _on_caller_lost(self, leg: CallerLeg, loss: LegLost) -> None:
@@ -325,7 +346,7 @@ class Bridge:
                 self._downlink.send(command)
             case OpenAudio():
                 if not self._downlink.gone:
-                    self._lane.open(self._downlink.send_audio)
+                    self._lane.open(self._downlink.model)
             case CloseAudio():
                 self._lane.close()
             case DropModel(why=why):

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import uniform
 from threading import Event, RLock, Thread
+from typing import Protocol
 
 from callapp.conversation.commands import TimeSilence
 from callapp.conversation.events import Event as CallEvent
@@ -22,6 +23,16 @@ from callapp.realtime.events import ModelCommand, Urgent
 from callapp.realtime.leg import ModelLeg
 
 
+class Call(Protocol):
+    """What a downlink brings its events to."""
+
+    def take(self, event: CallEvent) -> None:
+        """Take an event to the conversation; with the lock."""
+
+    def cut(self, reason: str) -> None:
+        """End the call, for a bug. Without the lock."""
+
+
 class Downlink:
     """One call's.
 
@@ -29,14 +40,12 @@ class Downlink:
         new_model: makes a model leg, not dialled yet.
         conversation: is asked whether the call is over, and whether words are missing.
         lock: the call's. What is decided is carried out under it, and so is ``feed``.
-        feed: takes an event to the conversation; with the lock.
-        failed: is told of a bug, which ends the call. Without the lock.
+        call: takes what comes.
     """
 
     __slots__ = (
+        "_call",
         "_conversation",
-        "_failed",
-        "_feed",
         "_gone",
         "_lock",
         "_log",
@@ -52,15 +61,13 @@ class Downlink:
         new_model: Callable[[], ModelLeg],
         conversation: Conversation,
         lock: RLock,
-        feed: Callable[[CallEvent], None],
-        failed: Callable[[], None],
+        call: Call,
         log: Log,
     ) -> None:
         self._new_model = new_model
         self._conversation = conversation
         self._lock = lock
-        self._feed = feed
-        self._failed = failed
+        self._call = call
         self._log = log
         self._model = new_model()
         self._gone = False  # the conversation knows that this leg is lost
@@ -88,9 +95,9 @@ class Downlink:
             self._model.send(command)
 
     @property
-    def send_audio(self) -> Callable[[bytes], None]:
-        """Hands what the caller says to this session, and no other; see `ModelLeg.send_audio`."""
-        return self._model.send_audio
+    def model(self) -> ModelLeg:
+        """The present session, and no other; what the caller says is handed to it directly."""
+        return self._model
 
     def drop(self, why: str) -> None:
         """Give the session up. With the lock."""
@@ -117,8 +124,7 @@ class Downlink:
 
     def end(self) -> None:
         """Let go of the call. Two that hold each other would stay until the garbage collector comes by."""
-        self._feed = _to_nobody
-        self._failed = _nothing
+        self._call = _Nobody()
 
     # -- the thread -----------------------------------------------------------------------------
 
@@ -129,13 +135,13 @@ class Downlink:
                 self._talk()
         except Exception:  # noqa: BLE001 - the top of a thread: whatever it is, the call ends
             self._log.exception("! bug in the downlink")
-            self._failed()
+            self._call.cut("server.error")
 
     def _talk(self) -> None:
         """Carry one session, from the dial until it is over."""
         leg = self._model
         try:
-            leg.listen(self._take_at_once)
+            leg.listen(self)
             leg.dial()
             while not (self._gone or self._conversation.told):
                 for event in leg.receive():
@@ -163,15 +169,15 @@ class Downlink:
         with self._lock:
             if not self._gone:
                 self._gone = isinstance(event, ModelLost)
-                self._feed(event)
+                self._call.take(event)
 
-    def _take_at_once(self, event: Urgent) -> bool:
+    def hear(self, event: Urgent) -> bool:
         """Take what is urgent in the reader's thread; false when something else is being decided just now."""
         if not self._lock.acquire(False):
             return False
         try:
             if not self._gone:
-                self._feed(event)
+                self._call.take(event)
         finally:
             self._lock.release()
         return True
@@ -186,9 +192,11 @@ class Downlink:
             leg.close()
 
 
-def _to_nobody(_event: CallEvent) -> None:
-    pass
+class _Nobody:
+    """Who is left to listen after a call."""
 
+    def take(self, event: CallEvent) -> None:
+        pass
 
-def _nothing() -> None:
-    pass
+    def cut(self, reason: str) -> None:
+        pass

@@ -76,10 +76,13 @@ def open_engine(database_url: str, *, busy_s: int = BUSY_S) -> Engine:
 
 def insert_into(session: Session, table: Any) -> sqlite.Insert | postgresql.Insert:
     """An ``INSERT`` that can say what to do about a row that is there already; both databases can."""
+    return insert_for(session.get_bind().dialect.name, table)
+
+
+def insert_for(dialect: str, table: Any) -> sqlite.Insert | postgresql.Insert:
+    """As ``insert_into``, for the database that speaks this dialect."""
     known: Table = table.__table__
-    if session.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(known)
-    return postgresql.insert(known)
+    return sqlite.insert(known) if dialect == "sqlite" else postgresql.insert(known)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

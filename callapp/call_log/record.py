@@ -10,14 +10,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, StatementError
 from sqlalchemy.orm import Session
 
 from callapp.call.journal import Particulars
-from callapp.call_log.engine import insert_into
+from callapp.call_log.engine import insert_for, insert_into
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
 from callapp.call_log.recordings import write_part
@@ -132,6 +134,7 @@ class _Page:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._dialect = session.get_bind().dialect.name
         self._utterances: dict[tuple[str, str], Row] = {}  # the newest of each counts
         self._tool_runs: list[Row] = []
         self._turns: list[Row] = []
@@ -147,26 +150,15 @@ class _Page:
         for entry in entries:
             if entry.call.call_sid in known:
                 self._take(entry)
-        if self._utterances:
-            statement = insert_into(self._session, UtteranceRow)
-            self._session.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["call_sid", "item_id"],
-                    set_={
-                        name: statement.excluded[name]
-                        for name in ("text", "start_ms", "end_ms", "interrupted", "meant", "growing")
-                    },
-                ),
-                list(self._utterances.values()),
-            )
         for table, rows in (
+            (UtteranceRow, list(self._utterances.values())),
             (ToolRunRow, self._tool_runs),
             (TurnRow, self._turns),
             (UsageRow, self._usage),
             (CallEventRow, self._events),
         ):
             if rows:
-                self._session.execute(insert_into(self._session, table).on_conflict_do_nothing(), rows)
+                self._session.execute(_put(self._dialect, table), rows)
         return told_of - known
 
     def _take(self, entry: Entry) -> None:
@@ -317,6 +309,24 @@ class _Page:
         result = self._session.execute(statement)
         assert isinstance(result, CursorResult)
         return result.rowcount > 0
+
+
+@cache
+def _put(dialect: str, table: Any) -> sqlite.Insert | postgresql.Insert:
+    """How rows are written that may be there already, from a batch that is tried again.
+
+    Made once: to build such a statement takes as long as to write ten rows.
+    """
+    statement = insert_for(dialect, table)
+    if table is not UtteranceRow:
+        return statement.on_conflict_do_nothing()
+    return statement.on_conflict_do_update(
+        index_elements=["call_sid", "item_id"],
+        set_={
+            name: statement.excluded[name]
+            for name in ("text", "start_ms", "end_ms", "interrupted", "meant", "growing")
+        },
+    )
 
 
 def _settle_at(call: Particulars, after: timedelta) -> datetime | None:

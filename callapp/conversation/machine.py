@@ -82,6 +82,34 @@ WAITING = '{"status": "listening"}'
 class Conversation:
     """One call. Not thread-safe: whoever feeds it holds a lock."""
 
+    __slots__ = (
+        "_audible",
+        "asides",
+        "away",
+        "briefing",
+        "budget",
+        "chronicle",
+        "course",
+        "deadline_ms",
+        "farewell",
+        "floor",
+        "history",
+        "keypad",
+        "keys",
+        "lifeline",
+        "noise",
+        "outage",
+        "plan",
+        "playback",
+        "repetition",
+        "tool_calls",
+        "tool_rounds",
+        "trips",
+        "voice",
+        "voicemail",
+        "winding_up",
+    )
+
     def __init__(self, plan: Plan | None = None) -> None:
         self.plan = plan or Plan()
         self.course = Course()
@@ -389,10 +417,11 @@ class Conversation:
         commands = self.trips.go_on(at_ms)
         if self.away.lost:
             return commands + self.course.finish("caller.hung_up")
-        commands += self.asides.time_silence(self._scene(at_ms))
+        scene = self._scene(at_ms)
+        commands += self.asides.time_silence(scene)
         if not self.farewell.begun:
             commands += self.outage.dial_again(at_ms)  # the goodbye was called off, and the call goes on
-        aside = self.asides.next(self._scene(at_ms))
+        aside = self.asides.next(scene)
         if self.away.gone:
             return commands
         if not self.lifeline.up and not self.farewell.begun:

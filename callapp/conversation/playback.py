@@ -238,6 +238,11 @@ class Playback:
         self._behind_ms = late_ms - self._round_trip_ms
         self._forget_heard(at_ms)
 
+    def amid(self, name: str) -> bool:
+        """Whether nothing hangs on a mark's echo but where we are: what is played goes on behind it."""
+        mark = self._marks.get(name)
+        return mark is None or (bool(self._queue) and self._queue[0].end > mark.position)
+
     def cut(self, at_ms: float) -> list[Cut]:
         """Forget all that is queued: the phone is being cleared. Return what was not heard out.
 

@@ -57,6 +57,24 @@ class _Asked:
 class Responses:
     """The gate in front of the model's voice."""
 
+    __slots__ = (
+        "_asked",
+        "_asked_count",
+        "_failures",
+        "_gave_up",
+        "_hold_until_ms",
+        "_last_asked",
+        "_silenced",
+        "_stirred_ms",
+        "_turn_open",
+        "_turn_until_ms",
+        "_unanswered",
+        "_wanted",
+        "active",
+        "active_tag",
+        "caller_speaking",
+    )
+
     def __init__(self) -> None:
         self.active: str | None = None
         self.active_tag: str | None = None

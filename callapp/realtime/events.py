@@ -133,7 +133,7 @@ def decode(data: bytes) -> Decoded | None:
 def skim(data: bytes) -> Urgent | bool:
     """Read what is urgent; of all else say whether anything here needs it.
 
-    That is seen by a glance at the beginning, where the service has the type.
+    That is seen by a glance at the beginning, where the service has the type; of items only some are needed.
     """
     audio = _audio(data)
     if audio is not None:
@@ -143,13 +143,15 @@ def skim(data: bytes) -> Urgent | bool:
     begins = _begins(data)
     if begins is None:
         return True
-    decoder = _URGENT.get(begins[1])
-    if decoder is None:
-        return begins[1] in _KNOWN
+    kind = begins[1]
     try:
-        return decoder(read(data))
+        if kind in _URGENT:
+            return _URGENT[kind](read(data))
+        if kind in _OF_ITEMS:
+            return decode(data) is not None
     except BadMessage:
         return True
+    return kind in _KNOWN
 
 
 # -- one decoder a type -------------------------------------------------------------------------
@@ -329,6 +331,8 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
 }
 
 _KNOWN = frozenset(kind.encode() for kind in _DECODERS)
+# Told of every item, and needed of few.
+_OF_ITEMS = frozenset([b"conversation.item.added", b"conversation.item.done", b"response.output_item.done"])
 _URGENT: dict[bytes, Callable[[Message], Urgent]] = {
     b"response.output_audio.delta": _audio_delta,
     b"response.output_audio_transcript.delta": _words,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol
 
 from callapp.conversation.commands import TimeSilence
 from callapp.conversation.events import (
@@ -90,6 +90,13 @@ ModelEvent = (
 )
 
 
+class Listener(Protocol):
+    """Who is told at once what is urgent."""
+
+    def hear(self, event: Urgent) -> bool:
+        """Deal with it and return true, or leave it to ``receive``. Must not wait."""
+
+
 class ModelLeg(SocketLeg):
     """OpenAI's end of a call."""
 
@@ -99,7 +106,7 @@ class ModelLeg(SocketLeg):
         "_confirmed",
         "_endpoint",
         "_handshake",
-        "_hear",
+        "_listener",
         "_log",
         "_silences",
     )
@@ -112,16 +119,12 @@ class ModelLeg(SocketLeg):
         self._confirmed = False
         self._approvals: set[str] = set()  # requests that have been answered
         self._silences: set[str] = set()  # items in which nobody speaks
-        self._hear: Callable[[Urgent], bool] | None = None
+        self._listener: Listener | None = None
         self._log = log
 
-    def listen(self, hear: Callable[[Urgent], bool]) -> None:
-        """Have ``hear`` take what is urgent, in the thread that reads it. Before ``dial``.
-
-        Args:
-            hear: must not wait. What it returns false for, ``receive`` returns.
-        """
-        self._hear = hear
+    def listen(self, listener: Listener) -> None:
+        """Have somebody take what is urgent, in the thread that reads it. Before ``dial``."""
+        self._listener = listener
 
     def dial(self) -> None:
         """Open the socket and ask for the session; the answer comes through ``receive``.
@@ -130,8 +133,8 @@ class ModelLeg(SocketLeg):
             LegLost: nobody there, or they do not want us.
         """
         self._connection = self._dialling.connect(self._endpoint)
-        if self._hear is not None:
-            self._connection.take = self._take
+        if self._listener is not None:
+            self._connection.taker = self
         with suppress(LegLost):  # gone already: `receive` tells what they said before
             self._connection.send_text(self._handshake.first())
 
@@ -180,13 +183,13 @@ class ModelLeg(SocketLeg):
                     events.append(decoded)
         return events
 
-    def _take(self, message: bytes) -> bool:
+    def take(self, message: bytes) -> bool:
         """Hand on what is urgent, skip what nobody needs; false for all else."""
         event = skim(message)
         if event is True:
             return False
-        hear = self._hear
-        return event is False or (hear is not None and hear(event))
+        listener = self._listener
+        return event is False or (listener is not None and listener.hear(event))
 
     def send(self, command: ModelCommand | TimeSilence) -> None:
         """Carry out a command. Safe from any thread.
@@ -206,7 +209,7 @@ class ModelLeg(SocketLeg):
 
     def release(self) -> None:
         """Give the socket back to the system, and let go of who listens."""
-        self._hear = None
+        self._listener = None
         super().release()
 
     def meaning_of(self, loss: LegLost) -> ModelLost:

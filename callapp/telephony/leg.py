@@ -1,6 +1,7 @@
 """The caller's leg: one Twilio media stream over its socket.
 
-Received by one thread, the call's uplink, but for audio that is taken where it is read; written by any.
+Received by one thread, the call's uplink, but for what needs no thought: audio and most echoes are taken
+where they are read. Written by any.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from time import monotonic
+from typing import Protocol
 
 from callapp.conversation.commands import ClearAudio, PlayAudio, SendMark
 from callapp.conversation.events import CallerHungUp, DigitPressed, Played
@@ -23,6 +25,7 @@ from callapp.telephony.media_streams import (
     Started,
     decode,
     decode_audio,
+    decode_mark,
     join,
 )
 from callapp.websocket.connection import Connection
@@ -32,7 +35,7 @@ log = logging.getLogger(__name__)
 
 POLICY_VIOLATION = 1008
 MOST_MESSAGE_BYTES = 65_536
-# A quiet leg is looked after this often: the call's deadlines hang on it.
+# A quiet leg is looked after this often: silence is filled in, and a dead one is let go of.
 QUIET_S = 0.25
 # Twilio sends audio all the time, silence too: a stream that brings none for so long is dead.
 NO_MEDIA_S = 10.0
@@ -44,6 +47,13 @@ WRITE_S = 5.0
 Heard = CallerAudio | Played | DigitPressed | CallerHungUp
 
 
+class Ear(Protocol):
+    """Who hears the caller."""
+
+    def offer(self, payload: bytes) -> None:
+        """Take audio, base64 of mu-law; must not wait."""
+
+
 class CallerLeg:
     """Twilio's end of a call.
 
@@ -51,14 +61,26 @@ class CallerLeg:
         connection: the upgraded socket; named ``caller``.
     """
 
-    __slots__ = ("_connection", "_encoder", "_gaps", "_hear", "_oddities", "_waiting", "log")
+    __slots__ = (
+        "_connection",
+        "_ear",
+        "_encoder",
+        "_gaps",
+        "_hear_mark",
+        "_looked_s",
+        "_oddities",
+        "_waiting",
+        "log",
+    )
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._encoder: Encoder | None = None
         self._waiting: list[bytes | Binary] = []
         self._gaps = Gaps()
-        self._hear: Callable[[bytes], bool] | None = None
+        self._ear: Ear | None = None
+        self._hear_mark: Callable[[Played], bool] | None = None
+        self._looked_s = 0.0  # when `receive` last found that nothing had come
         self._oddities: set[str] = set()
         self.log: logging.Logger | logging.LoggerAdapter[logging.Logger] = log
 
@@ -85,34 +107,42 @@ class CallerLeg:
                 first = False
         raise self._refuse("no start came")
 
-    def listen(self, hear: Callable[[bytes], bool] | None) -> None:
-        """Have ``hear`` take the audio that needs nothing but to be handed on, in the thread that reads it.
+    def listen(self, ear: Ear, hear_mark: Callable[[Played], bool]) -> None:
+        """Have what needs no thought taken in the thread that reads it.
 
         Args:
-            hear: given a payload, base64 of mu-law; must not wait. What it returns false for,
-                ``receive`` returns. ``None`` lets go of it.
+            ear: is given the audio that follows on what came before.
+            hear_mark: is given an echo; must not wait. What it returns false for, ``receive`` returns.
         """
-        self._hear = hear
-        self._connection.take = self._take if hear is not None else None
+        self._ear, self._hear_mark = ear, hear_mark
+        self._connection.taker = self
 
-    def _take(self, message: bytes) -> bool:
-        """Hand audio on; false for all else.
+    def let_go(self) -> None:
+        """Have nothing taken any more, and hold on to nobody who took it."""
+        self._connection.taker = self._ear = self._hear_mark = None
+
+    def take(self, message: bytes) -> bool:
+        """Hand audio on, and have echoes noted; false for what is ``receive``'s.
 
         A chunk that does not follow on the last one is ``receive``'s. So while silence is filled in, as when
         messages are dealt with, the gaps are the uplink's alone.
         """
         audio = decode_audio(message)
-        if audio is None or not self._gaps.follows(*audio):
+        if audio is None:
+            mark, hear_mark = decode_mark(message), self._hear_mark
+            return mark is not None and hear_mark is not None and hear_mark(mark)
+        ear = self._ear
+        if ear is None or not self._gaps.follows(*audio):
             return False
-        hear = self._hear
-        return hear is not None and hear(audio[0])
+        ear.offer(audio[0])
+        return True
 
     def listening(self) -> ListeningLeg:
         """The same stream, for a call to which we only listen; to be received instead of this leg."""
         return ListeningLeg(self._connection, self._waiting, self._odd)
 
     def receive(self) -> list[Heard]:
-        """Wait for what comes next; ``[]`` when nothing came for a while.
+        """Wait for what comes next; ``[]`` when nothing came for a while, or when it is time: see ``rouse``.
 
         Chunks of audio that wait one after another are joined into one. Where the phone sent none,
         silence is heard.
@@ -124,7 +154,8 @@ class CallerLeg:
         if len(messages) == 1:  # nearly always
             return self._hear_one(self._decode(messages[0]))
         if not messages:
-            silence = self._gaps.quiet(QUIET_S * 1000)
+            last_s, self._looked_s = max(self._connection.heard_s, self._looked_s), monotonic()
+            silence = self._gaps.quiet((self._looked_s - last_s) * 1000)
             return [] if silence is None else [silence]
         heard: list[Heard] = []
         chunks: list[bytes] = []
@@ -164,6 +195,15 @@ class CallerLeg:
         """
         assert self._encoder is not None, "nothing can be sent before the stream has started"
         self._connection.send_text(self._encoder.encode(command))
+
+    def rouse(self, at_s: float) -> None:
+        """Have ``receive`` come back at this time of ``monotonic``, if with ``[]``. Safe from any thread."""
+        self._connection.rouse(at_s)
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long nothing has come."""
+        return monotonic() - self._connection.heard_s
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End the stream; wakes whoever reads it. Safe from any thread, and twice."""

@@ -66,6 +66,7 @@ _media = re.compile(
     rb'"payload":"([A-Za-z0-9+/]++={0,2}+)"\}'  # and of a length that is a multiple of four
     rb'(?:,"streamSid":"\w+")?\}'
 ).fullmatch
+_MARK = b'{"event":"mark"'
 _is_timestamp = re.compile(r"[0-9]{1,15}").fullmatch
 
 
@@ -112,6 +113,17 @@ def decode_audio(data: bytes) -> tuple[bytes, int] | None:
         return None
     at_ms, payload = media.groups()
     return None if len(payload) & 3 else (payload, int(at_ms))
+
+
+def decode_mark(data: bytes) -> Played | None:
+    """Read an echo that begins as Twilio's do; ``None`` for all else, echo or not."""
+    if not data.startswith(_MARK):
+        return None
+    try:
+        decoded = decode(data)
+    except BadMessage:
+        return None
+    return decoded if isinstance(decoded, Played) else None
 
 
 def join(chunks: Sequence[bytes]) -> bytes:

@@ -10,11 +10,12 @@ reason for the end is the one that everybody hears, as `LegLost`.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from queue import SimpleQueue
 from threading import Lock, get_ident
 from time import monotonic
+from typing import Protocol
 
 from callapp.errors import LegLost
 from callapp.websocket.backlog import Backlog
@@ -51,6 +52,13 @@ _READ_BYTES = 65_536
 Messages = list[bytes | Binary]
 
 
+class Taker(Protocol):
+    """Somebody who deals with some messages at once, in the reader's thread."""
+
+    def take(self, message: bytes) -> bool:
+        """Deal with a text message and return true, or leave it to ``receive``. Must not wait."""
+
+
 class Connection(Watched):
     """Owns the socket of an open WebSocket.
 
@@ -64,8 +72,8 @@ class Connection(Watched):
 
     Attributes:
         alive_s: when the peer last said anything, be it a pong; by the reader's clock.
-        take: shown each text that came in, while nothing that came before is being dealt with; true if it
-            dealt with it at once, and need not be received. In the reader's thread: it must not wait.
+        heard_s: when it last said something that was received, or taken; likewise.
+        taker: shown each text that came in, while nothing that came before is being dealt with.
     """
 
     __slots__ = (
@@ -77,7 +85,6 @@ class Connection(Watched):
         "_end",
         "_ending",
         "_handed",
-        "_heard_s",
         "_inbox",
         "_linger_until_s",
         "_open",
@@ -86,12 +93,14 @@ class Connection(Watched):
         "_reader",
         "_reading",
         "_received",
+        "_rouse_s",
         "_socket",
         "_write_s",
         "_writing",
         "alive_s",
+        "heard_s",
         "name",
-        "take",
+        "taker",
     )
 
     def __init__(
@@ -107,8 +116,8 @@ class Connection(Watched):
         self._socket = adopt(sock)
         super().__init__(self._socket.fileno())
         self.name = name
-        self.alive_s = self._heard_s = monotonic()
-        self.take: Callable[[bytes], bool] | None = None
+        self.alive_s = self.heard_s = monotonic()
+        self.taker: Taker | None = None
         self._quiet_s = quiet_s
         self._write_s = write_s
         self._decoder = Decoder(masked=not client, max_message_bytes=max_message_bytes)
@@ -122,6 +131,7 @@ class Connection(Watched):
         self._outbox: list[bytes] = []  # text to be written when the reader's round is over
         self._backlog: Backlog | None = None
         self._linger_until_s: float | None = None
+        self._rouse_s = inf  # when `receive` comes back in any case
         self._reading = Lock()  # held by the thread in `receive`
         self._writing = Lock()  # held while a frame is written, which never waits
         self._ending = Lock()  # guards _end while it is decided
@@ -139,7 +149,8 @@ class Connection(Watched):
     def receive(self) -> Messages:
         """Wait for messages and return them: text as UTF-8 bytes; none when it was quiet for ``quiet_s``.
 
-        It is quiet when nothing comes, or only pings and parts of a message.
+        It is quiet when nothing comes, or only pings and parts of a message. None either when it is time,
+        see ``rouse``.
 
         Raises:
             LegLost: the connection has ended; messages that came before its end have been returned first.
@@ -156,6 +167,16 @@ class Connection(Watched):
                 raise piece
             self._received += 1
             return piece
+
+    def rouse(self, at_s: float) -> None:
+        """Have ``receive`` come back then, though nothing may have come. The last time told counts.
+
+        Args:
+            at_s: a time of ``monotonic``; infinite for never.
+        """
+        self._rouse_s = at_s
+        if at_s < inf:
+            self._reader.remind(self, at_s)
 
     def send_text(self, text: bytes) -> None:
         """Send a text message, UTF-8; what the system does not take at once goes out by itself.
@@ -223,7 +244,16 @@ class Connection(Watched):
         if not data:
             self._fail(ConnectionError("closed without a close frame"))
             return
-        messages = self._decoder.receive(data)
+        text = self._decoder.glance(data)
+        if text is None:
+            self._on_messages(self._decoder.receive(data), now_s)
+        elif self._end is None:
+            self.alive_s = self.heard_s = now_s
+            taker = self.taker
+            if taker is None or self._handed != self._dealt_with or not taker.take(text):
+                self._hand_over([text])
+
+    def _on_messages(self, messages: list[Message], now_s: float) -> None:
         if self._end is not None:
             if any(isinstance(message, Close) for message in messages):
                 self._shut_down()
@@ -231,11 +261,10 @@ class Connection(Watched):
         if not messages:
             return
         self.alive_s = now_s
-        if len(messages) != 1 or type(messages[0]) is not bytes:  # seldom
-            messages = self._sift(messages)
-        if messages:
-            self._heard_s = now_s
-            self._hand_over(messages)  # type: ignore[arg-type]
+        wanted = self._sift(messages)
+        if wanted:
+            self.heard_s = now_s
+            self._take_or_hand_over(wanted)
 
     def on_round_over(self) -> None:
         """Write what was sent in the reader's thread, all at once."""
@@ -266,27 +295,30 @@ class Connection(Watched):
         return None
 
     def _look_for_quiet(self, now_s: float) -> float:
-        """Tell whoever receives when nothing has come for a while; return when to look again."""
-        quiet_at_s = self._heard_s + self._quiet_s
-        if now_s < quiet_at_s:
-            return quiet_at_s
+        """Rouse who receives when nothing has come for a while, or it is time; return when to look again."""
+        quiet_at_s = self.heard_s + self._quiet_s
+        due_s = min(quiet_at_s, self._rouse_s)
+        if now_s < due_s:
+            return due_s
         if not self._inbox.qsize():
             self._handed += 1
             self._inbox.put([])
-        return now_s + self._quiet_s
+        return quiet_at_s if now_s < quiet_at_s else now_s + self._quiet_s
 
     def on_fault(self, fault: Exception) -> None:
         """Let the thread that receives have it: it is the one whose call this is."""
         self._inbox.put(fault)
         self._end_with_goodbye(INTERNAL_ERROR, "a fault of ours", "")
 
-    def _hand_over(self, messages: Messages) -> None:
-        take = self.take
-        if take is not None and self._handed == self._dealt_with:
-            while messages and type(messages[0]) is bytes and take(messages[0]):
+    def _take_or_hand_over(self, messages: Messages) -> None:
+        taker = self.taker
+        if taker is not None and self._handed == self._dealt_with:
+            while messages and type(messages[0]) is bytes and taker.take(messages[0]):
                 del messages[0]
-            if not messages:
-                return
+        if messages:
+            self._hand_over(messages)
+
+    def _hand_over(self, messages: Messages) -> None:
         self._handed += 1
         self._inbox.put(messages)
         if self._inbox.qsize() >= MOST_HANDED:
@@ -294,9 +326,9 @@ class Connection(Watched):
             if self._inbox.qsize() < MOST_HANDED // 2:  # all gone already: nobody will come for more
                 self._reader.watch(self, more=READ)
 
-    def _sift(self, messages: list[Message]) -> list[Message]:
+    def _sift(self, messages: list[Message]) -> Messages:
         """Return the messages that are for the caller; see to the others."""
-        wanted: list[Message] = []
+        wanted: Messages = []
         for message in messages:
             match message:
                 case bytes() | Binary():
@@ -306,20 +338,16 @@ class Connection(Watched):
                         self._send(PONG, data)
                 case Violation(code=code, reason=reason):
                     # The peer may still be sending, and would be reset before it had read why: so we linger.
-                    self._hand_over_last(wanted)
+                    self._take_or_hand_over(wanted)
                     self._end_with_goodbye(code, f"protocol broken: {reason}", reason)
                     return []
                 case Close(code=code, reason=reason):
-                    self._hand_over_last(wanted)
+                    self._take_or_hand_over(wanted)
                     if self._settle_end(code, reason):
                         self._say_goodbye(code, "")
                     self._shut_down()
                     return []
         return wanted
-
-    def _hand_over_last(self, messages: list[Message]) -> None:
-        if messages:
-            self._hand_over(messages)  # type: ignore[arg-type]
 
     def _write_backlog(self) -> None:
         with self._writing:
@@ -412,7 +440,7 @@ class Connection(Watched):
         self._reader.forget(self)
         with self._writing:
             pass  # whoever wrote while it ended is through
-        self.take = None
+        self.taker = None
 
     def _shut_down(self) -> None:
         with suppress(OSError):  # the peer was faster

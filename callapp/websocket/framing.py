@@ -111,21 +111,29 @@ class Decoder:
         self._ended = False
         self._between = True  # nothing has begun, and more may come
 
+    def glance(self, data: bytes) -> bytes | None:
+        """Take what came in if it is one frame of text, of a length in two bytes, and ASCII: nearly always.
+
+        ``None`` for all else, be it in order or not: that is for ``receive``, which takes everything.
+        """
+        if not self._between or len(data) < 9 or data[0] != _WHOLE_TEXT:
+            return None
+        masked = self._mask_bit
+        body = 8 if masked else 4
+        length = len(data) - body
+        if data[1] != masked | 126 or length != data[2] << 8 | data[3] or not 126 <= length <= self._room:
+            return None
+        message = apply_mask(data[8:], data[4:8]) if masked else data[4:]
+        return message if message.isascii() else None
+
     def receive(self, data: bytes) -> list[Message]:
         """Take what came in; return the messages it completes, in order.
 
         Nothing comes after a `Close` or a `Violation`: what the peer says then is ignored (1.4, 7.1.7).
         """
-        if self._between and len(data) > 8 and data[0] == _WHOLE_TEXT:
-            # Nearly always: one frame of text, of a length in two bytes, and ASCII. All else, be it in
-            # order or not, goes the long way.
-            masked = self._mask_bit
-            body = 8 if masked else 4
-            length = len(data) - body
-            if data[1] == masked | 126 and length == data[2] << 8 | data[3] and 126 <= length <= self._room:
-                message = apply_mask(data[8:], data[4:8]) if masked else data[4:]
-                if message.isascii():
-                    return [message]
+        text = self.glance(data)
+        if text is not None:
+            return [text]
         messages: list[Message] = []
         if self._partial:
             self._partial += data

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import select
 import selectors
+from heapq import heappop, heappush
+from math import inf
 from threading import Lock, Thread, get_ident
 from time import monotonic, sleep
 
@@ -23,7 +25,7 @@ READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 _ROUND_S = 0.001
 # After a round that was longer, so much of its time is left to the other threads all the same.
 _LEFT = 0.1
-# Deadlines are looked at so often.
+# So often at least, were there nothing to read: what is to be done in time is looked for then, too.
 _TICK_S = 0.05
 # A round takes milliseconds; one that takes longer than this is stuck.
 _FORGET_S = 5.0
@@ -32,11 +34,12 @@ _FORGET_S = 5.0
 class Watched:
     """Something with a socket that a `Reader` listens to."""
 
-    __slots__ = ("fd", "gone", "watched_for")
+    __slots__ = ("fd", "gone", "remind_at_s", "watched_for")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.watched_for = 0  # the reader's
+        self.watched_for = 0  # these are the reader's
+        self.remind_at_s = inf
         self.gone = False
 
     def on_ready(self, now_s: float) -> None:
@@ -72,7 +75,8 @@ class Reader:
         self.thread_id = 0
         self._poller = select.epoll() if hasattr(select, "epoll") else _Portable()
         self._watched: dict[int, Watched] = {}
-        self._times: dict[Watched, float] = {}
+        self._times: list[tuple[float, int]] = []  # a heap: when, and whose descriptor
+        self._reminded: dict[int, Watched] = {}
         self._lock = Lock()
         self._in_round = False
         self._forgetting: list[Lock] = []  # each held until a round is over
@@ -99,8 +103,10 @@ class Reader:
     def remind(self, one: Watched, at_s: float) -> None:
         """Have ``on_time`` called, a little after this time of ``monotonic`` at the latest."""
         with self._lock:
-            if not one.gone:
-                self._times[one] = min(at_s, self._times.get(one, at_s))
+            if not one.gone and at_s < one.remind_at_s:
+                one.remind_at_s = at_s
+                self._reminded[one.fd] = one
+                heappush(self._times, (at_s, one.fd))
 
     def forget(self, one: Watched) -> None:
         """Let go of somebody for good: no method of theirs is called any more. Before their socket is closed.
@@ -110,7 +116,7 @@ class Reader:
         self.watch(one, less=READ | WRITE)
         with self._lock:
             one.gone = True
-            self._times.pop(one, None)
+            self._reminded.pop(one.fd, None)
         if self._in_round:
             over = Lock()
             over.acquire()
@@ -122,14 +128,12 @@ class Reader:
     def _run(self) -> None:
         self.thread_id = get_ident()
         poll = self._poller.poll
-        look_at_s = 0.0
         while True:
             ready = poll(_TICK_S)
             began_s = monotonic()
             self._in_round = True
             self._look_at(ready, began_s)
-            if self._times and began_s >= look_at_s:
-                look_at_s = began_s + _TICK_S
+            if self._times and self._times[0][0] <= began_s:
                 self._look_at_times(began_s)
             self._tidy_up()
             self._in_round = False
@@ -157,8 +161,7 @@ class Reader:
         self._tidied.clear()
 
     def _look_at_times(self, now_s: float) -> None:
-        for one in [one for one, at_s in list(self._times.items()) if at_s <= now_s]:
-            self._times.pop(one, None)
+        for one in self._due(now_s):
             try:
                 at_s = one.on_time(now_s)
             except Exception as fault:  # noqa: BLE001 - as above
@@ -166,6 +169,18 @@ class Reader:
             else:
                 if at_s is not None:
                     self.remind(one, at_s)
+
+    def _due(self, now_s: float) -> list[Watched]:
+        """Take those out whose time has come."""
+        due = []
+        with self._lock:
+            while self._times and self._times[0][0] <= now_s:
+                at_s, fd = heappop(self._times)
+                one = self._reminded.get(fd)
+                if one is not None and at_s == one.remind_at_s:
+                    one.remind_at_s = inf
+                    due.append(one)
+        return due
 
 
 class _Portable:

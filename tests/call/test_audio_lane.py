@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from threading import Thread
 
 from callapp.call.audio_lane import AudioLane
 from callapp.errors import LegLost
+
+
+class Model:
+    """A model that takes what it is sent, or fails as it is told to."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self.send_audio = take
 
 
 def chunk(number: int, ms: int = 20) -> bytes:
@@ -19,7 +27,7 @@ def test_what_is_heard_before_the_lane_opens_is_sent_first_and_in_order():
     for number in range(10):
         lane.offer(chunk(number))
     assert sent == []
-    lane.open(sent.append)
+    lane.open(Model(sent.append))
     lane.offer(chunk(10))
     assert sent == [chunk(number) for number in range(11)]
 
@@ -29,7 +37,7 @@ def test_the_newest_five_seconds_are_kept():
     lane = AudioLane()
     for number in range(400):  # 8 s
         lane.offer(chunk(number))
-    lane.open(sent.append)
+    lane.open(Model(sent.append))
     assert sum(len(b64decode(c)) for c in sent) == 5_000 * 8
     assert sent[-1] == chunk(399)
     assert lane.dropped_ms == 3_000
@@ -41,7 +49,7 @@ def test_opening_while_audio_comes_in_neither_loses_nor_swaps_a_chunk():
         lane = AudioLane()
         uplink = Thread(target=lambda lane=lane: [lane.offer(chunk(n)) for n in range(200)])
         uplink.start()
-        lane.open(sent.append)
+        lane.open(Model(sent.append))
         uplink.join()
         assert sent == [chunk(n) for n in range(200)]
 
@@ -57,16 +65,16 @@ def test_what_a_model_that_has_gone_did_not_take_is_kept_for_its_successor():
         taken_by_the_first[0] -= 1
         sent.append(payload)
 
-    lane = AudioLane()
+    lane, model = AudioLane(), Model(send)
     lane.offer(chunk(0))
-    lane.open(send)
+    lane.open(model)
     for number in range(1, 6):
         lane.offer(chunk(number))
     taken_by_the_first[0] = 1
-    lane.open(send)
+    lane.open(model)
     assert sent == [chunk(number) for number in range(4)]
     taken_by_the_first[0] = 100
-    lane.open(send)
+    lane.open(model)
     lane.offer(chunk(6))
     assert sent == [chunk(number) for number in range(7)]
 
@@ -77,10 +85,10 @@ def test_who_goes_late_does_not_close_the_lane_of_a_successor():
     lane = AudioLane()
 
     def gone(payload: bytes) -> None:
-        lane.open(sent.append)
+        lane.open(Model(sent.append))
         raise LegLost("model", 1006, "gone")
 
-    lane.open(gone)
+    lane.open(Model(gone))
     for number in range(3):
         lane.offer(chunk(number))
     assert sent == [chunk(number) for number in range(3)]
@@ -90,11 +98,11 @@ def test_who_listens_hears_what_this_and_the_next_session_hear():
     sent: list[bytes] = []
     heard: list[bytes] = []
     lane = AudioLane()
-    lane.open(sent.append)
+    lane.open(Model(sent.append))
     lane.tap(heard.append)
     lane.offer(chunk(1))
     lane.close()
-    lane.open(sent.append)
+    lane.open(Model(sent.append))
     lane.offer(chunk(2))
     lane.tap(None)
     lane.offer(chunk(3))

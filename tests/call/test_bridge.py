@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any
 
 import pytest
 
-from callapp.call.bridge import Bridge
+from callapp.call.bridge import AGAIN_S, Bridge
 from callapp.call.outside import Outside
 from callapp.conversation import outage
 from callapp.conversation.commands import (
@@ -64,14 +66,24 @@ class FakeLeg:
         self.send_fails = False
         self.unread: list[Any] = []  # what has come in when a write fails
         self._heard = False
+        self.roused_s: list[float] = []
         self.log = logging.getLogger("callapp.call")
 
     def hears(self, *events: Any) -> None:
         for event in events:
             self.inbox.put(event)
 
-    def listen(self, take: Callable[[Any], bool] | None) -> None:
+    def listen(self, *_listeners: Any) -> None:
         """Nothing is taken where it is read: the call's own threads do everything."""
+
+    def let_go(self) -> None:
+        """Nobody listened."""
+
+    def rouse(self, at_s: float) -> None:
+        """It comes back often enough; when it was to is told."""
+        self.roused_s.append(at_s)
+
+    quiet_s = 0.0
 
     def receive(self) -> list[Any]:
         if self.loss is not None:
@@ -266,6 +278,59 @@ def world() -> Iterator[World]:
     world = World()
     yield world
     world.bridge.cut("test.over")
+
+
+# -- what the audio's own thread does -------------------------------------------------------------
+
+
+def test_an_echo_is_noted_where_it_is_read_unless_something_hangs_on_it(world: World) -> None:
+    """Nor does the thread that reads for all wait for a call that is thinking."""
+    world.begin()
+    world.goes_live()
+    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", "i1", 0, SECOND + SECOND))
+    world.journal.wait_for(SendMark("mark-2"))
+    assert world.bridge._hear_mark(Played("mark-1"))
+    position = world.bridge.position()
+    assert position is not None
+    assert position >= 7_998
+    assert not world.bridge._hear_mark(Played("mark-2"))
+    thinking = threading.Event()
+    go_on = threading.Event()
+
+    def think() -> None:
+        with world.bridge._lock:
+            thinking.set()
+            go_on.wait(WAIT_S)
+
+    thread = threading.Thread(target=think)
+    thread.start()
+    assert thinking.wait(WAIT_S)
+    assert not world.bridge._hear_mark(Played("mark-1"))
+    go_on.set()
+    thread.join(WAIT_S)
+
+
+def test_the_uplink_is_roused_when_the_conversation_wants_a_tick(world: World) -> None:
+    """Audio does not wake it."""
+    world.begin()
+    world.goes_live()
+    bridge = world.bridge
+    with bridge._lock:
+        assert world.caller.roused_s[-1] == bridge._began_s + bridge.conversation.deadline_ms / 1000
+    world.caller.hears(CallerHungUp())
+    world.end()
+    assert world.caller.roused_s[-1] == math.inf  # a call that is over wants nothing
+
+
+def test_a_deadline_at_which_nothing_can_be_done_yet_is_no_whirl(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.begin()
+    world.goes_live()
+    began_s = monotonic()
+    monkeypatch.setattr(world.bridge, "_tick_at_s", began_s)
+    world.bridge._keep_deadline()
+    assert world.caller.roused_s[-1] >= began_s + AGAIN_S
 
 
 # -- how a call ends ----------------------------------------------------------------------------
@@ -507,10 +572,12 @@ def test_caller_audio_waits_for_the_session_and_then_flows_in_order(world: World
     assert world.end() == "caller.hung_up"
 
 
-def test_a_barge_in_clears_the_phone_before_anything_is_said_to_the_model(world: World) -> None:
+def test_a_barge_in_clears_the_phone_before_anything_is_said_to_the_model(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every message before it is heard longer than need be."""
     clock_ms = 100.0
-    world.bridge.now_ms = lambda: clock_ms  # type: ignore[method-assign]
+    monkeypatch.setattr(Bridge, "now_ms", lambda _: clock_ms)
     speaking(world)
     before = len(world.journal.entries)
     clock_ms += 400

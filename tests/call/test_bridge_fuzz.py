@@ -181,7 +181,7 @@ class DialledModel(ModelLeg):
 
     def dial(self) -> None:
         assert self._connection is not None
-        self._connection.take = self._take
+        self._connection.taker = self
 
     def meaning_of(self, loss: LegLost) -> ModelLost:
         """There is no second model here."""

@@ -173,7 +173,7 @@ def test_a_real_call_shows_both_sides_while_it_is_tapped(world: World) -> None:
     """Once it is not, each frame takes the way that it took before."""
     world.begin()
     world.goes_live()
-    way = world.bridge._lane._send
+    way = world.bridge._lane._to
     tap = Tap()
     assert world.bridge.tap(tap) == 0
     world.speaks()
@@ -187,5 +187,5 @@ def test_a_real_call_shows_both_sides_while_it_is_tapped(world: World) -> None:
     assert world.bridge.tap(None) == 7_998
     world.bridge._lane.offer(b"BBBB")
     assert list(tap.caller) == [b"AAAA"]
-    assert world.bridge._lane._send == way
+    assert world.bridge._lane._to == way
     assert world.bridge._keepers == ()

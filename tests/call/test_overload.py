@@ -64,8 +64,16 @@ class Leg:
     def dial(self) -> None:
         pass
 
-    def listen(self, take: Callable[[Any], bool] | None) -> None:
+    def listen(self, *_listeners: Any) -> None:
         """Nothing is taken where it is read: the call's own threads do everything."""
+
+    def let_go(self) -> None:
+        """Nobody listened."""
+
+    def rouse(self, at_s: float) -> None:
+        """It comes back often enough."""
+
+    quiet_s = 0.0
 
     def receive(self) -> list[Any]:
         if self.lost is not None:

@@ -93,6 +93,19 @@ def test_lost_echoes_are_implied_by_later_ones():
     assert not playback.playing(at_ms=3_001)
 
 
+def test_an_echo_amid_an_item_ends_nothing_and_one_at_the_end_of_an_item_may():
+    playback = Playback()
+    first, second, *_ = marks(playback.play("r", HELLO, speech(2_500), at_ms=0))
+    end, *_ = marks(playback.play("r", ANSWER, speech(4_000), at_ms=10))
+    assert playback.amid(first)
+    assert playback.amid(second)
+    assert not playback.amid(end)
+    playback.played(first, at_ms=1_000)
+    assert playback.amid(first)  # means nothing any more
+    playback.cut(at_ms=1_100)
+    assert playback.amid(end)  # nor does this
+
+
 def test_each_item_is_cut_at_its_own_milliseconds():
     playback = Playback()
     playback.play("r", HELLO, speech(1_000), at_ms=0)

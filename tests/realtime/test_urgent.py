@@ -62,10 +62,47 @@ def test_nothing_that_anybody_needs_is_skipped(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "kind", ["conversation.item.added", "conversation.item.done", "response.output_item.done"]
+)
+def test_of_items_only_those_are_read_that_say_something_new(kind: str) -> None:
+    """Each is told of twice or three times."""
+    words = {"type": "message", "id": "i", "role": "user", "content": []}
+    assert skim(message(kind, response_id="r", item=words)) is False
+    needed = {
+        "conversation.item.added": {"type": "function_call_output", "call_id": "c"},
+        "conversation.item.done": {
+            "type": "mcp_approval_request",
+            "id": "m",
+            "server_label": "s",
+            "name": "n",
+        },
+        "response.output_item.done": {
+            "type": "function_call",
+            "call_id": "c",
+            "name": "n",
+            "arguments": "{}",
+        },
+    }
+    assert skim(message(kind, response_id="r", item=needed[kind])) is True
+    assert skim(message(kind, response_id="r", item=7)) is True
+
+
+@pytest.mark.parametrize(
     "data", [b"", b"[]", b'{"event_id":"e","type":"response.done"}', AUDIO[:-9] + b"}", b'{"type":7}']
 )
 def test_what_cannot_be_told_at_a_glance_is_read(data: bytes) -> None:
     assert skim(data) is True
+
+
+class Listening:
+    """Takes all that it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    def hear(self, event: Any) -> bool:
+        self.heard.append(event)
+        return True
 
 
 @pytest.fixture
@@ -74,10 +111,10 @@ def take(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], tuple[list[Any], 
     connection = cast(Any, FakeConnection())
     monkeypatch.setattr(Dialling, "connect", lambda *_: connection)
     leg = ModelLeg(Endpoint("wss://x", "m", "k"), CONFIG, logging.getLogger("test"))
-    heard: list[Any] = []
-    leg.listen(lambda event: heard.append(event) is None)
+    listener = Listening()
+    leg.listen(listener)
     leg.dial()
-    return lambda message: (heard, connection.take(message))
+    return lambda message: (listener.heard, connection.taker.take(message))
 
 
 def test_an_interruption_is_heard_where_it_is_read(take: Callable[..., Any]) -> None:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
 from queue import Queue
 
 import pytest
@@ -24,6 +26,13 @@ Make = Callable[..., Connection]
 MakePair = Callable[..., tuple[Connection, socket.socket]]
 
 masked = Encoder(masked=True).encode
+
+
+@dataclass
+class Taking:
+    """Takes messages by a function."""
+
+    take: Callable[[bytes], bool]
 
 
 def part(opcode: int, payload: bytes) -> bytes:
@@ -54,7 +63,7 @@ def test_what_is_taken_is_taken_in_the_readers_thread_and_the_rest_is_received(r
         taken.put((threading.current_thread().name, message))
         return True
 
-    ours.take = take
+    ours.taker = Taking(take)
     far.sendall(masked(TEXT, b"audio 1"))
     assert taken.get(timeout=DEADLINE_S) == ("reader", b"audio 1")
     far.sendall(b"".join(masked(TEXT, text) for text in (b"audio 2", b"mark", b"audio 3")))
@@ -74,7 +83,7 @@ def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair) -> None:
         taken.put(message)
         return True
 
-    ours.take = take
+    ours.taker = Taking(take)
     far.sendall(masked(TEXT, b"think"))
     assert ours.receive() == [b"think"]
     far.sendall(masked(TEXT, b"after"))
@@ -104,7 +113,7 @@ def test_nothing_overtakes_what_waits_for_the_end_of_the_round(raw_pair: MakePai
                 ours.send_text(b"4")
             return True
 
-        ours.take = take
+        ours.taker = Taking(take)
         far.sendall(masked(TEXT, b"alone"))
         assert heard_by(far, 2) == [b"1", b"2"]
         far.sendall(masked(TEXT, b"together with another thread"))
@@ -124,7 +133,7 @@ def test_what_waits_for_the_end_of_the_round_goes_out_before_a_close_frame(raw_p
             too_late.put(lost)
         return True
 
-    ours.take = take
+    ours.taker = Taking(take)
     far.sendall(masked(TEXT, b"hello"))
     assert heard_by(far, 2) == [b"goodbye", module.Close(1000, "done")]
     assert too_late.get(timeout=DEADLINE_S).reason == "done"
@@ -173,7 +182,7 @@ def test_the_reader_leaves_time_to_others_after_each_round(
             rests.put(seconds)
 
     monkeypatch.setattr(reader_module, "sleep", rest)
-    ours.take = take
+    ours.taker = Taking(take)
     began_s = time.monotonic()
     far.sendall(masked(TEXT, b"audio"))
     assert dealing.wait(DEADLINE_S)
@@ -209,7 +218,7 @@ def test_the_earliest_time_asked_for_is_kept() -> None:
 def test_it_is_not_quiet_while_something_is_taken(raw_pair: MakePair) -> None:
     """Who receives takes quiet for silence on the line, or for a dead peer."""
     ours, far = raw_pair(quiet_s=0.3)
-    ours.take = lambda message: message == b"audio"
+    ours.taker = Taking(lambda message: message == b"audio")
     over = threading.Event()
 
     def talk() -> None:
@@ -226,6 +235,33 @@ def test_it_is_not_quiet_while_something_is_taken(raw_pair: MakePair) -> None:
         assert reading.result(DEADLINE_S) == []
 
 
+def test_who_receives_is_roused_when_it_is_time(raw_pair: MakePair) -> None:
+    """Though nothing came; and of several times it is the last one told that counts."""
+    ours, _far = raw_pair(quiet_s=60)
+    began_s = time.monotonic()
+    ours.rouse(began_s + 0.1)
+    assert ours.receive() == []
+    assert time.monotonic() >= began_s + 0.1
+    ours.rouse(time.monotonic() + 60)
+    ours.rouse(time.monotonic())
+    assert ours.receive() == []
+    threading.Timer(0.1, ours.rouse, [0.0]).start()
+    assert ours.receive() == []
+
+
+def test_who_is_to_be_roused_later_or_never_is_not_roused_before(raw_pair: MakePair) -> None:
+    ours, _far = raw_pair(quiet_s=0.3)
+    began_s = time.monotonic()
+    ours.rouse(began_s + 0.01)
+    ours.rouse(began_s + 0.1)
+    assert ours.receive() == []
+    assert time.monotonic() >= began_s + 0.1
+    ours.rouse(began_s + 0.11)
+    ours.rouse(inf)
+    assert ours.receive() == []
+    assert time.monotonic() >= began_s + 0.3  # it was quiet
+
+
 def test_a_fault_in_taking_ends_its_own_connection_and_is_seen_by_its_thread(make: Make) -> None:
     def fails(_: bytes) -> bool:
         raise RuntimeError("a bug")
@@ -236,7 +272,7 @@ def test_a_fault_in_taking_ends_its_own_connection_and_is_seen_by_its_thread(mak
         for one in (far, other_far):
             one.settimeout(DEADLINE_S)
         ours, other = make(near), make(other_near)
-        ours.take = fails
+        ours.taker = Taking(fails)
         far.sendall(masked(TEXT, b"hello"))
         with pytest.raises(RuntimeError, match="a bug"):
             ours.receive()
@@ -360,7 +396,7 @@ def neighbour(make: Make) -> Iterator[Callable[[], None]]:
         ours.send_text(message)
         return True
 
-    ours.take = echo
+    ours.taker = Taking(echo)
 
     def talk() -> None:
         for number in range(100):
@@ -398,7 +434,7 @@ def test_a_hundred_at_once_are_all_served(make: Make) -> None:
             ours.send_text(message)
             return True
 
-        ours.take = echo
+        ours.taker = Taking(echo)
         pairs.append(far)
     for far in pairs:
         far.sendall(b"".join(masked(TEXT, b"%d" % number) for number in range(20)))
