@@ -2,8 +2,8 @@
 
 A thread that waits in its own socket has to be woken for every frame: with two hundred calls that was 17,000
 wake-ups a second, and most of what a call cost. Here one thread takes what has come on any socket, and only
-what needs thought wakes the call's own. It looks once a millisecond, not at each frame: to wake up costs as
-much as a frame does. And what is sent in a round is written at its end, for all sockets together: going to
+what needs thought wakes the call's own. It looks once a millisecond, not at each frame: to wake up costs
+more than a frame does. And what is sent in a round is written at its end, for all sockets together: going to
 and fro between Python and the kernel's network code, each finds its own out of the processor's caches.
 
 All calls depend on this thread, so nothing that is done in it may wait: no write, no lock that is held
