@@ -171,9 +171,9 @@ def post_fork(server, worker):
     One core, because only one thread runs Python at a time: hopping between caches costs, and gains nothing.
     The reader works in short strokes, and all calls wait for it. So it is a real-time thread where that is
     allowed (to root with CAP_SYS_NICE, mostly); the others are batch threads, which do not interrupt it nor
-    each other, and they yield the interpreter in a fiftieth of the usual time: almost at once. Where the
-    reader is an ordinary thread that would make them jostle each other, so there it is a tenth. A platform may
-    forbid all of it; we run without.
+    each other, and they yield the interpreter almost at once, in a fiftieth of the usual time; a tenth where
+    the reader is an ordinary thread, for there they would jostle it. A platform may forbid all of it; we run
+    without.
     """
 
     def stop_early(signum, frame):

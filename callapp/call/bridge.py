@@ -96,7 +96,6 @@ class Bridge:
         "__weakref__",
         "_began_s",
         "_caller",
-        "_deadline_ms",
         "_downlink",
         "_errands",
         "_keepers",
@@ -119,7 +118,6 @@ class Bridge:
         self._downlink = Downlink(outside.new_model, self.conversation, self._lock, self, log)
         self._lane = AudioLane()
         self._began_s = monotonic()
-        self._deadline_ms: float | None = None
         self._tick_at_s = inf
         self._tape = outside.tape
         # What else becomes of the agent's audio: it is recorded, or watched.
@@ -178,22 +176,23 @@ class Bridge:
         """Tell the conversation what happened, and do what it says. Safe from any thread."""
         with self._lock:
             self.take(event)
+            self.rest()
 
     def take(self, event: CallEvent) -> None:
-        """As ``feed``, with the lock."""
+        """As ``feed``, with the lock, and with ``rest`` to follow."""
         conversation = self.conversation
         for command in conversation.receive(event, self.now_ms()):
             self._perform(command)
         if conversation.chronicle.facts:
             self._tell()
-        if conversation.deadline_ms is not self._deadline_ms:
-            self._note_deadline()
 
-    def _note_deadline(self) -> None:
-        """Have the uplink roused when the conversation wants a tick. With the lock."""
-        self._deadline_ms = deadline_ms = self.conversation.deadline_ms
-        self._tick_at_s = inf if deadline_ms is None else self._began_s + deadline_ms / 1000
-        self._caller.rouse(self._tick_at_s)
+    def rest(self) -> None:
+        """Nothing more is to be taken just now: see when the conversation wants a tick. With the lock."""
+        deadline_ms = self.conversation.deadline_ms
+        tick_at_s = inf if deadline_ms is None else self._began_s + deadline_ms / 1000
+        if tick_at_s != self._tick_at_s:
+            self._tick_at_s = tick_at_s
+            self._caller.rouse(tick_at_s)
 
     def wind_up(self, reason: str) -> None:
         """Have a last goodbye said, and end the call. Safe from any thread."""
@@ -246,7 +245,8 @@ class Bridge:
         if self._tape is None:  # a recording wants each chunk with its place in time
             leg.listen(self._lane, self._hear_mark)
         with self._lock:
-            self._note_deadline()
+            self._tick_at_s = inf  # by which no stream's clock was set yet
+            self.rest()
         while not conversation.over:
             try:
                 heard = leg.receive()

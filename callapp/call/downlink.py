@@ -7,7 +7,7 @@ given the session up; what is urgent is fed in the reader's thread, if the lock 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import uniform
 from threading import Event, RLock, Thread
@@ -15,7 +15,7 @@ from typing import Protocol
 
 from callapp.conversation.commands import TimeSilence
 from callapp.conversation.events import Event as CallEvent
-from callapp.conversation.events import ModelLost
+from callapp.conversation.events import ModelLost, SpeechStarted
 from callapp.conversation.machine import Conversation
 from callapp.errors import LegLost
 from callapp.logs import Log
@@ -27,7 +27,10 @@ class Call(Protocol):
     """What a downlink brings its events to."""
 
     def take(self, event: CallEvent) -> None:
-        """Take an event to the conversation; with the lock."""
+        """Take an event to the conversation; with the lock, and with ``rest`` to follow."""
+
+    def rest(self) -> None:
+        """Nothing more is to be taken just now; with the lock."""
 
     def cut(self, reason: str) -> None:
         """End the call, for a bug. Without the lock."""
@@ -144,8 +147,7 @@ class Downlink:
             leg.listen(self)
             leg.dial()
             while not (self._gone or self._conversation.told):
-                for event in leg.receive():
-                    self._take(event)
+                self._take(leg.receive())
         except LegLost as loss:
             self._on_lost(leg, loss)
         finally:
@@ -165,11 +167,13 @@ class Downlink:
             self._gone = False
         return True
 
-    def _take(self, event: CallEvent) -> None:
+    def _take(self, events: Sequence[CallEvent]) -> None:
         with self._lock:
-            if not self._gone:
-                self._gone = isinstance(event, ModelLost)
-                self._call.take(event)
+            for event in events:
+                if not self._gone:
+                    self._gone = isinstance(event, ModelLost)
+                    self._call.take(event)
+            self._call.rest()
 
     def hear(self, event: Urgent) -> bool:
         """Take what is urgent in the reader's thread; false when something else is being decided just now."""
@@ -178,6 +182,8 @@ class Downlink:
         try:
             if not self._gone:
                 self._call.take(event)
+                if type(event) is SpeechStarted:  # audio and words put deadlines off, at most
+                    self._call.rest()
         finally:
             self._lock.release()
         return True
@@ -188,7 +194,7 @@ class Downlink:
             if self._gone or self._conversation.over:
                 return
             self._log.warning("< model leg lost: %s %s", loss.code, loss.reason)
-            self._take(leg.meaning_of(loss))
+            self._take([leg.meaning_of(loss)])
             leg.close()
 
 
@@ -196,6 +202,9 @@ class _Nobody:
     """Who is left to listen after a call."""
 
     def take(self, event: CallEvent) -> None:
+        pass
+
+    def rest(self) -> None:
         pass
 
     def cut(self, reason: str) -> None:

@@ -84,13 +84,13 @@ class Conversation:
 
     __slots__ = (
         "_audible",
+        "_now_ms",
         "asides",
         "away",
         "briefing",
         "budget",
         "chronicle",
         "course",
-        "deadline_ms",
         "farewell",
         "floor",
         "history",
@@ -186,7 +186,7 @@ class Conversation:
             hold_line=self.plan.hold_line,
         )
         self._audible = False  # whether somebody hears what is played
-        self.deadline_ms = self._next_deadline_ms(0.0)
+        self._now_ms = 0.0
 
     @property
     def phase(self) -> Phase:
@@ -237,7 +237,7 @@ class Conversation:
             commands += self._go_on(at_ms)
         self.chronicle.observe(event, commands, at_ms)
         self._audible = self.phase is Phase.LIVE and not self.away.gone
-        self.deadline_ms = self._next_deadline_ms(at_ms)
+        self._now_ms = at_ms
         return commands
 
     def _dispatch(self, event: Event, at_ms: float) -> list[Command]:
@@ -481,8 +481,9 @@ class Conversation:
     def _farewell_until_ms(self) -> float | None:
         return self.farewell.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
 
-    def _next_deadline_ms(self, at_ms: float) -> float | None:
-        """When a ``Tick`` is needed if nothing happens before."""
+    @property
+    def deadline_ms(self) -> float | None:
+        """When a ``Tick`` is needed if nothing happens before. To be asked when nothing more has happened."""
         if self.phase >= Phase.LEAVING:
             return self.course.deadline_ms
         trip_ms = self.away.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
@@ -497,7 +498,7 @@ class Conversation:
             self.tool_calls.deadline_ms,
             self.noise.deadline_ms,
             self.keys.deadline_ms(self.playback.dry_ms),
-            self.asides.deadline_ms(self._scene(at_ms)),
+            self.asides.deadline_ms(self._scene(self._now_ms)),
             self._farewell_until_ms(),
             self.winding_up.person_ms,
             None if self.farewell.begun or not self.lifeline.up else self.voicemail.deadline_ms,
