@@ -1,10 +1,8 @@
 """An open WebSocket: one thread receives, any of them sends, any of them closes, and none ever waits to send.
 
 The process's `Reader` reads the socket, for all connections. What comes is handed to the thread that waits in
-`Connection.receive`, unless ``take`` has dealt with it at once, in the reader's thread. Frames are written
-whole, by the thread that sends them; in the reader's thread at the end of its round, those of all connections
-together. What the system does not take is written by the reader's thread, as soon as there is room. The first
-reason for the end is the one that everybody hears, as `LegLost`.
+`Connection.receive`, unless its taker has dealt with it at once, in the reader's thread. The first reason for
+the end is the one that everybody hears, as `LegLost`. How things are sent is told by `Outgoing`.
 """
 
 from __future__ import annotations
@@ -13,36 +11,30 @@ import socket
 from contextlib import suppress
 from math import inf
 from queue import SimpleQueue
-from threading import Lock, get_ident
+from threading import Lock
 from time import monotonic
 from typing import Protocol
 
 from callapp.errors import LegLost
-from callapp.websocket.backlog import Backlog
 from callapp.websocket.framing import (
-    CLOSE,
     PING,
     PONG,
-    TEXT,
     Binary,
     Close,
     Decoder,
-    Encoder,
     Message,
     Ping,
     Violation,
-    close_payload,
 )
-from callapp.websocket.reader import READ, WRITE, Watched, shared_reader
-from callapp.websocket.sockets import TlsSocket, adopt
+from callapp.websocket.outgoing import Outgoing
+from callapp.websocket.reader import READ, WRITE
+from callapp.websocket.sockets import TlsSocket
 
 INTERNAL_ERROR = 1011
 NO_CLOSE_FRAME = 1006  # RFC 6455, 7.1.5
 LINGER_S = 0.3  # how long the peer's answer to our close frame is waited for
 DRAIN_S = 0.4  # so much longer, while what was sent before it has not gone out
 LEAVE_S = 1.0  # both, with what the reader's clock takes
-# So much may wait to be written before another frame is begun: minutes of audio. One frame may be longer.
-MOST_UNSENT_BYTES = 2**22
 # So many pieces may wait to be received; then the socket is left alone until the thread comes for more.
 MOST_HANDED = 500
 
@@ -59,7 +51,7 @@ class Taker(Protocol):
         """Deal with a text message and return true, or leave it to ``receive``. Must not wait."""
 
 
-class Connection(Watched):
+class Connection(Outgoing):
     """Owns the socket of an open WebSocket.
 
     Args:
@@ -77,26 +69,18 @@ class Connection(Watched):
     """
 
     __slots__ = (
-        "_backlog",
         "_cause",
         "_dealt_with",
         "_decoder",
-        "_encoder",
-        "_end",
         "_ending",
         "_handed",
         "_inbox",
         "_linger_until_s",
         "_open",
-        "_outbox",
         "_quiet_s",
-        "_reader",
         "_reading",
         "_received",
         "_rouse_s",
-        "_socket",
-        "_write_s",
-        "_writing",
         "alive_s",
         "heard_s",
         "name",
@@ -113,31 +97,23 @@ class Connection(Watched):
         quiet_s: float,
         write_s: float,
     ) -> None:
-        self._socket = adopt(sock)
-        super().__init__(self._socket.fileno())
+        super().__init__(sock, masked=client, write_s=write_s)
         self.name = name
         self.alive_s = self.heard_s = monotonic()
         self.taker: Taker | None = None
         self._quiet_s = quiet_s
-        self._write_s = write_s
         self._decoder = Decoder(masked=not client, max_message_bytes=max_message_bytes)
-        self._encoder = Encoder(masked=client)
-        self._reader = shared_reader()
         # What was received: messages, a fault of ours, or None for the end.
         self._inbox: SimpleQueue[Messages | Exception | None] = SimpleQueue()
         self._handed = 0  # pieces put into it; the reader's to write
         self._received = 0  # pieces taken out of it ...
         self._dealt_with = 0  # ... and those that `receive` has come back from
-        self._outbox: list[bytes] = []  # text to be written when the reader's round is over
-        self._backlog: Backlog | None = None
         self._linger_until_s: float | None = None
         self._rouse_s = inf  # when `receive` comes back in any case
         self._reading = Lock()  # held by the thread in `receive`
-        self._writing = Lock()  # held while a frame is written, which never waits
         self._ending = Lock()  # guards _end while it is decided
         self._open = Lock()  # held until the socket is shut down
         self._open.acquire()
-        self._end: tuple[int, str] | None = None  # close code and reason, once it is over
         self._cause: OSError | None = None
         if isinstance(self._socket, TlsSocket):
             self.on_ready(self.alive_s)  # what came with the handshake is inside OpenSSL, unseen by polls
@@ -177,21 +153,6 @@ class Connection(Watched):
         self._rouse_s = at_s
         if at_s < inf:
             self._reader.remind(self, at_s)
-
-    def send_text(self, text: bytes) -> None:
-        """Send a text message, UTF-8; what the system does not take at once goes out by itself.
-
-        Raises:
-            LegLost: the connection has ended. It does when a frame has not gone out after ``write_s``.
-        """
-        if get_ident() != self._reader.thread_id:
-            self._send(TEXT, text)
-            return
-        if self._end is not None:
-            raise self._lost()
-        if not self._outbox:
-            self._reader.tidy(self)
-        self._outbox.append(text)
 
     def ping(self) -> None:
         """Ask the peer for a sign of life: its pong, see ``alive_s``.
@@ -266,15 +227,6 @@ class Connection(Watched):
             self.heard_s = now_s
             self._take_or_hand_over(wanted)
 
-    def on_round_over(self) -> None:
-        """Write what was sent in the reader's thread, all at once."""
-        with self._writing:
-            if self._outbox and self._end is None:
-                try:
-                    self._write(self._frames())
-                except OSError as error:
-                    self._fail(error)
-
     def on_time(self, now_s: float) -> float | None:
         """Look after the peer that is quiet, that takes nothing, or does not answer our close frame."""
         if self._linger_until_s is not None:
@@ -286,9 +238,7 @@ class Connection(Watched):
             return None
         if self._end is not None:
             return None
-        with self._writing:
-            late_s = self._backlog.until_s if self._backlog is not None else None
-        if late_s is None or now_s < late_s:
+        if now_s < self._late_s:
             return self._look_for_quiet(now_s)
         # What has gone out of the frame cannot be taken back, so there is no going on.
         self._fail(TimeoutError(f"peer took no whole frame in {self._write_s:g} s"))
@@ -349,65 +299,7 @@ class Connection(Watched):
                     return []
         return wanted
 
-    def _write_backlog(self) -> None:
-        with self._writing:
-            if self._backlog is None:
-                return
-            try:
-                self._backlog.write(self._socket.send)
-            except OSError as error:
-                self._fail(error)
-                return
-            if not self._backlog.size_bytes:
-                self._backlog = None
-                self._reader.watch(self, less=WRITE)
-
-    # -- for both -------------------------------------------------------------------------------
-
-    def _send(self, opcode: int, payload: bytes) -> None:
-        with self._writing:
-            if self._end is not None:
-                raise self._lost()
-            try:
-                self._write(self._frames() + self._encoder.encode(opcode, payload))
-            except OSError as error:
-                self._fail(error)
-                raise self._lost() from error
-
-    def _frames(self) -> bytes:
-        """Take what is in the outbox, as frames; with the write lock."""
-        frames = b""
-        while self._outbox:
-            frames += self._encoder.encode(TEXT, self._outbox.pop(0))
-        return frames
-
-    def _write(self, frames: bytes) -> None:
-        """Write whole frames, or put them behind those that wait; with the write lock."""
-        backlog = self._backlog
-        if backlog is None:
-            try:
-                written = self._socket.send(frames)
-            except BlockingIOError:
-                written = 0
-            if written == len(frames):
-                return
-            self._backlog = backlog = Backlog()
-            frames = frames[written:]
-        elif backlog.size_bytes > MOST_UNSENT_BYTES:
-            raise TimeoutError(f"peer left {backlog.size_bytes} bytes waiting")
-        until_s = monotonic() + self._write_s
-        backlog.add(frames, until_s)
-        self._reader.watch(self, more=WRITE)
-        self._reader.remind(self, backlog.until_s)
-
-    def _say_goodbye(self, code: int, reason: str) -> bool:
-        """Write a close frame; false when it cannot be."""
-        with self._writing:
-            try:
-                self._write(self._frames() + self._encoder.encode(CLOSE, close_payload(code, reason)))
-            except OSError:
-                return False
-            return True
+    # -- the end --------------------------------------------------------------------------------
 
     def _end_with_goodbye(self, code: int, heard: str, told: str) -> None:
         """End for one reason as we hear it and as the peer is told it; give the peer a while to answer."""
