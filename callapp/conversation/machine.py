@@ -483,7 +483,7 @@ class Conversation:
 
     @property
     def deadline_ms(self) -> float | None:
-        """When a ``Tick`` is needed if nothing happens before. To be asked when nothing more has happened."""
+        """When a ``Tick`` is needed if nothing happens before. Asked once all that has happened is in."""
         if self.phase >= Phase.LEAVING:
             return self.course.deadline_ms
         trip_ms = self.away.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)

@@ -116,7 +116,8 @@ class Reader:
         self.watch(one, less=READ | WRITE)
         with self._lock:
             one.gone = True
-            self._reminded.pop(one.fd, None)
+            if self._reminded.get(one.fd) is one:
+                del self._reminded[one.fd]
         if self._in_round:
             over = Lock()
             over.acquire()
