@@ -36,7 +36,7 @@ class AudioLane:
         self._lock = Lock()
         self._model: Model | None = None  # while it is open
         self._tap: Tap | None = None
-        self._to: Model | None = None  # both
+        self._to: Model | None = None  # the model, or the tap and the model
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self.dropped_ms = 0
