@@ -158,11 +158,9 @@ def pre_fork(server, worker):
 
 
 def _schedule(policy, priority):
-    """Schedule this thread, and those it will start, in one of Linux's ways; false if that is not allowed."""
+    """Schedule this thread, and those it will start, in one of Linux's ways, if that is allowed."""
     with suppress(AttributeError, OSError):
         os.sched_setscheduler(0, getattr(os, policy), os.sched_param(priority))
-        return True
-    return False
 
 
 def post_fork(server, worker):
@@ -171,9 +169,8 @@ def post_fork(server, worker):
     One core, because only one thread runs Python at a time: hopping between caches costs, and gains nothing.
     The reader works in short strokes, and all calls wait for it. So it is a real-time thread where that is
     allowed (to root with CAP_SYS_NICE, mostly); the others are batch threads, which do not interrupt it nor
-    each other, and they yield the interpreter almost at once, in a fiftieth of the usual time; a tenth where
-    the reader is an ordinary thread, for there they would jostle it. A platform may forbid all of it; we run
-    without.
+    each other, and they yield the interpreter in a tenth of the usual time. A platform may forbid all of it;
+    we run without.
     """
 
     def stop_early(signum, frame):
@@ -181,13 +178,13 @@ def post_fork(server, worker):
 
     signal.signal(signal.SIGTERM, stop_early)  # gunicorn puts its own in place a moment later
     _let_sigterm(signal.SIG_UNBLOCK)
+    sys.setswitchinterval(0.0005)
     if worker.core is not None:
         with suppress(OSError):
             os.sched_setaffinity(0, {worker.core})
-    first = _schedule("SCHED_RR", 1)  # a thread has the scheduling of the one that starts it
+    _schedule("SCHED_RR", 1)  # a thread has the scheduling of the one that starts it
     shared_reader()
     _schedule("SCHED_BATCH", 0)
-    sys.setswitchinterval(0.0001 if first else 0.0005)
 
 
 def post_worker_init(worker):

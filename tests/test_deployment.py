@@ -415,9 +415,8 @@ def real_time_is_allowed() -> bool:
 def test_in_a_worker_the_reader_of_all_sockets_has_the_right_of_way(start: Callable[..., Server]) -> None:
     """All calls wait for it; without that, for each other call's thread as well."""
     process = json.loads(start().get("/process")[1])
-    first = real_time_is_allowed()
-    assert process["reader"] == (os.SCHED_RR if first else os.SCHED_OTHER)
-    assert process["switch_interval"] == pytest.approx(0.0001 if first else 0.0005)
+    assert process["reader"] == (os.SCHED_RR if real_time_is_allowed() else os.SCHED_OTHER)
+    assert process["switch_interval"] == pytest.approx(0.0005)
     assert process["frozen"] > 1000
     # Both are allowed here, or nothing could be said about them.
     assert process["cores"] == 1
