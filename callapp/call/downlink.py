@@ -19,8 +19,9 @@ from callapp.conversation.events import ModelLost, SpeechStarted
 from callapp.conversation.machine import Conversation
 from callapp.errors import LegLost
 from callapp.logs import Log
-from callapp.realtime.events import ModelCommand, Urgent
+from callapp.realtime.events import ModelCommand
 from callapp.realtime.leg import ModelLeg
+from callapp.realtime.skimming import Urgent
 
 
 class Call(Protocol):
@@ -42,7 +43,7 @@ class Downlink:
     Args:
         new_model: makes a model leg, not dialled yet.
         conversation: is asked whether the call is over, and whether words are missing.
-        lock: the call's. What is decided is carried out under it, and so is ``feed``.
+        lock: the call's. What is decided is carried out under it.
         call: takes what comes.
     """
 

@@ -52,17 +52,8 @@ from callapp.realtime.messages import (
     text_or_none,
 )
 
-# What is taken where it is read: the agent's voice, and that the caller interrupts it.
-Urgent = AudioArrived | AgentSaid | SpeechStarted
 ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | Tell | TruncateItem
 
-# Comes some 50 times a second a call, so it is sliced out of the layout in which the service sends it.
-_audio = re.compile(
-    rb'\{"type": ?"response\.output_audio\.delta", ?"event_id": ?"[\w-]+", ?"response_id": ?"([\w-]+)", ?'
-    rb'"item_id": ?"([\w-]+)", ?"output_index": ?\d+, ?"content_index": ?(\d{1,3}), ?'
-    rb'"delta": ?"([A-Za-z0-9+/]++={0,2}+)"\}'  # and of a length that is a multiple of four
-).fullmatch
-_begins = re.compile(rb'\{"type": ?"([a-z_.]+)"').match
 _is_base64 = re.compile(r"[A-Za-z0-9+/]*={0,2}").fullmatch
 
 
@@ -128,30 +119,6 @@ def decode(data: bytes) -> Decoded | None:
     kind = message.get("type")
     decoder = _DECODERS.get(kind) if isinstance(kind, str) else None
     return None if decoder is None else decoder(message)
-
-
-def skim(data: bytes) -> Urgent | bool:
-    """Read what is urgent; of all else say whether anything here needs it.
-
-    That is seen by a glance at the beginning, where the service has the type; of items only some are needed.
-    """
-    audio = _audio(data)
-    if audio is not None:
-        response_id, item_id, index, payload = audio.groups()
-        if not len(payload) & 3:
-            return AudioArrived(response_id.decode(), item_id.decode(), int(index), payload.decode())
-    begins = _begins(data)
-    if begins is None:
-        return True
-    kind = begins[1]
-    try:
-        if kind in _URGENT:
-            return _URGENT[kind](read(data))
-        if kind in _OF_ITEMS:
-            return decode(data) is not None
-    except BadMessage:
-        return True
-    return kind in _KNOWN
 
 
 # -- one decoder a type -------------------------------------------------------------------------
@@ -330,15 +297,8 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "error": complaint,
 }
 
-_KNOWN = frozenset(kind.encode() for kind in _DECODERS)
-# Told of every item, and needed of few.
-_OF_ITEMS = frozenset([b"conversation.item.added", b"conversation.item.done", b"response.output_item.done"])
-_URGENT: dict[bytes, Callable[[Message], Urgent]] = {
-    b"response.output_audio.delta": _audio_delta,
-    b"response.output_audio_transcript.delta": _words,
-    b"input_audio_buffer.speech_started": _speech_started,
-}
-
+KINDS = frozenset(_DECODERS)
+"""The types of the events that something here needs."""
 
 _ROLES = {"agent": "assistant", "caller": "user", "system": "system"}
 

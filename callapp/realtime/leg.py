@@ -43,15 +43,14 @@ from callapp.realtime.events import (
     ModelCommand,
     SessionUpdated,
     SilenceCommitted,
-    Urgent,
     decode,
     encode,
     encode_approval,
     encode_audio,
-    skim,
 )
 from callapp.realtime.messages import Complaint, SessionCreated
 from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig, silence_update
+from callapp.realtime.skimming import Urgent, skim
 from callapp.realtime.socket_leg import SocketLeg
 from callapp.websocket.framing import Binary
 

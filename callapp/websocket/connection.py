@@ -210,8 +210,7 @@ class Connection(Outgoing):
             self._on_messages(self._decoder.receive(data), now_s)
         elif self._end is None:
             self.alive_s = self.heard_s = now_s
-            taker = self.taker
-            if taker is None or self._handed != self._dealt_with or not taker.take(text):
+            if not self._is_taken(text):
                 self._hand_over([text])
 
     def _on_messages(self, messages: list[Message], now_s: float) -> None:
@@ -261,12 +260,14 @@ class Connection(Outgoing):
         self._end_with_goodbye(INTERNAL_ERROR, "a fault of ours", "")
 
     def _take_or_hand_over(self, messages: Messages) -> None:
-        taker = self.taker
-        if taker is not None and self._handed == self._dealt_with:
-            while messages and type(messages[0]) is bytes and taker.take(messages[0]):
-                del messages[0]
+        while messages and type(messages[0]) is bytes and self._is_taken(messages[0]):
+            del messages[0]
         if messages:
             self._hand_over(messages)
+
+    def _is_taken(self, text: bytes) -> bool:
+        taker = self.taker
+        return taker is not None and self._handed == self._dealt_with and taker.take(text)
 
     def _hand_over(self, messages: Messages) -> None:
         self._handed += 1

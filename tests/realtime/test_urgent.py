@@ -12,8 +12,9 @@ import pytest
 from callapp.conversation.events import AgentSaid, AudioArrived, SpeechStarted
 from callapp.errors import BadMessage
 from callapp.realtime.dialling import Dialling, Endpoint
-from callapp.realtime.events import _DECODERS, decode, skim
+from callapp.realtime.events import KINDS, decode
 from callapp.realtime.leg import ModelLeg
+from callapp.realtime.skimming import skim
 from tests.realtime.conftest import CONFIG, FakeConnection
 
 
@@ -55,7 +56,7 @@ def test_what_is_no_base64_never_reaches_the_phone(payload: bytes) -> None:
         assert skim(data) == AudioArrived("r", "i", 0, "")
 
 
-@pytest.mark.parametrize("kind", sorted(_DECODERS))
+@pytest.mark.parametrize("kind", sorted(KINDS))
 def test_nothing_that_anybody_needs_is_skipped(kind: str) -> None:
     """Not even when it is broken: the thread that reads it says so in the log."""
     assert skim(message(kind)) is not False
