@@ -1,4 +1,4 @@
-"""Place a call through Twilio, so that its webhooks, in whichever process they land, find it."""
+"""Place a call through Twilio, so that its webhooks, in whichever process, find it; or call it off."""
 
 from __future__ import annotations
 
@@ -54,6 +54,20 @@ def dial(
     except StoreUnavailable as error:  # the webhooks know the call by its own id
         log.error("! call not noted as dialled: %s", error, extra={"call_sid": placed.sid})
     return placed
+
+
+def call_off(placed_id: str, store: Store, carrier: Carrier) -> None:
+    """Stop a phone that we had called from ringing, if it does; a call that was answered is left alone.
+
+    Of no effect on a call of which Twilio has not told us the SID yet: whoever dials looks afterwards whether
+    the call is still wanted.
+
+    Raises:
+        CallappError: that could not be done.
+    """
+    placed = store.find_placed(placed_id)
+    if placed is not None and placed.call_sid is not None and not placed.answered and not placed.over:
+        carrier.complete_call(placed.call_sid)
 
 
 def _note_failure(placed_id: str, store: Store) -> None:

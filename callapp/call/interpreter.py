@@ -134,6 +134,7 @@ class InterpretedSide:
         self._over = Flag()
         self._closed = False  # nobody looks into the inbox any more
         self._threads: list[Thread] = []
+        self._calling: Thread | None = None  # dials the partner, where that is for us to do
         self._began_s = monotonic()
 
     # -- from outside ---------------------------------------------------------------------------
@@ -145,7 +146,7 @@ class InterpretedSide:
         try:
             self._outside.join(self)
             if self._outside.call_partner is not None:
-                self._start(self._call_partner, "errand")
+                self._calling = self._start(self._call_partner, "errand")
             self._uplink()
         finally:
             self._tell(Told("server.error"))  # of no effect unless this is an exception
@@ -389,10 +390,11 @@ class InterpretedSide:
 
     # -- errands --------------------------------------------------------------------------------
 
-    def _start(self, target: Callable[[], None], name: str) -> None:
+    def _start(self, target: Callable[[], None], name: str) -> Thread:
         thread = Thread(target=target, name=name, daemon=True)
         self._threads = [*(one for one in self._threads if one.is_alive()), thread]
         thread.start()
+        return thread
 
     def _call_partner(self) -> None:
         assert self._outside.call_partner is not None
@@ -403,6 +405,8 @@ class InterpretedSide:
             self._inbox.put(PartnerLeft("other.unreachable"))
 
     def _call_off(self) -> None:
+        if self._calling is not None:  # what has not been dialled yet cannot be called off
+            self._calling.join()
         try:
             self._outside.call_off()
         except CallappError as error:

@@ -71,6 +71,12 @@ class PlacedCall:
     to_number: str
     call_sid: str | None = None
     status: str = "dialling"
+    answered: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the carrier has said that it is."""
+        return self.status in TERMINAL_STATUSES
 
 
 class ClaimOutcome(Enum):

@@ -226,6 +226,7 @@ class Store:
             to_number=row.to_number,
             call_sid=row.call_sid,
             status=row.status,
+            answered=row.answered_at is not None,
         )
 
     def note_status(

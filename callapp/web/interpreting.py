@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from callapp.agents import Agent
-from callapp.call.dial import dial
+from callapp.call.dial import call_off, dial
 from callapp.call.interpreter import InterpretedSide, Outside
 from callapp.call.interpreter_books import Books
 from callapp.call.journal import Journal, Particulars
@@ -14,7 +14,7 @@ from callapp.call.making import endpoint_of, most_ms
 from callapp.call.pairing import OTHER_NUMBER, Place
 from callapp.call.pricing import pricing
 from callapp.call_log import PlacedCall
-from callapp.call_log.records import TERMINAL_STATUSES, Admission
+from callapp.call_log.records import Admission
 from callapp.conversation.events import Usage
 from callapp.conversation.interpreting import Terms
 from callapp.errors import CallappError
@@ -65,7 +65,7 @@ def interpreted_side(
         new_translator=engine.new,
         join=lambda side: parts.pairs.join(place.pair, side),
         leave=lambda side: parts.pairs.leave(place.pair, side),
-        call_off=lambda: _call_off(place.other, parts),
+        call_off=lambda: call_off(place.other.placed_id, parts.store, parts.carrier),
         # Where both were dialled together, the other phone rings already.
         call_partner=None
         if admission.slot_key == place.placed_id
@@ -163,14 +163,3 @@ def _call_partner(place: Place, admission: Admission, agent: Agent, parts: Servi
         parts.registry.give_back(place.placed_id)
         raise
     parts.registry.also_known_as(place.placed_id, placed.sid)
-
-
-def _call_off(place: Place, parts: Services) -> None:
-    """Stop the other phone from ringing, if it does; whoever has answered hears that it is over.
-
-    Raises:
-        CallappError: that could not be done.
-    """
-    placed = parts.store.find_placed(place.placed_id)
-    if placed is not None and placed.call_sid is not None and placed.status not in TERMINAL_STATUSES:
-        parts.carrier.complete_call(placed.call_sid)

@@ -128,7 +128,18 @@ def _dial_both(call: CallRequest, other: str, from_number: str) -> dict[str, Any
     except BaseException:
         _call_off(placed.sid)
         raise
+    if _is_over(first):  # picked up and put down meanwhile: its end found no second phone to call off
+        _call_off(placed_other.sid)
     return _body(call, placed, from_number) | {"otherCallSid": placed_other.sid, "otherTo": other}
+
+
+def _is_over(call: PlacedCall) -> bool:
+    try:
+        placed = services().store.find_placed(call.id)
+    except StoreUnavailable as error:  # both phones ring: the answer is still 201
+        log.error("! not known whether the first call still rings: %s", error)
+        return False
+    return placed is not None and placed.over
 
 
 def _call_off(call_sid: str) -> None:

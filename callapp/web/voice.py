@@ -17,9 +17,11 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
 from callapp.agents import Agent, CannotFill
+from callapp.call.dial import call_off
 from callapp.call.pairing import OTHER_NUMBER, Place
 from callapp.call_log import Admission, StoreUnavailable
 from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.errors import CallappError
 from callapp.logs import CallLogger, call_logger, mask_number
 from callapp.recording.at_twilio import path_of
 from callapp.services import services
@@ -76,7 +78,18 @@ def call_status() -> ResponseReturnValue:
         pair = request.args.get("pair")
         if pair is not None:
             app.pairs.give_up(pair, "other.hung_up" if status == "completed" else "other.unreachable")
+            _call_off(pair, log)
     return "", 204
+
+
+def _call_off(pair: str, log: CallLogger) -> None:
+    """One of two who were to talk is not there any more: the other's phone rings no longer."""
+    app = services()
+    for place in (Place(pair, 0), Place(pair, 1)):
+        try:
+            call_off(place.placed_id, app.store, app.carrier)
+        except CallappError as error:
+            log.error("! the call to the other party could not be called off: %s", error)
 
 
 @blueprint.post("/answered-by")

@@ -117,12 +117,16 @@ class World:
         self.facts: list[Fact] = []
         self.called_off = threading.Event()
         self.partner_fails = False
+        self.dialling = threading.Event()
+        self.dialled = threading.Event()  # cleared: the carrier takes its time
+        self.dialled.set()
+        self.calls_off: list[bool] = []  # whether there was a call to call off by then
         self.reasons: queue.Queue[str] = queue.Queue()
         outside = Outside(
             new_translator=self._new_translator,
             join=lambda side: None,
             leave=lambda side: None,
-            call_off=self.called_off.set,
+            call_off=self._call_off,
             call_partner=self._call_partner,
             apologise=lambda: None,
         )
@@ -138,7 +142,13 @@ class World:
         self.translators.put(translator)
         return translator
 
+    def _call_off(self) -> None:
+        self.calls_off.append(self.dialled.is_set())
+        self.called_off.set()
+
     def _call_partner(self) -> None:
+        self.dialling.set()
+        assert self.dialled.wait(WAIT_S)
         if self.partner_fails:
             raise CarrierUnreachable("Twilio was not there")
 
@@ -238,3 +248,14 @@ def test_who_meets_a_side_that_has_just_ended_is_told(world: World) -> None:
     assert world.called_off.is_set()
     world.side.meet(world.partner)
     assert world.partner.left.get(timeout=WAIT_S) == "other.hung_up"
+
+
+def test_a_partner_who_is_being_dialled_is_called_off_once_there_is_a_call(world: World) -> None:
+    world.dialled.clear()
+    world.start()
+    assert world.dialling.wait(WAIT_S)
+    world.phone.inbox.put(CallerHungUp())
+    assert not world.called_off.wait(0.2)
+    world.dialled.set()
+    assert world.ended() == "caller.hung_up"
+    assert world.calls_off == [True]

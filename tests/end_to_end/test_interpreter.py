@@ -198,6 +198,14 @@ def test_who_hangs_up_while_it_rings_stops_the_ringing(twenty_lines: Server) -> 
         assert other.streams == []
 
 
+def test_when_one_is_busy_the_others_phone_stops_ringing(twenty_lines: Server) -> None:
+    with twenty_lines.scene(translating=TRANSLATING) as scene:
+        one, other = dial_both(scene, Callee(picks_up="busy", rings_ms=0), Callee(rings_ms=60_000))
+        one.wait_ended(DEADLINE_S)
+        other.wait_ended(DEADLINE_S)
+        assert other.streams == []
+
+
 def test_a_call_that_comes_in_is_connected_to_the_other_party_of_the_agent_file(
     twenty_lines: Server,
 ) -> None:

@@ -587,3 +587,33 @@ def test_when_the_second_cannot_be_dialled_the_first_is_called_off(make_world: M
     detail(world.call(TWO), 503)
     assert len(world.carrier.dialled) == 1
     assert world.carrier.completed == [f"CA{1:032d}"]
+
+
+def test_who_picks_up_and_hangs_up_before_the_second_is_dialled_leaves_no_phone_ringing(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world()
+
+    def hang_up(dial: dict[str, str]) -> None:
+        if dial["to"] == OTHER:
+            fields = {"CallSid": f"CA{1:032d}", "CallStatus": "completed", "SequenceNumber": "3"}
+            callback = world.carrier.dialled[0]["status_callback"].removeprefix(ORIGIN)
+            assert world.webhook(callback, fields).status_code == 204
+
+    world.carrier.before_answer = hang_up
+    assert world.call(TWO).status_code == 201
+    assert world.carrier.completed == [f"CA{2:032d}"]
+
+
+def test_both_calls_stand_though_the_database_is_gone_after_the_dials(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = make_world()
+
+    def down(_placed_id: str) -> None:
+        raise StoreUnavailable("connection refused")
+
+    monkeypatch.setattr(world.services.store, "find_placed", down)
+    assert world.call(TWO).status_code == 201
+    assert world.carrier.completed == []
+    assert "connection refused" in caplog.text

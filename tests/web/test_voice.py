@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,9 @@ import pytest
 from twilio.request_validator import RequestValidator
 from werkzeug.test import TestResponse
 
+from callapp.call.pairing import Place
 from callapp.call_log import Admission, PlacedCall, StoreUnavailable
+from callapp.errors import CarrierUnreachable
 from tests.web.conftest import AUTH_TOKEN, CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
 
 FIELDS = {"CallSid": CALL_SID, "From": FROM, "To": TO}
@@ -268,6 +271,49 @@ def test_the_end_of_a_call_is_heard_without_a_database(world: World, monkeypatch
     monkeypatch.setattr(world.services.store, "note_status", down)
     assert status(world, "completed", 3).status_code == 204
     assert world.slots == 0
+
+
+PAIR_OF_TWO = Place("0" * 32, 0)
+OTHER_SID = "CA" + "2" * 32
+
+
+def ring_other(world: World) -> str:
+    """Dial the other of two; return the query of the first one's callbacks."""
+    for place in (PAIR_OF_TWO, PAIR_OF_TWO.other):
+        world.services.store.place_call(replace(PLACED, id=place.placed_id))
+    world.services.store.call_dialled(PAIR_OF_TWO.other.placed_id, OTHER_SID, "queued")
+    return f"?placed={PAIR_OF_TWO.placed_id}&pair={PAIR_OF_TWO.pair}"
+
+
+@pytest.mark.parametrize("value", ["completed", "busy"])
+def test_when_one_of_two_is_gone_the_others_phone_rings_no_longer(world: World, value: str) -> None:
+    query = ring_other(world)
+    fields = {"CallSid": CALL_SID, "CallStatus": value, "SequenceNumber": "2"}
+    assert world.webhook(f"/call-status{query}", fields).status_code == 204
+    assert world.carrier.completed == [OTHER_SID]
+
+
+@pytest.mark.parametrize("end", ["answered", "over"])
+def test_when_one_of_two_is_gone_a_call_that_does_not_ring_is_left_alone(world: World, end: str) -> None:
+    """Whoever has picked up is told, on the stream or instead of it."""
+    query = ring_other(world)
+    if end == "answered":
+        world.webhook(f"/incoming-call?placed={PAIR_OF_TWO.other.placed_id}", {"CallSid": OTHER_SID})
+    else:
+        world.services.store.note_status(OTHER_SID, "no-answer", 2)
+    fields = {"CallSid": CALL_SID, "CallStatus": "completed", "SequenceNumber": "2"}
+    assert world.webhook(f"/call-status{query}", fields).status_code == 204
+    assert world.carrier.completed == []
+
+
+def test_that_the_others_phone_rings_on_since_twilio_is_away_is_logged(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    query = ring_other(world)
+    world.carrier.error = CarrierUnreachable("Twilio was not there")
+    fields = {"CallSid": CALL_SID, "CallStatus": "completed", "SequenceNumber": "2"}
+    assert world.webhook(f"/call-status{query}", fields).status_code == 204
+    assert "could not be called off: Twilio was not there" in caplog.text
 
 
 @pytest.mark.parametrize("sequence", ["", "x", "9" * 30])
