@@ -38,8 +38,8 @@ LEAVE_S = 1.0  # both, with what the reader's clock takes
 # So many pieces may wait to be received; then the socket is left alone until the thread comes for more.
 MOST_HANDED = 500
 
-# The most taken from one socket before the next one has its turn.
-_READ_BYTES = 65_536
+# The most taken from one socket in a round: what was read of all is held at once.
+_READ_BYTES = 16_384
 
 Messages = list[bytes | Binary]
 
@@ -116,7 +116,9 @@ class Connection(Outgoing):
         self._open.acquire()
         self._cause: OSError | None = None
         if isinstance(self._socket, TlsSocket):
-            self.on_ready(self.alive_s)  # what came with the handshake is inside OpenSSL, unseen by polls
+            data = self.on_ready()  # what came with the handshake is inside OpenSSL, unseen by polls
+            if data is not None:
+                self.on_data(data, self.alive_s)
         self._reader.watch(self, more=READ)
         self._reader.remind(self, self.alive_s + quiet_s)
 
@@ -189,19 +191,22 @@ class Connection(Outgoing):
 
     # -- for the reader's thread ----------------------------------------------------------------
 
-    def on_ready(self, now_s: float) -> None:
+    def on_ready(self) -> bytes | None:
         """Read, and write what waits."""
         if self._backlog is not None:
             self._write_backlog()
             if not self.watched_for & READ:
-                return
+                return None
         try:
-            data = self._socket.recv(_READ_BYTES)
+            return self._socket.recv(_READ_BYTES)
         except BlockingIOError:
-            return
+            return None
         except OSError as error:
             self._fail(error)
-            return
+            return None
+
+    def on_data(self, data: bytes, now_s: float) -> None:
+        """Have the messages that came taken, or hand them over; deal with the end."""
         if not data:
             self._fail(ConnectionError("closed without a close frame"))
             return

@@ -229,20 +229,19 @@ class Decoder:
 
 
 class Encoder:
-    """Builds frames. For one connection and one thread at a time: it keeps masking keys in stock.
+    """Builds frames, for any number of connections and threads: all it keeps is masking keys in stock.
 
     Args:
         masked: whether to mask, as a client must and a server must not.
     """
 
-    __slots__ = ("_keys", "_masked", "_used")
+    __slots__ = ("_keys", "_masked")
 
-    KEYS_BYTES = 256  # 64 keys
+    KEYS = 256  # drawn at once
 
     def __init__(self, *, masked: bool) -> None:
         self._masked = masked
-        self._keys = b""
-        self._used = 0
+        self._keys: list[bytes] = []
 
     def encode(self, opcode: int, payload: bytes) -> bytes:
         """Return the frame of a whole message; text must be UTF-8, a control frame's payload <= 125 bytes."""
@@ -256,14 +255,17 @@ class Encoder:
             header = bytes((_FIN | opcode, mask_bit | 127)) + size.to_bytes(8, "big")
         if not mask_bit:
             return header + payload
-        used = self._used
-        if used == len(self._keys):
-            # Each frame's key must be fresh and unpredictable (5.3): the system's, but not a call each.
-            self._keys = os.urandom(self.KEYS_BYTES)
-            used = 0
-        self._used = used + 4
-        key = self._keys[used : used + 4]
+        key = self._fresh_key()
         return header + key + apply_mask(payload, key)
+
+    def _fresh_key(self) -> bytes:
+        """Each frame's must be new and unpredictable (5.3): the system's, but not a call each."""
+        while True:
+            try:
+                return self._keys.pop()
+            except IndexError:  # another thread may be about to fill it up, too
+                drawn = os.urandom(4 * self.KEYS)
+                self._keys.extend([drawn[start : start + 4] for start in range(0, len(drawn), 4)])
 
 
 def close_payload(code: int, reason: str) -> bytes:

@@ -17,6 +17,8 @@ from callapp.websocket.framing import CLOSE, TEXT, Encoder, close_payload
 from callapp.websocket.reader import WRITE, Watched, shared_reader
 from callapp.websocket.sockets import adopt
 
+# One for all connections: the keys that are next to be used are at hand in the processor's caches.
+_MASKED, _PLAIN = Encoder(masked=True), Encoder(masked=False)
 # So much may wait to be written before another frame is begun: minutes of audio. One frame may be longer.
 MOST_UNSENT_BYTES = 2**22
 
@@ -36,9 +38,9 @@ class Outgoing(Watched):
         self._socket = adopt(sock)
         super().__init__(self._socket.fileno())
         self._write_s = write_s
-        self._encoder = Encoder(masked=masked)
+        self._encoder = _MASKED if masked else _PLAIN
         self._reader = shared_reader()
-        self._outbox: list[bytes] = []  # text to be written when the reader's round is over
+        self._outbox: list[bytes] = []  # frames to be written when the reader's round is over
         self._backlog: Backlog | None = None
         self._writing = Lock()  # held while a frame is written, which never waits
         self._end: tuple[int, str] | None = None  # close code and reason, once it is over
@@ -56,7 +58,7 @@ class Outgoing(Watched):
             raise self._lost()
         if not self._outbox:
             self._reader.tidy(self)
-        self._outbox.append(text)
+        self._outbox.append(self._encoder.encode(TEXT, text))
 
     def on_round_over(self) -> None:
         """Write what was sent in the reader's thread, all at once."""
@@ -97,10 +99,10 @@ class Outgoing(Watched):
                 raise self._lost() from error
 
     def _frames(self) -> bytes:
-        """Take what is in the outbox, as frames; with the write lock."""
+        """Take what is in the outbox; with the write lock."""
         frames = b""
-        while self._outbox:
-            frames += self._encoder.encode(TEXT, self._outbox.pop(0))
+        while self._outbox:  # one, nearly always
+            frames += self._outbox.pop(0)
         return frames
 
     def _write(self, frames: bytes) -> None:

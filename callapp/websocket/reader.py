@@ -3,8 +3,9 @@
 A thread that waits in its own socket has to be woken for every frame: with two hundred calls that was 17,000
 wake-ups a second, and most of what a call cost. Here one thread takes what has come on any socket, and only
 what needs thought wakes the call's own. It looks once a millisecond, not at each frame: to wake up costs
-more than a frame does. And what is sent in a round is written at its end, for all sockets together: going to
-and fro between Python and the kernel's network code, each finds its own out of the processor's caches.
+more than a frame does. In a round all sockets are read first, then what came is dealt with, and what is to be
+sent is written at the end, for all of them together: going to and fro between Python and the kernel's network
+code, each would find its own out of the processor's caches.
 
 All calls depend on this thread, so nothing that is done in it may wait: no write, no lock that is held
 during a wait, no log line a frame. A fault in it ends the connection it came from, and no other.
@@ -42,8 +43,15 @@ class Watched:
         self.remind_at_s = inf
         self.gone = False
 
-    def on_ready(self, now_s: float) -> None:
-        """The socket can be read or written. In the reader's thread: must not wait.
+    def on_ready(self) -> bytes | None:
+        """The socket can be read or written: return what was read, if anything. In the reader's thread.
+
+        Must not wait, nor must the others here.
+        """
+        raise NotImplementedError
+
+    def on_data(self, data: bytes, now_s: float) -> None:
+        """Deal with what ``on_ready`` has read.
 
         Args:
             now_s: when this round began, by ``monotonic``.
@@ -51,11 +59,11 @@ class Watched:
         raise NotImplementedError
 
     def on_round_over(self) -> None:
-        """The round is over at whose end one was to be called. As above."""
+        """The round is over at whose end one was to be called."""
         raise NotImplementedError
 
     def on_time(self, now_s: float) -> float | None:
-        """The time asked for has come; return the next one, if any. In the reader's thread as well."""
+        """The time asked for has come; return the next one, if any."""
         raise NotImplementedError
 
     def on_fault(self, fault: Exception) -> None:
@@ -144,14 +152,26 @@ class Reader:
             sleep(max(_ROUND_S - took_s, took_s * _LEFT))
 
     def _look_at(self, ready: list[tuple[int, int]], now_s: float) -> None:
+        for one, data in self._read(ready):
+            try:
+                one.on_data(data, now_s)
+            except Exception as fault:  # noqa: BLE001 - one call's fault is no other's
+                one.on_fault(fault)
+
+    def _read(self, ready: list[tuple[int, int]]) -> list[tuple[Watched, bytes]]:
+        came = []
         watched = self._watched
         for fd, _ in ready:
             one = watched.get(fd)  # gone when it was forgotten since
             if one is not None:
                 try:
-                    one.on_ready(now_s)
-                except Exception as fault:  # noqa: BLE001 - one call's fault is no other's
+                    data = one.on_ready()
+                except Exception as fault:  # noqa: BLE001 - as above
                     one.on_fault(fault)
+                else:
+                    if data is not None:
+                        came.append((one, data))
+        return came
 
     def _tidy_up(self) -> None:
         for one in self._tidied:

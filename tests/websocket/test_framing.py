@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
 import pytest
 
 from callapp.websocket.framing import (
@@ -149,15 +152,29 @@ def test_lengths_take_their_shortest_form() -> None:
 
 
 def test_every_frame_has_a_key_of_its_own_from_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Section 5.3: unpredictable, and new for each frame; one call to the system yields 64."""
-    drawn: list[bytes] = []
+    """Section 5.3: unpredictable, and new for each frame; one call to the system yields 256."""
+    numbers = count()
+    draws: list[int] = []
 
     def urandom(size: int) -> bytes:
-        drawn.append(len(drawn).to_bytes(1, "big") + bytes(range(1, size)))
-        return drawn[-1]
+        draws.append(size)
+        return b"".join(next(numbers).to_bytes(4, "big") for _ in range(size // 4))
 
     monkeypatch.setattr("os.urandom", urandom)
     encoder = Encoder(masked=True)
-    keys = [encoder.encode(TEXT, b"x" * 270)[4:8] for _ in range(130)]
-    assert b"".join(keys) == b"".join(drawn)[: 130 * 4]
-    assert len(drawn) == 3
+    keys = {encoder.encode(TEXT, b"x" * 270)[4:8] for _ in range(600)}
+    assert keys <= {number.to_bytes(4, "big") for number in range(3 * Encoder.KEYS)}
+    assert len(keys) == 600
+    assert draws == [1024, 1024, 1024]
+
+
+def test_threads_that_share_an_encoder_never_share_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = count()
+    monkeypatch.setattr(
+        "os.urandom", lambda size: b"".join(next(numbers).to_bytes(4, "big") for _ in range(size // 4))
+    )
+    encoder = Encoder(masked=True)
+    with ThreadPoolExecutor(4) as pool:
+        drawn = pool.map(lambda _: [encoder.encode(TEXT, b"")[2:6] for _ in range(5000)], range(4))
+        keys = [key for some in drawn for key in some]
+    assert len(set(keys)) == len(keys) == 20_000

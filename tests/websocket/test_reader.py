@@ -146,7 +146,7 @@ def test_who_is_forgotten_is_left_alone() -> None:
     class Slow(Watched):
         __slots__ = ()
 
-        def on_ready(self, now_s: float) -> None:
+        def on_ready(self) -> None:
             in_there.set()
             assert go_on.wait(DEADLINE_S)
 
