@@ -10,12 +10,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Executable, delete, insert, select, update
+from sqlalchemy import CursorResult, Executable, Row, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from callapp.call_log.models import AwayRow
 from callapp.call_log.records import AwayCall
+from callapp.call_log.statements import table_of
 from callapp.call_log.store import Store, admission_of, columns_of
+
+_AWAY = table_of(AwayRow)
+# Of every call whose stream comes in or ends.
+_TAKE = (
+    delete(_AWAY)
+    .where(_AWAY.c.call_sid == bindparam("of_call"), _AWAY.c.expires_at > bindparam("now"))
+    .returning(_AWAY)
+)
 
 
 class CallsAway:
@@ -76,7 +85,7 @@ class CallsAway:
     def take(self, call_sid: str) -> AwayCall | None:
         """The call's stream is back, or the call is over: it is away no more."""
         with self._store.transaction() as session:
-            row = session.scalars(delete(AwayRow).where(_alive(call_sid)).returning(AwayRow)).one_or_none()
+            row = session.execute(_TAKE, {"of_call": call_sid, "now": datetime.now(UTC)}).one_or_none()
         return None if row is None else _call(row)
 
 
@@ -88,7 +97,7 @@ def _rows(session: Session, statement: Executable) -> int:
     return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
 
-def _call(row: AwayRow) -> AwayCall:
+def _call(row: AwayRow | Row[Any]) -> AwayCall:
     return AwayCall(
         admission=admission_of(row),
         trip=row.trip,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.orm import Session
 
 from callapp.errors import ConfigError
 
@@ -72,17 +70,6 @@ def open_engine(database_url: str, *, busy_s: int = BUSY_S) -> Engine:
 
     event.listen(engine, "connect", limit_waits)
     return engine
-
-
-def insert_into(session: Session, table: Any) -> sqlite.Insert | postgresql.Insert:
-    """An ``INSERT`` that can say what to do about a row that is there already; both databases can."""
-    return insert_for(session.get_bind().dialect.name, table)
-
-
-def insert_for(dialect: str, table: Any) -> sqlite.Insert | postgresql.Insert:
-    """As ``insert_into``, for the database that speaks this dialect."""
-    known: Table = table.__table__
-    return sqlite.insert(known) if dialect == "sqlite" else postgresql.insert(known)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

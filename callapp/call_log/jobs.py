@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
-from callapp.call_log.engine import insert_into
 from callapp.call_log.models import JobRow
+from callapp.call_log.statements import insert_into
 from callapp.call_log.store import Store
 
 

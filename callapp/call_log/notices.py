@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, select
+from sqlalchemy import CursorResult, bindparam, delete, select
 
-from callapp.call_log.engine import insert_into
 from callapp.call_log.models import NoticeRow
+from callapp.call_log.statements import insert_into, table_of
 from callapp.call_log.store import Store
 
 # Far more than a process takes to look, and than the clocks of two machines differ by.
 LIVES_S = 15
+
+_NOTICES = table_of(NoticeRow)
+_UP = select(_NOTICES).where(_NOTICES.c.expires_at > bindparam("now"))
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,7 @@ class Notices:
                     ),
                     rows,
                 )
-            found = session.scalars(select(NoticeRow).where(NoticeRow.expires_at > now)).all()
-            return [Notice(row.key, row.kind, row.body) for row in found]
+            return [Notice(row.key, row.kind, row.body) for row in session.execute(_UP, {"now": now})]
 
     def is_up(self, key: str) -> bool:
         """Whether nobody has taken it down yet."""

@@ -7,24 +7,24 @@ a batch whose commit was not confirmed is written again.
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import count
 from typing import Any, NamedTuple
 
-from sqlalchemy import CursorResult, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import CursorResult, Update, bindparam, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, StatementError
 from sqlalchemy.orm import Session
 
 from callapp.call.journal import Particulars
-from callapp.call_log.engine import insert_for, insert_into
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
 from callapp.call_log.recordings import write_part
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.settling import FIRST_AFTER, NO_END_AFTER
+from callapp.call_log.statements import Insert, dialect_of, insert_for, insert_new, table_of, unless_known
 from callapp.call_log.store import Store, StoreUnavailable
 from callapp.call_log.usage import usage_row
 from callapp.call_log.writer import Refused, Writer
@@ -52,6 +52,16 @@ from callapp.logs import call_logger
 MOVED = "server.moved"
 # What a database will never take, however often it is asked.
 _HOPELESS = (DataError, IntegrityError, ProgrammingError)
+
+_CALLS = table_of(CallRow)
+_KNOWN = select(_CALLS.c.call_sid).where(_CALLS.c.call_sid.in_(bindparam("of_calls", expanding=True)))
+_CHANGE = update(_CALLS).where(_CALLS.c.call_sid == bindparam("of_call"))
+_BEGIN = _CHANGE.values(answered_at=unless_known(_CALLS.c.answered_at))
+_HEAR = _CHANGE.values(first_audio_ms=unless_known(_CALLS.c.first_audio_ms))
+_END = _CHANGE.values(end_reason=unless_known(_CALLS.c.end_reason), ended_at=unless_known(_CALLS.c.ended_at))
+_CLOSE = _CHANGE.where(_CALLS.c.status.not_in(TERMINAL_STATUSES), _CALLS.c.end_reason.is_not(None)).values(
+    status="completed", ended_at=unless_known(_CALLS.c.ended_at)
+)
 
 Row = dict[str, Any]
 
@@ -84,10 +94,12 @@ class Record:
         self._follow_ups = follow_ups or FollowUps()
         self._delete_recordings = delete_recordings
         self.writer: Writer[Entry] = Writer(self._write)
+        # Entries are named by what no other process's begin with, and a number.
+        self._name, self._numbers = secrets.token_hex(10), count()
 
     def __call__(self, call: Particulars, fact: Fact, at_ms: float) -> None:
         """Take a fact; see `callapp.call.journal.Listener`."""
-        self.writer.put(Entry(uuid.uuid4().hex, call, fact, at_ms))
+        self.writer.put(Entry(f"{self._name}{next(self._numbers):012x}", call, fact, at_ms))
 
     def close(self) -> None:
         """Write what is left, as far as the database lets us."""
@@ -134,7 +146,6 @@ class _Page:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._dialect = session.get_bind().dialect.name
         self._utterances: dict[tuple[str, str], Row] = {}  # the newest of each counts
         self._tool_runs: list[Row] = []
         self._turns: list[Row] = []
@@ -145,20 +156,21 @@ class _Page:
         """Write them; return the calls that are no more, of which nothing was written."""
         told_of = {entry.call.call_sid for entry in entries}
         known = {entry.call.call_sid for entry in entries if isinstance(entry.fact, Began)}
-        query = select(CallRow.call_sid).where(CallRow.call_sid.in_(told_of - known))
-        known.update(self._session.scalars(query))
+        known.update(self._session.scalars(_KNOWN, {"of_calls": list(told_of - known)}))
         for entry in entries:
             if entry.call.call_sid in known:
                 self._take(entry)
-        for table, rows in (
-            (UtteranceRow, list(self._utterances.values())),
+        if self._utterances:
+            put = _put_utterance(dialect_of(self._session))
+            self._session.execute(put, list(self._utterances.values()))
+        for row, rows in (
             (ToolRunRow, self._tool_runs),
             (TurnRow, self._turns),
             (UsageRow, self._usage),
             (CallEventRow, self._events),
         ):
-            if rows:
-                self._session.execute(_put(self._dialect, table), rows)
+            if rows:  # in a batch that is tried again they may be there already
+                self._session.execute(insert_new(self._session, row), rows)
         return told_of - known
 
     def _take(self, entry: Entry) -> None:
@@ -167,7 +179,7 @@ class _Page:
             case Began():
                 self._begin(entry.call)
             case FirstAudio(at_ms=at_ms):
-                self._change(entry.call, first_audio_ms=func.coalesce(CallRow.first_audio_ms, at_ms))
+                self._change(_HEAR, entry.call, new_first_audio_ms=at_ms)
             case Uttered():
                 self._utterances[call_sid, fact.item_id] = {
                     "call_sid": call_sid,
@@ -260,66 +272,47 @@ class _Page:
             "transcription_model": call.transcription_model,
             "settle_at": _settle_at(call, NO_END_AFTER),
         }
-        answered_at = func.coalesce(CallRow.answered_at, call.began_at)
         # What came back had ended for another process, or for a session that was gone; it has not.
         ended = {"status": "in-progress", "end_reason": None, "ended_at": None}
         again = ended if call.resumed else {}
-        if not self._change(call, **known, **again, answered_at=answered_at):
-            self._session.execute(
-                insert_into(self._session, CallRow)
-                .values(
-                    id=call.call_sid,
-                    call_sid=call.call_sid,
-                    direction=call.direction,
-                    from_number=call.from_number,
-                    to_number=call.to_number,
-                    status="in-progress",
-                    created_at=call.began_at,
-                    answered_at=call.began_at,
-                    **known,
-                )
-                .on_conflict_do_nothing()
-            )
+        if not self._change(_BEGIN, call, **known, **again, new_answered_at=call.began_at):
+            row = {
+                "id": call.call_sid,
+                "call_sid": call.call_sid,
+                "direction": call.direction,
+                "from_number": call.from_number,
+                "to_number": call.to_number,
+                "status": "in-progress",
+                "created_at": call.began_at,
+                "answered_at": call.began_at,
+                **known,
+            }
+            self._session.execute(insert_new(self._session, CallRow), row)
 
     def _end(self, call: Particulars, ended: Ended) -> None:
         self._change(
+            _END,
             call,
-            end_reason=func.coalesce(CallRow.end_reason, ended.reason),
-            ended_at=func.coalesce(CallRow.ended_at, _moment(call, ended.at_ms)),
+            new_end_reason=ended.reason,
+            new_ended_at=_moment(call, ended.at_ms),
             settle_at=_settle_at(call, timedelta(milliseconds=ended.at_ms) + FIRST_AFTER),
         )
 
     def _close(self, call: Particulars, closed: Closed) -> None:
         """Only of a call that we placed we are told how it ended, unless a number was set up for that."""
-        ended_at = func.coalesce(CallRow.ended_at, _moment(call, closed.at_ms))
         if call.direction != "outgoing":
-            statement = (
-                update(CallRow)
-                .where(
-                    CallRow.call_sid == call.call_sid,
-                    CallRow.status.not_in(TERMINAL_STATUSES),
-                    CallRow.end_reason.is_not(None),
-                )
-                .values(status="completed", ended_at=ended_at)
-            )
-            self._session.execute(statement)
+            self._change(_CLOSE, call, new_ended_at=_moment(call, closed.at_ms))
 
-    def _change(self, call: Particulars, **values: Any) -> bool:
-        statement = update(CallRow).where(CallRow.call_sid == call.call_sid).values(**values)
-        result = self._session.execute(statement)
+    def _change(self, statement: Update, call: Particulars, **values: Any) -> bool:
+        result = self._session.execute(statement, {"of_call": call.call_sid, **values})
         assert isinstance(result, CursorResult)
         return result.rowcount > 0
 
 
 @cache
-def _put(dialect: str, table: Any) -> sqlite.Insert | postgresql.Insert:
-    """How rows are written that may be there already, from a batch that is tried again.
-
-    Made once: to build such a statement takes as long as to write ten rows.
-    """
-    statement = insert_for(dialect, table)
-    if table is not UtteranceRow:
-        return statement.on_conflict_do_nothing()
+def _put_utterance(dialect: str) -> Insert:
+    """One that is there already may have grown."""
+    statement = insert_for(dialect, UtteranceRow)
     return statement.on_conflict_do_update(
         index_elements=["call_sid", "item_id"],
         set_={

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import CursorResult, case, func, select, update
 from sqlalchemy.orm import Session
 
-from callapp.call_log.engine import insert_into
 from callapp.call_log.models import CallRow, RecordingPartRow
+from callapp.call_log.statements import insert_new
 from callapp.call_log.store import Store
 from callapp.conversation.facts import Recorded
 
@@ -26,11 +26,8 @@ def write_part(session: Session, call_sid: str, recorded: Recorded) -> bool:
     assert isinstance(noted, CursorResult)
     if not noted.rowcount:
         return False
-    session.execute(
-        insert_into(session, RecordingPartRow)
-        .values(call_sid=call_sid, from_ms=recorded.from_ms, path=recorded.path)
-        .on_conflict_do_nothing()
-    )
+    part = {"call_sid": call_sid, "from_ms": recorded.from_ms, "path": recorded.path}
+    session.execute(insert_new(session, RecordingPartRow), part)
     return True
 
 

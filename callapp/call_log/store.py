@@ -20,9 +20,10 @@ from sqlalchemy import (
     ColumnElement,
     CursorResult,
     Executable,
+    Row,
     and_,
+    bindparam,
     delete,
-    func,
     insert,
     or_,
     select,
@@ -31,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from callapp.call_log.engine import insert_into, open_engine
+from callapp.call_log.engine import open_engine
 from callapp.call_log.models import (
     AwayRow,
     CallRow,
@@ -40,12 +41,30 @@ from callapp.call_log.models import (
     UpgradeTicketRow,
 )
 from callapp.call_log.records import TERMINAL_STATUSES, Admission, Claim, ClaimOutcome, Direction, PlacedCall
+from callapp.call_log.statements import insert_new, table_of, unless_known
 from callapp.errors import CallappError
 
 REMEMBERED_FOR = timedelta(hours=24)
 # A dial takes ten seconds at most; a claim older than this was left by a process that died.
 CLAIM_LIVES = timedelta(seconds=60)
 SWEEP_EVERY_S = 60.0
+
+_CALLS, _TOKENS = table_of(CallRow), table_of(StreamTokenRow)
+_ANSWER_PLACED = (
+    update(_CALLS)
+    .where(_CALLS.c.id == bindparam("placed_id"))
+    .values(call_sid=unless_known(_CALLS.c.call_sid), answered_at=unless_known(_CALLS.c.answered_at))
+)
+_ISSUE = insert(_TOKENS)
+_REDEEM = (
+    delete(_TOKENS)
+    .where(
+        _TOKENS.c.token_hash == bindparam("hash"),
+        _TOKENS.c.call_sid == bindparam("of_call"),
+        _TOKENS.c.expires_at > bindparam("now"),
+    )
+    .returning(_TOKENS)
+)
 
 
 class StoreUnavailable(CallappError):
@@ -79,11 +98,12 @@ class Store:
             self._sweep(session, now)
             self._note_answer(session, admission, now)
             session.execute(
-                insert(StreamTokenRow).values(
-                    token_hash=_sha256(token),
+                _ISSUE,
+                {
+                    "token_hash": _sha256(token),
                     **columns_of(admission),
-                    expires_at=now + timedelta(seconds=lives_s),
-                )
+                    "expires_at": now + timedelta(seconds=lives_s),
+                },
             )
         return token
 
@@ -95,46 +115,33 @@ class Store:
         """
         if not call_sid.isascii() or "\0" in call_sid:  # what the databases would stumble over
             return None
-        redeem = (
-            delete(StreamTokenRow)
-            .where(
-                StreamTokenRow.token_hash == _sha256(token),
-                StreamTokenRow.call_sid == call_sid,
-                StreamTokenRow.expires_at > _now(),
-            )
-            .returning(StreamTokenRow)
-        )
+        key = {"hash": _sha256(token), "of_call": call_sid, "now": _now()}
         with self._transaction() as session:
-            row = session.scalars(redeem).one_or_none()
+            row = session.execute(_REDEEM, key).one_or_none()
         return None if row is None else admission_of(row)
 
     def _note_answer(self, session: Session, admission: Admission, now: datetime) -> None:
         if admission.direction == "outgoing":
-            session.execute(
-                update(CallRow)
-                .where(CallRow.id == admission.slot_key)
-                .values(
-                    call_sid=func.coalesce(CallRow.call_sid, admission.call_sid),
-                    answered_at=func.coalesce(CallRow.answered_at, now),
-                )
-            )
+            answer = {
+                "placed_id": admission.slot_key,
+                "new_call_sid": admission.call_sid,
+                "new_answered_at": now,
+            }
+            session.execute(_ANSWER_PLACED, answer)
             return
-        session.execute(
-            insert_into(session, CallRow)
-            .values(
-                id=admission.call_sid,
-                call_sid=admission.call_sid,
-                direction=admission.direction,
-                agent=admission.agent,
-                parameters=dict(admission.parameters),
-                from_number=admission.from_number,
-                to_number=admission.to_number,
-                status="in-progress",
-                created_at=now,
-                answered_at=now,
-            )
-            .on_conflict_do_nothing()
-        )
+        call = {
+            "id": admission.call_sid,
+            "call_sid": admission.call_sid,
+            "direction": admission.direction,
+            "agent": admission.agent,
+            "parameters": dict(admission.parameters),
+            "from_number": admission.from_number,
+            "to_number": admission.to_number,
+            "status": "in-progress",
+            "created_at": now,
+            "answered_at": now,
+        }
+        session.execute(insert_new(session, CallRow), call)
 
     # -- tickets of browsers -----------------------------------------------------------------
 
@@ -411,7 +418,7 @@ def columns_of(admission: Admission) -> dict[str, Any]:
     }
 
 
-def admission_of(row: StreamTokenRow | AwayRow) -> Admission:
+def admission_of(row: AwayRow | Row[Any]) -> Admission:
     """The admission that a row holds."""
     return Admission(
         slot_key=row.slot_key,

@@ -1,0 +1,53 @@
+"""What statements are made of. Those that every call executes are made once: that takes as long as ten rows.
+
+For the same reason they are about tables, and not about rows as objects.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import cast
+
+from sqlalchemy import Column, ColumnElement, Table, bindparam, func
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from callapp.call_log.models import Base
+
+Insert = sqlite.Insert | postgresql.Insert
+
+
+def table_of(row: type[Base]) -> Table:
+    """The table in which such rows are."""
+    return cast(Table, row.__table__)
+
+
+def insert_into(session: Session, row: type[Base]) -> Insert:
+    """An ``INSERT`` that can say what to do about a row that is there already; both databases can."""
+    return insert_for(dialect_of(session), row)
+
+
+def insert_for(dialect: str, row: type[Base]) -> Insert:
+    """As ``insert_into``, for the database that speaks this dialect."""
+    known = table_of(row)
+    return sqlite.insert(known) if dialect == "sqlite" else postgresql.insert(known)
+
+
+def insert_new(session: Session, row: type[Base]) -> Insert:
+    """An ``INSERT``, made once, that leaves a row alone which is there already."""
+    return _insert_new(dialect_of(session), row)
+
+
+def dialect_of(session: Session) -> str:
+    """Which database it is."""
+    return session.get_bind().dialect.name
+
+
+def unless_known(column: Column[object]) -> ColumnElement[object]:
+    """What the column holds, or else the parameter ``new_`` and its name."""
+    return func.coalesce(column, bindparam(f"new_{column.name}", type_=column.type))
+
+
+@cache
+def _insert_new(dialect: str, row: type[Base]) -> Insert:
+    return insert_for(dialect, row).on_conflict_do_nothing()
