@@ -23,7 +23,7 @@ from time import monotonic, sleep
 READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 
 # Sockets are looked at so often at most; what comes meanwhile is taken together.
-_ROUND_S = 0.001
+_ROUND_S = 0.0011
 # After a round that was longer, so much of its time is left to the other threads all the same.
 _LEFT = 0.1
 # So often at least, were there nothing to read: what is to be done in time is looked for then, too.
