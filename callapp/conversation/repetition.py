@@ -30,10 +30,11 @@ class Repetition:
         if len(said) < LEAST_CHARS:
             return None
         like = SequenceMatcher(None, b=said, autojunk=False)  # which studies the second once for all
-        if any(_alike(like, known) for known in self._pointed_out):
+        if any(known == said or _alike(like, known) for known in self._pointed_out):
             return None
+        before = sum(other == said or _alike(like, other) for other in self._said)
         self._said = [*self._said[1 - REMEMBERED :], said]
-        if sum(_alike(like, other) for other in self._said) < ENOUGH:
+        if before + 1 < ENOUGH:
             return None
         self._pointed_out.append(said)
         return (

@@ -50,7 +50,7 @@ from callapp.realtime.events import (
 )
 from callapp.realtime.messages import Complaint, SessionCreated
 from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig, silence_update
-from callapp.realtime.skimming import Urgent, skim
+from callapp.realtime.skimming import Urgent, is_needed, skim
 from callapp.realtime.socket_leg import SocketLeg
 from callapp.websocket.framing import Binary
 
@@ -150,6 +150,8 @@ class ModelLeg(SocketLeg):
         for message in messages:
             if isinstance(message, Binary):
                 self._log.warning("! model leg: ignored a binary message")
+                continue
+            if not is_needed(message):  # it came together with one that is
                 continue
             try:
                 decoded = decode(message)

@@ -32,6 +32,12 @@ _DECODED = frozenset(
 )
 
 
+def is_needed(data: bytes) -> bool:
+    """Whether anything here may need this message, by its type."""
+    begins = _begins(data)
+    return begins is None or begins[1] in _KNOWN
+
+
 def skim(data: bytes) -> Urgent | bool:
     """Read what is urgent; of all else say whether anything here needs it.
 

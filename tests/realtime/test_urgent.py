@@ -14,7 +14,7 @@ from callapp.errors import BadMessage
 from callapp.realtime.dialling import Dialling, Endpoint
 from callapp.realtime.events import KINDS, decode
 from callapp.realtime.leg import ModelLeg
-from callapp.realtime.skimming import skim
+from callapp.realtime.skimming import is_needed, skim
 from tests.realtime.conftest import CONFIG, FakeConnection
 
 
@@ -60,6 +60,13 @@ def test_what_is_no_base64_never_reaches_the_phone(payload: bytes) -> None:
 def test_nothing_that_anybody_needs_is_skipped(kind: str) -> None:
     """Not even when it is broken: the thread that reads it says so in the log."""
     assert skim(message(kind)) is not False
+    assert is_needed(message(kind))
+
+
+def test_what_nobody_needs_is_seen_by_its_type_where_that_stands_at_the_beginning() -> None:
+    assert not is_needed(message("rate_limits.updated"))
+    assert is_needed(b'{"event_id": "event_1", "type": "rate_limits.updated"}')
+    assert is_needed(b"no JSON")
 
 
 @pytest.mark.parametrize(
