@@ -22,8 +22,8 @@ from time import monotonic, sleep
 
 READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 
-# Sockets are looked at so often at most; what comes meanwhile is taken together. To wake up costs 60 us of CPU,
-# so shorter rounds cost more; in longer ones frames wait longer.
+# Sockets are looked at so often at most; what comes meanwhile is taken together. To wake up costs 60 us, so
+# shorter rounds cost more; in longer ones frames wait longer.
 _ROUND_S = 0.0012
 # After a round that was longer, so much of its time is left to the other threads all the same.
 _LEFT = 0.1
