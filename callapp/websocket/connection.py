@@ -38,8 +38,8 @@ LEAVE_S = 1.0  # both, with what the reader's clock takes
 # So many pieces may wait to be received; then the socket is left alone until the thread comes for more.
 MOST_HANDED = 500
 
-# The most taken from one socket in a round: what was read of all is held at once.
-_READ_BYTES = 16_384
+# The most taken from one socket before the next one has its turn.
+_READ_BYTES = 65_536
 
 Messages = list[bytes | Binary]
 

@@ -1,7 +1,8 @@
 """What goes out on a connection: frames, written whole, by any thread, none of which ever waits.
 
-In the reader's thread text is written at the end of its round, that of all connections together; in any other
-at once. What the system does not take is written by the reader's thread, as soon as there is room.
+In the reader's thread text is written when all that was read together has been dealt with, that of a handful
+of connections; in any other thread at once. What the system does not take is written by the reader's thread,
+as soon as there is room.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Outgoing(Watched):
         self._write_s = write_s
         self._encoder = _MASKED if masked else _PLAIN
         self._reader = shared_reader()
-        self._outbox: list[bytes] = []  # frames to be written when the reader's round is over
+        self._outbox: list[bytes] = []  # frames to be written when the reader comes to it
         self._backlog: Backlog | None = None
         self._writing = Lock()  # held while a frame is written, which never waits
         self._end: tuple[int, str] | None = None  # close code and reason, once it is over
@@ -60,7 +61,7 @@ class Outgoing(Watched):
             self._reader.tidy(self)
         self._outbox.append(self._encoder.encode(TEXT, text))
 
-    def on_round_over(self) -> None:
+    def on_tidy(self) -> None:
         """Write what was sent in the reader's thread, all at once."""
         with self._writing:
             if self._outbox and self._end is None:

@@ -3,9 +3,9 @@
 A thread that waits in its own socket has to be woken for every frame: with two hundred calls that was 17,000
 wake-ups a second, and most of what a call cost. Here one thread takes what has come on any socket, and only
 what needs thought wakes the call's own. It looks once a millisecond, not at each frame: to wake up costs
-more than a frame does. In a round all sockets are read first, then what came is dealt with, and what is to be
-sent is written at the end, for all of them together: going to and fro between Python and the kernel's network
-code, each would find its own out of the processor's caches.
+more than a frame does. Of a round's sockets a handful are read first, then what came is dealt with, then what
+is to be sent is written, and then comes the next handful: going to and fro between Python and the kernel's
+network code for each frame, both would find their own out of the processor's caches.
 
 All calls depend on this thread, so nothing that is done in it may wait: no write, no lock that is held
 during a wait, no log line a frame. A fault in it ends the connection it came from, and no other.
@@ -25,6 +25,8 @@ READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 # Sockets are looked at so often at most; what comes meanwhile is taken together. To wake up costs 60 us, so
 # shorter rounds cost more; in longer ones frames wait longer.
 _ROUND_S = 0.0012
+# So many sockets are a handful: their frames wait for each other, and what was read of all is held at once.
+_HANDFUL = 16
 # After a round that was longer, so much of its time is left to the other threads all the same.
 _LEFT = 0.1
 # So often at least, were there nothing to read: what is to be done in time is looked for then, too.
@@ -59,8 +61,8 @@ class Watched:
         """
         raise NotImplementedError
 
-    def on_round_over(self) -> None:
-        """The round is over at whose end one was to be called."""
+    def on_tidy(self) -> None:
+        """All that came with what asked for this has been dealt with."""
         raise NotImplementedError
 
     def on_time(self, now_s: float) -> float | None:
@@ -77,7 +79,7 @@ class Reader:
 
     Attributes:
         thread_id: the thread's, as `get_ident` says it; 0 until it runs.
-        tidy: has somebody's ``on_round_over`` called at the end of this round. In the reader's thread.
+        tidy: has somebody's ``on_tidy`` called when this handful has been dealt with. In the reader's thread.
     """
 
     def __init__(self) -> None:
@@ -142,10 +144,12 @@ class Reader:
             ready = poll(_TICK_S)
             began_s = monotonic()
             self._in_round = True
-            self._look_at(ready, began_s)
+            for first in range(0, len(ready), _HANDFUL):
+                self._look_at(ready[first : first + _HANDFUL], began_s)
+                self._tidy_up()
             if self._times and self._times[0][0] <= began_s:
                 self._look_at_times(began_s)
-            self._tidy_up()
+                self._tidy_up()
             self._in_round = False
             while self._forgetting:
                 self._forgetting.pop().release()
@@ -177,7 +181,7 @@ class Reader:
     def _tidy_up(self) -> None:
         for one in self._tidied:
             try:
-                one.on_round_over()
+                one.on_tidy()
             except Exception as fault:  # noqa: BLE001 - as above
                 one.on_fault(fault)
         self._tidied.clear()

@@ -19,7 +19,7 @@ from callapp.websocket import connection as module
 from callapp.websocket import reader as reader_module
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import BINARY, CLOSE, CONTINUATION, PING, TEXT, Binary, Decoder, Encoder
-from callapp.websocket.reader import _LEFT, _ROUND_S, READ, WRITE, Watched, _Portable, shared_reader
+from callapp.websocket.reader import _HANDFUL, _LEFT, _ROUND_S, READ, WRITE, Watched, _Portable, shared_reader
 from tests.websocket.peers import DEADLINE_S, wait_until_reading
 
 Make = Callable[..., Connection]
@@ -118,6 +118,36 @@ def test_nothing_overtakes_what_waits_for_the_end_of_the_round(raw_pair: MakePai
         assert heard_by(far, 2) == [b"1", b"2"]
         far.sendall(masked(TEXT, b"together with another thread"))
         assert heard_by(far, 4) == [b"1", b"2", b"3", b"4"]
+
+
+def test_of_a_crowd_all_are_answered_a_handful_at_a_time(raw_pair: MakePair) -> None:
+    """Who came first does not wait for the last."""
+    (door, outside), *crowd = [raw_pair() for _ in range(2 * _HANDFUL + 2)]
+    shut, open_again = threading.Event(), threading.Event()
+    taken: list[Connection] = []
+    answered: list[int] = []  # how many had been, when each was taken
+
+    def wait(_: bytes) -> bool:
+        shut.set()
+        return open_again.wait(DEADLINE_S)
+
+    door.taker = Taking(wait)
+    outside.sendall(masked(TEXT, b"wait"))
+    assert shut.wait(DEADLINE_S)
+    for ours, far in crowd:
+
+        def take(_: bytes, ours: Connection = ours) -> bool:
+            answered.append(sum(not one._outbox for one in taken))
+            taken.append(ours)
+            ours.send_text(b"seen")
+            return True
+
+        ours.taker = Taking(take)
+        far.sendall(masked(TEXT, b"hello"))
+    open_again.set()
+    for _, far in crowd:
+        assert heard_by(far, 1) == [b"seen"]
+    assert answered == [0] * _HANDFUL + [_HANDFUL] * _HANDFUL + [2 * _HANDFUL]
 
 
 def test_what_waits_for_the_end_of_the_round_goes_out_before_a_close_frame(raw_pair: MakePair) -> None:
