@@ -26,7 +26,7 @@ READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 # shorter rounds cost more; in longer ones frames wait longer.
 _ROUND_S = 0.0012
 # So many sockets are a handful: their frames wait for each other, and what was read of all is held at once.
-_HANDFUL = 16
+_HANDFUL = 32
 # After a round that was longer, so much of its time is left to the other threads all the same.
 _LEFT = 0.1
 # So often at least, were there nothing to read: what is to be done in time is looked for then, too.
