@@ -74,6 +74,8 @@ from callapp.telephony.media_streams import CallerAudio
 
 # How often the inbox is looked into once the phone is gone.
 TICK_S = 0.25
+# The dial of the partner takes no longer: ten seconds of Twilio's, and what the database takes.
+DIALLED_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -406,7 +408,7 @@ class InterpretedSide:
 
     def _call_off(self) -> None:
         if self._calling is not None:  # what has not been dialled yet cannot be called off
-            self._calling.join()
+            self._calling.join(DIALLED_S)
         try:
             self._outside.call_off()
         except CallappError as error:

@@ -2,7 +2,7 @@
 
 A thread that waits in its own socket has to be woken for every frame: with two hundred calls that was 17,000
 wake-ups a second, and most of what a call cost. Here one thread takes what has come on any socket, and only
-what needs thought wakes the call's own. It looks once a millisecond, not at each frame: to wake up costs
+what needs thought wakes the call's own. It looks every 1.2 ms, not at each frame: to wake up costs
 more than a frame does. Of a round's sockets a handful are read first, then what came is dealt with, then what
 is to be sent is written, and then comes the next handful: going to and fro between Python and the kernel's
 network code for each frame, both would find their own out of the processor's caches.

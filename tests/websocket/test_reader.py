@@ -100,8 +100,8 @@ def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair) -> None:
         assert reading.result(DEADLINE_S) == []
 
 
-def test_nothing_overtakes_what_waits_for_the_end_of_the_round(raw_pair: MakePair) -> None:
-    """What is sent where it is read goes out with the rest of the round; others write at any time."""
+def test_nothing_overtakes_what_waits_to_be_written_with_the_rest(raw_pair: MakePair) -> None:
+    """What is sent where it is read goes out with the rest of the handful; others write at any time."""
     ours, far = raw_pair()
     with ThreadPoolExecutor(1) as pool:
 
@@ -150,7 +150,7 @@ def test_of_a_crowd_all_are_answered_a_handful_at_a_time(raw_pair: MakePair) -> 
     assert answered == [0] * _HANDFUL + [_HANDFUL] * _HANDFUL + [2 * _HANDFUL]
 
 
-def test_what_waits_for_the_end_of_the_round_goes_out_before_a_close_frame(raw_pair: MakePair) -> None:
+def test_what_waits_to_be_written_with_the_rest_goes_out_before_a_close_frame(raw_pair: MakePair) -> None:
     ours, far = raw_pair()
     too_late: Queue[LegLost] = Queue()
 
