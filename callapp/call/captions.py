@@ -200,7 +200,7 @@ class CaptionedCall:
         if sound.speaker == "caller":
             tap.caller.append(payload)
         else:
-            tap.agent.append(PlayAudio(payload.decode()))
+            tap.agent.append(PlayAudio(payload))
 
     def _end_stream(self, reason: str) -> None:
         """Nothing more is heard; who hung up, the carrier may have told before."""

@@ -214,7 +214,7 @@ class InterpretedSide:
         paced = self._pacing.next(ulaw, self._now_ms())
         if self._phone_gone or not paced:
             return
-        command = PlayAudio(b2a_base64(paced, newline=False).decode())
+        command = PlayAudio(b2a_base64(paced, newline=False))
         tap, self._heard_bytes = self._tap, self._heard_bytes + len(paced)
         if tap is not None:
             tap.agent.append(command)

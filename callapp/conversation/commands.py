@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from callapp.conversation.events import Trip
 from callapp.conversation.history import Line
@@ -11,10 +10,11 @@ from callapp.conversation.history import Line
 # -- to the caller ------------------------------------------------------------------------------
 
 
-class PlayAudio(NamedTuple):
-    """Queue audio on the phone: base64 of mu-law, passed through. A tuple, for it comes often."""
+@dataclass(slots=True)
+class PlayAudio:
+    """Queue audio on the phone: base64 of mu-law, passed through. Not frozen, for it comes often."""
 
-    payload: str
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,13 +100,20 @@ class CallerSaid:
     usage: Usage | None = None
 
 
-class AudioArrived(NamedTuple):
-    """A piece of an item's audio: base64 of mu-law, as it came. A tuple, for it comes often."""
+class Part(NamedTuple):
+    """One stream of audio of the model: a content part of an item."""
 
-    response_id: str
     item_id: str
     content_index: int
-    payload: str
+
+
+@dataclass(slots=True)
+class AudioArrived:
+    """A piece of a part's audio: base64 of mu-law, as it came. Not frozen, for it comes often."""
+
+    response_id: str
+    part: Part
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from callapp.conversation.events import (
     MessageStarted,
     ModelLost,
     OutputTaken,
+    Part,
     Played,
     RemoteToolCalled,
     RemoteToolReturned,
@@ -65,7 +66,7 @@ from callapp.conversation.lifeline import Lifeline
 from callapp.conversation.noise import Noise
 from callapp.conversation.outage import Outage
 from callapp.conversation.plan import Plan
-from callapp.conversation.playback import Part, Playback
+from callapp.conversation.playback import Playback
 from callapp.conversation.repetition import Repetition
 from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request, Responses
 from callapp.conversation.tool_calls import TOOL_MS, ToolCalls
@@ -84,6 +85,7 @@ class Conversation:
 
     __slots__ = (
         "_audible",
+        "_flowing",
         "_now_ms",
         "asides",
         "away",
@@ -186,6 +188,7 @@ class Conversation:
             hold_line=self.plan.hold_line,
         )
         self._audible = False  # whether somebody hears what is played
+        self._flowing: Part | None = None  # more of its audio is played as it comes, until something happens
         self._now_ms = 0.0
 
     @property
@@ -221,7 +224,9 @@ class Conversation:
             at_ms: when, in milliseconds since the stream began; never less than before.
         """
         if type(event) is AudioArrived:  # the hot path: no deadline hangs on it
-            return self.voice.play(event, at_ms) if self._audible else []
+            if event.part is self._flowing:
+                return self.playback.play(event.response_id, event.part, event.payload, at_ms)
+            return self._on_audio(event, at_ms)
         if type(event) is AgentSaid and not event.whole:  # nor on these: they put deadlines off, at most
             self.responses.stirred(at_ms)
             self.voice.said(event)
@@ -232,6 +237,7 @@ class Conversation:
             self.playback.played(event.mark, at_ms)
             if not (self.playback.all_heard or self.playback.heard):
                 return []  # the agent speaks on
+        self._flowing = None
         commands = self._dispatch(event, at_ms)
         if self.phase is Phase.LIVE:
             commands += self._go_on(at_ms)
@@ -350,6 +356,15 @@ class Conversation:
         return commands
 
     # -- the agent speaks -----------------------------------------------------------------------
+
+    def _on_audio(self, audio: AudioArrived, at_ms: float) -> list[Command]:
+        """Take the first piece of a part, or the first after something else has happened."""
+        if not self._audible:
+            return []
+        commands = self.voice.play(audio, at_ms)
+        if self.voice.lets_flow(audio):
+            self._flowing = audio.part
+        return commands
 
     def _on_response_started(self, response_id: str, tag: str | None, at_ms: float) -> list[Command]:
         commands = self.responses.started(response_id, tag, at_ms, covers_tools=self.tool_calls.all_taken)

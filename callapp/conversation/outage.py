@@ -43,7 +43,7 @@ class Outage:
         noise: Noise,
         voicemail: Voicemail,
         *,
-        hold_line: str | None,
+        hold_line: bytes | None,
     ) -> None:
         self._course = course
         self._lifeline = lifeline
@@ -76,7 +76,7 @@ class Outage:
         return math.inf if self._line is None else max(self._lifeline.line_ms, self._playback.dry_ms)
 
     @property
-    def _line(self) -> str | None:
+    def _line(self) -> bytes | None:
         """What the caller is to hear as long as things stand as they do."""
         needless = self._lifeline.up or self._farewell.begun or self._voicemail.reached
         return None if needless else self._hold_line

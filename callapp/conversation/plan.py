@@ -34,7 +34,7 @@ class Plan:
 
     greeting: str | None = None
     most_ms: float = 1_800_000
-    hold_line: str | None = None
+    hold_line: bytes | None = None
     session_ms: float = 3_300_000
     manners: Manners = field(default_factory=Manners)
     most_usd: float | None = None

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from callapp.conversation.commands import Command, PlayAudio, SendMark
+from callapp.conversation.events import Part
 
 BYTES_PER_MS = 8
 # A second, but for a hair: whole base64 quadruples, so that a payload can be cut there undecoded.
@@ -28,13 +29,6 @@ SECOND_BYTES = 7_998
 # An echo that is late by more than this is not late but lost.
 LOST_MARK_MS = 10_000.0
 PIECE_CHARS = SECOND_BYTES // 3 * 4
-
-
-class Part(NamedTuple):
-    """One stream of audio of the model: a content part of an item."""
-
-    item_id: str
-    content_index: int
 
 
 class Cut(NamedTuple):
@@ -93,6 +87,7 @@ class _Stretch:
     """A run of one part's audio in the queue; ``offset`` is how much of the part came before it."""
 
     part: Part
+    ledger: _Ledger
     start: int
     end: int
     offset: int
@@ -137,7 +132,7 @@ class Playback:
 
     # -- sending --------------------------------------------------------------------------------
 
-    def play(self, response_id: str, part: Part, payload: str, at_ms: float) -> list[Command]:
+    def play(self, response_id: str, part: Part, payload: bytes, at_ms: float) -> list[Command]:
         """Queue a payload (base64) of a part; return what to send, marks included."""
         commands: list[Command] = []
         if self._queue and self._queue[-1].part != part:
@@ -185,11 +180,11 @@ class Playback:
         self,
         response_id: str,
         part: Part,
-        payload: str,
+        payload: bytes,
         at_ms: float,
         commands: list[Command],
     ) -> None:
-        length = len(payload) // 4 * 3 - payload.count("=", -2)
+        length = len(payload) // 4 * 3 - payload.count(b"=", -2)
         if not length:
             return
         start = self.sent_bytes
@@ -197,20 +192,24 @@ class Playback:
             self._dry_ms = at_ms  # the queue was dry: playback starts anew, on time
             self.spans.append(Run(start, at_ms))
             self._behind_ms = 0.0
+        stretch = self._queue[-1] if self._queue else None
+        if stretch is None or stretch.part != part:
+            stretch = self._begin(response_id, part)
+        self._dry_ms += length / BYTES_PER_MS
+        stretch.ledger.sent_bytes += length
+        self.sent_bytes = stretch.end = end = start + length
+        commands.append(PlayAudio(payload))
+        if end - self._marked_bytes >= SECOND_BYTES:
+            self._mark(at_ms, commands)
+
+    def _begin(self, response_id: str, part: Part) -> _Stretch:
+        """What comes now is of another part than what came before, or follows on nothing."""
         ledger = self._ledgers.get(part)
         if ledger is None:
             ledger = self._ledgers[part] = _Ledger(response_id, self.dry_ms)
-        self.sent_bytes = start + length
-        self._dry_ms += length / BYTES_PER_MS
-        last = self._queue[-1] if self._queue else None
-        if last is not None and last.part == part:
-            last.end = self.sent_bytes
-        else:
-            self._queue.append(_Stretch(part, start, self.sent_bytes, ledger.sent_bytes))
-        ledger.sent_bytes += length
-        commands.append(PlayAudio(payload))
-        if self.sent_bytes - self._marked_bytes >= SECOND_BYTES:
-            self._mark(at_ms, commands)
+        stretch = _Stretch(part, ledger, self.sent_bytes, self.sent_bytes, ledger.sent_bytes)
+        self._queue.append(stretch)
+        return stretch
 
     def _mark(self, at_ms: float, commands: list[Command]) -> None:
         if self._marked_bytes == self.sent_bytes:

@@ -19,9 +19,9 @@ _AMPLITUDE = 8_000
 _BIAS = 0x84
 
 
-def tones(digits: str) -> str:
+def tones(digits: str) -> bytes:
     """The sound of these keys, ``0-9 * #``, and ``w`` for half a second of silence: base64 of mu-law."""
-    return b64encode(b"".join(_sound(digit) for digit in digits)).decode()
+    return b64encode(b"".join(_sound(digit) for digit in digits))
 
 
 @cache

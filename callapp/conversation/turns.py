@@ -64,7 +64,7 @@ class Turns:
             self._unanswered_ms = turn.end_ms
         return turn
 
-    def audio_began(self, payload: str, at_ms: float) -> bool:
+    def audio_began(self, payload: bytes, at_ms: float) -> bool:
         """Audio of an item goes to the phone, from its first byte on; return whether any was audible.
 
         If not, what follows has to be shown, too; after that, no piece of the item's audio costs anything.

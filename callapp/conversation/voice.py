@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from callapp.conversation.commands import ClearAudio, Command, DeleteItem, TruncateItem
-from callapp.conversation.events import AgentSaid, AudioArrived, ResponseEnded
+from callapp.conversation.events import AgentSaid, AudioArrived, Part, ResponseEnded
 from callapp.conversation.history import AGENT, History
-from callapp.conversation.playback import Part, Playback
+from callapp.conversation.playback import Playback
 from callapp.conversation.responses import Responses
 
 if TYPE_CHECKING:
@@ -64,17 +64,21 @@ class Voice:
 
     def play(self, audio: AudioArrived, at_ms: float) -> list[Command]:
         """Hand audio on to the phone, unless it was silenced."""
-        response_id, item_id, content_index, payload = audio
+        response_id, item_id = audio.response_id, audio.part.item_id
         if self.responses.silenced(response_id):
             return self._forget(item_id)
         if item_id not in self._audible:
             self._unspoken.pop(item_id, None)
             self._spoken.add(response_id)
-            if self._turns.audio_began(payload, at_ms):
+            if self._turns.audio_began(audio.payload, at_ms):
                 self._audible.add(item_id)
-        return self._playback.play(response_id, Part(item_id, content_index), payload, at_ms)
+        return self._playback.play(response_id, audio.part, audio.payload, at_ms)
 
-    def play_own(self, payload: str, at_ms: float) -> list[Command]:
+    def lets_flow(self, audio: AudioArrived) -> bool:
+        """Whether what follows on a piece just needs to be played, as long as nothing else happens."""
+        return audio.part.item_id in self._audible and not self.responses.silenced(audio.response_id)
+
+    def play_own(self, payload: bytes, at_ms: float) -> list[Command]:
         """Play a line that no model spoke: base64 of mu-law."""
         self._own_lines += 1
         part = Part(f"own-line-{self._own_lines}", 0)

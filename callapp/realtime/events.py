@@ -28,6 +28,7 @@ from callapp.conversation.events import (
     CallerSaid,
     MessageStarted,
     OutputTaken,
+    Part,
     RemoteToolCalled,
     RemoteToolRan,
     RemoteToolReturned,
@@ -128,12 +129,8 @@ def _audio_delta(message: Message) -> AudioArrived:
     payload = text_of(message, "delta")
     if len(payload) % 4 or not _is_base64(payload):
         raise BadMessage("response.output_audio.delta: delta is not base64")
-    return AudioArrived(
-        text_of(message, "response_id"),
-        text_of(message, "item_id"),
-        index_of(message, "content_index"),
-        payload,
-    )
+    part = Part(text_of(message, "item_id"), index_of(message, "content_index"))
+    return AudioArrived(text_of(message, "response_id"), part, payload.encode())
 
 
 def _words(message: Message) -> AgentSaid:
@@ -326,7 +323,7 @@ def encode_approval(request_id: str, *, approve: bool) -> bytes:
 
 def encode_audio(payload: bytes) -> bytes:
     """Write the caller's audio (base64 of mu-law) as an append, without touching it."""
-    return b'{"type":"input_audio_buffer.append","audio":"%b"}' % payload
+    return b'{"type":"input_audio_buffer.append","audio":"' + payload + b'"}'
 
 
 def _client_event(command: ModelCommand) -> Message:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-from callapp.conversation.events import AgentSaid, AudioArrived, SpeechStarted
+import orjson
+
+from callapp.conversation.events import AgentSaid, AudioArrived, Part, SpeechStarted
 from callapp.errors import BadMessage
 from callapp.realtime.events import KINDS, decode
 
@@ -13,8 +16,9 @@ Urgent = AudioArrived | AgentSaid | SpeechStarted
 
 # Comes some 50 times a second a call, so it is sliced out of the layout in which the service sends it.
 _audio = re.compile(
-    rb'\{"type": ?"response\.output_audio\.delta", ?"event_id": ?"[\w-]+", ?"response_id": ?"([\w-]+)", ?'
-    rb'"item_id": ?"([\w-]+)", ?"output_index": ?\d+, ?"content_index": ?(\d{1,3}), ?'
+    rb'\{"type": ?"response\.output_audio\.delta", ?"event_id": ?"[\w-]+", ?'
+    rb'("response_id": ?"[\w-]+", ?"item_id": ?"[\w-]+", ?'
+    rb'"output_index": ?(?:0|[1-9]\d{0,2}), ?"content_index": ?(?:0|[1-9]\d{0,2})), ?'
     rb'"delta": ?"([A-Za-z0-9+/]++={0,2}+)"\}'  # and of a length that is a multiple of four
 ).fullmatch
 _begins = re.compile(rb'\{"type": ?"([a-z_.]+)"').match
@@ -45,9 +49,10 @@ def skim(data: bytes) -> Urgent | bool:
     """
     audio = _audio(data)
     if audio is not None:
-        response_id, item_id, index, payload = audio.groups()
+        origin, payload = audio.groups()
         if not len(payload) & 3:
-            return AudioArrived(response_id.decode(), item_id.decode(), int(index), payload.decode())
+            response_id, part = _read_origin(origin)
+            return AudioArrived(response_id, part, payload)
     begins = _begins(data)
     if begins is None:
         return True
@@ -58,3 +63,10 @@ def skim(data: bytes) -> Urgent | bool:
     except BadMessage:
         return True
     return decoded if isinstance(decoded, Urgent) else decoded is not None
+
+
+@lru_cache(maxsize=1024)  # more than there are calls: a part's audio comes in hundreds of pieces
+def _read_origin(fields: bytes) -> tuple[str, Part]:
+    """Read which response and which part a delta is of: the same objects each time."""
+    origin = orjson.loads(b"{%b}" % fields)
+    return origin["response_id"], Part(origin["item_id"], origin["content_index"])

@@ -190,13 +190,13 @@ class Encoder:
 
     def __init__(self, stream_sid: str) -> None:
         self._sid = orjson.dumps(stream_sid).decode()
-        self._media_head = f'{{"event":"media","streamSid":{self._sid},"media":{{"payload":"'
+        self._media_head = f'{{"event":"media","streamSid":{self._sid},"media":{{"payload":"'.encode()
         self._clear = f'{{"event":"clear","streamSid":{self._sid}}}'.encode()
 
     def encode(self, command: PlayAudio | SendMark | ClearAudio) -> bytes:
         """Write a command as the message that carries it out."""
         if type(command) is PlayAudio:
-            return f'{self._media_head}{command.payload}"}}}}'.encode()
+            return self._media_head + command.payload + b'"}}'
         if isinstance(command, SendMark):
             name = orjson.dumps(command.name).decode()
             return f'{{"event":"mark","streamSid":{self._sid},"mark":{{"name":{name}}}}}'.encode()

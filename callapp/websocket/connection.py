@@ -215,7 +215,8 @@ class Connection(Outgoing):
             self._on_messages(self._decoder.receive(data), now_s)
         elif self._end is None:
             self.alive_s = self.heard_s = now_s
-            if not self._is_taken(text):
+            taker = self.taker
+            if taker is None or self._handed != self._dealt_with or not taker.take(text):
                 self._hand_over([text])
 
     def _on_messages(self, messages: list[Message], now_s: float) -> None:
@@ -265,10 +266,10 @@ class Connection(Outgoing):
         self._end_with_goodbye(INTERNAL_ERROR, "a fault of ours", "")
 
     def _take_or_hand_over(self, messages: Messages) -> None:
-        while messages and type(messages[0]) is bytes and self._is_taken(messages[0]):
-            del messages[0]
-        if messages:
-            self._hand_over(messages)
+        for position, message in enumerate(messages):
+            if type(message) is not bytes or not self._is_taken(message):
+                self._hand_over(messages[position:])
+                return
 
     def _is_taken(self, text: bytes) -> bool:
         taker = self.taker

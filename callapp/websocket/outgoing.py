@@ -64,9 +64,11 @@ class Outgoing(Watched):
     def on_tidy(self) -> None:
         """Write what was sent in the reader's thread, all at once."""
         with self._writing:
-            if self._outbox and self._end is None:
+            outbox = self._outbox
+            if outbox and self._end is None:
+                frames = outbox.pop() if len(outbox) == 1 else self._frames()
                 try:
-                    self._write(self._frames())
+                    self._write(frames)
                 except OSError as error:
                     self._fail(error)
 

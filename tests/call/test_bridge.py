@@ -31,6 +31,7 @@ from callapp.conversation.events import (
     CallerSaid,
     EndCall,
     ModelLost,
+    Part,
     Played,
     ResponseEnded,
     ResponseStarted,
@@ -48,7 +49,7 @@ from callapp.telephony.media_streams import CallerAudio
 
 WAIT_S = 5.0
 QUIET_S = 0.02
-SECOND = "/" * 10_664  # base64 of 7,998 bytes
+SECOND = b"/" * 10_664  # base64 of 7,998 bytes
 LIVE_MS = 60_000
 
 
@@ -248,7 +249,7 @@ class World:
 
     def speaks(self, response_id: str = "r1", item_id: str = "i1", *, ends: bool = True) -> None:
         """The agent says a second of something."""
-        self.model.hears(ResponseStarted(response_id), AudioArrived(response_id, item_id, 0, SECOND))
+        self.model.hears(ResponseStarted(response_id), AudioArrived(response_id, Part(item_id, 0), SECOND))
         if ends:
             self.model.hears(AudioEnded(response_id, item_id, 0), ResponseEnded(response_id))
         self.journal.wait_for(PlayAudio)
@@ -258,7 +259,7 @@ class World:
         call = ToolCalled("r1", "c1", "end_call", "{}")
         self.model.hears(
             ResponseStarted("r1"),
-            AudioArrived("r1", "i1", 0, SECOND),
+            AudioArrived("r1", Part("i1", 0), SECOND),
             AudioEnded("r1", "i1", 0),
             call,
             ResponseEnded("r1", tool_calls=(call,)),
@@ -287,7 +288,7 @@ def test_an_echo_is_noted_where_it_is_read_unless_something_hangs_on_it(world: W
     """Nor does the thread that reads for all wait for a call that is thinking."""
     world.begin()
     world.goes_live()
-    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", "i1", 0, SECOND + SECOND))
+    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", Part("i1", 0), SECOND + SECOND))
     world.journal.wait_for(SendMark("mark-2"))
     assert world.bridge._hear_mark(Played("mark-1"))
     position = world.bridge.position()
@@ -442,7 +443,7 @@ def test_a_write_that_fails_is_blamed_on_the_leg_it_was_meant_for(world: World) 
     """The downlink writes to the phone: its loss is not the model's."""
     live(world)
     world.caller.send_fails = True
-    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", "i1", 0, SECOND))
+    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", Part("i1", 0), SECOND))
     assert world.end() == "twilio.disconnected"
     assert_over(world)
 
@@ -493,7 +494,7 @@ def test_a_write_that_fails_is_not_the_reason_when_a_hang_up_came_in_before(worl
     live(world)
     world.caller.unread = [CallerHungUp()]
     world.caller.send_fails = True
-    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", "i1", 0, SECOND))
+    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", Part("i1", 0), SECOND))
     assert world.end() == "caller.hung_up"
     assert_over(world)
 
@@ -594,15 +595,15 @@ def test_late_audio_after_a_barge_in_is_not_played(world: World) -> None:
     speaking(world)
     world.model.hears(
         SpeechStarted(),
-        AudioArrived("r1", "i1", 0, SECOND),
-        AudioArrived("r1", "i1", 0, SECOND),
+        AudioArrived("r1", Part("i1", 0), SECOND),
+        AudioArrived("r1", Part("i1", 0), SECOND),
         ResponseEnded("r1", "cancelled"),
         SpeechStopped(),
     )
-    world.model.hears(ResponseStarted("r2"), AudioArrived("r2", "i2", 0, "AAAA"))
-    world.journal.wait_for(PlayAudio("AAAA"))
+    world.model.hears(ResponseStarted("r2"), AudioArrived("r2", Part("i2", 0), b"AAAA"))
+    world.journal.wait_for(PlayAudio(b"AAAA"))
     played = [what for what in world.journal.of("caller") if isinstance(what, PlayAudio | ClearAudio)]
-    assert played == [PlayAudio(SECOND), ClearAudio(), PlayAudio("AAAA")]
+    assert played == [PlayAudio(SECOND), ClearAudio(), PlayAudio(b"AAAA")]
 
 
 def test_what_many_threads_feed_is_written_in_the_order_in_which_it_was_decided(world: World) -> None:

@@ -55,7 +55,7 @@ class FakeCall:
 
     def play(self, byte: bytes, ms: int) -> None:
         assert self.tapped is not None
-        self.tapped.agent.append(PlayAudio(speech(byte, ms).decode()))
+        self.tapped.agent.append(PlayAudio(speech(byte, ms)))
         self.sent += 8 * ms
 
 

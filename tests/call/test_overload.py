@@ -26,6 +26,7 @@ from callapp.conversation.events import (
     CallerHungUp,
     MessageStarted,
     ModelLost,
+    Part,
     Played,
     ResponseEnded,
     ResponseStarted,
@@ -44,7 +45,7 @@ STUCK_S = 1.0
 """How long a stuck write takes to be given up here; 5 s in the legs."""
 
 CHUNK = b64encode(b"\x55" * 160)
-LINE = b64encode(b"\x66" * 800).decode()
+LINE = b64encode(b"\x66" * 800)
 log = logging.getLogger("test")
 
 
@@ -154,7 +155,7 @@ class Call:
 
     def say(self, number: int) -> None:
         """The model says something, 20 ms of it."""
-        self.model.incoming.put(AudioArrived("resp_1", "item_1", 0, CHUNK.decode()))
+        self.model.incoming.put(AudioArrived("resp_1", Part("item_1", 0), CHUNK))
 
     def begin_response(self) -> None:
         self.model.incoming.put(ResponseStarted("resp_1"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Callable
+from functools import cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,6 +46,7 @@ from callapp.conversation.events import (
     LeavingFailed,
     MessageStarted,
     ModelLost,
+    Part,
     Played,
     RequestRefused,
     ResponseEnded,
@@ -67,7 +69,7 @@ from callapp.conversation.plan import Plan
 from callapp.conversation.responses import REQUEST_MS
 
 MOST_MS = 120_000
-LINE = b64encode(b"\x55" * 1_200 * 8).decode()
+LINE = b64encode(b"\x55" * 1_200 * 8)
 NUMBERS = st.integers(1, 3)
 TO_THE_MODEL = (
     AnswerTool,
@@ -87,8 +89,14 @@ def tool_called(session: str, response: int, number: int, complete: bool) -> Too
     return ToolCalled(f"{session}r{response}", f"{session}t{response}{number}", "look", "{}", complete)
 
 
-def audio(ms: int) -> str:
-    return b64encode(b"\x55" * ms * 8).decode()
+def audio(ms: int) -> bytes:
+    return b64encode(b"\x55" * ms * 8)
+
+
+@cache
+def part_of(item_id: str) -> Part:
+    """The same object each time, as the model leg has it: more of it is then handed on at once."""
+    return Part(item_id, 0)
 
 
 # What the model says in a session, with names that belong to that session alone.
@@ -103,7 +111,7 @@ of_the_model: st.SearchStrategy[Made] = st.one_of(
     ),
     st.builds(lambda n, i: lambda s: MessageStarted(f"{s}r{n}", f"{s}i{n}{i}"), NUMBERS, NUMBERS),
     st.builds(
-        lambda n, i, ms: lambda s: AudioArrived(f"{s}r{n}", f"{s}i{n}{i}", 0, audio(ms)),
+        lambda n, i, ms: lambda s: AudioArrived(f"{s}r{n}", part_of(f"{s}i{n}{i}"), audio(ms)),
         NUMBERS,
         NUMBERS,
         st.sampled_from([0, 20, 500, 2_500]),
@@ -296,7 +304,7 @@ class Watcher:
                 assert not self.away, "audio for nobody"
                 if isinstance(event, AudioArrived):
                     assert event.response_id not in self.cancelled
-                    item = f"{event.item_id}"
+                    item = event.part.item_id
                     self.sent_ms[item] = self.sent_ms.get(item, 0) + len(payload) * 3 / 4 / 8
                 else:
                     sound = self.conversation.away.sounding

@@ -10,6 +10,7 @@ from callapp.conversation.events import (
     CallerSaid,
     EndCall,
     ModelLost,
+    Part,
     Played,
     ResponseEnded,
     ResponseStarted,
@@ -40,7 +41,7 @@ def answer(conversation: Conversation, number: int, usage: Usage | None, at_ms: 
     response_id, item_id = f"resp_{number}", f"item_{number}"
     events = [
         ResponseStarted(response_id),
-        AudioArrived(response_id, item_id, 0, "VVVV" * 2667),
+        AudioArrived(response_id, Part(item_id, 0), b"VVVV" * 2667),
         AudioEnded(response_id, item_id, 0),
         ResponseEnded(response_id, usage=usage),
     ]
@@ -66,7 +67,7 @@ def test_the_call_is_completed_after_the_goodbye_and_says_why():
     conversation = live(0.01)
     answer(conversation, 1, CENT, 1_000)
     commands = conversation.receive(ResponseStarted("resp_2", "goodbye"), 1_100)
-    commands += conversation.receive(AudioArrived("resp_2", "item_2", 0, "VVVV" * 2667), 1_150)
+    commands += conversation.receive(AudioArrived("resp_2", Part("item_2", 0), b"VVVV" * 2667), 1_150)
     commands += conversation.receive(AudioEnded("resp_2", "item_2", 0), 1_200)
     commands += conversation.receive(ResponseEnded("resp_2", usage=CENT), 1_250)
     assert CompleteCall() not in commands  # nobody has heard it yet
@@ -95,7 +96,7 @@ def test_a_goodbye_under_way_is_not_hurried():
     commands = []
     for event in (
         ResponseStarted("resp_1"),
-        AudioArrived("resp_1", "item_1", 0, "VVVV" * 2667),
+        AudioArrived("resp_1", Part("item_1", 0), b"VVVV" * 2667),
         AudioEnded("resp_1", "item_1", 0),
         call,
         ToolReturned("call_1", EndCall("done")),

@@ -19,6 +19,7 @@ from callapp.conversation.events import (
     EndCall,
     MessageStarted,
     ModelLost,
+    Part,
     Played,
     RemoteToolCalled,
     RemoteToolRan,
@@ -96,7 +97,7 @@ class Call:
         response, item = f"resp_{name}", f"item_{name}"
         self.tell(ResponseStarted(response), MessageStarted(response, item), at_ms=at_ms)
         for byte, ms in audio or ((LOUD, 1_000),):
-            self.tell(AudioArrived(response, item, 0, b64encode(byte * (ms * 8)).decode()))
+            self.tell(AudioArrived(response, Part(item, 0), b64encode(byte * (ms * 8))))
         self.tell(AgentSaid(item, text, whole=True), AudioEnded(response, item, 0), ResponseEnded(response))
 
     def hear_all(self) -> None:

@@ -35,7 +35,7 @@ from callapp.conversation.events import (
 )
 from tests.conversation.test_machine import Call, end_call, live, only
 
-LINE = b64encode(b"\x55" * 1_500 * 8).decode()
+LINE = b64encode(b"\x55" * 1_500 * 8)
 LOST = ModelLost("openai.disconnected")
 
 

@@ -11,6 +11,7 @@ from callapp.conversation.events import (
     DigitPressed,
     MessageStarted,
     ModelLost,
+    Part,
     RemoteToolReturned,
     ResponseEnded,
     ResponseStarted,
@@ -24,7 +25,7 @@ from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
 from callapp.conversation.tool_calls import MOST_ROUNDS
 
-SECOND = b64encode(b"\x55" * 8_000).decode()
+SECOND = b64encode(b"\x55" * 8_000)
 
 
 class Call:
@@ -107,7 +108,7 @@ def test_a_noise_is_not_the_caller_s_word() -> None:
     for _ in range(MOST_ROUNDS):
         call.round()
     response_id = call.begin()
-    call.feed(AudioArrived(response_id, "item-1", 0, SECOND))
+    call.feed(AudioArrived(response_id, Part("item-1", 0), SECOND))
     call.feed(SpeechStarted("noise"))
     call.feed(SpeechStopped())
     assert of(RunTool, call.feed(ToolCalled(response_id, "call", "look", "{}"))) == []

@@ -16,6 +16,7 @@ from callapp.conversation.events import (
     CallerSaid,
     MessageStarted,
     ModelLost,
+    Part,
     ResponseEnded,
     ResponseStarted,
     SessionConfirmed,
@@ -52,7 +53,7 @@ def ids(**more):
     [
         (
             {"type": "response.output_audio.delta", **ids(delta="//8=")},
-            AudioArrived("resp_1", "item_1", 0, "//8="),
+            AudioArrived("resp_1", Part("item_1", 0), b"//8="),
         ),
         ({"type": "response.output_audio.done", **ids()}, AudioEnded("resp_1", "item_1", 0)),
         (

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from callapp.conversation.events import AgentSaid, AudioArrived, SpeechStarted
+from callapp.conversation.events import AgentSaid, AudioArrived, Part, SpeechStarted
 from callapp.errors import BadMessage
 from callapp.realtime.dialling import Dialling, Endpoint
 from callapp.realtime.events import KINDS, decode
@@ -53,7 +53,7 @@ def test_what_is_no_base64_never_reaches_the_phone(payload: bytes) -> None:
         with pytest.raises(BadMessage):
             decode(data)
     else:
-        assert skim(data) == AudioArrived("r", "i", 0, "")
+        assert skim(data) == AudioArrived("r", Part("i", 0), b"")
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -127,7 +127,7 @@ def take(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], tuple[list[Any], 
 
 def test_an_interruption_is_heard_where_it_is_read(take: Callable[..., Any]) -> None:
     """Each moment that it waits, the agent is heard talking over the caller."""
-    assert take(AUDIO) == ([AudioArrived("r", "i", 0, "//8=")], True)
+    assert take(AUDIO) == ([AudioArrived("r", Part("i", 0), b"//8=")], True)
     assert take(BARGE_IN)[0][1:] == [SpeechStarted("j", 320)]
 
 
@@ -137,3 +137,13 @@ def test_what_nobody_needs_wakes_no_thread(take: Callable[..., Any]) -> None:
 
 def test_what_has_to_be_thought_about_is_left_to_the_calls_thread(take: Callable[..., Any]) -> None:
     assert take(STOPPED) == ([], False)
+
+
+def test_the_pieces_of_a_part_say_so_with_the_same_object() -> None:
+    """By which the conversation knows, at no cost, that nothing is new about them."""
+    first, second = skim(AUDIO), skim(AUDIO.replace(b"//8=", b"AAAA"))
+    other = skim(AUDIO.replace(b'"response_id": "r"', b'"response_id": "r2"'))
+    assert isinstance(first, AudioArrived) and isinstance(second, AudioArrived)
+    assert isinstance(other, AudioArrived)
+    assert second.part is first.part
+    assert other.part is not first.part

@@ -9,7 +9,8 @@ from base64 import b64encode
 import pytest
 
 from callapp.conversation.commands import PlayAudio
-from callapp.conversation.playback import BYTES_PER_MS, Part, Playback
+from callapp.conversation.events import Part
+from callapp.conversation.playback import BYTES_PER_MS, Playback
 from callapp.recording.reel import RATE_HZ, Reel
 from callapp.recording.tape import Tape
 from callapp.telephony.media_streams import CallerAudio
@@ -34,7 +35,7 @@ class Call:
         self.tape.hear(CallerAudio(payload, at_ms))
 
     def plays(self, sound: int, ms: int, *, at_ms: float, item: str = "i") -> None:
-        payload = b64encode(bytes([sound]) * (ms * BYTES_PER_MS)).decode()
+        payload = b64encode(bytes([sound]) * (ms * BYTES_PER_MS))
         for command in self.playback.play("r", Part(item, 0), payload, at_ms):
             if isinstance(command, PlayAudio):
                 self.tape.agent.append(command)

@@ -13,9 +13,9 @@ _FOLDER = Path(__file__).parent
 
 
 @cache
-def hold_line(language: str) -> str:
+def hold_line(language: str) -> bytes:
     """A moment's patience asked for in a language, else in English: base64 of mu-law."""
     file = _FOLDER / f"hold.{language.partition('-')[0].lower()}.ulaw"
     if not file.is_file():
         file = _FOLDER / "hold.en.ulaw"
-    return b64encode(file.read_bytes()).decode()
+    return b64encode(file.read_bytes())
