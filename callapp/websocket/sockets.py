@@ -9,7 +9,15 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
+from contextlib import suppress
 from threading import Lock
+from typing import TypeVar
+
+Argument = TypeVar("Argument")
+Answer = TypeVar("Answer", int, bytes)
+
+_NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class TlsSocket:
@@ -38,8 +46,8 @@ class TlsSocket:
         with self._lock:
             while True:
                 try:
-                    data = self._tls.read(self.RECORD_BYTES)
-                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    data = _ask_twice(self._tls.read, self.RECORD_BYTES)
+                except _NOT_NOW:
                     # Not yet a whole record, or one without data. Or OpenSSL has something to say itself,
                     # such as a new key, and no room for it: it says it when next it is called.
                     if whole:
@@ -57,7 +65,7 @@ class TlsSocket:
         """
         try:
             with self._lock:
-                return self._tls.write(data)
+                return _ask_twice(self._tls.write, data)
         except ssl.SSLWantWriteError:
             raise BlockingIOError from None
         # SSLWantReadError may end the connection: only a renegotiation asks for it, and TLS 1.3 has none.
@@ -74,6 +82,40 @@ class TlsSocket:
     def close(self) -> None:
         """Give the descriptor back. Only when no thread can be using it: the number is soon another's."""
         self._tls.close()
+
+
+def _ask_twice(ask: Callable[[Argument], Answer], argument: Argument) -> Answer:
+    """Call into OpenSSL; when it says that the connection is broken, call once more before it is believed.
+
+    OpenSSL keeps what went wrong by thread, not by connection, and whoever calls it next in that thread and
+    has to wait is told of it, if it was left there. Python 3.14.10 with OpenSSL 3.6.5 leaves it there when a
+    peer has closed, for good: one call's end would break all other calls' connections. So it is forgotten,
+    and a connection that is not broken goes on as if it had been asked once.
+    """
+    try:
+        return ask(argument)
+    except _NOT_NOW:
+        raise
+    except OSError as error:
+        _forget_errors()
+        try:
+            answer = ask(argument)
+        except _NOT_NOW:
+            raise
+        except OSError:
+            raise error from None
+        if not answer:  # it is over: say so with the first reason
+            raise
+        return answer
+
+
+_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _forget_errors() -> None:
+    """Have OpenSSL forget what went wrong in this thread: Python has it do so when no cipher is known."""
+    with suppress(ssl.SSLError):
+        _context.set_ciphers("NONE-SUCH")
 
 
 def adopt(sock: socket.socket) -> socket.socket | TlsSocket:

@@ -214,7 +214,8 @@ def is_heard_whole(server: Server, call_sid: str) -> bool:
     try:
         with urlopen(request, timeout=DEADLINE_S) as answer:
             caller = answer.read()[58::2]
-    except HTTPError:  # it is not written yet
+    except HTTPError as refusal:  # it is not written yet
+        refusal.close()
         return False
     # Their ends: the machine begins to speak as it picks up, and with a key, before the stream is there.
     return MENU.audio[-800:] in caller and SUPPORT.audio[-800:] in caller

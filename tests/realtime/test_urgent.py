@@ -143,7 +143,8 @@ def test_the_pieces_of_a_part_say_so_with_the_same_object() -> None:
     """By which the conversation knows, at no cost, that nothing is new about them."""
     first, second = skim(AUDIO), skim(AUDIO.replace(b"//8=", b"AAAA"))
     other = skim(AUDIO.replace(b'"response_id": "r"', b'"response_id": "r2"'))
-    assert isinstance(first, AudioArrived) and isinstance(second, AudioArrived)
+    assert isinstance(first, AudioArrived)
+    assert isinstance(second, AudioArrived)
     assert isinstance(other, AudioArrived)
     assert second.part is first.part
     assert other.part is not first.part
