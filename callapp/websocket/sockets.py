@@ -54,7 +54,10 @@ class TlsSocket:
                         return whole
                     raise BlockingIOError from None
                 whole += data
-                if not data or not self._tls.pending():
+                if not data:
+                    _forget_errors()  # see `_ask_twice`: whoever dials next in this thread asks but once
+                    return whole
+                if not self._tls.pending():
                     return whole
 
     def send(self, data: bytes | memoryview) -> int:
@@ -103,6 +106,7 @@ def _ask_twice(ask: Callable[[Argument], Answer], argument: Argument) -> Answer:
         except _NOT_NOW:
             raise
         except OSError:
+            _forget_errors()  # they are not the next one's
             raise error from None
         if not answer:  # it is over: say so with the first reason
             raise
