@@ -61,9 +61,7 @@ class History:
 
     def add(self, role: str, item_id: str, words: str) -> None:
         """More of an item's text. What was cut gets no more."""
-        utterance = self._utterances.get(item_id)
-        if utterance is None:
-            utterance = self._utterances[item_id] = _Utterance(role)
+        utterance = self._utterances.setdefault(item_id, _Utterance(role))
         if utterance.heard_share is None:
             utterance.text += words
 

@@ -85,7 +85,6 @@ class Conversation:
 
     __slots__ = (
         "_audible",
-        "_flowing",
         "_now_ms",
         "asides",
         "away",
@@ -188,7 +187,6 @@ class Conversation:
             hold_line=self.plan.hold_line,
         )
         self._audible = False  # whether somebody hears what is played
-        self._flowing: Part | None = None  # more of its audio is played as it comes, until something happens
         self._now_ms = 0.0
 
     @property
@@ -224,9 +222,7 @@ class Conversation:
             at_ms: when, in milliseconds since the stream began; never less than before.
         """
         if type(event) is AudioArrived:  # the hot path: no deadline hangs on it
-            if event.part is self._flowing:
-                return self.playback.play(event.response_id, event.part, event.payload, at_ms)
-            return self._on_audio(event, at_ms)
+            return self.voice.play(event, at_ms) if self._audible else []
         if type(event) is AgentSaid and not event.whole:  # nor on these: they put deadlines off, at most
             self.responses.stirred(at_ms)
             self.voice.said(event)
@@ -237,7 +233,6 @@ class Conversation:
             self.playback.played(event.mark, at_ms)
             if not (self.playback.all_heard or self.playback.heard):
                 return []  # the agent speaks on
-        self._flowing = None
         commands = self._dispatch(event, at_ms)
         if self.phase is Phase.LIVE:
             commands += self._go_on(at_ms)
@@ -356,15 +351,6 @@ class Conversation:
         return commands
 
     # -- the agent speaks -----------------------------------------------------------------------
-
-    def _on_audio(self, audio: AudioArrived, at_ms: float) -> list[Command]:
-        """Take the first piece of a part, or the first after something else has happened."""
-        if not self._audible:
-            return []
-        commands = self.voice.play(audio, at_ms)
-        if self.voice.lets_flow(audio):
-            self._flowing = audio.part
-        return commands
 
     def _on_response_started(self, response_id: str, tag: str | None, at_ms: float) -> list[Command]:
         commands = self.responses.started(response_id, tag, at_ms, covers_tools=self.tool_calls.all_taken)

@@ -324,10 +324,7 @@ class Playback:
     def _forget_heard(self, at_ms: float) -> None:
         while self._queue and self._queue[0].end <= self._played_bytes:
             stretch = self._queue.pop(0)
-            part = stretch.part
-            ledger = self._ledgers.get(part)
-            if ledger is None:
-                continue
+            part, ledger = stretch.part, stretch.ledger
             ledger.end_ms = min(at_ms, self._moment_of(stretch.end))
             if ledger.ended and all(s.part != part for s in self._queue):
                 self._close(part)

@@ -74,10 +74,6 @@ class Voice:
                 self._audible.add(item_id)
         return self._playback.play(response_id, audio.part, audio.payload, at_ms)
 
-    def lets_flow(self, audio: AudioArrived) -> bool:
-        """Whether what follows on a piece just needs to be played, as long as nothing else happens."""
-        return audio.part.item_id in self._audible and not self.responses.silenced(audio.response_id)
-
     def play_own(self, payload: bytes, at_ms: float) -> list[Command]:
         """Play a line that no model spoke: base64 of mu-law."""
         self._own_lines += 1

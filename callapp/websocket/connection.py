@@ -215,8 +215,7 @@ class Connection(Outgoing):
             self._on_messages(self._decoder.receive(data), now_s)
         elif self._end is None:
             self.alive_s = self.heard_s = now_s
-            taker = self.taker
-            if taker is None or self._handed != self._dealt_with or not taker.take(text):
+            if not self._is_taken(text):
                 self._hand_over([text])
 
     def _on_messages(self, messages: list[Message], now_s: float) -> None:

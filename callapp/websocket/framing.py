@@ -255,18 +255,17 @@ class Encoder:
             header = bytes((_FIN | opcode, mask_bit | 127)) + size.to_bytes(8, "big")
         if not mask_bit:
             return header + payload
+        key = self._fresh_key()
+        return header + key + apply_mask(payload, key)
+
+    def _fresh_key(self) -> bytes:
+        """Each frame's must be new and unpredictable (5.3): the system's, but not a call each."""
         while True:
             try:
-                key = self._keys.pop()
+                return self._keys.pop()
             except IndexError:  # another thread may be about to fill it up, too
-                self._draw_keys()
-            else:
-                return header + key + apply_mask(payload, key)
-
-    def _draw_keys(self) -> None:
-        """Each frame's must be new and unpredictable (5.3): the system's, but not a call each."""
-        drawn = os.urandom(4 * self.KEYS)
-        self._keys.extend([drawn[start : start + 4] for start in range(0, len(drawn), 4)])
+                drawn = os.urandom(4 * self.KEYS)
+                self._keys.extend([drawn[start : start + 4] for start in range(0, len(drawn), 4)])
 
 
 def close_payload(code: int, reason: str) -> bytes:

@@ -64,11 +64,9 @@ class Outgoing(Watched):
     def on_tidy(self) -> None:
         """Write what was sent in the reader's thread, all at once."""
         with self._writing:
-            outbox = self._outbox
-            if outbox and self._end is None:
-                frames = outbox.pop() if len(outbox) == 1 else self._frames()
+            if self._outbox and self._end is None:
                 try:
-                    self._write(frames)
+                    self._write(self._frames())
                 except OSError as error:
                     self._fail(error)
 

@@ -18,6 +18,7 @@ Argument = TypeVar("Argument")
 Answer = TypeVar("Answer", int, bytes)
 
 _NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for `_forget_errors` alone
 
 
 class TlsSocket:
@@ -111,9 +112,6 @@ def _ask_twice(ask: Callable[[Argument], Answer], argument: Argument) -> Answer:
         if not answer:  # it is over: say so with the first reason
             raise
         return answer
-
-
-_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _forget_errors() -> None:

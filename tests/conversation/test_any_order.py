@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Callable
-from functools import cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,12 +92,6 @@ def audio(ms: int) -> bytes:
     return b64encode(b"\x55" * ms * 8)
 
 
-@cache
-def part_of(item_id: str) -> Part:
-    """The same object each time, as the model leg has it: more of it is then handed on at once."""
-    return Part(item_id, 0)
-
-
 # What the model says in a session, with names that belong to that session alone.
 of_the_model: st.SearchStrategy[Made] = st.one_of(
     st.builds(lambda n: lambda s: SpeechStarted(f"{s}c{n}"), NUMBERS),
@@ -111,7 +104,7 @@ of_the_model: st.SearchStrategy[Made] = st.one_of(
     ),
     st.builds(lambda n, i: lambda s: MessageStarted(f"{s}r{n}", f"{s}i{n}{i}"), NUMBERS, NUMBERS),
     st.builds(
-        lambda n, i, ms: lambda s: AudioArrived(f"{s}r{n}", part_of(f"{s}i{n}{i}"), audio(ms)),
+        lambda n, i, ms: lambda s: AudioArrived(f"{s}r{n}", Part(f"{s}i{n}{i}", 0), audio(ms)),
         NUMBERS,
         NUMBERS,
         st.sampled_from([0, 20, 500, 2_500]),

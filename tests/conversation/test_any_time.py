@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from functools import cache
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -59,12 +58,6 @@ RESULTS = (
 ANSWERED = (Answered(False), Answered(True), Answered(True, recording=True))
 
 
-@cache
-def part_of(item_id: str) -> Part:
-    """The same object each time, as the model leg has it: more of it is then handed on at once."""
-    return Part(item_id, 0)
-
-
 class Model:
     """A model that keeps to the protocol: one response at a time, with what it was asked for."""
 
@@ -87,7 +80,7 @@ class Model:
                 self.asked = []
                 return [self.begin(None), *refused]
             case "speaks" if self.active is not None:
-                return [AudioArrived(self.active, part_of(f"item_{self.count}"), SECOND)]
+                return [AudioArrived(self.active, Part(f"item_{self.count}", 0), SECOND)]
             case "calls" if self.active is not None:
                 return [ToolCalled(self.active, f"call_{number}", "look_up", "{}")]
             case "ends" | "fails" | "is cancelled" if self.active is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from functools import cache
 
 import pytest
 
@@ -89,14 +88,8 @@ class Call:
         return [c.name for c in self.given if isinstance(c, SendMark)]
 
 
-@cache
-def part_of(item_id: str) -> Part:
-    """The same object each time, as the model leg has it: more of it is then handed on at once."""
-    return Part(item_id, 0)
-
-
 def audio(response_id: str, item_id: str, ms: int) -> AudioArrived:
-    return AudioArrived(response_id, part_of(item_id), b64encode(b"\x55" * (ms * 8)))
+    return AudioArrived(response_id, Part(item_id, 0), b64encode(b"\x55" * (ms * 8)))
 
 
 def only(commands: list, *kinds: type) -> list:

@@ -139,12 +139,12 @@ def test_what_has_to_be_thought_about_is_left_to_the_calls_thread(take: Callable
     assert take(STOPPED) == ([], False)
 
 
-def test_the_pieces_of_a_part_say_so_with_the_same_object() -> None:
-    """By which the conversation knows, at no cost, that nothing is new about them."""
-    first, second = skim(AUDIO), skim(AUDIO.replace(b"//8=", b"AAAA"))
-    other = skim(AUDIO.replace(b'"response_id": "r"', b'"response_id": "r2"'))
-    assert isinstance(first, AudioArrived)
-    assert isinstance(second, AudioArrived)
-    assert isinstance(other, AudioArrived)
-    assert second.part is first.part
-    assert other.part is not first.part
+def test_each_piece_is_of_its_own_part_whatever_came_before() -> None:
+    """Which part it is of is read once, and remembered."""
+    assert skim(AUDIO) == AudioArrived("r", Part("i", 0), b"//8=")
+    assert skim(AUDIO.replace(b"//8=", b"AAAA")) == AudioArrived("r", Part("i", 0), b"AAAA")
+    assert skim(AUDIO.replace(b'"r"', b'"r2"')) == AudioArrived("r2", Part("i", 0), b"//8=")
+    assert skim(AUDIO.replace(b'"i"', b'"i2"')) == AudioArrived("r", Part("i2", 0), b"//8=")
+    assert skim(AUDIO.replace(b'"content_index": 0', b'"content_index": 1')) == AudioArrived(
+        "r", Part("i", 1), b"//8="
+    )

@@ -37,20 +37,24 @@ def tls(*answers: bytes | int | OSError) -> TlsSocket:
     return TlsSocket(Says(*answers))  # type: ignore[arg-type]
 
 
-RECEIVE: Callable[[TlsSocket], object] = lambda sock: sock.recv(100)  # noqa: E731
-SEND: Callable[[TlsSocket], object] = lambda sock: sock.send(b"hello")  # noqa: E731
+def receive(sock: TlsSocket) -> bytes:
+    return sock.recv(100)
+
+
+def send(sock: TlsSocket) -> int:
+    return sock.send(b"hello")
 
 
 def test_an_error_that_another_connection_left_behind_ends_nothing() -> None:
-    assert RECEIVE(tls(OF_ANOTHER, b"data")) == b"data"
-    assert SEND(tls(OF_ANOTHER, 5)) == 5
+    assert receive(tls(OF_ANOTHER, b"data")) == b"data"
+    assert send(tls(OF_ANOTHER, 5)) == 5
     with pytest.raises(BlockingIOError):
-        RECEIVE(tls(OF_ANOTHER, ssl.SSLWantReadError()))
+        receive(tls(OF_ANOTHER, ssl.SSLWantReadError()))
     with pytest.raises(BlockingIOError):
-        SEND(tls(OF_ANOTHER, ssl.SSLWantWriteError()))
+        send(tls(OF_ANOTHER, ssl.SSLWantWriteError()))
 
 
-@pytest.mark.parametrize("use", [RECEIVE, SEND])
+@pytest.mark.parametrize("use", [receive, send])
 def test_an_error_of_its_own_comes_again_and_ends_it(use: Callable[[TlsSocket], object]) -> None:
     reason = ConnectionResetError(104, "Connection reset by peer")
     with pytest.raises(ConnectionResetError) as caught:
@@ -61,6 +65,6 @@ def test_an_error_of_its_own_comes_again_and_ends_it(use: Callable[[TlsSocket], 
 def test_what_ended_by_an_error_did_not_just_end() -> None:
     reason = ssl.SSLError("bad record mac")
     with pytest.raises(ssl.SSLError) as caught:
-        RECEIVE(tls(reason, b""))
+        receive(tls(reason, b""))
     assert caught.value is reason
-    assert RECEIVE(tls(b"")) == b""
+    assert receive(tls(b"")) == b""
