@@ -22,6 +22,7 @@ told by the thread that receives from it, after what came in before, which may w
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 from threading import Event, RLock
 from time import monotonic
@@ -56,6 +57,7 @@ from callapp.conversation.commands import (
     Warn,
 )
 from callapp.conversation.events import (
+    AudioArrived,
     CallerBack,
     CallerLost,
     DigitPressed,
@@ -103,6 +105,7 @@ class Bridge:
         "_lock",
         "_log",
         "_outside",
+        "_playback",
         "_tape",
         "_tick_at_s",
         "_turned",
@@ -111,6 +114,7 @@ class Bridge:
 
     def __init__(self, caller: CallerLeg, plan: Plan, outside: Outside, log: Log) -> None:
         self.conversation = Conversation(plan)
+        self._playback = self.conversation.playback
         self._caller = caller
         self._outside = outside
         self._log = log
@@ -185,6 +189,17 @@ class Bridge:
             self._perform(command)
         if conversation.chronicle.facts:
             self._tell()
+
+    def go_on(self, audio: AudioArrived) -> bool:
+        """Send more of what is being played, with the lock; false if that is for ``take``."""
+        payload = audio.payload
+        if self._keepers or not self._playback.go_on(audio.part, payload, self.now_ms()):
+            return False
+        try:  # noqa: SIM105 - suppress() is three calls more, fifty times a second
+            self._caller.send(PlayAudio(payload))
+        except LegLost:
+            pass
+        return True
 
     def rest(self) -> None:
         """Nothing more is to be taken just now: see when the conversation wants a tick. With the lock."""
@@ -330,10 +345,8 @@ class Bridge:
                 if self._keepers and isinstance(command, PlayAudio):
                     for keep in self._keepers:
                         keep(command)
-                try:  # noqa: SIM105 - suppress() is three calls more, fifty times a second
+                with suppress(LegLost):
                     leg.send(command)
-                except LegLost:
-                    pass
             case (
                 CreateResponse()
                 | CancelResponse()

@@ -14,8 +14,8 @@ from threading import Event, RLock, Thread
 from typing import Protocol
 
 from callapp.conversation.commands import TimeSilence
+from callapp.conversation.events import AudioArrived, ModelLost, SpeechStarted
 from callapp.conversation.events import Event as CallEvent
-from callapp.conversation.events import ModelLost, SpeechStarted
 from callapp.conversation.machine import Conversation
 from callapp.errors import LegLost
 from callapp.logs import Log
@@ -29,6 +29,9 @@ class Call(Protocol):
 
     def take(self, event: CallEvent) -> None:
         """Take an event to the conversation; with the lock, and with ``rest`` to follow."""
+
+    def go_on(self, audio: AudioArrived) -> bool:
+        """Take more of what is being played; false if that is for ``take``. With the lock."""
 
     def rest(self) -> None:
         """Nothing more is to be taken just now; with the lock."""
@@ -182,6 +185,8 @@ class Downlink:
             return False
         try:
             if not self._gone:
+                if type(event) is AudioArrived and self._call.go_on(event):
+                    return True
                 self._call.take(event)
                 if type(event) is SpeechStarted:  # audio and words put deadlines off, at most
                     self._call.rest()
@@ -204,6 +209,9 @@ class _Nobody:
 
     def take(self, event: CallEvent) -> None:
         pass
+
+    def go_on(self, _: AudioArrived) -> bool:
+        return True
 
     def rest(self) -> None:
         pass

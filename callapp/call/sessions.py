@@ -26,7 +26,7 @@ class Session(Protocol[T]):
         """
 
     def receive(self) -> list[T]:
-        """Wait for what comes next; ``[]`` when nothing came for a while.
+        """Wait for what comes next; ``[]`` when it was nothing that matters.
 
         Raises:
             LegLost: the session is gone.

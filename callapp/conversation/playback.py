@@ -12,6 +12,9 @@ seconds. Two things tell where in it the listener is:
 
 Positions are bytes of all audio sent on the call (8 bytes = 1 ms); times are milliseconds of the
 call's clock.
+
+Nearly all audio is more of a part that is being played already. Of that only the position is noted, see
+``go_on``: whatever is to be known of parts is caught up with when somebody asks.
 """
 
 from __future__ import annotations
@@ -99,11 +102,19 @@ class _Mark(NamedTuple):
 
 
 class Playback:
-    """The ledger of one call's outgoing audio, item by item."""
+    """The ledger of one call's outgoing audio, item by item.
+
+    Attributes:
+        sent_bytes: the position up to which there is audio.
+        heard: what became of parts, until ``take_heard``.
+        spans: where in time all that was sent was heard.
+        flowing: the part of which more may go on without a thought; the very object. Whoever is about to
+            decide anything on the call sets it to ``None``.
+    """
 
     __slots__ = (
+        "_began_ms",
         "_behind_ms",
-        "_dry_ms",
         "_ledgers",
         "_marked_bytes",
         "_marks",
@@ -111,6 +122,7 @@ class Playback:
         "_played_bytes",
         "_queue",
         "_round_trip_ms",
+        "flowing",
         "heard",
         "sent_bytes",
         "spans",
@@ -119,14 +131,15 @@ class Playback:
     def __init__(self) -> None:
         self.sent_bytes = 0
         self.heard: list[Heard] = []
-        self.spans: list[Span] = []  # where in time all that was sent was heard
+        self.spans: list[Span] = []
+        self.flowing: Part | None = None
         self._ledgers: dict[Part, _Ledger] = {}
         self._queue: list[_Stretch] = []  # a few: an empty deque is ten times as big
         self._marks: dict[str, _Mark] = {}
         self._marks_made = 0
         self._marked_bytes = 0  # position of the newest mark
         self._played_bytes = 0  # position up to which an echo has vouched
-        self._dry_ms = 0.0  # when the queue runs dry, by the clock alone
+        self._began_ms = 0.0  # when the first byte would have been heard, were there no gap before the queue
         self._behind_ms = 0.0  # how far playback lags the clock, by the newest echo
         self._round_trip_ms: float | None = None
 
@@ -134,6 +147,7 @@ class Playback:
 
     def play(self, response_id: str, part: Part, payload: bytes, at_ms: float) -> list[Command]:
         """Queue a payload (base64) of a part; return what to send, marks included."""
+        self._catch_up()
         commands: list[Command] = []
         if self._queue and self._queue[-1].part != part:
             # The end of an item is marked before another one's audio follows it, for its own
@@ -152,8 +166,27 @@ class Playback:
                 )
         return commands
 
+    def go_on(self, part: Part, payload: bytes, at_ms: float) -> bool:
+        """Queue more of the part that is flowing, to be sent as it is.
+
+        Returns:
+            False, and nothing is queued, if it is another part, or empty, or there is more to it: a mark has
+            to follow, or the queue has run dry.
+        """
+        if part is not self.flowing:
+            return False
+        sent = self.sent_bytes
+        end = sent + _length(payload)
+        if end == sent or end - self._marked_bytes >= SECOND_BYTES:
+            return False
+        if at_ms >= self._began_ms + sent / BYTES_PER_MS + self._behind_ms:
+            return False
+        self.sent_bytes = end
+        return True
+
     def end_part(self, part: Part, at_ms: float) -> list[Command]:
         """Note that a part has all its audio; return the mark at its end, if it has none yet."""
+        self._catch_up()
         commands: list[Command] = []
         ledger = self._ledgers.get(part)
         if ledger is not None and not ledger.ended:
@@ -184,23 +217,33 @@ class Playback:
         at_ms: float,
         commands: list[Command],
     ) -> None:
-        length = len(payload) // 4 * 3 - payload.count(b"=", -2)
+        length = _length(payload)
         if not length:
             return
         start = self.sent_bytes
-        if at_ms >= self._dry_ms + self._behind_ms:
-            self._dry_ms = at_ms  # the queue was dry: playback starts anew, on time
+        if at_ms >= self.dry_ms:
+            self._start_anew(at_ms)
             self.spans.append(Run(start, at_ms))
-            self._behind_ms = 0.0
         stretch = self._queue[-1] if self._queue else None
         if stretch is None or stretch.part != part:
             stretch = self._begin(response_id, part)
-        self._dry_ms += length / BYTES_PER_MS
         stretch.ledger.sent_bytes += length
         self.sent_bytes = stretch.end = end = start + length
         commands.append(PlayAudio(payload))
         if end - self._marked_bytes >= SECOND_BYTES:
             self._mark(at_ms, commands)
+
+    def _start_anew(self, at_ms: float) -> None:
+        """Nothing is queued: what comes next is heard at once."""
+        self._began_ms = at_ms - self.sent_bytes / BYTES_PER_MS
+        self._behind_ms = 0.0
+
+    def _catch_up(self) -> None:
+        """Note what has gone on since: it was all of the newest stretch."""
+        if self._queue:
+            stretch = self._queue[-1]
+            stretch.ledger.sent_bytes += self.sent_bytes - stretch.end
+            stretch.end = self.sent_bytes
 
     def _begin(self, response_id: str, part: Part) -> _Stretch:
         """What comes now is of another part than what came before, or follows on nothing."""
@@ -224,6 +267,7 @@ class Playback:
 
     def played(self, name: str, at_ms: float) -> None:
         """Take a mark's echo. Echoes of marks that were cleared or never sent mean nothing."""
+        self._catch_up()
         mark = self._marks.get(name)
         if mark is None:
             return
@@ -239,6 +283,7 @@ class Playback:
 
     def amid(self, name: str) -> bool:
         """Whether nothing hangs on a mark's echo but where we are: what is played goes on behind it."""
+        self._catch_up()
         mark = self._marks.get(name)
         return mark is None or (bool(self._queue) and self._queue[0].end > mark.position)
 
@@ -247,6 +292,7 @@ class Playback:
 
         A part that was heard as far as it was sent, but of which more was to come, is cut as well.
         """
+        self._catch_up()
         heard = self._heard_bytes(at_ms)
         heard_of: dict[Part, int] = {}
         self.spans.append(CutOff(heard, self.sent_bytes))
@@ -267,8 +313,7 @@ class Playback:
         self._queue.clear()
         self._marks.clear()  # their echoes will say "thrown away", not "played"
         self._played_bytes = self._marked_bytes = self.sent_bytes
-        self._dry_ms = at_ms
-        self._behind_ms = 0.0
+        self._start_anew(at_ms)
         return cuts
 
     def take_heard(self) -> list[Heard]:
@@ -294,6 +339,11 @@ class Playback:
     def all_heard(self) -> bool:
         """Whether the phone itself has said that it played everything."""
         return self._played_bytes == self.sent_bytes
+
+    @property
+    def _dry_ms(self) -> float:
+        """When the queue runs dry, by the clock alone."""
+        return self._began_ms + self.sent_bytes / BYTES_PER_MS
 
     @property
     def dry_ms(self) -> float:
@@ -347,3 +397,8 @@ class Playback:
     def _moment_of(self, position: int) -> float:
         """When a position is heard, by the clock and the newest echo."""
         return self.dry_ms - (self.sent_bytes - position) / BYTES_PER_MS
+
+
+def _length(payload: bytes) -> int:
+    """How much audio there is in this base64, in bytes."""
+    return len(payload) // 4 * 3 - payload.count(b"=", -2)

@@ -75,6 +75,7 @@ class Dialling:
             name="model",
             max_message_bytes=MOST_MESSAGE_BYTES,
             quiet_s=QUIET_S,
+            asking=True,
             write_s=WRITE_S,
         )
 

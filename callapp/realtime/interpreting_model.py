@@ -29,6 +29,8 @@ from callapp.realtime.loss import Loss
 from callapp.realtime.session import SessionConfig
 from callapp.realtime.translator import Finished, Ready, Spoken, Took, TranslatorEvent, Written
 
+# What the last turn leads to is not further apart than that.
+_SETTLED_S = 1.75
 # Silence that ends the last turn of a speaker who is gone; more than any turn detection waits for.
 _LAST_PAUSE_MS = 1_000
 _NAMES = {
@@ -101,7 +103,7 @@ class InterpretingModel:
         self._leg.dial()
 
     def receive(self) -> list[TranslatorEvent]:
-        """Wait for what comes next; ``[]`` when nothing came for a while.
+        """Wait for what comes next; ``[]`` when it was nothing that matters.
 
         Raises:
             LegLost: the session is gone, or not to be had.
@@ -113,6 +115,8 @@ class InterpretingModel:
         idle = not (heard or self._speaking or self._responding)
         if self._finishing and idle:
             events.append(Finished())
+        elif self._finishing:
+            self._leg.rouse(_SETTLED_S)
         return events
 
     def hear(self, samples: Samples) -> None:
@@ -131,6 +135,7 @@ class InterpretingModel:
         """
         self._leg.send_audio(b2a_base64(SILENCE * (_LAST_PAUSE_MS * SAMPLES_PER_MS), newline=False))
         self._finishing = True
+        self._leg.rouse(_SETTLED_S)
 
     def close(self) -> None:
         """End the session, or the dial under way. Safe from any thread, and twice."""

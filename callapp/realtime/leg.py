@@ -50,7 +50,7 @@ from callapp.realtime.events import (
 )
 from callapp.realtime.messages import Complaint, SessionCreated
 from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig, silence_update
-from callapp.realtime.skimming import Urgent, is_needed, skim
+from callapp.realtime.skimming import Skimmer, Urgent, is_needed
 from callapp.realtime.socket_leg import SocketLeg
 from callapp.websocket.framing import Binary
 
@@ -108,6 +108,7 @@ class ModelLeg(SocketLeg):
         "_listener",
         "_log",
         "_silences",
+        "_skimmer",
     )
 
     def __init__(self, endpoint: Endpoint, config: SessionConfig, log: Log) -> None:
@@ -119,6 +120,7 @@ class ModelLeg(SocketLeg):
         self._approvals: set[str] = set()  # requests that have been answered
         self._silences: set[str] = set()  # items in which nobody speaks
         self._listener: Listener | None = None
+        self._skimmer = Skimmer()
         self._log = log
 
     def listen(self, listener: Listener) -> None:
@@ -138,16 +140,13 @@ class ModelLeg(SocketLeg):
             self._connection.send_text(self._handshake.first())
 
     def receive(self) -> list[ModelEvent]:
-        """Wait for what comes next; ``[]`` when nothing came for a while.
+        """Wait for what comes next; ``[]`` when it was nothing that matters, or it is time: see ``rouse``.
 
         Raises:
             LegLost: the socket is gone, or nothing alive is behind it.
         """
         events: list[ModelEvent] = []
-        messages = self._open_connection.receive()
-        if not messages:
-            self._look_for_life()
-        for message in messages:
+        for message in self._open_connection.receive():
             if isinstance(message, Binary):
                 self._log.warning("! model leg: ignored a binary message")
                 continue
@@ -186,7 +185,7 @@ class ModelLeg(SocketLeg):
 
     def take(self, message: bytes) -> bool:
         """Hand on what is urgent, skip what nobody needs; false for all else."""
-        event = skim(message)
+        event = self._skimmer.skim(message)
         if event is True:
             return False
         listener = self._listener

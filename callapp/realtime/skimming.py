@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-
-import orjson
 
 from callapp.conversation.events import AgentSaid, AudioArrived, Part, SpeechStarted
 from callapp.errors import BadMessage
@@ -14,13 +11,14 @@ from callapp.realtime.events import KINDS, decode
 # What is taken where it is read: the agent's voice, and that the caller interrupts it.
 Urgent = AudioArrived | AgentSaid | SpeechStarted
 
-# Comes some 50 times a second a call, so it is sliced out of the layout in which the service sends it.
+# The layout in which the service sends the agent's voice, some 50 times a second a call. The groups are what
+# stands before the event's id, and between that and the payload.
 _audio = re.compile(
-    rb'\{"type": ?"response\.output_audio\.delta", ?"event_id": ?"[\w-]+", ?'
-    rb'("response_id": ?"[\w-]+", ?"item_id": ?"[\w-]+", ?'
-    rb'"output_index": ?(?:0|[1-9]\d{0,2}), ?"content_index": ?(?:0|[1-9]\d{0,2})), ?'
-    rb'"delta": ?"([A-Za-z0-9+/]++={0,2}+)"\}'  # and of a length that is a multiple of four
+    rb'(\{"type": ?"response\.output_audio\.delta", ?"event_id": ?")[\w-]+'
+    rb'(", ?"response_id": ?"[\w-]+", ?"item_id": ?"[\w-]+", ?'
+    rb'"output_index": ?\d+, ?"content_index": ?\d+, ?"delta": ?")[A-Za-z0-9+/=]*"\}'
 ).fullmatch
+_is_base64 = re.compile(rb"[A-Za-z0-9+/]++={0,2}+").fullmatch  # if its length is a multiple of four
 _begins = re.compile(rb'\{"type": ?"([a-z_.]+)"').match
 _KNOWN = frozenset(kind.encode() for kind in KINDS)
 # Urgent, or told of every item and needed of few.
@@ -42,31 +40,48 @@ def is_needed(data: bytes) -> bool:
     return begins is None or begins[1] in _KNOWN
 
 
-def skim(data: bytes) -> Urgent | bool:
-    """Read what is urgent; of all else say whether anything here needs it.
+class Skimmer:
+    """Reads the messages of one session.
 
-    That is seen by a glance at the beginning, where the service has the type; of items only some are needed.
+    A part's audio comes in hundreds of pieces, which differ in the event's id and the payload alone. So what
+    stands around those is remembered, and only the first piece is read as JSON.
     """
-    audio = _audio(data)
-    if audio is not None:
-        origin, payload = audio.groups()
-        if not len(payload) & 3:
-            response_id, part = _read_origin(origin)
-            return AudioArrived(response_id, part, payload)
-    begins = _begins(data)
-    if begins is None:
-        return True
-    if begins[1] not in _DECODED:
-        return begins[1] in _KNOWN
-    try:
-        decoded = decode(data)
-    except BadMessage:
-        return True
-    return decoded if isinstance(decoded, Urgent) else decoded is not None
 
+    __slots__ = ("_before_id", "_before_payload", "_part", "_response_id")
 
-@lru_cache(maxsize=1024)  # more than there are calls: a part's audio comes in hundreds of pieces
-def _read_origin(fields: bytes) -> tuple[str, Part]:
-    """Read which response and which part a delta is of: the same objects each time."""
-    origin = orjson.loads(b"{%b}" % fields)
-    return origin["response_id"], Part(origin["item_id"], origin["content_index"])
+    def __init__(self) -> None:
+        self._before_id = self._before_payload = b"\0"  # as no message begins
+        self._response_id = ""
+        self._part = Part("", 0)
+
+    def skim(self, data: bytes) -> Urgent | bool:
+        """Read what is urgent; of all else say whether anything here needs it.
+
+        That is seen by a glance at the beginning, where the service has the type; of items only some are
+        needed.
+        """
+        before_payload = self._before_payload
+        id_end = data.find(b'"', len(self._before_id))
+        if data.startswith(before_payload, id_end) and data.startswith(self._before_id):
+            payload = data[id_end + len(before_payload) : -2]
+            if not len(payload) & 3 and _is_base64(payload) and data.endswith(b'"}'):
+                return AudioArrived(self._response_id, self._part, payload)
+        begins = _begins(data)
+        if begins is None:
+            return True
+        if begins[1] not in _DECODED:
+            return begins[1] in _KNOWN
+        try:
+            decoded = decode(data)
+        except BadMessage:
+            return True
+        if isinstance(decoded, AudioArrived):
+            self._remember(data, decoded)
+        return decoded if isinstance(decoded, Urgent) else decoded is not None
+
+    def _remember(self, data: bytes, audio: AudioArrived) -> None:
+        """What is like this message but for its id and its payload is of the same part."""
+        layout = _audio(data)
+        if layout is not None:
+            self._before_id, self._before_payload = layout.groups()
+            self._response_id, self._part = audio.response_id, audio.part

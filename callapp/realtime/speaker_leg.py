@@ -85,16 +85,13 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
             self._connection.send_text(self._update(essential=False))
 
     def receive(self) -> list[EventT]:
-        """Wait for what comes next; ``[]`` when nothing came for a while.
+        """Wait for what comes next; ``[]`` when it was nothing that matters.
 
         Raises:
             LegLost: the socket is gone, nothing alive is behind it, or the session was refused.
         """
-        messages = self._open_connection.receive()
-        if not messages:
-            self._look_for_life()
         events: list[EventT] = []
-        for message in messages:
+        for message in self._open_connection.receive():
             if isinstance(message, Binary):
                 self._log.warning("! %s: ignored a binary message", self._name)
                 continue

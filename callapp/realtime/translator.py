@@ -68,7 +68,7 @@ class Translator(Protocol):
         """
 
     def receive(self) -> list[TranslatorEvent]:
-        """Wait for what comes next; ``[]`` when nothing came for a while.
+        """Wait for what comes next; ``[]`` when it was nothing that matters.
 
         Raises:
             LegLost: the session is gone.

@@ -60,15 +60,19 @@ class Connection(Outgoing):
         client: whether we dialled: a client masks its frames, a server must get masked ones.
         max_message_bytes: longest message accepted; a longer one ends the connection with 1009.
         quiet_s: how long `receive` waits for a message.
+        asking: whether a peer that is quiet for so long is asked for a sign of life instead, and lost if it
+            has given none when that time has passed again.
         write_s: how long a frame may take to be written; then the connection is lost.
 
     Attributes:
-        alive_s: when the peer last said anything, be it a pong; by the reader's clock.
-        heard_s: when it last said something that was received, or taken; likewise.
+        heard_s: when the peer last said something that was received, or taken; by the reader's clock.
         taker: shown each text that came in, while nothing that came before is being dealt with.
     """
 
     __slots__ = (
+        "_alive_s",
+        "_asked_s",
+        "_asking",
         "_cause",
         "_dealt_with",
         "_decoder",
@@ -81,7 +85,6 @@ class Connection(Outgoing):
         "_reading",
         "_received",
         "_rouse_s",
-        "alive_s",
         "heard_s",
         "name",
         "taker",
@@ -96,10 +99,13 @@ class Connection(Outgoing):
         max_message_bytes: int,
         quiet_s: float,
         write_s: float,
+        asking: bool = False,
     ) -> None:
         super().__init__(sock, masked=client, write_s=write_s)
         self.name = name
-        self.alive_s = self.heard_s = monotonic()
+        self._alive_s = self.heard_s = monotonic()  # when it last said anything, be it a pong
+        self._asked_s = 0.0  # when it was last asked for that
+        self._asking = asking
         self.taker: Taker | None = None
         self._quiet_s = quiet_s
         self._decoder = Decoder(masked=not client, max_message_bytes=max_message_bytes)
@@ -118,9 +124,9 @@ class Connection(Outgoing):
         if isinstance(self._socket, TlsSocket):
             data = self.on_ready()  # what came with the handshake is inside OpenSSL, unseen by polls
             if data is not None:
-                self.on_data(data, self.alive_s)
+                self.on_data(data, self.heard_s)
         self._reader.watch(self, more=READ)
-        self._reader.remind(self, self.alive_s + quiet_s)
+        self._reader.remind(self, self.heard_s + quiet_s)
 
     # -- for the threads of the call ------------------------------------------------------------
 
@@ -128,7 +134,7 @@ class Connection(Outgoing):
         """Wait for messages and return them: text as UTF-8 bytes; none when it was quiet for ``quiet_s``.
 
         It is quiet when nothing comes, or only pings and parts of a message. None either when it is time,
-        see ``rouse``.
+        see ``rouse``. A connection that is ``asking`` comes back for that alone.
 
         Raises:
             LegLost: the connection has ended; messages that came before its end have been returned first.
@@ -155,14 +161,6 @@ class Connection(Outgoing):
         self._rouse_s = at_s
         if at_s < inf:
             self._reader.remind(self, at_s)
-
-    def ping(self) -> None:
-        """Ask the peer for a sign of life: its pong, see ``alive_s``.
-
-        Raises:
-            LegLost: as ``send_text``.
-        """
-        self._send(PING, b"")
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End the connection, with a close frame if that can be sent. From any thread, as often as you like.
@@ -214,7 +212,7 @@ class Connection(Outgoing):
         if text is None:
             self._on_messages(self._decoder.receive(data), now_s)
         elif self._end is None:
-            self.alive_s = self.heard_s = now_s
+            self._alive_s = self.heard_s = now_s
             if not self._is_taken(text):
                 self._hand_over([text])
 
@@ -225,7 +223,7 @@ class Connection(Outgoing):
             return
         if not messages:
             return
-        self.alive_s = now_s
+        self._alive_s = now_s
         wanted = self._sift(messages)
         if wanted:
             self.heard_s = now_s
@@ -248,16 +246,28 @@ class Connection(Outgoing):
         self._fail(TimeoutError(f"peer took no whole frame in {self._write_s:g} s"))
         return None
 
-    def _look_for_quiet(self, now_s: float) -> float:
-        """Rouse who receives when nothing has come for a while, or it is time; return when to look again."""
-        quiet_at_s = self.heard_s + self._quiet_s
-        due_s = min(quiet_at_s, self._rouse_s)
-        if now_s < due_s:
-            return due_s
-        if not self._inbox.qsize():
+    def _look_for_quiet(self, now_s: float) -> float | None:
+        """See to it when nothing has come for a while, or it is time; return when to look again."""
+        quiet_at_s = max(self.heard_s, self._asked_s) + self._quiet_s
+        is_quiet, is_time = now_s >= quiet_at_s, now_s >= self._rouse_s
+        if is_quiet:
+            quiet_at_s = now_s + self._quiet_s
+            if self._asking and not self._ask_for_life(now_s):
+                return None
+        if (is_time or (is_quiet and not self._asking)) and not self._inbox.qsize():
             self._handed += 1
             self._inbox.put([])
-        return quiet_at_s if now_s < quiet_at_s else now_s + self._quiet_s
+        return quiet_at_s if is_time else min(quiet_at_s, self._rouse_s)
+
+    def _ask_for_life(self, now_s: float) -> bool:
+        """Ask the peer for its pong; false when it has not answered the last time, and is given up."""
+        if self._alive_s < self._asked_s:
+            self._fail(TimeoutError("no sign of life"))
+            return False
+        self._asked_s = now_s
+        with suppress(LegLost):  # `receive` will say so
+            self._send(PING, b"")
+        return True
 
     def on_fault(self, fault: Exception) -> None:
         """Let the thread that receives have it: it is the one whose call this is."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from callapp.call.bridge import AGAIN_S, Bridge
+from callapp.call.levels import Tap
 from callapp.call.outside import Outside
 from callapp.conversation import outage
 from callapp.conversation.commands import (
@@ -43,6 +44,7 @@ from callapp.conversation.events import (
     Transfer,
 )
 from callapp.conversation.facts import BargedIn, Began, Closed, Ended, Uttered
+from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
 from callapp.errors import CallappError, CarrierUnreachable, LegLost
 from callapp.telephony.media_streams import CallerAudio
@@ -309,6 +311,46 @@ def test_an_echo_is_noted_where_it_is_read_unless_something_hangs_on_it(world: W
     assert not world.bridge._hear_mark(Played("mark-1"))
     go_on.set()
     thread.join(WAIT_S)
+
+
+def test_more_of_what_is_played_is_sent_where_it_is_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a thought, but for who keeps it; until the caller interrupts, or the phone is gone."""
+    world.begin()
+    world.goes_live()
+    part, chunk = Part("i1", 0), b"/" * 216
+    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", part, chunk))
+    world.journal.wait_for(PlayAudio)
+    thought_about: list[Any] = []
+    receive = Conversation.receive
+
+    def watched(self: Conversation, event: Any, at_ms: float) -> list[Any]:
+        thought_about.append(event)
+        return receive(self, event, at_ms)
+
+    monkeypatch.setattr(Conversation, "receive", watched)
+
+    def more() -> int:
+        """Let more of it come; return how much has been played."""
+        assert world.bridge._downlink.hear(AudioArrived("r1", part, chunk))
+        return world.journal.of("caller").count(PlayAudio(chunk))
+
+    assert more() == 2
+    assert thought_about == []
+    tap = Tap()
+    world.bridge.tap(tap)
+    assert more() == 3
+    assert list(tap.agent) == [PlayAudio(chunk)]
+    world.bridge.tap(None)
+    thought_about.clear()
+    assert more() == 4
+    assert thought_about == []
+    world.caller.send_fails = True
+    assert more() == 4
+    world.caller.send_fails = False
+    assert world.bridge._downlink.hear(SpeechStarted())
+    assert more() == 4
 
 
 def test_the_uplink_is_roused_when_the_conversation_wants_a_tick(world: World) -> None:

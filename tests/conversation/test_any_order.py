@@ -19,6 +19,7 @@ from callapp.conversation.commands import (
     CompleteCall,
     CreateResponse,
     DeleteItem,
+    DropModel,
     Finish,
     LeaveStream,
     OpenAudio,
@@ -132,6 +133,10 @@ of_the_model: st.SearchStrategy[Made] = st.one_of(
     ),
     st.builds(lambda n: lambda s: RequestRefused(f"ask-{n}"), NUMBERS),
 )
+# Most audio is more of what is being played.
+speaking_on: st.SearchStrategy[Made] = st.builds(
+    lambda ms: lambda s: AudioArrived(f"{s}r1", Part(f"{s}i11", 0), audio(ms)), st.sampled_from([20, 500])
+)
 lost = st.builds(lambda: lambda s: ModelLost("openai.disconnected"))
 confirmed = st.builds(
     lambda lasts_ms, timed: lambda s: SessionConfirmed(lasts_ms, timed),
@@ -172,7 +177,15 @@ ending: st.SearchStrategy[Made] = st.one_of(
 )
 waits = st.sampled_from([0.0, 0.0, 1.0, 20.0, 20.0, 400.0, 400.0, 1_600.0, 4_000.0, 11_000.0])
 # Endings are rare, or there would be nothing else; ``one_of`` would take them all for equals.
-SHARES = [of_the_model] * 28 + [of_others] * 8 + [of_machines] + [lost] + [confirmed] * 3 + [ending]
+SHARES = (
+    [speaking_on] * 20
+    + [of_the_model] * 28
+    + [of_others] * 8
+    + [of_machines]
+    + [lost]
+    + [confirmed] * 3
+    + [ending]
+)
 happenings = st.tuples(waits, st.sampled_from(SHARES).flatmap(lambda kind: kind))
 plans = st.builds(
     Plan,
@@ -186,10 +199,16 @@ plans = st.builds(
 
 
 class Watcher:
-    """A call that is looked at while it happens, fed as the bridge does it."""
+    """A call that is looked at while it happens, fed as the bridge does it.
+
+    Beside it runs one in which all audio is thought about: nothing may differ.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.conversation = Conversation(plan)
+        self.thorough = Conversation(plan)
+        self.parts: dict[Part, Part] = {}
+        self.went_on = 0
         self.now_ms = 0.0
         self.session = "-"
         self.sessions = 0
@@ -222,13 +241,26 @@ class Watcher:
 
     def feed(self, event: Event) -> list[Command]:
         self._before(event)
-        commands = self.conversation.receive(event, self.now_ms)
+        commands = self._receive(event)
+        assert commands == self.thorough.receive(event, self.now_ms)
+        assert self.conversation.deadline_ms == self.thorough.deadline_ms
+        assert self.conversation.chronicle.facts == self.thorough.chronicle.facts
         for command in commands:
             self._check(event, command)
         if self.finished:
             assert self.conversation.deadline_ms is None
             assert self.conversation.receive(event, self.now_ms) == []
         return commands
+
+    def _receive(self, event: Event) -> list[Command]:
+        """More of what is being played goes straight on."""
+        if isinstance(event, AudioArrived):
+            part = self.parts.setdefault(event.part, event.part)
+            if self.conversation.playback.go_on(part, event.payload, self.now_ms):
+                self.went_on += 1
+                return [PlayAudio(event.payload)]
+            event = AudioArrived(event.response_id, part, event.payload)
+        return self.conversation.receive(event, self.now_ms)
 
     def happen(self, made: Made) -> None:
         """Something happens, if it can: a model that is away says nothing, and is confirmed only once."""
@@ -317,6 +349,8 @@ class Watcher:
                 assert tool_call_id not in self.answered
                 assert tool_call_id.startswith(self.session), "a tool call of a session that is lost"
                 self.answered.add(tool_call_id)
+            case DropModel():
+                self._model_gone()
             case Reconnect(after_ms=after_ms):
                 assert 0 <= after_ms <= 10_000
                 self._model_gone()

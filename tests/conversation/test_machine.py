@@ -25,6 +25,7 @@ from callapp.conversation.commands import (
 )
 from callapp.conversation.course import Phase
 from callapp.conversation.events import (
+    AgentSaid,
     AudioArrived,
     AudioEnded,
     CallerHungUp,
@@ -152,6 +153,26 @@ def test_barge_in_cancels_a_response_that_is_still_active_and_plays_nothing_more
     assert call.tell(audio("resp_1", "item_1", 200), audio("resp_1", "item_1", 200)) == []
     assert call.tell(ResponseEnded("resp_1", "cancelled")) == []
     assert call.tell(audio("resp_1", "item_1", 200)) == []
+
+
+@pytest.mark.parametrize("event", [Tick(), SpeechStopped(), MessageStarted("resp_1", "item_2")])
+def test_audio_goes_on_without_a_thought_until_anything_happens(event):
+    call = live()
+    piece = audio("resp_1", "item_1", 20)
+    call.tell(ResponseStarted("resp_1"), MessageStarted("resp_1", "item_1"), at_ms=1_000)
+
+    def goes_on() -> bool:
+        return call.conversation.playback.go_on(piece.part, piece.payload, call.now_ms)
+
+    assert not goes_on()
+    call.tell(piece)
+    assert goes_on()
+    call.tell(AgentSaid("item_1", "Hello"))
+    assert goes_on()
+    call.tell(event)
+    assert not goes_on()
+    call.tell(piece)
+    assert goes_on()
 
 
 def test_an_item_of_which_nothing_was_heard_is_deleted_and_one_heard_out_is_left_alone():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -162,6 +163,34 @@ def test_a_part_of_which_more_was_to_come_is_cut_where_it_stopped():
     playback = Playback()
     playback.play("r", HELLO, speech(400), at_ms=0)
     assert playback.cut(at_ms=1_000) == [Cut("r", HELLO, 400, 400)]
+
+
+def test_more_of_a_part_goes_on_without_a_thought_while_nothing_hangs_on_it():
+    """What was heard and cut of it is known all the same."""
+    playback = Playback()
+    playback.play("r", HELLO, speech(400), at_ms=0)
+    assert not playback.go_on(HELLO, speech(20), 10)  # nobody said that it may
+    playback.flowing = HELLO
+    assert all(playback.go_on(HELLO, speech(20), 10) for _ in range(10))
+    assert playback.dry_ms == 600
+    assert playback.cut(at_ms=500) == [Cut("r", HELLO, 499, 600)]
+
+
+@pytest.mark.parametrize(
+    ("part", "payload", "at_ms"),
+    [
+        pytest.param(Part(HELLO.item_id, HELLO.content_index), speech(20), 100, id="another object"),
+        pytest.param(HELLO, b"", 100, id="nothing"),
+        pytest.param(HELLO, speech(600), 100, id="a mark is due"),
+        pytest.param(HELLO, speech(20), 401, id="the queue is dry"),
+    ],
+)
+def test_what_there_is_more_to_does_not_go_on(part, payload, at_ms):
+    playback = Playback()
+    playback.play("r", HELLO, speech(400), at_ms=0)
+    playback.flowing = HELLO
+    assert not playback.go_on(part, payload, at_ms)
+    assert playback.sent_bytes == 3_200
 
 
 @given(

@@ -14,7 +14,7 @@ import pytest
 
 from callapp.errors import LegLost
 from callapp.websocket.connection import Connection
-from callapp.websocket.framing import CLOSE, PING, TEXT, Close, Decoder, Encoder, Message
+from callapp.websocket.framing import CLOSE, PING, PONG, TEXT, Close, Decoder, Encoder, Message, Ping
 from tests.websocket.peers import DEADLINE_S, Tls, accept_upgrade, dial, wait_until_reading
 
 MakePair = Callable[..., tuple[Connection, socket.socket]]
@@ -46,6 +46,43 @@ def test_a_frame_goes_on_where_quiet_cut_it(raw_pair: MakePair) -> None:
     assert ours.receive() == []
     far.sendall(frame[9:])
     assert ours.receive() == [b"in two halves"]
+
+
+def test_a_peer_that_answers_is_alive_however_quiet_it_is(raw_pair: MakePair) -> None:
+    """Who reads for all asks it: the thread that receives is woken by what it waits for, and nothing else."""
+    ours, far = raw_pair(quiet_s=0.05, asking=True)
+    far.settimeout(DEADLINE_S)
+    with ThreadPoolExecutor(1) as pool:
+        receiving = pool.submit(ours.receive)
+        decoder = Decoder(masked=False, max_message_bytes=2**16)
+        for _ in range(5):
+            assert decoder.receive(far.recv(65536)) == [Ping(b"")]
+            far.sendall(masked(PONG, b""))
+        assert not receiving.done()
+        far.sendall(masked(TEXT, b"at last"))
+        assert receiving.result(DEADLINE_S) == [b"at last"]
+
+
+def test_a_peer_that_gives_no_sign_of_life_is_lost(raw_pair: MakePair) -> None:
+    ours, far = raw_pair(quiet_s=0.1, asking=True)
+    started = time.monotonic()
+    with pytest.raises(LegLost, match="no sign of life"):
+        ours.receive()
+    assert 0.2 <= time.monotonic() - started < DEADLINE_S
+    assert [type(message) for message in said(far)] == [Ping]
+
+
+def test_who_asks_for_a_sign_of_life_can_be_roused_all_the_same(raw_pair: MakePair) -> None:
+    ours, far = raw_pair(quiet_s=0.1, asking=True)
+    far.settimeout(DEADLINE_S)
+    ours.rouse(time.monotonic() + 0.02)
+    assert ours.receive() == []
+    decoder = Decoder(masked=False, max_message_bytes=2**16)
+    assert decoder.receive(far.recv(65536)) == [Ping(b"")]
+    far.sendall(masked(PONG, b"") + masked(TEXT, b"here"))
+    while not (messages := ours.receive()):
+        pass
+    assert messages == [b"here"]
 
 
 def test_pings_alone_do_not_keep_the_reader(raw_pair: MakePair) -> None:
