@@ -23,7 +23,8 @@ from callapp.simulators.load.server import MakeRecipe, callapp_recipe
 from callapp.simulators.load.tally import Tally
 
 SETTLE_S = 1.0
-EMPTY_S = 10.0
+# A call that is left would have to do without its model while the other servers are loaded.
+EMPTY_S = 30.0
 TURNS = 4
 """In a round: measurements in a row of calls that grow older. The greeting, and then more and more talk."""
 
