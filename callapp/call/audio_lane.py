@@ -13,9 +13,8 @@ from threading import Lock
 from typing import Protocol
 
 from callapp.conversation.hearing import KEPT_MS
+from callapp.conversation.playback import BYTES_PER_MS, audio_bytes
 from callapp.errors import LegLost
-
-_BYTES_PER_MS = 8
 
 Tap = Callable[[bytes], None]
 
@@ -63,7 +62,7 @@ class AudioLane:
             to = _Tapped(self._tap, model) if self._tap is not None else model
             while self._kept:
                 to.send_audio(self._kept[0])
-                self._kept_bytes -= _length(self._kept.pop(0))
+                self._kept_bytes -= audio_bytes(self._kept.pop(0))
             self._model, self._to = model, to
 
     def close(self) -> None:
@@ -84,11 +83,11 @@ class AudioLane:
             if self._to is not None:
                 return self._to
             self._kept.append(payload)
-            self._kept_bytes += _length(payload)
-            while self._kept_bytes > KEPT_MS * _BYTES_PER_MS:
-                oldest = _length(self._kept.pop(0))
+            self._kept_bytes += audio_bytes(payload)
+            while self._kept_bytes > KEPT_MS * BYTES_PER_MS:
+                oldest = audio_bytes(self._kept.pop(0))
                 self._kept_bytes -= oldest
-                self.dropped_ms += oldest // _BYTES_PER_MS
+                self.dropped_ms += oldest // BYTES_PER_MS
             return None
 
 
@@ -104,7 +103,3 @@ class _Tapped:
     def send_audio(self, payload: bytes) -> None:
         self._tap(payload)
         self._model.send_audio(payload)
-
-
-def _length(payload: bytes) -> int:
-    return len(payload) // 4 * 3 - payload[-2:].count(b"=")

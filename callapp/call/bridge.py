@@ -105,7 +105,6 @@ class Bridge:
         "_lock",
         "_log",
         "_outside",
-        "_playback",
         "_tape",
         "_tick_at_s",
         "_turned",
@@ -114,7 +113,6 @@ class Bridge:
 
     def __init__(self, caller: CallerLeg, plan: Plan, outside: Outside, log: Log) -> None:
         self.conversation = Conversation(plan)
-        self._playback = self.conversation.playback
         self._caller = caller
         self._outside = outside
         self._log = log
@@ -192,8 +190,8 @@ class Bridge:
 
     def go_on(self, audio: AudioArrived) -> bool:
         """Send more of what is being played, with the lock; false if that is for ``take``."""
-        payload = audio.payload
-        if self._keepers or not self._playback.go_on(audio.part, payload, self.now_ms()):
+        playback, payload = self.conversation.playback, audio.payload
+        if self._keepers or not playback.go_on(audio.part, payload, self.now_ms()):
             return False
         try:  # noqa: SIM105 - suppress() is three calls more, fifty times a second
             self._caller.send(PlayAudio(payload))

@@ -175,11 +175,8 @@ class Playback:
         """
         if part is not self.flowing:
             return False
-        sent = self.sent_bytes
-        end = sent + _length(payload)
-        if end == sent or end - self._marked_bytes >= SECOND_BYTES:
-            return False
-        if at_ms >= self._began_ms + sent / BYTES_PER_MS + self._behind_ms:
+        end = self.sent_bytes + audio_bytes(payload)
+        if end == self.sent_bytes or end - self._marked_bytes >= SECOND_BYTES or at_ms >= self.dry_ms:
             return False
         self.sent_bytes = end
         return True
@@ -217,7 +214,7 @@ class Playback:
         at_ms: float,
         commands: list[Command],
     ) -> None:
-        length = _length(payload)
+        length = audio_bytes(payload)
         if not length:
             return
         start = self.sent_bytes
@@ -399,6 +396,6 @@ class Playback:
         return self.dry_ms - (self.sent_bytes - position) / BYTES_PER_MS
 
 
-def _length(payload: bytes) -> int:
-    """How much audio there is in this base64, in bytes."""
+def audio_bytes(payload: bytes) -> int:
+    """Return how much audio there is in this base64."""
     return len(payload) // 4 * 3 - payload.count(b"=", -2)

@@ -6,7 +6,7 @@ import re
 
 from callapp.conversation.events import AgentSaid, AudioArrived, Part, SpeechStarted
 from callapp.errors import BadMessage
-from callapp.realtime.events import KINDS, decode
+from callapp.realtime.events import KINDS, decode, is_base64
 
 # What is taken where it is read: the agent's voice, and that the caller interrupts it.
 Urgent = AudioArrived | AgentSaid | SpeechStarted
@@ -18,7 +18,6 @@ _audio = re.compile(
     rb'(", ?"response_id": ?"[\w-]+", ?"item_id": ?"[\w-]+", ?'
     rb'"output_index": ?\d+, ?"content_index": ?\d+, ?"delta": ?")[A-Za-z0-9+/=]*"\}'
 ).fullmatch
-_is_base64 = re.compile(rb"[A-Za-z0-9+/]++={0,2}+").fullmatch  # if its length is a multiple of four
 _begins = re.compile(rb'\{"type": ?"([a-z_.]+)"').match
 _KNOWN = frozenset(kind.encode() for kind in KINDS)
 # Urgent, or told of every item and needed of few.
@@ -64,7 +63,7 @@ class Skimmer:
         id_end = data.find(b'"', len(self._before_id))
         if data.startswith(before_payload, id_end) and data.startswith(self._before_id):
             payload = data[id_end + len(before_payload) : -2]
-            if not len(payload) & 3 and _is_base64(payload) and data.endswith(b'"}'):
+            if not len(payload) & 3 and is_base64(payload) and data.endswith(b'"}'):
                 return AudioArrived(self._response_id, self._part, payload)
         begins = _begins(data)
         if begins is None:

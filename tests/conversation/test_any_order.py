@@ -208,7 +208,6 @@ class Watcher:
         self.conversation = Conversation(plan)
         self.thorough = Conversation(plan)
         self.parts: dict[Part, Part] = {}
-        self.went_on = 0
         self.now_ms = 0.0
         self.session = "-"
         self.sessions = 0
@@ -256,7 +255,6 @@ class Watcher:
         if isinstance(event, AudioArrived):
             part = self.parts.setdefault(event.part, event.part)
             if self.conversation.playback.go_on(part, event.payload, self.now_ms):
-                self.went_on += 1
                 return [PlayAudio(event.payload)]
             event = AudioArrived(event.response_id, part, event.payload)
         return self.conversation.receive(event, self.now_ms)
