@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -46,6 +47,12 @@ def no_thread_remains() -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: says how long something takes; nothing else may run meanwhile")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what is there for good: tests that look for what is left behind call it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -367,14 +367,23 @@ class Lab:
                 to_number=OUR_NUMBER,
                 status_callback=f"{self.origin}/call-status",
             )
-            with self._changed:
-                # A webhook that is late, by more than a second at times, still brings a stream: if nobody
-                # waited for it, it would be taken for the next lane's, and struck in its place.
-                late = lane.case is not None and lane.case.fault.kind in ("delay", "split")
-                within_s = 1 if lane.struck and not late else 5
-                self._changed.wait_for(lambda: self._awaited is None or call.ended, within_s)
-                self._awaited = None
+            self._await_stream(lane, call)
         return call
+
+    def _await_stream(self, lane: Lane, call: Call) -> None:
+        """Wait until the call's stream has come, or until none will come any more."""
+        # A webhook that is late, by more than a second at times, still brings a stream: if nobody waited for
+        # it, it would be taken for the next lane's, and struck in its place.
+        late = lane.case is not None and lane.case.fault.kind in ("delay", "split")
+        until_s = time.monotonic() + 5
+        with self._changed:
+            while self._awaited is not None and time.monotonic() < until_s:
+                if call.ended or call.faults:  # the webhook failed
+                    break
+                if lane.struck_s is not None and not late:
+                    until_s = min(until_s, lane.struck_s + 1)
+                self._changed.wait(0.02)
+            self._awaited = None
 
     def webhook(self, call_sid: str) -> str:
         """What a call that comes in now is answered."""
