@@ -9,19 +9,18 @@ from dataclasses import dataclass
 import pytest
 
 from callapp.call_log import schema
-from callapp.simulators.phone import Call, Callee, Hear, Pause, Say
-from callapp.simulators.phone import HangUp as HangUpNow
+from callapp.simulators.phone import Call, Callee
 from tests.balancer import Balancer
 from tests.end_to_end.conftest import started
 from tests.end_to_end.test_interpreter import (
     BYE_EN,
-    BYE_JA,
     ORDER_EN,
     ORDER_JA,
     PARTING_EN,
     REPLY_EN,
     REPLY_JA,
     TRANSLATING,
+    ask_answer_and_part,
     dial_both,
     heard,
     into,
@@ -119,12 +118,12 @@ def two(servers: Two) -> Two:
 
 def test_two_people_hear_each_other_whose_calls_are_in_two_servers(two: Two) -> None:
     """All that holds in one process, the last words too."""
-    first = Callee([Pause(600), Say(ORDER_JA), Hear(400), Pause(700), Say(BYE_JA), Pause(100), HangUpNow()])
-    second = Callee([Hear(500), Pause(600), Say(REPLY_EN)], rings_ms=200)
     with two.first.scene(translating=TRANSLATING) as scene:
-        one, other = dial_both(scene, first, second)
+        one, other = dial_both(scene, Callee(), Callee(rings_ms=200))
+        into(scene, "en")
+        into(scene, "ja")
+        ask_answer_and_part(one, other)
         endings = two.ending(one), two.ending(other)
-        assert (first.failure, second.failure) == (None, None)
         assert one.faults == other.faults == []
         assert two.in_second(one, other) == [False, True]
         assert heard(other) == names(ORDER_EN, BYE_EN)

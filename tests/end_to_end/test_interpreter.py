@@ -12,7 +12,7 @@ from callapp.simulators.model_faults import Reset
 from callapp.simulators.model_script import Say as Speak
 from callapp.simulators.model_script import Script
 from callapp.simulators.model_translation import Translating, TranslationSession
-from callapp.simulators.phone import Call, Callee, Hear, Pause, Say
+from callapp.simulators.phone import Call, Callee, Pause, Say
 from callapp.simulators.phone import HangUp as HangUpNow
 from callapp.simulators.speech import Speech
 from callapp.simulators.ulaw import level_dbfs
@@ -85,6 +85,17 @@ def into(scene: Scene, language: str) -> TranslationSession:
     return found[-1]
 
 
+def ask_answer_and_part(one: Call, other: Call) -> None:
+    """A conversation, until one has parted and has hung up on the last word. Both are heard by now."""
+    one.speak(ORDER_JA)
+    wait_to_hear(other, ORDER_EN)
+    other.speak(REPLY_EN)
+    wait_to_hear(one, REPLY_JA)
+    one.speak(BYE_JA)
+    assert eventually(lambda: not one.callee.speaking, DEADLINE_S)
+    one.hang_up()
+
+
 def recorded(scene: Scene, call: Call) -> dict[str, Any]:
     """What the record knows of a call that is over, once it has been written down."""
     found: dict[str, Any] = {}
@@ -103,12 +114,12 @@ def names(*clips: Clip) -> list[str]:
 
 def test_two_people_hear_each_other_in_their_own_languages(twenty_lines: Server) -> None:
     """The main job, whole."""
-    first = Callee([Pause(600), Say(ORDER_JA), Hear(400), Pause(700), Say(BYE_JA), Pause(100), HangUpNow()])
-    second = Callee([Hear(500), Pause(600), Say(REPLY_EN)], rings_ms=200)
     with twenty_lines.scene(translating=TRANSLATING) as scene:
-        one, other = dial_both(scene, first, second)
+        one, other = dial_both(scene, Callee(), Callee(rings_ms=200))
+        into(scene, "en")
+        into(scene, "ja")
+        ask_answer_and_part(one, other)
         endings = scene.ending(one), scene.ending(other)
-        assert (first.failure, second.failure) == (None, None)
         assert one.faults == other.faults == []
         # What the last word was translated into is heard although its speaker has hung up.
         assert heard(other) == names(ORDER_EN, BYE_EN)
@@ -241,10 +252,10 @@ def test_an_ordinary_model_interprets_where_the_translation_model_cannot(twenty_
     script = Script(
         otherwise=lambda ask: Speak(SAME[ask.clips[-1], "ja" if ask.clips[-1] == REPLY_EN.name else "en"])
     )
-    first = Callee([Pause(600), Say(ORDER_JA), Hear(400), Pause(700), Say(BYE_JA), HangUpNow()])
-    second = Callee([Hear(500), Pause(600), Say(REPLY_EN)], rings_ms=200)
     with twenty_lines.scene(script, speech=SPEECH) as scene:
-        one, other = dial_both(scene, first, second, "pair-by-model")
+        one, other = dial_both(scene, Callee(), Callee(rings_ms=200), "pair-by-model")
+        assert eventually(lambda: [one.listening.heard_ms > 0 for one in scene.model.sessions] == [True] * 2)
+        ask_answer_and_part(one, other)
         assert scene.ending(one).reason in HUNG_UP
         assert scene.ending(other).reason == "other.hung_up"
         assert heard(other) == names(ORDER_EN, BYE_EN)
