@@ -37,6 +37,8 @@ _NAMES = ("Tokyo", "London")
 _LANGUAGES = ("ja", "en")
 _TRANSLATOR = "gpt-realtime-translate"
 _PAUSE_S = 0.5
+# What has not been heard so long after it was said never will be: the talk goes on, and the end tells of it.
+_UNHEARD_S = 10.0
 _LONGEST_S = 60
 _LOOK_S = 0.08
 _LOG_LINES = 20
@@ -150,7 +152,10 @@ def _make_the_call(
 
 
 class _Talk:
-    """What the two say: each line once the one before it has been heard in the other language."""
+    """What the two say: each line once the one before has been heard in the other language.
+
+    Or has been given up.
+    """
 
     def __init__(self, calls: Sequence[Call], model: PretendModel) -> None:
         self._calls = calls
@@ -161,13 +166,14 @@ class _Talk:
 
     def go_on(self) -> None:
         """Look whether it is time for the next line, or to hang up after the last."""
-        if time.monotonic() < self._not_before_s or not self._heard():
+        now_s = time.monotonic()
+        if now_s < self._not_before_s or not (self._heard() or self._unheard(now_s)):
             return
         if self._spoken < len(_PLAY):
             side, said, _ = _PLAY[self._spoken]
             self._calls[side].speak(clip(said))
             self._spoken += 1
-            self._not_before_s = time.monotonic() + clip(said).duration_ms / 1000 + _PAUSE_S
+            self._not_before_s = now_s + clip(said).duration_ms / 1000 + _PAUSE_S
         elif not self._hung_up:  # without waiting: the last words are heard all the same
             self._calls[_PLAY[-1][0]].hang_up()
             self._hung_up = True
@@ -175,9 +181,13 @@ class _Talk:
     def _heard(self) -> bool:
         """Whether the listener has heard the line before the next."""
         if not 0 < self._spoken < len(_PLAY):
-            return len([one for one in self._model.translations if one.heard_audio]) == len(self._calls)
+            return len([one for one in self._model.translations if one.heard_audio]) >= len(self._calls)
         side, _, translated = _PLAY[self._spoken - 1]
         return _place(_given(self._calls[1 - side]), clip(translated)) is not None
+
+    def _unheard(self, now_s: float) -> bool:
+        """Whether the last line has not been heard in time."""
+        return self._spoken > 0 and now_s > self._not_before_s + _UNHEARD_S
 
 
 def _given(call: CallRecord) -> bytes:

@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter
 
 from callapp.simulators import ulaw
 from callapp.simulators.model_config import format_fields
-from callapp.simulators.model_ear import words_of
+from callapp.simulators.model_ear import recognise, words_of
 from callapp.simulators.model_errors import ClientError, decode_audio
 from callapp.simulators.model_faults import Fault
 from callapp.simulators.model_hearing import Hearing
@@ -162,7 +162,10 @@ class TranscriptionSession(ServedSession):
             if name == "speech_stopped":
                 self._commit()
         if self._streams and any(not isinstance(one, SpeechStarted) for one in self._words.hear(heard)):
-            self._tell(words_of(self._behaviour.speech, bytes(self._buffer)))
+            self._tell(self._words_in(bytes(self._buffer)))
+
+    def _words_in(self, audio: bytes) -> str:
+        return words_of(recognise(self._behaviour.speech, audio), audio)
 
     def _commit_by_hand(self) -> None:
         if self._input["transcription"] is None:
@@ -184,7 +187,7 @@ class TranscriptionSession(ServedSession):
         self.later(self._behaviour.transcript_after_ms / 1000, lambda: self._complete(item_id, audio, told))
 
     def _complete(self, item_id: str, audio: bytes, told: str) -> None:
-        text = words_of(self._behaviour.speech, audio)
+        text = self._words_in(audio)
         rest = text.removeprefix(told)
         if rest:
             self.emit(f"{_TEXT}.delta", item_id=item_id, content_index=0, delta=rest)

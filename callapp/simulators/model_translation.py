@@ -196,7 +196,7 @@ class TranslationSession(ServedSession):
         if language is None:
             return
         found = recognise(self._translating.speech, phrase)
-        text = words_of(self._translating.speech, phrase)
+        text = words_of(found, phrase)
         if self.config["audio"]["input"]["transcription"] is not None:
             self._tell("input", text)
         said = [self._translating.same.get((one.clip.name, language), one.clip) for one in found]

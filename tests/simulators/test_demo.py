@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from callapp.simulators import demo_interpreter
 from callapp.simulators.demo import demo
 from callapp.simulators.demo_captions import perform_captioned, pretend_transcriber
 from callapp.simulators.demo_cost import model_usd, transcription_usd
@@ -28,6 +29,9 @@ from callapp.simulators.demo_plays import PLAYS, RESERVATION
 from callapp.simulators.demo_scene import perform, pretend_model
 from callapp.simulators.demo_screen import Screen
 from callapp.simulators.demo_watch import Line
+from callapp.simulators.model import PretendModel
+from callapp.simulators.model_translation import Translating
+from callapp.simulators.speech import Speech
 
 ROOT = Path(__file__).parents[2]
 LONGEST_S = 45
@@ -181,6 +185,19 @@ def test_two_people_are_interpreted_and_what_each_heard_is_recorded(tmp_path: Pa
     ):
         assert line in shown
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-london.wav", "demo-tokyo.wav"]
+
+
+def test_a_line_that_is_never_heard_is_told_at_the_end_and_the_talk_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_interpreter, "_PLAY", demo_interpreter._PLAY[:1])
+    monkeypatch.setattr(demo_interpreter, "_UNHEARD_S", 1.0)
+    screen = io.StringIO()
+    console = Console(file=screen, width=80)
+    knows_nothing = PretendModel(api_key="sk-demo", translating=Translating(Speech.bundled(), {}))
+    assert perform_interpreted(console, tmp_path / "demo.wav", knows_nothing) == 1
+    assert "London did not hear: Hello, when will the book that I ordered arrive?" in screen.getvalue()
+    assert "was not over" not in screen.getvalue()
 
 
 def test_the_demo_of_captions_writes_down_two_people_and_keeps_a_recording(tmp_path: Path) -> None:
