@@ -108,8 +108,8 @@ class Playback:
         sent_bytes: the position up to which there is audio.
         heard: what became of parts, until ``take_heard``.
         spans: where in time all that was sent was heard.
-        flowing: the part of which more may go on without a thought; the very object. Whoever is about to
-            decide anything on the call sets it to ``None``.
+        flowing: the part of which more may go on without a thought; the very object, see ``let_flow``.
+            Whoever is about to decide anything on the call sets it to ``None``.
     """
 
     __slots__ = (
@@ -147,6 +147,7 @@ class Playback:
 
     def play(self, response_id: str, part: Part, payload: bytes, at_ms: float) -> list[Command]:
         """Queue a payload (base64) of a part; return what to send, marks included."""
+        self.flowing = None  # it would be taken for more of what is last in the queue
         self._catch_up()
         commands: list[Command] = []
         if self._queue and self._queue[-1].part != part:
@@ -165,6 +166,11 @@ class Playback:
                     commands,
                 )
         return commands
+
+    def let_flow(self, part: Part) -> None:
+        """Let more of a part go on without a thought, if that is what is last in the queue."""
+        if self._queue and self._queue[-1].part == part:
+            self.flowing = part
 
     def go_on(self, part: Part, payload: bytes, at_ms: float) -> bool:
         """Queue more of the part that is flowing, to be sent as it is.

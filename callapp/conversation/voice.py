@@ -72,9 +72,10 @@ class Voice:
             self._spoken.add(response_id)
             if self._turns.audio_began(audio.payload, at_ms):
                 self._audible.add(item_id)
+        commands = self._playback.play(response_id, audio.part, audio.payload, at_ms)
         if item_id in self._audible:
-            self._playback.flowing = audio.part
-        return self._playback.play(response_id, audio.part, audio.payload, at_ms)
+            self._playback.let_flow(audio.part)
+        return commands
 
     def play_own(self, payload: bytes, at_ms: float) -> list[Command]:
         """Play a line that no model spoke: base64 of mu-law."""

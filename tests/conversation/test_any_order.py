@@ -64,6 +64,7 @@ from callapp.conversation.events import (
     VoicemailReached,
     WindUpAsked,
 )
+from callapp.conversation.facts import BargedIn
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
 from callapp.conversation.responses import REQUEST_MS
@@ -89,8 +90,8 @@ def tool_called(session: str, response: int, number: int, complete: bool) -> Too
     return ToolCalled(f"{session}r{response}", f"{session}t{response}{number}", "look", "{}", complete)
 
 
-def audio(ms: int) -> bytes:
-    return b64encode(b"\x55" * ms * 8)
+def audio(ms: int, *, silent: bool = False) -> bytes:
+    return b64encode((b"\xff" if silent else b"\x55") * ms * 8)
 
 
 # What the model says in a session, with names that belong to that session alone.
@@ -105,10 +106,13 @@ of_the_model: st.SearchStrategy[Made] = st.one_of(
     ),
     st.builds(lambda n, i: lambda s: MessageStarted(f"{s}r{n}", f"{s}i{n}{i}"), NUMBERS, NUMBERS),
     st.builds(
-        lambda n, i, ms: lambda s: AudioArrived(f"{s}r{n}", Part(f"{s}i{n}{i}", 0), audio(ms)),
+        lambda n, i, ms, silent: (
+            lambda s: AudioArrived(f"{s}r{n}", Part(f"{s}i{n}{i}", 0), audio(ms, silent=silent))
+        ),
         NUMBERS,
         NUMBERS,
         st.sampled_from([0, 20, 500, 2_500]),
+        st.booleans(),
     ),
     st.builds(lambda n, i: lambda s: AudioEnded(f"{s}r{n}", f"{s}i{n}{i}", 0), NUMBERS, NUMBERS),
     st.builds(
@@ -366,6 +370,17 @@ def play(plan: Plan, happened: list[tuple[float, Made]]) -> Watcher:
         call.happen(made)
     assert call.conversation.chronicle.facts == call.thorough.chronicle.facts
     return call
+
+
+def test_a_piece_of_another_part_with_nothing_in_it_is_not_taken_for_the_beginning_of_its_sound() -> None:
+    def heard(item_id: str, payload: bytes) -> tuple[float, Made]:
+        return 0.0, lambda s: AudioArrived(f"{s}r1", Part(f"{s}{item_id}", 0), payload)
+
+    one, other, nothing = heard("i11", audio(20)), heard("i12", audio(20)), heard("i11", b"")
+    started: tuple[float, Made] = 0.0, lambda s: ResponseStarted(f"{s}r1", None)
+    interrupted: tuple[float, Made] = 0.0, lambda s: SpeechStarted(f"{s}c1")
+    call = play(Plan(), [started, one, one, other, other, nothing, one, one, interrupted])
+    assert [fact.sent_ms for fact in call.conversation.chronicle.facts if isinstance(fact, BargedIn)] == [80]
 
 
 @settings(max_examples=600, deadline=None)

@@ -170,7 +170,7 @@ def test_more_of_a_part_goes_on_without_a_thought_while_nothing_hangs_on_it():
     playback = Playback()
     playback.play("r", HELLO, speech(400), at_ms=0)
     assert not playback.go_on(HELLO, speech(20), 10)  # nobody said that it may
-    playback.flowing = HELLO
+    playback.let_flow(HELLO)
     assert all(playback.go_on(HELLO, speech(20), 10) for _ in range(10))
     assert playback.dry_ms == 600
     assert playback.cut(at_ms=500) == [Cut("r", HELLO, 499, 600)]
@@ -188,9 +188,22 @@ def test_more_of_a_part_goes_on_without_a_thought_while_nothing_hangs_on_it():
 def test_what_there_is_more_to_does_not_go_on(part, payload, at_ms):
     playback = Playback()
     playback.play("r", HELLO, speech(400), at_ms=0)
-    playback.flowing = HELLO
+    playback.let_flow(HELLO)
     assert not playback.go_on(part, payload, at_ms)
     assert playback.sent_bytes == 3_200
+
+
+def test_only_what_is_last_in_the_queue_goes_on():
+    """What goes on is taken for more of that."""
+    playback = Playback()
+    other = Part("other", 0)
+    playback.play("r", HELLO, speech(400), at_ms=0)
+    playback.let_flow(HELLO)
+    playback.play("r", other, speech(400), at_ms=0)
+    assert not playback.go_on(HELLO, speech(20), 10)
+    playback.play("r", HELLO, b"", at_ms=10)
+    playback.let_flow(HELLO)
+    assert not playback.go_on(HELLO, speech(20), 10)
 
 
 @given(
