@@ -173,10 +173,9 @@ def test_a_caller_who_hangs_up_while_the_colleague_listens_leaves_nobody_on_the_
 def test_a_colleague_who_cannot_be_called_at_all_brings_the_caller_back(one_line: Server) -> None:
     told = Told(Say(SORRY))
     with one_line.scene(Script(transfer(warm=True), told)) as scene:
-        call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
-        call.wait_for(lambda: has_heard(call, HOLD) or call.talk, DEADLINE_S)
         # The first request takes the caller away; refused is the second, the dial.
         scene.carrier.fail_next(21215, after=1, method="POST")
+        call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
         call.wait_for(lambda: len(call.streams) == 2 and has_heard(call, SORRY), DEADLINE_S)
         call.hang_up()
         assert scene.ending(call).reason == "caller.hung_up"
