@@ -8,14 +8,13 @@ or the caller is on the way back, but never both. Raises as ``Store`` does.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, Executable, Row, bindparam, delete, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from callapp.call_log.models import AwayRow
 from callapp.call_log.records import AwayCall
-from callapp.call_log.statements import table_of
+from callapp.call_log.statements import rows_changed, table_of
 from callapp.call_log.store import Store, admission_of, columns_of
 
 _AWAY = table_of(AwayRow)
@@ -65,13 +64,13 @@ class CallsAway:
         waits = _alive(call_sid) & AwayRow.outcome.is_(None)
         with self._store.transaction() as session:
             noted = update(AwayRow).where(waits).values(colleague_sid=colleague_sid)
-            return _rows(session, noted) > 0
+            return rows_changed(session, noted) > 0
 
     def send_back(self, call_sid: str, why: str) -> AwayCall | None:
         """Decide that the caller comes back; ``None`` if something was decided already."""
         undecided = _alive(call_sid) & AwayRow.outcome.is_(None) & AwayRow.coming_back.is_(False)
         with self._store.transaction() as session:
-            if not _rows(session, update(AwayRow).where(undecided).values(coming_back=True, why=why)):
+            if not rows_changed(session, update(AwayRow).where(undecided).values(coming_back=True, why=why)):
                 return None
             row = session.scalars(select(AwayRow).where(AwayRow.call_sid == call_sid)).one()
         return _call(row)
@@ -80,7 +79,7 @@ class CallsAway:
         """Decide that the call is over for us, with this end reason; false if it was decided otherwise."""
         undecided = _alive(call_sid) & AwayRow.outcome.is_(None) & AwayRow.coming_back.is_(False)
         with self._store.transaction() as session:
-            return _rows(session, update(AwayRow).where(undecided).values(outcome=outcome)) > 0
+            return rows_changed(session, update(AwayRow).where(undecided).values(outcome=outcome)) > 0
 
     def take(self, call_sid: str) -> AwayCall | None:
         """The call's stream is back, or the call is over: it is away no more."""
@@ -91,10 +90,6 @@ class CallsAway:
 
 def _alive(call_sid: str) -> Any:
     return (AwayRow.call_sid == call_sid) & (AwayRow.expires_at > datetime.now(UTC))
-
-
-def _rows(session: Session, statement: Executable) -> int:
-    return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
 
 def _call(row: AwayRow | Row[Any]) -> AwayCall:

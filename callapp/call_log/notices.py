@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, bindparam, delete, select
+from sqlalchemy import bindparam, delete, select
 
 from callapp.call_log.models import NoticeRow
-from callapp.call_log.statements import insert_into, table_of
+from callapp.call_log.statements import insert_into, rows_changed, table_of
 from callapp.call_log.store import Store
 
 # Far more than a process takes to look, and than the clocks of two machines differ by.
@@ -68,5 +68,4 @@ class Notices:
     def take_down(self, key: str) -> bool:
         """Take one down; false if somebody else was faster."""
         with self._store.transaction() as session:
-            done = session.execute(delete(NoticeRow).where(NoticeRow.key == key))
-            return cast("CursorResult[Any]", done).rowcount > 0
+            return rows_changed(session, delete(NoticeRow).where(NoticeRow.key == key)) > 0

@@ -14,7 +14,7 @@ from functools import cache
 from itertools import count
 from typing import Any, NamedTuple
 
-from sqlalchemy import CursorResult, Update, bindparam, select, update
+from sqlalchemy import Update, bindparam, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, StatementError
 from sqlalchemy.orm import Session
 
@@ -24,7 +24,15 @@ from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, 
 from callapp.call_log.recordings import write_part
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.settling import FIRST_AFTER, NO_END_AFTER
-from callapp.call_log.statements import Insert, dialect_of, insert_for, insert_new, table_of, unless_known
+from callapp.call_log.statements import (
+    Insert,
+    dialect_of,
+    insert_for,
+    insert_new,
+    rows_changed,
+    table_of,
+    unless_known,
+)
 from callapp.call_log.store import Store, StoreUnavailable
 from callapp.call_log.usage import usage_row
 from callapp.call_log.writer import Refused, Writer
@@ -304,9 +312,7 @@ class _Page:
             self._change(_CLOSE, call, new_ended_at=_moment(call, closed.at_ms))
 
     def _change(self, statement: Update, call: Particulars, **values: Any) -> bool:
-        result = self._session.execute(statement, {"of_call": call.call_sid, **values})
-        assert isinstance(result, CursorResult)
-        return result.rowcount > 0
+        return rows_changed(self._session, statement, {"of_call": call.call_sid, **values}) > 0
 
 
 @cache

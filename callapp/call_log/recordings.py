@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CursorResult, case, func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
 from callapp.call_log.models import CallRow, RecordingPartRow
-from callapp.call_log.statements import insert_new
+from callapp.call_log.statements import insert_new, rows_changed
 from callapp.call_log.store import Store
 from callapp.conversation.facts import Recorded
 
@@ -15,7 +15,7 @@ def write_part(session: Session, call_sid: str, recorded: Recorded) -> bool:
     """Write down a part of a call's recording, once; false if there is no such call."""
     until_s = round(recorded.from_ms / 1000 + recorded.seconds, 3)
     known = CallRow.recording_seconds
-    noted = session.execute(
+    note = (
         update(CallRow)
         .where(CallRow.call_sid == call_sid)
         .values(
@@ -23,8 +23,7 @@ def write_part(session: Session, call_sid: str, recorded: Recorded) -> bool:
             recording_seconds=case((known > until_s, known), else_=until_s),
         )
     )
-    assert isinstance(noted, CursorResult)
-    if not noted.rowcount:
+    if not rows_changed(session, note):
         return False
     part = {"call_sid": call_sid, "from_ms": recorded.from_ms, "path": recorded.path}
     session.execute(insert_new(session, RecordingPartRow), part)

@@ -13,11 +13,12 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import Protocol
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import select, update
 
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.models import CallRow
 from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.call_log.statements import rows_changed
 from callapp.call_log.store import Store
 from callapp.errors import CallappError, CarrierRefused
 
@@ -126,13 +127,12 @@ class Settler:
             )
             for call_sid, settle_at, tries in session.execute(query).all():
                 again = now + NEXT_AFTER[tries] if tries < len(NEXT_AFTER) else None
-                claimed = session.execute(
+                claim = (
                     update(CallRow)
                     .where(CallRow.call_sid == call_sid, CallRow.settle_at == settle_at)
                     .values(settle_at=again, settle_tries=tries + 1)
                 )
-                assert isinstance(claimed, CursorResult)
-                if claimed.rowcount and call_sid is not None:
+                if rows_changed(session, claim) and call_sid is not None:
                     taken.append(call_sid)
         return taken
 

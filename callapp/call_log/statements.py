@@ -5,10 +5,11 @@ For the same reason they are about tables, and not about rows as objects.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import Column, ColumnElement, Table, bindparam, func
+from sqlalchemy import Column, ColumnElement, CursorResult, Executable, Table, bindparam, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -41,6 +42,11 @@ def insert_new(session: Session, row: type[Base]) -> Insert:
 def dialect_of(session: Session) -> str:
     """Which database it is."""
     return session.get_bind().dialect.name
+
+
+def rows_changed(session: Session, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
+    """Execute an ``UPDATE`` or a ``DELETE``; how many rows it found."""
+    return cast("CursorResult[Any]", session.execute(statement, values)).rowcount
 
 
 def unless_known(column: Column[object]) -> ColumnElement[object]:

@@ -1,4 +1,4 @@
-"""What must be known across processes: calls placed, one-time tokens, idempotency keys.
+"""What must be known across processes: calls placed, one-time tokens and tickets.
 
 Safe from any thread: every method is one short transaction on a connection of its own. Whatever the
 database does wrong surfaces as ``StoreUnavailable``.
@@ -10,16 +10,13 @@ import hashlib
 import secrets
 import threading
 import time
-import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import (
     ColumnElement,
-    CursorResult,
-    Executable,
     Row,
     and_,
     bindparam,
@@ -40,13 +37,10 @@ from callapp.call_log.models import (
     StreamTokenRow,
     UpgradeTicketRow,
 )
-from callapp.call_log.records import TERMINAL_STATUSES, Admission, Claim, ClaimOutcome, Direction, PlacedCall
-from callapp.call_log.statements import insert_new, table_of, unless_known
+from callapp.call_log.records import TERMINAL_STATUSES, Admission, Direction, PlacedCall
+from callapp.call_log.statements import insert_new, rows_changed, table_of, unless_known
 from callapp.errors import CallappError
 
-REMEMBERED_FOR = timedelta(hours=24)
-# A dial takes ten seconds at most; a claim older than this was left by a process that died.
-CLAIM_LIVES = timedelta(seconds=60)
 SWEEP_EVERY_S = 60.0
 
 _CALLS, _TOKENS = table_of(CallRow), table_of(StreamTokenRow)
@@ -94,8 +88,8 @@ class Store:
         """
         token = secrets.token_urlsafe(32)
         now = _now()
-        with self._transaction() as session:
-            self._sweep(session, now)
+        with self.transaction() as session:
+            self.sweep(session, now)
             self._note_answer(session, admission, now)
             session.execute(
                 _ISSUE,
@@ -116,7 +110,7 @@ class Store:
         if not call_sid.isascii() or "\0" in call_sid:  # what the databases would stumble over
             return None
         key = {"hash": _sha256(token), "of_call": call_sid, "now": _now()}
-        with self._transaction() as session:
+        with self.transaction() as session:
             row = session.execute(_REDEEM, key).one_or_none()
         return None if row is None else admission_of(row)
 
@@ -149,8 +143,8 @@ class Store:
         """Make a ticket that lets one browser session open one WebSocket within ``lives_s`` seconds."""
         ticket = secrets.token_urlsafe(32)
         now = _now()
-        with self._transaction() as session:
-            self._sweep(session, now)
+        with self.transaction() as session:
+            self.sweep(session, now)
             session.execute(
                 insert(UpgradeTicketRow).values(
                     ticket_hash=_sha256(ticket),
@@ -170,14 +164,14 @@ class Store:
             UpgradeTicketRow.session_id == session_id,
             UpgradeTicketRow.expires_at > _now(),
         )
-        with self._transaction() as session:
-            return _rows(session, redeem) == 1
+        with self.transaction() as session:
+            return rows_changed(session, redeem) == 1
 
     # -- calls we place ----------------------------------------------------------------------
 
     def place_call(self, call: PlacedCall) -> None:
         """Write down that we are about to dial, so that Twilio's webhooks find the call in any process."""
-        with self._transaction() as session:
+        with self.transaction() as session:
             session.execute(
                 insert(CallRow).values(
                     id=call.id,
@@ -194,7 +188,7 @@ class Store:
 
     def call_dialled(self, placed_id: str, call_sid: str, status: str) -> None:
         """Twilio accepted the dial. A callback that was faster keeps its word about the status."""
-        with self._transaction() as session:
+        with self.transaction() as session:
             session.execute(update(CallRow).where(CallRow.id == placed_id).values(call_sid=call_sid))
             session.execute(
                 update(CallRow)
@@ -208,7 +202,7 @@ class Store:
 
     def dial_failed(self, placed_id: str) -> None:
         """Twilio did not take the dial: the call never was."""
-        with self._transaction() as session:
+        with self.transaction() as session:
             session.execute(
                 update(CallRow)
                 .where(CallRow.id == placed_id, CallRow.call_sid.is_(None))
@@ -217,11 +211,11 @@ class Store:
 
     def find_status(self, call_sid: str) -> str | None:
         """The newest of the carrier's words about a call; ``None`` for one that is not known."""
-        with self._transaction() as session:
+        with self.transaction() as session:
             return session.scalar(select(CallRow.status).where(CallRow.call_sid == call_sid))
 
     def find_placed(self, placed_id: str) -> PlacedCall | None:
-        with self._transaction() as session:
+        with self.transaction() as session:
             row = session.get(CallRow, placed_id)
         if row is None:
             return None
@@ -265,8 +259,8 @@ class Store:
             conditions.append(
                 or_(CallRow.status_sequence.is_(None), CallRow.status_sequence < sequence_number)
             )
-        with self._transaction() as session:
-            news = _rows(session, update(CallRow).where(*conditions).values(**values)) > 0
+        with self.transaction() as session:
+            news = rows_changed(session, update(CallRow).where(*conditions).values(**values)) > 0
             if news and terminal and on_over is not None:
                 on_over(session, call_sid)
             return news
@@ -276,13 +270,13 @@ class Store:
 
         ``placed_id`` is as in ``note_status``.
         """
-        with self._transaction() as session:
+        with self.transaction() as session:
             note = update(CallRow).where(_call(call_sid, placed_id), CallRow.answered_by.is_(None))
-            return _rows(session, note.values(call_sid=call_sid, answered_by=answered_by)) > 0
+            return rows_changed(session, note.values(call_sid=call_sid, answered_by=answered_by)) > 0
 
     def note_recording(self, call_sid: str, path: str, seconds: float | None) -> None:
         """Write down where a call's recording is."""
-        with self._transaction() as session:
+        with self.transaction() as session:
             session.execute(
                 update(CallRow)
                 .where(CallRow.call_sid == call_sid)
@@ -294,97 +288,28 @@ class Store:
         query = select(CallRow.call_sid, CallRow.answered_by).where(
             CallRow.call_sid.in_(call_sids), CallRow.answered_by.is_not(None)
         )
-        with self._transaction() as session:
+        with self.transaction() as session:
             return {sid: who for sid, who in session.execute(query) if sid and who}
 
     def note_end_reason(self, call_sid: str, reason: str) -> None:
         """Write down why a call is about to end. The first reason stays."""
-        with self._transaction() as session:
+        with self.transaction() as session:
             session.execute(
                 update(CallRow)
                 .where(CallRow.call_sid == call_sid, CallRow.end_reason.is_(None))
                 .values(end_reason=reason)
             )
 
-    # -- idempotency keys --------------------------------------------------------------------
-
-    def claim(self, api_key_hash: str, key: str, body_hash: str) -> Claim:
-        """Try to be the request that carries out what ``key`` stands for.
-
-        Of any number of requests at the same time, in any process, exactly one gets ``NEW``; it must
-        then ``remember`` its answer or ``release`` the key.
-        """
-        now = _now()
-        claim_id = uuid.uuid4().hex
-        fresh: dict[str, Any] = {
-            "claim_id": claim_id,
-            "body_hash": body_hash,
-            "claimed_at": now,
-            "answer_status": None,
-            "answer_body": None,
-            "expires_at": now + REMEMBERED_FOR,
-        }
-        try:
-            with self._transaction() as session:
-                self._sweep(session, now)
-                session.execute(insert(IdempotencyKeyRow).values(api_key_hash=api_key_hash, key=key, **fresh))
-            return Claim(ClaimOutcome.NEW, claim_id)
-        except Taken:
-            pass
-        with self._transaction() as session:
-            row = session.get(IdempotencyKeyRow, (api_key_hash, key))
-            if row is None:  # released between the two transactions: the next try will succeed
-                return Claim(ClaimOutcome.IN_PROGRESS)
-            answered = row.answer_status is not None
-            lives_until = row.expires_at if answered else row.claimed_at + CLAIM_LIVES
-            if lives_until <= now:
-                # Whoever replaces the dead claim first has it; the others see another claim_id.
-                taken_over = _rows(
-                    session,
-                    update(IdempotencyKeyRow)
-                    .where(
-                        IdempotencyKeyRow.api_key_hash == api_key_hash,
-                        IdempotencyKeyRow.key == key,
-                        IdempotencyKeyRow.claim_id == row.claim_id,
-                    )
-                    .values(**fresh),
-                )
-                return Claim(ClaimOutcome.NEW, claim_id) if taken_over else Claim(ClaimOutcome.IN_PROGRESS)
-            if row.body_hash != body_hash:
-                return Claim(ClaimOutcome.OTHER_BODY)
-            if row.answer_status is None:
-                return Claim(ClaimOutcome.IN_PROGRESS)
-            return Claim(ClaimOutcome.REPLAY, row.claim_id, row.answer_status, row.answer_body)
-
-    def remember(self, claim: Claim, status: int, body: Mapping[str, Any]) -> None:
-        """Keep the answer for the requests that come after with the same key."""
-        with self._transaction() as session:
-            session.execute(
-                update(IdempotencyKeyRow)
-                .where(IdempotencyKeyRow.claim_id == claim.id)
-                .values(answer_status=status, answer_body=dict(body))
-            )
-
-    def release(self, claim: Claim) -> None:
-        """Give the key back: what it stood for was not done."""
-        with self._transaction() as session:
-            session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.claim_id == claim.id))
-
     # -- tables of others --------------------------------------------------------------------
 
-    def transaction(self) -> AbstractContextManager[Session]:
-        """A short transaction on a connection of its own, for tables that are looked after elsewhere.
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A short transaction on a connection of its own, for tables that are looked after elsewhere, too.
 
         Raises:
             Taken: a row with this key is there already.
             StoreUnavailable: anything else that the database does wrong.
         """
-        return self._transaction()
-
-    # -- inside ------------------------------------------------------------------------------
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Session]:
         try:
             with self._sessions.begin() as session:
                 yield session
@@ -393,7 +318,7 @@ class Store:
         except SQLAlchemyError as error:
             raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from error
 
-    def _sweep(self, session: Session, now: datetime) -> None:
+    def sweep(self, session: Session, now: datetime) -> None:
         """Delete what has expired, at most once a minute in a process."""
         with self._sweep_lock:
             if time.monotonic() - self._swept_at < SWEEP_EVERY_S:
@@ -433,11 +358,6 @@ def admission_of(row: AwayRow | Row[Any]) -> Admission:
 
 class Taken(StoreUnavailable):
     """A row with this key is there already."""
-
-
-def _rows(session: Session, statement: Executable) -> int:
-    """Execute a statement; how many rows it changed."""
-    return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
 
 def _call(call_sid: str, placed_id: str | None) -> ColumnElement[bool]:

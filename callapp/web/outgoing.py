@@ -17,6 +17,7 @@ from flask.typing import ResponseReturnValue
 from callapp.call.dial import dial
 from callapp.call.pairing import Place
 from callapp.call_log import Claim, ClaimOutcome, PlacedCall, StoreUnavailable
+from callapp.call_log.idempotency import IdempotencyKeys
 from callapp.errors import CarrierError, CarrierTimeout
 from callapp.logs import mask_number
 from callapp.sentences import N_, words_of
@@ -48,7 +49,7 @@ def outgoing_call() -> ResponseReturnValue:
         raise too_many
     if call.idempotency_key is None:
         return place_call(call), 201
-    claim = app.store.claim(g.api_user, call.idempotency_key, call.body_hash)
+    claim = IdempotencyKeys(app.store).claim(g.api_user, call.idempotency_key, call.body_hash)
     match claim.outcome:
         case ClaimOutcome.NEW:
             return _dial_once(call, claim), 201
@@ -77,17 +78,17 @@ def count_request() -> Problem | None:
 
 def _dial_once(call: CallRequest, claim: Claim) -> dict[str, Any]:
     """Dial for an idempotency key; the answer is remembered if the dial was taken."""
-    store = services().store
+    keys = IdempotencyKeys(services().store)
     try:
         body = place_call(call)
     except BaseException:
         try:
-            store.release(claim)
+            keys.release(claim)
         except StoreUnavailable as error:  # the claim then dies of age
             log.error("! idempotency key not released: %s", error)
         raise
     try:
-        store.remember(claim, 201, body)
+        keys.remember(claim, 201, body)
     except StoreUnavailable as error:  # the phone rings: the answer is still 201
         log.error("! answer not remembered for its idempotency key: %s", error)
     return body

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import pytest
 from sqlalchemy import func, select
 
-from callapp.call_log import Admission, ClaimOutcome, PlacedCall, Store, StoreUnavailable
+from callapp.call_log import Admission, PlacedCall, Store, StoreUnavailable
 from callapp.call_log import store as store_module
+from callapp.call_log.idempotency import IdempotencyKeys
 from callapp.call_log.models import CallRow, IdempotencyKeyRow, StreamTokenRow
 
 T = TypeVar("T")
@@ -114,7 +115,7 @@ def test_of_many_redeemers_at_once_one_succeeds(store: Store) -> None:
 
 def test_expired_tokens_and_keys_are_swept(store: Store, clock: Callable[..., None]) -> None:
     store.issue_token(ADMISSION, 300)
-    store.claim("api", "key", "body")
+    IdempotencyKeys(store).claim("api", "key", "body")
     clock(hours=25)
     store._swept_at -= store_module.SWEEP_EVERY_S
     store.issue_token(ADMISSION, 300)
@@ -228,74 +229,6 @@ def test_who_answered_a_call_that_nobody_knows_is_no_news(store: Store) -> None:
     assert not store.note_answered_by(CALL_SID, "human", "placed-1")
 
 
-# -- idempotency keys -----------------------------------------------------------------------------
-
-
-def test_the_first_request_is_new_and_the_next_gets_its_answer(store: Store) -> None:
-    claim = store.claim("api", "key", "body")
-    assert claim.outcome is ClaimOutcome.NEW
-    store.remember(claim, 201, {"callSid": CALL_SID, "to": "+81"})
-    again = store.claim("api", "key", "body")
-    assert (again.outcome, again.status, again.body) == (
-        ClaimOutcome.REPLAY,
-        201,
-        {"callSid": CALL_SID, "to": "+81"},
-    )
-
-
-def test_another_body_is_told_apart_before_and_after_the_answer(store: Store) -> None:
-    claim = store.claim("api", "key", "body")
-    assert store.claim("api", "key", "other").outcome is ClaimOutcome.OTHER_BODY
-    store.remember(claim, 201, {})
-    assert store.claim("api", "key", "other").outcome is ClaimOutcome.OTHER_BODY
-
-
-def test_api_keys_do_not_share_idempotency_keys(store: Store) -> None:
-    store.claim("api", "key", "body")
-    assert store.claim("other", "key", "body").outcome is ClaimOutcome.NEW
-
-
-def test_a_released_key_is_new_again(store: Store) -> None:
-    store.release(store.claim("api", "key", "body"))
-    assert store.claim("api", "key", "other").outcome is ClaimOutcome.NEW
-
-
-def test_an_answer_is_forgotten_after_a_day(store: Store, clock: Callable[..., None]) -> None:
-    store.remember(store.claim("api", "key", "body"), 201, {})
-    clock(hours=23, minutes=59)
-    assert store.claim("api", "key", "body").outcome is ClaimOutcome.REPLAY
-    clock(minutes=2)
-    assert store.claim("api", "key", "body").outcome is ClaimOutcome.NEW
-
-
-def test_a_claim_of_a_crashed_process_can_be_taken_over(store: Store, clock: Callable[..., None]) -> None:
-    dead = store.claim("api", "key", "body")
-    clock(seconds=59)
-    assert store.claim("api", "key", "body").outcome is ClaimOutcome.IN_PROGRESS
-    clock(seconds=2)
-    heir = store.claim("api", "key", "body")
-    assert heir.outcome is ClaimOutcome.NEW
-    # The one presumed dead comes back: it has no say any more.
-    store.remember(dead, 201, {"callSid": "dead"})
-    store.release(dead)
-    assert store.claim("api", "key", "body").outcome is ClaimOutcome.IN_PROGRESS
-    store.remember(heir, 201, {"callSid": "heir"})
-    assert store.claim("api", "key", "body").body == {"callSid": "heir"}
-
-
-def test_of_many_claims_at_once_one_is_new(store: Store) -> None:
-    outcomes = at_once(12, lambda: store.claim("api", "key", "body").outcome)
-    assert outcomes.count(ClaimOutcome.NEW) == 1
-    assert outcomes.count(ClaimOutcome.IN_PROGRESS) == 11
-
-
-def test_of_many_heirs_of_a_dead_claim_one_is_new(store: Store, clock: Callable[..., None]) -> None:
-    store.claim("api", "key", "body")
-    clock(seconds=61)
-    outcomes = at_once(12, lambda: store.claim("api", "key", "body").outcome)
-    assert outcomes.count(ClaimOutcome.NEW) == 1
-
-
 # -- faults ---------------------------------------------------------------------------------------
 
 
@@ -304,7 +237,7 @@ def test_a_database_that_fails_surfaces_as_our_own_error(tmp_path: Path) -> None
         with pytest.raises(StoreUnavailable, match="no such table"):
             store.find_placed("placed-1")
         with pytest.raises(StoreUnavailable):
-            store.claim("api", "key", "body")
+            IdempotencyKeys(store).claim("api", "key", "body")
 
 
 def test_a_server_that_is_gone_surfaces_as_our_own_error() -> None:
@@ -317,7 +250,7 @@ def test_a_server_that_is_gone_surfaces_as_our_own_error() -> None:
 
 def test_a_store_waits_for_another_process_that_writes(database: str, store: Store) -> None:
     with closing(Store(database)) as other, ThreadPoolExecutor(1) as pool:
-        with other._transaction() as session:
+        with other.transaction() as session:
             session.add(
                 IdempotencyKeyRow(
                     api_key_hash="a",

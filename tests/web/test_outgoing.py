@@ -11,6 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from callapp.call_log import StoreUnavailable
+from callapp.call_log.idempotency import IdempotencyKeys
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
 from tests.web.conftest import API_KEY, FROM, ORIGIN, TO, MakeWorld, World
 
@@ -345,7 +346,7 @@ def test_a_database_that_fails_once_the_phone_rings_changes_nothing(
         raise StoreUnavailable("connection refused")
 
     monkeypatch.setattr(world.services.store, "call_dialled", down)
-    monkeypatch.setattr(world.services.store, "remember", down)
+    monkeypatch.setattr(IdempotencyKeys, "remember", down)
     assert world.call(headers={"Idempotency-Key": "k"}).status_code == 201
 
 
