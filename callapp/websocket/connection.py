@@ -38,8 +38,9 @@ LEAVE_S = 1.0  # both, with what the reader's clock takes
 # So many pieces may wait to be received; then the socket is left alone until the thread comes for more.
 MOST_HANDED = 500
 
-# The most taken from one socket before the next one has its turn.
-_READ_BYTES = 65_536
+# The most taken from one socket before the next one has its turn. More than any frame that can be taken at a
+# glance, so that only what is looked at more closely can have left anything behind.
+_READ_BYTES = 66_560
 
 Messages = list[bytes | Binary]
 
@@ -210,6 +211,8 @@ class Connection(Outgoing):
             return
         text = self._decoder.glance(data)
         if text is None:
+            if len(data) >= _READ_BYTES:
+                self._reader.look_again(self)
             self._on_messages(self._decoder.receive(data), now_s)
         elif self._end is None:
             self._alive_s = self.heard_s = now_s

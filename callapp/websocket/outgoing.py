@@ -16,7 +16,7 @@ from callapp.errors import LegLost
 from callapp.websocket.backlog import Backlog
 from callapp.websocket.framing import CLOSE, TEXT, Encoder, close_payload
 from callapp.websocket.reader import WRITE, Watched, shared_reader
-from callapp.websocket.sockets import adopt
+from callapp.websocket.sockets import TlsSocket, adopt
 
 # One for all connections: the keys that are next to be used are at hand in the processor's caches.
 _MASKED, _PLAIN = Encoder(masked=True), Encoder(masked=False)
@@ -37,7 +37,7 @@ class Outgoing(Watched):
 
     def __init__(self, sock: socket.socket, *, masked: bool, write_s: float) -> None:
         self._socket = adopt(sock)
-        super().__init__(self._socket.fileno())
+        super().__init__(self._socket.fileno(), told_once=not isinstance(self._socket, TlsSocket))
         self._write_s = write_s
         self._encoder = _MASKED if masked else _PLAIN
         self._reader = shared_reader()

@@ -21,6 +21,12 @@ from threading import Lock, Thread, get_ident
 from time import monotonic, sleep
 
 READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
+# What the system tells beyond these, from here on: an error, or that the peer has said its last.
+_ENDING = 8
+# To be told of a socket once when something comes, and not again in each round, and of the peer's last word,
+# which can be in the same breath: EPOLLET, EPOLLRDHUP. Asking again what has been read costs as much as a
+# fifth of reading it.
+_ONCE = 1 << 31 | 0x2000
 
 # Sockets are looked at so often at most; what comes meanwhile is taken together. To wake up costs 60 us, so
 # shorter rounds cost more; in longer ones frames wait longer.
@@ -36,12 +42,19 @@ _FORGET_S = 5.0
 
 
 class Watched:
-    """Something with a socket that a `Reader` listens to."""
+    """Something with a socket that a `Reader` listens to.
 
-    __slots__ = ("fd", "gone", "remind_at_s", "watched_for")
+    Args:
+        fd: the socket's descriptor.
+        told_once: whether ``on_ready`` reads all there is, or else calls for a second look. Where nobody can
+            tell what is left, as with TLS, it is asked in each round.
+    """
 
-    def __init__(self, fd: int) -> None:
+    __slots__ = ("fd", "gone", "remind_at_s", "told_once", "watched_for")
+
+    def __init__(self, fd: int, *, told_once: bool = False) -> None:
         self.fd = fd
+        self.told_once = told_once
         self.watched_for = 0  # these are the reader's
         self.remind_at_s = inf
         self.gone = False
@@ -89,6 +102,7 @@ class Reader:
         self._times: list[tuple[float, int]] = []  # a heap: when, and whose descriptor
         self._reminded: dict[int, Watched] = {}
         self._lock = Lock()
+        self._again: list[tuple[Watched, int]] = []  # of which there is more, with what was told of them
         self._in_round = False
         self._forgetting: list[Lock] = []  # each held until a round is over
         self._tidied: list[Watched] = []
@@ -105,11 +119,18 @@ class Reader:
             if not after:  # not just for nothing: a dead socket would be told of for ever
                 self._poller.unregister(one.fd)
                 del self._watched[one.fd]
-            elif before:
-                self._poller.modify(one.fd, after)
+                return
+            # Either call tells what has come already.
+            events = after | _ONCE if one.told_once and after == READ else after
+            if before:
+                self._poller.modify(one.fd, events)
             else:
                 self._watched[one.fd] = one
-                self._poller.register(one.fd, after)
+                self._poller.register(one.fd, events)
+
+    def look_again(self, one: Watched) -> None:
+        """Call ``on_ready`` again in the next round: there may be more. In the reader's thread."""
+        self._again.append((one, READ))
 
     def remind(self, one: Watched, at_s: float) -> None:
         """Have ``on_time`` called, a little after this time of ``monotonic`` at the latest."""
@@ -141,7 +162,9 @@ class Reader:
         self.thread_id = get_ident()
         poll = self._poller.poll
         while True:
-            ready = poll(_TICK_S)
+            ready = poll(0 if self._again else _TICK_S)
+            if self._again:
+                ready = self._take_again() + ready
             began_s = monotonic()
             self._in_round = True
             for first in range(0, len(ready), _HANDFUL):
@@ -166,7 +189,7 @@ class Reader:
     def _read(self, ready: list[tuple[int, int]]) -> list[tuple[Watched, bytes]]:
         came = []
         watched = self._watched
-        for fd, _ in ready:
+        for fd, what in ready:
             one = watched.get(fd)  # gone when it was forgotten since
             if one is not None:
                 try:
@@ -176,7 +199,14 @@ class Reader:
                 else:
                     if data is not None:
                         came.append((one, data))
+                        if what >= _ENDING:  # behind what was read now
+                            self._again.append((one, what))
         return came
+
+    def _take_again(self) -> list[tuple[int, int]]:
+        """Those of which there is more, in the poller's terms; a descriptor may be another's by now."""
+        again, self._again = self._again, []
+        return [(one.fd, what) for one, what in again if self._watched.get(one.fd) is one]
 
     def _tidy_up(self) -> None:
         for one in self._tidied:

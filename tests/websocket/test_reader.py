@@ -169,6 +169,54 @@ def test_what_waits_to_be_written_with_the_rest_goes_out_before_a_close_frame(ra
     assert too_late.get(timeout=DEADLINE_S).reason == "done"
 
 
+@pytest.fixture
+def hold_the_reader(raw_pair: MakePair) -> Iterator[Callable[[], None]]:
+    """Keep the reader busy until this is called: what comes meanwhile, it finds all at once."""
+    door, outside = raw_pair()
+    shut, opened = threading.Event(), threading.Event()
+
+    def wait(_: bytes) -> bool:
+        shut.set()
+        return opened.wait(DEADLINE_S)
+
+    door.taker = Taking(wait)
+    outside.sendall(masked(TEXT, b"wait"))
+    assert shut.wait(DEADLINE_S)
+    yield opened.set
+    opened.set()
+
+
+def test_the_last_word_and_the_end_may_come_in_one_breath(
+    raw_pair: MakePair, hold_the_reader: Callable[[], None]
+) -> None:
+    """The system tells of both at once, and once only."""
+    ours, far = raw_pair()
+    far.sendall(masked(TEXT, b"last word"))
+    far.shutdown(socket.SHUT_WR)
+    hold_the_reader()
+    assert ours.receive() == [b"last word"]
+    with pytest.raises(LegLost) as lost:
+        ours.receive()
+    assert lost.value.reason == "closed without a close frame"
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["and goes on", "and ends"])
+def test_more_than_is_read_at_once_is_read_all_the_same(
+    raw_pair: MakePair, hold_the_reader: Callable[[], None], ends: bool
+) -> None:
+    """The system tells of it once, and not again of what is left."""
+    ours, far = raw_pair()
+    long = b"x" * (module._READ_BYTES * 3 // 2)
+    far.sendall(masked(TEXT, long))
+    if ends:
+        far.shutdown(socket.SHUT_WR)
+    hold_the_reader()
+    assert ours.receive() == [long]
+    if ends:
+        with pytest.raises(LegLost):
+            ours.receive()
+
+
 def test_who_is_forgotten_is_left_alone() -> None:
     """Their socket is closed next, and what they know of the call is let go: nobody may be in there."""
     in_there, go_on = threading.Event(), threading.Event()
