@@ -164,7 +164,7 @@ class Reader:
         while True:
             ready = poll(0 if self._again else _TICK_S)
             if self._again:
-                ready = self._take_again() + ready
+                ready = self._with_those_again(ready)
             began_s = monotonic()
             self._in_round = True
             for first in range(0, len(ready), _HANDFUL):
@@ -203,10 +203,14 @@ class Reader:
                             self._again.append((one, what))
         return came
 
-    def _take_again(self) -> list[tuple[int, int]]:
-        """Those of which there is more, in the poller's terms; a descriptor may be another's by now."""
+    def _with_those_again(self, ready: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Add those of which there is more, each once; a descriptor may be another's by now."""
+        told = dict(ready)
         again, self._again = self._again, []
-        return [(one.fd, what) for one, what in again if self._watched.get(one.fd) is one]
+        for one, what in again:
+            if self._watched.get(one.fd) is one:
+                told[one.fd] = told.get(one.fd, 0) | what
+        return list(told.items())
 
     def _tidy_up(self) -> None:
         for one in self._tidied:

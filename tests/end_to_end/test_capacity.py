@@ -212,7 +212,9 @@ def test_a_start_with_a_stop_at_its_heels_is_a_call_that_ended(server: Server) -
                 stream.send(json.dumps(stop))
                 stream.send(json.dumps(stop))
                 assert close_of(stream) == 1000
-            server.wait_for_line(call_sid, "x call ended: caller.hung_up", since=scene.since)
+            ended = server.wait_for_line(call_sid, "x call ended: caller.hung_up", since=scene.since)
+            # Its line is free when the request is over, which is a moment later.
+            server.wait_for_line("Closing connection", since=server.lines.index(ended))
         takes_its_calls(scene)
 
 
