@@ -57,11 +57,11 @@ from callapp.conversation.commands import (
     Warn,
 )
 from callapp.conversation.events import (
-    AudioArrived,
     CallerBack,
     CallerLost,
     DigitPressed,
     EndedElsewhere,
+    Part,
     Played,
     Tick,
     ToolReturned,
@@ -188,15 +188,21 @@ class Bridge:
         if conversation.chronicle.facts:
             self._tell()
 
-    def go_on(self, audio: AudioArrived) -> bool:
-        """Send more of what is being played, with the lock; false if that is for ``take``."""
-        playback, payload = self.conversation.playback, audio.payload
-        if self._keepers or not playback.go_on(audio.part, payload, self.now_ms()):
+    def go_on(self, part: Part, payload: bytes) -> bool:
+        """Send more audio of a part in the reader's thread; false if there is more to it than that."""
+        if not self._lock.acquire(False):
             return False
-        try:  # noqa: SIM105 - suppress() is three calls more, fifty times a second
-            self._caller.send(PlayAudio(payload))
-        except LegLost:
+        try:
+            at_ms = (monotonic() - self._began_s) * 1000
+            if self._downlink.gone or self._keepers:
+                return False
+            if not self.conversation.playback.go_on(part, payload, at_ms):
+                return False
+            self._caller.send_audio(payload)
+        except LegLost:  # as suppress() has it, which is three calls more, fifty times a second
             pass
+        finally:
+            self._lock.release()
         return True
 
     def rest(self) -> None:

@@ -14,8 +14,8 @@ from threading import Event, RLock, Thread
 from typing import Protocol
 
 from callapp.conversation.commands import TimeSilence
-from callapp.conversation.events import AudioArrived, ModelLost, SpeechStarted
 from callapp.conversation.events import Event as CallEvent
+from callapp.conversation.events import ModelLost, Part, SpeechStarted
 from callapp.conversation.machine import Conversation
 from callapp.errors import LegLost
 from callapp.logs import Log
@@ -30,8 +30,8 @@ class Call(Protocol):
     def take(self, event: CallEvent) -> None:
         """Take an event to the conversation; with the lock, and with ``rest`` to follow."""
 
-    def go_on(self, audio: AudioArrived) -> bool:
-        """Take more of what is being played; false if that is for ``take``. With the lock."""
+    def go_on(self, part: Part, payload: bytes) -> bool:
+        """Take more audio of a part, if it is what is being played; else false. In the reader's thread."""
 
     def rest(self) -> None:
         """Nothing more is to be taken just now; with the lock."""
@@ -48,12 +48,14 @@ class Downlink:
         conversation: is asked whether the call is over, and whether words are missing.
         lock: the call's. What is decided is carried out under it.
         call: takes what comes.
+
+    Attributes:
+        gone: the conversation knows that there is no session to be talked to just now. With the lock.
     """
 
     __slots__ = (
         "_call",
         "_conversation",
-        "_gone",
         "_lock",
         "_log",
         "_model",
@@ -61,6 +63,7 @@ class Downlink:
         "_over",
         "_redial_ms",
         "_thread",
+        "gone",
     )
 
     def __init__(
@@ -77,7 +80,7 @@ class Downlink:
         self._call = call
         self._log = log
         self._model = new_model()
-        self._gone = False  # the conversation knows that this leg is lost
+        self.gone = False
         self._redial_ms: float | None = None  # after how long its successor is to be dialled
         self._over = Event()
         self._thread = Thread(target=self._run, name="downlink", daemon=True)
@@ -88,14 +91,9 @@ class Downlink:
         """Dial the first session."""
         self._thread.start()
 
-    @property
-    def gone(self) -> bool:
-        """Whether there is no session to be talked to just now. With the lock."""
-        return self._gone
-
     def send(self, command: ModelCommand | TimeSilence) -> None:
         """Have the model do something; nothing if the session is gone. With the lock."""
-        if self._gone:
+        if self.gone:
             return  # decided before the loss was known: its successor is told what matters
         self._log.debug("> %s", command)
         with suppress(LegLost):  # the thread will say so, after what came in before
@@ -109,7 +107,7 @@ class Downlink:
     def drop(self, why: str) -> None:
         """Give the session up. With the lock."""
         self._log.info("= model session given up: %s", why)
-        self._gone = True
+        self.gone = True
         self._model.close()
 
     def redial(self, after_ms: float) -> None:
@@ -148,9 +146,9 @@ class Downlink:
         """Carry one session, from the dial until it is over."""
         leg = self._model
         try:
-            leg.listen(self)
+            leg.listen(self._call.go_on, self.hear)
             leg.dial()
-            while not (self._gone or self._conversation.told):
+            while not (self.gone or self._conversation.told):
                 self._take(leg.receive())
         except LegLost as loss:
             self._on_lost(leg, loss)
@@ -168,14 +166,14 @@ class Downlink:
         with self._lock:
             self._redial_ms = None
             self._model = self._new_model()
-            self._gone = False
+            self.gone = False
         return True
 
     def _take(self, events: Sequence[CallEvent]) -> None:
         with self._lock:
             for event in events:
-                if not self._gone:
-                    self._gone = isinstance(event, ModelLost)
+                if not self.gone:
+                    self.gone = isinstance(event, ModelLost)
                     self._call.take(event)
             self._call.rest()
 
@@ -184,9 +182,7 @@ class Downlink:
         if not self._lock.acquire(False):
             return False
         try:
-            if not self._gone:
-                if type(event) is AudioArrived and self._call.go_on(event):
-                    return True
+            if not self.gone:
                 self._call.take(event)
                 if type(event) is SpeechStarted:  # audio and words put deadlines off, at most
                     self._call.rest()
@@ -197,7 +193,7 @@ class Downlink:
     def _on_lost(self, leg: ModelLeg, loss: LegLost) -> None:
         """All that came before the end of a leg has been received."""
         with self._lock:
-            if self._gone or self._conversation.over:
+            if self.gone or self._conversation.over:
                 return
             self._log.warning("< model leg lost: %s %s", loss.code, loss.reason)
             self._take([leg.meaning_of(loss)])
@@ -210,7 +206,7 @@ class _Nobody:
     def take(self, event: CallEvent) -> None:
         pass
 
-    def go_on(self, _: AudioArrived) -> bool:
+    def go_on(self, _: Part, __: bytes) -> bool:
         return True
 
     def rest(self) -> None:

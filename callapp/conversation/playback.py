@@ -181,8 +181,10 @@ class Playback:
         """
         if part is not self.flowing:
             return False
-        end = self.sent_bytes + audio_bytes(payload)
-        if end == self.sent_bytes or end - self._marked_bytes >= SECOND_BYTES or at_ms >= self.dry_ms:
+        sent = self.sent_bytes
+        end = sent + len(payload) // 4 * 3 - payload.count(b"=", -2)  # as audio_bytes
+        dry_ms = self._began_ms + sent / BYTES_PER_MS + self._behind_ms  # as dry_ms, which is two calls more
+        if end == sent or end - self._marked_bytes >= SECOND_BYTES or at_ms >= dry_ms:
             return False
         self.sent_bytes = end
         return True

@@ -321,9 +321,8 @@ def encode_approval(request_id: str, *, approve: bool) -> bytes:
     return orjson.dumps({"type": "conversation.item.create", "item": item})
 
 
-def encode_audio(payload: bytes) -> bytes:
-    """Write the caller's audio (base64 of mu-law) as an append, without touching it."""
-    return b'{"type":"input_audio_buffer.append","audio":"' + payload + b'"}'
+# The caller's audio (base64 of mu-law) stands between these as it came.
+APPEND_HEAD, APPEND_TAIL = b'{"type":"input_audio_buffer.append","audio":"', b'"}'
 
 
 def _client_event(command: ModelCommand) -> Message:

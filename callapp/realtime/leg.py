@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
 
 from callapp.conversation.commands import TimeSilence
 from callapp.conversation.events import (
@@ -21,6 +21,7 @@ from callapp.conversation.events import (
     MessageStarted,
     ModelLost,
     OutputTaken,
+    Part,
     RemoteToolCalled,
     RemoteToolRan,
     RemoteToolReturned,
@@ -38,6 +39,8 @@ from callapp.errors import BadMessage, LegLost
 from callapp.logs import Log
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.events import (
+    APPEND_HEAD,
+    APPEND_TAIL,
     ApprovalAsked,
     ListingFailed,
     ModelCommand,
@@ -46,7 +49,6 @@ from callapp.realtime.events import (
     decode,
     encode,
     encode_approval,
-    encode_audio,
 )
 from callapp.realtime.messages import Complaint, SessionCreated
 from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig, silence_update
@@ -89,13 +91,6 @@ ModelEvent = (
 )
 
 
-class Listener(Protocol):
-    """Who is told at once what is urgent."""
-
-    def hear(self, event: Urgent) -> bool:
-        """Deal with it and return true, or leave it to ``receive``. Must not wait."""
-
-
 class ModelLeg(SocketLeg):
     """OpenAI's end of a call."""
 
@@ -105,7 +100,6 @@ class ModelLeg(SocketLeg):
         "_confirmed",
         "_endpoint",
         "_handshake",
-        "_listener",
         "_log",
         "_silences",
         "_skimmer",
@@ -119,13 +113,12 @@ class ModelLeg(SocketLeg):
         self._confirmed = False
         self._approvals: set[str] = set()  # requests that have been answered
         self._silences: set[str] = set()  # items in which nobody speaks
-        self._listener: Listener | None = None
-        self._skimmer = Skimmer()
+        self._skimmer: Skimmer | None = None
         self._log = log
 
-    def listen(self, listener: Listener) -> None:
-        """Have somebody take what is urgent, in the thread that reads it. Before ``dial``."""
-        self._listener = listener
+    def listen(self, go_on: Callable[[Part, bytes], bool], hear: Callable[[Urgent], bool]) -> None:
+        """Have what is urgent taken in the thread that reads it, see `Skimmer`. Before ``dial``."""
+        self._skimmer = Skimmer(go_on, hear)
 
     def dial(self) -> None:
         """Open the socket and ask for the session; the answer comes through ``receive``.
@@ -134,8 +127,7 @@ class ModelLeg(SocketLeg):
             LegLost: nobody there, or they do not want us.
         """
         self._connection = self._dialling.connect(self._endpoint)
-        if self._listener is not None:
-            self._connection.taker = self
+        self._connection.taker = self._skimmer
         with suppress(LegLost):  # gone already: `receive` tells what they said before
             self._connection.send_text(self._handshake.first())
 
@@ -183,14 +175,6 @@ class ModelLeg(SocketLeg):
                     events.append(decoded)
         return events
 
-    def take(self, message: bytes) -> bool:
-        """Hand on what is urgent, skip what nobody needs; false for all else."""
-        event = self._skimmer.skim(message)
-        if event is True:
-            return False
-        listener = self._listener
-        return event is False or (listener is not None and listener.hear(event))
-
     def send(self, command: ModelCommand | TimeSilence) -> None:
         """Carry out a command. Safe from any thread.
 
@@ -205,12 +189,12 @@ class ModelLeg(SocketLeg):
     def send_audio(self, payload: bytes) -> None:
         """Append the caller's audio, base64 of mu-law. As ``send``."""
         assert self._connection is not None, "dial() comes first"
-        self._connection.send_text(encode_audio(payload))
+        self._connection.send_text(APPEND_HEAD + payload + APPEND_TAIL)
 
     def release(self) -> None:
         """Give the socket back to the system, and let go of who listens."""
-        self._listener = None
         super().release()
+        self._skimmer = None
 
     def meaning_of(self, loss: LegLost) -> ModelLost:
         """What a lost socket stands for. What the service said weighs more than the close code."""

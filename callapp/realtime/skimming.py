@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from callapp.conversation.events import AgentSaid, AudioArrived, Part, SpeechStarted
 from callapp.errors import BadMessage
-from callapp.realtime.events import KINDS, decode, is_base64
+from callapp.realtime.events import KINDS, decode
 
 # What is taken where it is read: the agent's voice, and that the caller interrupts it.
 Urgent = AudioArrived | AgentSaid | SpeechStarted
@@ -18,6 +19,7 @@ _audio = re.compile(
     rb'(", ?"response_id": ?"[\w-]+", ?"item_id": ?"[\w-]+", ?'
     rb'"output_index": ?\d+, ?"content_index": ?\d+, ?"delta": ?")[A-Za-z0-9+/=]*"\}'
 ).fullmatch
+_payload_and_end = re.compile(rb'([A-Za-z0-9+/]*+={0,2}+)"\}').fullmatch
 _begins = re.compile(rb'\{"type": ?"([a-z_.]+)"').match
 _KNOWN = frozenset(kind.encode() for kind in KINDS)
 # Urgent, or told of every item and needed of few.
@@ -40,47 +42,62 @@ def is_needed(data: bytes) -> bool:
 
 
 class Skimmer:
-    """Reads the messages of one session.
+    """Takes the messages of one session where they are read.
 
     A part's audio comes in hundreds of pieces, which differ in the event's id and the payload alone. So what
     stands around those is remembered, and only the first piece is read as JSON.
+
+    Args:
+        go_on: is given more audio of the part that is remembered, base64.
+        hear: is given all else that is urgent, and what ``go_on`` returned false for. What it returns false
+            for is left. Neither may wait.
     """
 
-    __slots__ = ("_before_id", "_before_payload", "_part", "_response_id")
+    __slots__ = ("_before_id", "_before_payload", "_go_on", "_hear", "_part", "_response_id")
 
-    def __init__(self) -> None:
+    def __init__(self, go_on: Callable[[Part, bytes], bool], hear: Callable[[Urgent], bool]) -> None:
+        self._go_on = go_on
+        self._hear = hear
         self._before_id = self._before_payload = b"\0"  # as no message begins
         self._response_id = ""
         self._part = Part("", 0)
 
-    def skim(self, data: bytes) -> Urgent | bool:
+    def take(self, message: bytes) -> bool:
+        """Hand on what is urgent, skip what nobody needs; false for all else."""
+        before_payload = self._before_payload
+        id_end = message.find(b'"', len(self._before_id))
+        if message.startswith(before_payload, id_end) and message.startswith(self._before_id):
+            rest = _payload_and_end(message, id_end + len(before_payload))
+            if rest is not None and not len(rest[1]) & 3:
+                part, payload = self._part, rest[1]
+                return self._go_on(part, payload) or self._hear(
+                    AudioArrived(self._response_id, part, payload)
+                )
+        event = self._read(message)
+        return event is False or (event is not True and self._hear(event))
+
+    def _read(self, message: bytes) -> Urgent | bool:
         """Read what is urgent; of all else say whether anything here needs it.
 
         That is seen by a glance at the beginning, where the service has the type; of items only some are
         needed.
         """
-        before_payload = self._before_payload
-        id_end = data.find(b'"', len(self._before_id))
-        if data.startswith(before_payload, id_end) and data.startswith(self._before_id):
-            payload = data[id_end + len(before_payload) : -2]
-            if not len(payload) & 3 and is_base64(payload) and data.endswith(b'"}'):
-                return AudioArrived(self._response_id, self._part, payload)
-        begins = _begins(data)
+        begins = _begins(message)
         if begins is None:
             return True
         if begins[1] not in _DECODED:
             return begins[1] in _KNOWN
         try:
-            decoded = decode(data)
+            decoded = decode(message)
         except BadMessage:
             return True
         if isinstance(decoded, AudioArrived):
-            self._remember(data, decoded)
+            self._remember(message, decoded)
         return decoded if isinstance(decoded, Urgent) else decoded is not None
 
-    def _remember(self, data: bytes, audio: AudioArrived) -> None:
+    def _remember(self, message: bytes, audio: AudioArrived) -> None:
         """What is like this message but for its id and its payload is of the same part."""
-        layout = _audio(data)
+        layout = _audio(message)
         if layout is not None:
             self._before_id, self._before_payload = layout.groups()
             self._response_id, self._part = audio.response_id, audio.part

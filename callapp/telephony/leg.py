@@ -17,6 +17,7 @@ from callapp.errors import BadMessage, LegLost
 from callapp.telephony.gaps import Gaps
 from callapp.telephony.listening import ListeningLeg
 from callapp.telephony.media_streams import (
+    MEDIA_TAIL,
     CallerAudio,
     Connected,
     Decoded,
@@ -24,9 +25,9 @@ from callapp.telephony.media_streams import (
     OtherAudio,
     Started,
     decode,
-    decode_audio,
     decode_mark,
     join,
+    match_media,
 )
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import Binary
@@ -127,14 +128,15 @@ class CallerLeg:
         A chunk that does not follow on the last one is ``receive``'s. So while silence is filled in, as when
         messages are dealt with, the gaps are the uplink's alone.
         """
-        audio = decode_audio(message)
-        if audio is None:
+        media = match_media(message)
+        if media is None:
             mark, hear_mark = decode_mark(message), self._hear_mark
             return mark is not None and hear_mark is not None and hear_mark(mark)
+        at_ms, payload = media.groups()
         ear = self._ear
-        if ear is None or not self._gaps.follows(*audio):
+        if ear is None or len(payload) & 3 or not self._gaps.follows(payload, int(at_ms)):
             return False
-        ear.offer(audio[0])
+        ear.offer(payload)
         return True
 
     def listening(self) -> ListeningLeg:
@@ -195,6 +197,11 @@ class CallerLeg:
         """
         assert self._encoder is not None, "nothing can be sent before the stream has started"
         self._connection.send_text(self._encoder.encode(command))
+
+    def send_audio(self, payload: bytes) -> None:
+        """Queue audio on the phone, base64 of mu-law. As ``send``."""
+        assert self._encoder is not None, "nothing can be sent before the stream has started"
+        self._connection.send_text(self._encoder.media_head + payload + MEDIA_TAIL)
 
     def rouse(self, at_s: float) -> None:
         """Have ``receive`` come back at this time of ``monotonic``, if with ``[]``. Safe from any thread."""

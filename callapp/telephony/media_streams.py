@@ -60,12 +60,15 @@ class OtherAudio(NamedTuple):
 
 Decoded = Connected | Started | CallerAudio | OtherAudio | Played | DigitPressed | CallerHungUp
 
-_media = re.compile(
+# The layouts in which Twilio sends audio. The groups are where in the stream it begins, and its payload,
+# which is base64 if its length is a multiple of four.
+match_media = re.compile(
     rb'\{"event":"media","sequenceNumber":"\d+",(?:"streamSid":"\w+",)?'
     rb'"media":\{"track":"inbound","chunk":"\d+","timestamp":"(\d{1,15})",'
-    rb'"payload":"([A-Za-z0-9+/]++={0,2}+)"\}'  # and of a length that is a multiple of four
+    rb'"payload":"([A-Za-z0-9+/]++={0,2}+)"\}'
     rb'(?:,"streamSid":"\w+")?\}'
 ).fullmatch
+MEDIA_TAIL = b'"}}'
 _MARK = b'{"event":"mark"'
 _is_timestamp = re.compile(r"[0-9]{1,15}").fullmatch
 
@@ -76,9 +79,9 @@ def decode(data: bytes) -> Decoded | None:
     Raises:
         BadMessage: it is not a JSON object, or a known event lacks a field.
     """
-    audio = decode_audio(data)
-    if audio is not None:
-        return CallerAudio(*audio)
+    media = match_media(data)
+    if media is not None and not len(media[2]) & 3:
+        return CallerAudio(media[2], int(media[1]))
     try:
         message = orjson.loads(data)
     except orjson.JSONDecodeError as error:
@@ -100,19 +103,6 @@ def decode(data: bytes) -> Decoded | None:
             return CallerHungUp()
         case _:
             return None
-
-
-def decode_audio(data: bytes) -> tuple[bytes, int] | None:
-    """Read audio in one of the layouts that Twilio sends; ``None`` for all else, audio or not.
-
-    Returns:
-        The fields of a `CallerAudio`.
-    """
-    media = _media(data)
-    if media is None:
-        return None
-    at_ms, payload = media.groups()
-    return None if len(payload) & 3 else (payload, int(at_ms))
 
 
 def decode_mark(data: bytes) -> Played | None:
@@ -184,19 +174,23 @@ def _text(message: Message, key: str) -> str:
 
 
 class Encoder:
-    """Writes the messages of one stream, whose SID stands in each of them."""
+    """Writes the messages of one stream, whose SID stands in each of them.
 
-    __slots__ = ("_clear", "_media_head", "_sid")
+    Attributes:
+        media_head: what stands before the payload of audio; behind it comes `MEDIA_TAIL`.
+    """
+
+    __slots__ = ("_clear", "_sid", "media_head")
 
     def __init__(self, stream_sid: str) -> None:
         self._sid = orjson.dumps(stream_sid).decode()
-        self._media_head = f'{{"event":"media","streamSid":{self._sid},"media":{{"payload":"'.encode()
+        self.media_head = f'{{"event":"media","streamSid":{self._sid},"media":{{"payload":"'.encode()
         self._clear = f'{{"event":"clear","streamSid":{self._sid}}}'.encode()
 
     def encode(self, command: PlayAudio | SendMark | ClearAudio) -> bytes:
         """Write a command as the message that carries it out."""
         if type(command) is PlayAudio:
-            return self._media_head + command.payload + b'"}}'
+            return self.media_head + command.payload + MEDIA_TAIL
         if isinstance(command, SendMark):
             name = orjson.dumps(command.name).decode()
             return f'{{"event":"mark","streamSid":{self._sid},"mark":{{"name":{name}}}}}'.encode()

@@ -27,7 +27,7 @@ from callapp.websocket.framing import (
     Violation,
 )
 from callapp.websocket.outgoing import Outgoing
-from callapp.websocket.reader import READ, WRITE
+from callapp.websocket.reader import READ, READ_BYTES, WRITE
 from callapp.websocket.sockets import TlsSocket
 
 INTERNAL_ERROR = 1011
@@ -37,10 +37,6 @@ DRAIN_S = 0.4  # so much longer, while what was sent before it has not gone out
 LEAVE_S = 1.0  # both, with what the reader's clock takes
 # So many pieces may wait to be received; then the socket is left alone until the thread comes for more.
 MOST_HANDED = 500
-
-# The most taken from one socket before the next one has its turn. More than any frame that can be taken at a
-# glance, so that only what is looked at more closely can have left anything behind.
-_READ_BYTES = 66_560
 
 Messages = list[bytes | Binary]
 
@@ -104,7 +100,8 @@ class Connection(Outgoing):
     ) -> None:
         super().__init__(sock, masked=client, write_s=write_s)
         self.name = name
-        self._alive_s = self.heard_s = monotonic()  # when it last said anything, be it a pong
+        self.heard_s = monotonic()
+        self._alive_s = self.heard_s  # when it last said anything else, be it a pong
         self._asked_s = 0.0  # when it was last asked for that
         self._asking = asking
         self.taker: Taker | None = None
@@ -123,9 +120,7 @@ class Connection(Outgoing):
         self._open.acquire()
         self._cause: OSError | None = None
         if isinstance(self._socket, TlsSocket):
-            data = self.on_ready()  # what came with the handshake is inside OpenSSL, unseen by polls
-            if data is not None:
-                self.on_data(data, self.heard_s)
+            self._read_what_came_with_the_handshake()
         self._reader.watch(self, more=READ)
         self._reader.remind(self, self.heard_s + quiet_s)
 
@@ -190,19 +185,9 @@ class Connection(Outgoing):
 
     # -- for the reader's thread ----------------------------------------------------------------
 
-    def on_ready(self) -> bytes | None:
-        """Read, and write what waits."""
-        if self._backlog is not None:
-            self._write_backlog()
-            if not self.watched_for & READ:
-                return None
-        try:
-            return self._socket.recv(_READ_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            self._fail(error)
-            return None
+    def on_broken(self, error: OSError) -> None:
+        """End without a close frame."""
+        self._fail(error)
 
     def on_data(self, data: bytes, now_s: float) -> None:
         """Have the messages that came taken, or hand them over; deal with the end."""
@@ -211,13 +196,25 @@ class Connection(Outgoing):
             return
         text = self._decoder.glance(data)
         if text is None:
-            if len(data) >= _READ_BYTES:
+            if len(data) >= READ_BYTES:
                 self._reader.look_again(self)
             self._on_messages(self._decoder.receive(data), now_s)
         elif self._end is None:
-            self._alive_s = self.heard_s = now_s
-            if not self._is_taken(text):
+            self.heard_s = now_s
+            taker = self.taker  # as in _is_taken: this is where nearly all is taken
+            if taker is None or self._handed != self._dealt_with or not taker.take(text):
                 self._hand_over([text])
+
+    def _read_what_came_with_the_handshake(self) -> None:
+        """It is inside OpenSSL, unseen by polls. Before the reader watches."""
+        try:
+            data = self.read(READ_BYTES)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._fail(error)
+        else:
+            self.on_data(data, self.heard_s)
 
     def _on_messages(self, messages: list[Message], now_s: float) -> None:
         if self._end is not None:
@@ -264,7 +261,7 @@ class Connection(Outgoing):
 
     def _ask_for_life(self, now_s: float) -> bool:
         """Ask the peer for its pong; false when it has not answered the last time, and is given up."""
-        if self._alive_s < self._asked_s:
+        if max(self._alive_s, self.heard_s) < self._asked_s:
             self._fail(TimeoutError("no sign of life"))
             return False
         self._asked_s = now_s

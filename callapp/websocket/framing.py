@@ -92,6 +92,8 @@ class Decoder:
         "_between",
         "_ended",
         "_fragments",
+        "_glanced_from",
+        "_glanced_second",
         "_mask_bit",
         "_needed",
         "_opcode",
@@ -102,6 +104,8 @@ class Decoder:
 
     def __init__(self, *, masked: bool, max_message_bytes: int) -> None:
         self._mask_bit = 0x80 if masked else 0
+        # Of a frame whose length takes two bytes: its second byte, and where its payload begins.
+        self._glanced_second, self._glanced_from = (0xFE, 8) if masked else (0x7E, 4)
         self._room = max_message_bytes  # less the fragments that are there already
         self._partial = bytearray()  # the beginning of a frame
         self._needed = 0  # bytes of it that must be there before it is worth another look
@@ -116,14 +120,17 @@ class Decoder:
 
         ``None`` for all else, be it in order or not: that is for ``receive``, which takes everything.
         """
-        if not self._between or len(data) < 9 or data[0] != _WHOLE_TEXT:
+        length = len(data) - self._glanced_from
+        if (
+            length < 126
+            or data[0] != _WHOLE_TEXT
+            or data[1] != self._glanced_second
+            or data[2] << 8 | data[3] != length
+            or length > self._room
+            or not self._between
+        ):
             return None
-        masked = self._mask_bit
-        body = 8 if masked else 4
-        length = len(data) - body
-        if data[1] != masked | 126 or length != data[2] << 8 | data[3] or not 126 <= length <= self._room:
-            return None
-        message = apply_mask(data[8:], data[4:8]) if masked else data[4:]
+        message = apply_mask(data[8:], data[4:8]) if self._mask_bit else data[4:]
         return message if message.isascii() else None
 
     def receive(self, data: bytes) -> list[Message]:
@@ -235,18 +242,18 @@ class Encoder:
         masked: whether to mask, as a client must and a server must not.
     """
 
-    __slots__ = ("_keys", "_masked")
+    __slots__ = ("_keys", "_mask_bit")
 
     KEYS = 256  # drawn at once
 
     def __init__(self, *, masked: bool) -> None:
-        self._masked = masked
+        self._mask_bit = 0x80 if masked else 0
         self._keys: list[bytes] = []
 
     def encode(self, opcode: int, payload: bytes) -> bytes:
         """Return the frame of a whole message; text must be UTF-8, a control frame's payload <= 125 bytes."""
         size = len(payload)
-        mask_bit = 0x80 if self._masked else 0
+        mask_bit = self._mask_bit
         if size < 126:
             header = bytes((_FIN | opcode, mask_bit | size))
         elif size < 1 << 16:
@@ -255,17 +262,14 @@ class Encoder:
             header = bytes((_FIN | opcode, mask_bit | 127)) + size.to_bytes(8, "big")
         if not mask_bit:
             return header + payload
-        key = self._fresh_key()
+        # Each frame's key must be new and unpredictable (5.3): the system's, but not a call each.
+        try:
+            key = self._keys.pop()
+        except IndexError:  # in another thread too, maybe
+            drawn = os.urandom(4 * self.KEYS)
+            self._keys.extend([drawn[start : start + 4] for start in range(4, len(drawn), 4)])
+            key = drawn[:4]
         return header + key + apply_mask(payload, key)
-
-    def _fresh_key(self) -> bytes:
-        """Each frame's must be new and unpredictable (5.3): the system's, but not a call each."""
-        while True:
-            try:
-                return self._keys.pop()
-            except IndexError:  # another thread may be about to fill it up, too
-                drawn = os.urandom(4 * self.KEYS)
-                self._keys.extend([drawn[start : start + 4] for start in range(0, len(drawn), 4)])
 
 
 def close_payload(code: int, reason: str) -> bytes:

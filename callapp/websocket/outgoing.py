@@ -37,7 +37,8 @@ class Outgoing(Watched):
 
     def __init__(self, sock: socket.socket, *, masked: bool, write_s: float) -> None:
         self._socket = adopt(sock)
-        super().__init__(self._socket.fileno(), told_once=not isinstance(self._socket, TlsSocket))
+        plain = not isinstance(self._socket, TlsSocket)
+        super().__init__(self._socket.fileno(), self._socket.recv, told_once=plain)
         self._write_s = write_s
         self._encoder = _MASKED if masked else _PLAIN
         self._reader = shared_reader()
@@ -57,18 +58,22 @@ class Outgoing(Watched):
             return
         if self._end is not None:
             raise self._lost()
-        if not self._outbox:
+        outbox = self._outbox
+        if not outbox:
             self._reader.tidy(self)
-        self._outbox.append(self._encoder.encode(TEXT, text))
+        outbox.append(self._encoder.encode(TEXT, text))
 
     def on_tidy(self) -> None:
         """Write what was sent in the reader's thread, all at once."""
+        outbox = self._outbox
         with self._writing:
-            if self._outbox and self._end is None:
-                try:
-                    self._write(self._frames())
-                except OSError as error:
-                    self._fail(error)
+            if not outbox or self._end is not None:
+                return
+            frames = outbox.pop() if len(outbox) == 1 else self._frames()
+            try:
+                self._write(frames)
+            except OSError as error:
+                self._fail(error)
 
     @property
     def _late_s(self) -> float:
@@ -76,7 +81,8 @@ class Outgoing(Watched):
         with self._writing:
             return self._backlog.until_s if self._backlog is not None else inf
 
-    def _write_backlog(self) -> None:
+    def on_room(self) -> None:
+        """Write what waits."""
         with self._writing:
             if self._backlog is None:
                 return
@@ -102,7 +108,7 @@ class Outgoing(Watched):
     def _frames(self) -> bytes:
         """Take what is in the outbox; with the write lock."""
         frames = b""
-        while self._outbox:  # one, nearly always
+        while self._outbox:
             frames += self._outbox.pop(0)
         return frames
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import select
 import selectors
+from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
 from threading import Lock, Thread, get_ident
@@ -35,6 +36,9 @@ _ROUND_S = 0.0012
 _HANDFUL = 32
 # After a round that was longer, so much of its time is left to the other threads all the same.
 _LEFT = 0.1
+# The most taken from one socket before the next one has its turn. More than any frame that can be taken at a
+# glance, so that only what is looked at more closely can have left anything behind.
+READ_BYTES = 66_560
 # So often at least, were there nothing to read: what is to be done in time is looked for then, too.
 _TICK_S = 0.05
 # A round takes milliseconds; one that takes longer than this is stuck.
@@ -46,28 +50,35 @@ class Watched:
 
     Args:
         fd: the socket's descriptor.
-        told_once: whether ``on_ready`` reads all there is, or else calls for a second look. Where nobody can
-            tell what is left, as with TLS, it is asked in each round.
+        read: what has come, `READ_BYTES` at most, ``b""`` for the end; it raises `BlockingIOError` when there
+            is nothing, and another `OSError` when the socket is broken. Called in the reader's thread.
+        told_once: whether what is left, when less was read than that, can be nothing. Where nobody can tell,
+            as with TLS, it is asked in each round.
     """
 
-    __slots__ = ("fd", "gone", "remind_at_s", "told_once", "watched_for")
+    __slots__ = ("fd", "gone", "read", "remind_at_s", "told_once", "watched_for")
 
-    def __init__(self, fd: int, *, told_once: bool = False) -> None:
+    def __init__(self, fd: int, read: Callable[[int], bytes], *, told_once: bool = False) -> None:
         self.fd = fd
+        self.read = read
         self.told_once = told_once
         self.watched_for = 0  # these are the reader's
         self.remind_at_s = inf
         self.gone = False
 
-    def on_ready(self) -> bytes | None:
-        """The socket can be read or written: return what was read, if anything. In the reader's thread.
+    def on_room(self) -> None:
+        """The socket can be written to, or it is over. In the reader's thread.
 
         Must not wait, nor must the others here.
         """
         raise NotImplementedError
 
+    def on_broken(self, error: OSError) -> None:
+        """The socket cannot be read."""
+        raise NotImplementedError
+
     def on_data(self, data: bytes, now_s: float) -> None:
-        """Deal with what ``on_ready`` has read.
+        """Deal with what was read; after `READ_BYTES` at once, call for a second look.
 
         Args:
             now_s: when this round began, by ``monotonic``.
@@ -129,7 +140,7 @@ class Reader:
                 self._poller.register(one.fd, events)
 
     def look_again(self, one: Watched) -> None:
-        """Call ``on_ready`` again in the next round: there may be more. In the reader's thread."""
+        """Read again in the next round: there may be more. In the reader's thread."""
         self._again.append((one, READ))
 
     def remind(self, one: Watched, at_s: float) -> None:
@@ -190,17 +201,23 @@ class Reader:
         came = []
         watched = self._watched
         for fd, what in ready:
-            one = watched.get(fd)  # gone when it was forgotten since
-            if one is not None:
-                try:
-                    data = one.on_ready()
-                except Exception as fault:  # noqa: BLE001 - as above
-                    one.on_fault(fault)
-                else:
-                    if data is not None:
-                        came.append((one, data))
-                        if what >= _ENDING:  # behind what was read now
-                            self._again.append((one, what))
+            one = watched.get(fd)
+            if one is None:  # forgotten since
+                continue
+            try:
+                if what != READ:
+                    one.on_room()
+                    if not one.watched_for & READ:
+                        continue
+                came.append((one, one.read(READ_BYTES)))
+                if what >= _ENDING:  # behind what was read now
+                    self._again.append((one, what))
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                one.on_broken(error)
+            except Exception as fault:  # noqa: BLE001 - as above
+                one.on_fault(fault)
         return came
 
     def _with_those_again(self, ready: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -259,7 +276,14 @@ class _Portable:
         self._selector.unregister(fd)
 
     def poll(self, timeout: float) -> list[tuple[int, int]]:
-        return [(key.fd, 0) for key, _ in self._selector.select(timeout)]
+        return [
+            (
+                key.fd,
+                (READ if ready & selectors.EVENT_READ else 0)
+                | (WRITE if ready & selectors.EVENT_WRITE else 0),
+            )
+            for key, ready in self._selector.select(timeout)
+        ]
 
 
 def _of_selectors(what: int) -> int:

@@ -181,7 +181,7 @@ class DialledModel(ModelLeg):
 
     def dial(self) -> None:
         assert self._connection is not None
-        self._connection.taker = self
+        self._connection.taker = self._skimmer
 
     def meaning_of(self, loss: LegLost) -> ModelLost:
         """There is no second model here."""

@@ -17,7 +17,7 @@ from callapp.conversation.commands import (
     Tell,
     TruncateItem,
 )
-from callapp.realtime.events import encode, encode_approval, encode_audio
+from callapp.realtime.events import APPEND_HEAD, APPEND_TAIL, encode, encode_approval
 from callapp.realtime.session import (
     RemoteTools,
     SessionConfig,
@@ -79,7 +79,7 @@ FRAMES = {
     "approve": encode_approval("mcpr_1", approve=True),
     "refuse": encode_approval("mcpr_1", approve=False),
     "session.update, essential": session_update(CONFIG, essential=True),
-    "append": encode_audio(b"//8="),
+    "append": APPEND_HEAD + b"//8=" + APPEND_TAIL,
     "create": encode(CreateResponse("ask-1", "answer")),
     "create with words": encode(
         CreateResponse("ask-2", "greeting", spoken_instructions("もしもし", "ja-JP"), False)

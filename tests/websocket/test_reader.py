@@ -19,7 +19,17 @@ from callapp.websocket import connection as module
 from callapp.websocket import reader as reader_module
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import BINARY, CLOSE, CONTINUATION, PING, TEXT, Binary, Decoder, Encoder
-from callapp.websocket.reader import _HANDFUL, _LEFT, _ROUND_S, READ, WRITE, Watched, _Portable, shared_reader
+from callapp.websocket.reader import (
+    _HANDFUL,
+    _LEFT,
+    _ROUND_S,
+    READ,
+    READ_BYTES,
+    WRITE,
+    Watched,
+    _Portable,
+    shared_reader,
+)
 from tests.websocket.peers import DEADLINE_S, wait_until_reading
 
 Make = Callable[..., Connection]
@@ -206,7 +216,7 @@ def test_more_than_is_read_at_once_is_read_all_the_same(
 ) -> None:
     """The system tells of it once, and not again of what is left."""
     ours, far = raw_pair()
-    long = b"x" * (module._READ_BYTES * 3 // 2)
+    long = b"x" * (READ_BYTES * 3 // 2)
     far.sendall(masked(TEXT, long))
     if ends:
         far.shutdown(socket.SHUT_WR)
@@ -221,16 +231,14 @@ def test_who_is_forgotten_is_left_alone() -> None:
     """Their socket is closed next, and what they know of the call is let go: nobody may be in there."""
     in_there, go_on = threading.Event(), threading.Event()
 
-    class Slow(Watched):
-        __slots__ = ()
-
-        def on_ready(self) -> None:
-            in_there.set()
-            assert go_on.wait(DEADLINE_S)
+    def read(_: int) -> bytes:
+        in_there.set()
+        assert go_on.wait(DEADLINE_S)
+        raise BlockingIOError
 
     near, far = socket.socketpair()
     with near, far, ThreadPoolExecutor(3) as pool:
-        slow = Slow(near.fileno())
+        slow = Watched(near.fileno(), read)
         shared_reader().watch(slow, more=READ)
         far.send(b"x")
         assert in_there.wait(DEADLINE_S)
@@ -284,7 +292,7 @@ def test_the_earliest_time_asked_for_is_kept() -> None:
 
     near, far = socket.socketpair()
     with near, far:
-        clock = Clock(near.fileno())
+        clock = Clock(near.fileno(), near.recv)
         shared_reader().remind(clock, time.monotonic())
         shared_reader().remind(clock, time.monotonic() + 10 * DEADLINE_S)
         assert called.wait(DEADLINE_S)
