@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from codecs import IncrementalDecoder, getincrementaldecoder
 from dataclasses import dataclass
+from struct import Struct
 
 try:
     from websockets.speedups import apply_mask
@@ -31,6 +32,8 @@ _CONTROL = 0x08  # set in the opcodes of control frames
 _WHOLE_TEXT = _FIN | TEXT
 # All that a first byte may be: reserved bits zero, and no control frame without FIN.
 _FIRST_BYTES = frozenset([0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A])
+# Headers by how long a length they hold (5.2), but for the masking key.
+_short, _medium, _long = Struct(">BB").pack, Struct(">BBH").pack, Struct(">BBQ").pack
 # Those of RFC 6455, 7.4.1, and IANA's registry that an endpoint may send; from 3000 on they are free.
 _CLOSE_CODES = frozenset([1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)])
 
@@ -255,11 +258,11 @@ class Encoder:
         size = len(payload)
         mask_bit = self._mask_bit
         if size < 126:
-            header = bytes((_FIN | opcode, mask_bit | size))
+            header = _short(_FIN | opcode, mask_bit | size)
         elif size < 1 << 16:
-            header = bytes((_FIN | opcode, mask_bit | 126, size >> 8, size & 0xFF))
+            header = _medium(_FIN | opcode, mask_bit | 126, size)
         else:
-            header = bytes((_FIN | opcode, mask_bit | 127)) + size.to_bytes(8, "big")
+            header = _long(_FIN | opcode, mask_bit | 127, size)
         if not mask_bit:
             return header + payload
         # Each frame's key must be new and unpredictable (5.3): the system's, but not a call each.

@@ -205,13 +205,14 @@ class Reader:
             if one is None:  # forgotten since
                 continue
             try:
-                if what != READ:
-                    one.on_room()
-                    if not one.watched_for & READ:
-                        continue
-                came.append((one, one.read(READ_BYTES)))
-                if what >= _ENDING:  # behind what was read now
-                    self._again.append((one, what))
+                if what == READ:
+                    came.append((one, one.read(READ_BYTES)))
+                    continue
+                one.on_room()
+                if one.watched_for & READ:
+                    came.append((one, one.read(READ_BYTES)))
+                    if what >= _ENDING:  # behind what was read now
+                        self._again.append((one, what))
             except BlockingIOError:
                 pass
             except OSError as error:
