@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 POLICY_VIOLATION = 1008
 MOST_MESSAGE_BYTES = 65_536
 # A quiet leg is looked after this often: silence is filled in; deadlines hang on it where nobody is roused.
-QUIET_S = 0.25
+QUIET_S = 0.5
 # Twilio sends audio all the time, silence too: a stream that brings none for so long is dead.
 NO_MEDIA_S = 10.0
 # After the carrier has said that a call is over, its stream may take so long to stop.
