@@ -193,9 +193,9 @@ class Bridge:
         if not self._lock.acquire(False):
             return False
         try:
-            at_ms = (monotonic() - self._began_s) * 1000
             if self._downlink.gone or self._keepers:
                 return False
+            at_ms = (monotonic() - self._began_s) * 1000  # as now_ms
             if not self.conversation.playback.go_on(part, payload, at_ms):
                 return False
             self._caller.send_audio(payload)

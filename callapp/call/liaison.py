@@ -97,7 +97,7 @@ class Liaison:
                 if not self._failing:
                     log.error("! the other processes cannot be reached: database: %s", error)
                 self._failing = True
-            except Exception:
+            except Exception:  # a bug with one look must not be the last one
                 log.exception("! bug in the liaison")
             else:
                 self._failing = False

@@ -111,7 +111,7 @@ class Settler:
                 if not failing:
                     log.warning("! prices of calls cannot be asked for at present: %s", error)
                 failing = True
-            except Exception:
+            except Exception:  # a bug with one call's price must not keep the others
                 log.exception("! bug in the settler")
 
     def _take_due(self) -> list[str]:

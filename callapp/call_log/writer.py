@@ -161,8 +161,7 @@ class Writer(Generic[T]):
                 self._write_batch([piece])
         except CallappError:
             raise
-        except Exception:
-            # A bug of ours: it would come again with every try, and hold up all that follows.
+        except Exception:  # a bug of ours: it would come again with every try, and hold up all that follows
             self.dropped += len(batch)
             log.exception("! bug in the writer of the call log: %d entries are lost", len(batch))
 

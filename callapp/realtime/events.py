@@ -55,7 +55,7 @@ from callapp.realtime.messages import (
 
 ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | Tell | TruncateItem
 
-is_base64 = re.compile(rb"[A-Za-z0-9+/]*+={0,2}+").fullmatch  # if its length is a multiple of four
+_is_base64 = re.compile(rb"[A-Za-z0-9+/]*+={0,2}+").fullmatch  # if its length is a multiple of four
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def decode(data: bytes) -> Decoded | None:
 
 def _audio_delta(message: Message) -> AudioArrived:
     payload = text_of(message, "delta").encode()
-    if len(payload) % 4 or not is_base64(payload):
+    if len(payload) % 4 or not _is_base64(payload):
         raise BadMessage("response.output_audio.delta: delta is not base64")
     part = Part(text_of(message, "item_id"), index_of(message, "content_index"))
     return AudioArrived(text_of(message, "response_id"), part, payload)

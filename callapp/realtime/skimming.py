@@ -1,4 +1,4 @@
-"""What is seen of a message where it is read: what is urgent in it, or whether anybody needs it. Pure."""
+"""What is seen of a message where it is read: what is urgent is handed on, what nobody needs is dropped."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Shelf:
                 while piece := content.read(1 << 20):
                     file.write(piece)
             self._files.mv(partial, path)
-        except Exception as error:
+        except Exception as error:  # each kind of storage raises its own
             raise ShelfUnavailable(f"{type(error).__name__}: {error}") from error
 
     def open(self, path: str) -> tuple[IO[bytes], int]:
@@ -74,7 +74,7 @@ class Shelf:
             return cast(IO[bytes], self._files.open(path, "rb")), size
         except FileNotFoundError:
             raise
-        except Exception as error:
+        except Exception as error:  # each kind of storage raises its own
             raise ShelfUnavailable(f"{type(error).__name__}: {error}") from error
 
     def delete(self, call_sid: str) -> None:
@@ -88,5 +88,5 @@ class Shelf:
                 self._files.rm(path)
         except FileNotFoundError:
             pass
-        except Exception as error:
+        except Exception as error:  # each kind of storage raises its own
             raise ShelfUnavailable(f"{type(error).__name__}: {error}") from error

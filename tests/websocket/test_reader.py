@@ -130,20 +130,30 @@ def test_nothing_overtakes_what_waits_to_be_written_with_the_rest(raw_pair: Make
         assert heard_by(far, 4) == [b"1", b"2", b"3", b"4"]
 
 
-def test_of_a_crowd_all_are_answered_a_handful_at_a_time(raw_pair: MakePair) -> None:
-    """Who came first does not wait for the last."""
-    (door, outside), *crowd = [raw_pair() for _ in range(2 * _HANDFUL + 2)]
-    shut, open_again = threading.Event(), threading.Event()
-    taken: list[Connection] = []
-    answered: list[int] = []  # how many had been, when each was taken
+@pytest.fixture
+def free_the_reader(raw_pair: MakePair) -> Iterator[Callable[[], None]]:
+    """Frees the reader, which is held from here on: what comes meanwhile, it finds all at once."""
+    door, outside = raw_pair()
+    shut, opened = threading.Event(), threading.Event()
 
     def wait(_: bytes) -> bool:
         shut.set()
-        return open_again.wait(DEADLINE_S)
+        return opened.wait(DEADLINE_S)
 
     door.taker = Taking(wait)
     outside.sendall(masked(TEXT, b"wait"))
     assert shut.wait(DEADLINE_S)
+    yield opened.set
+    opened.set()
+
+
+def test_of_a_crowd_all_are_answered_a_handful_at_a_time(
+    raw_pair: MakePair, free_the_reader: Callable[[], None]
+) -> None:
+    """Who came first does not wait for the last."""
+    crowd = [raw_pair() for _ in range(2 * _HANDFUL + 1)]
+    taken: list[Connection] = []
+    answered: list[int] = []  # how many had been, when each was taken
     for ours, far in crowd:
 
         def take(_: bytes, ours: Connection = ours) -> bool:
@@ -154,7 +164,7 @@ def test_of_a_crowd_all_are_answered_a_handful_at_a_time(raw_pair: MakePair) -> 
 
         ours.taker = Taking(take)
         far.sendall(masked(TEXT, b"hello"))
-    open_again.set()
+    free_the_reader()
     for _, far in crowd:
         assert heard_by(far, 1) == [b"seen"]
     assert answered == [0] * _HANDFUL + [_HANDFUL] * _HANDFUL + [2 * _HANDFUL]
@@ -179,31 +189,14 @@ def test_what_waits_to_be_written_with_the_rest_goes_out_before_a_close_frame(ra
     assert too_late.get(timeout=DEADLINE_S).reason == "done"
 
 
-@pytest.fixture
-def hold_the_reader(raw_pair: MakePair) -> Iterator[Callable[[], None]]:
-    """Keep the reader busy until this is called: what comes meanwhile, it finds all at once."""
-    door, outside = raw_pair()
-    shut, opened = threading.Event(), threading.Event()
-
-    def wait(_: bytes) -> bool:
-        shut.set()
-        return opened.wait(DEADLINE_S)
-
-    door.taker = Taking(wait)
-    outside.sendall(masked(TEXT, b"wait"))
-    assert shut.wait(DEADLINE_S)
-    yield opened.set
-    opened.set()
-
-
 def test_the_last_word_and_the_end_may_come_in_one_breath(
-    raw_pair: MakePair, hold_the_reader: Callable[[], None]
+    raw_pair: MakePair, free_the_reader: Callable[[], None]
 ) -> None:
     """The system tells of both at once, and once only."""
     ours, far = raw_pair()
     far.sendall(masked(TEXT, b"last word"))
     far.shutdown(socket.SHUT_WR)
-    hold_the_reader()
+    free_the_reader()
     assert ours.receive() == [b"last word"]
     with pytest.raises(LegLost) as lost:
         ours.receive()
@@ -212,7 +205,7 @@ def test_the_last_word_and_the_end_may_come_in_one_breath(
 
 @pytest.mark.parametrize("ends", [False, True], ids=["and goes on", "and ends"])
 def test_more_than_is_read_at_once_is_read_all_the_same(
-    raw_pair: MakePair, hold_the_reader: Callable[[], None], ends: bool
+    raw_pair: MakePair, free_the_reader: Callable[[], None], ends: bool
 ) -> None:
     """The system tells of it once, and not again of what is left."""
     ours, far = raw_pair()
@@ -220,7 +213,7 @@ def test_more_than_is_read_at_once_is_read_all_the_same(
     far.sendall(masked(TEXT, long))
     if ends:
         far.shutdown(socket.SHUT_WR)
-    hold_the_reader()
+    free_the_reader()
     assert ours.receive() == [long]
     if ends:
         with pytest.raises(LegLost):
