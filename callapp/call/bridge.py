@@ -13,10 +13,10 @@ Threads, and what each may touch:
 - *errand*, ours and brief: asks the carrier for something, see `Errands`;
 - any other (a tool of the pool, a status callback, the registry's drain) comes in through ``feed``.
 
-``feed`` decides and performs under one lock, so that what is decided first is written first: a
-``clear`` can never overtake the audio it is to clear. What it performs is a write to a socket, which
-does not wait, or a hand-over to another thread. A write that fails says nothing: that a leg is lost is
-told by the thread that receives from it, after what came in before, which may well be the reason.
+``feed`` decides and performs under one lock, so that what is decided first is sent first: a ``clear``
+can never overtake the audio it is to clear. What it performs is a hand-over to another thread: what is
+sent is written by the reader. A write that fails says nothing: that a leg is lost is told by the thread
+that receives from it, after what came in before, which may well be the reason.
 """
 
 from __future__ import annotations

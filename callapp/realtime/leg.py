@@ -1,7 +1,7 @@
 """The model's leg: one OpenAI Realtime session over its socket.
 
-Dialled and received by one thread, the call's downlink, but for audio that is taken where it is read;
-written by any.
+Dialled and received by one thread, the call's downlink, but for audio that is taken where it is read. Any
+may send.
 """
 
 from __future__ import annotations

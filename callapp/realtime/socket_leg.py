@@ -1,6 +1,6 @@
 """The socket of a session with OpenAI, of whatever kind: how it is watched, ended and given back.
 
-Dialled and received by one thread, written by any.
+Dialled and received by one thread; any may send.
 """
 
 from __future__ import annotations

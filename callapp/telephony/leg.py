@@ -1,7 +1,7 @@
 """The caller's leg: one Twilio media stream over its socket.
 
 Received by one thread, the call's uplink, but for what needs no thought: audio and most echoes are taken
-where they are read. Written by any.
+where they are read. Any may send.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """An open WebSocket: one thread receives, any of them sends, any of them closes, and none ever waits to send.
 
-The process's `Reader` reads the socket, for all connections. What comes is handed to the thread that waits in
-`Connection.receive`, unless its taker has dealt with it at once, in the reader's thread. The first reason for
-the end is the one that everybody hears, as `LegLost`. How things are sent is told by `Outgoing`.
+The process's `Reader` reads and writes the socket, for all connections. What comes is handed to the thread
+that waits in `Connection.receive`, unless its taker has dealt with it at once, in the reader's thread. The
+first reason for the end is the one that everybody hears, as `LegLost`. How things are sent is told by
+`Outgoing`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Protocol
 
 from callapp.errors import LegLost
 from callapp.websocket.framing import (
+    CLOSE,
     PING,
     PONG,
     Binary,
@@ -25,6 +27,7 @@ from callapp.websocket.framing import (
     Message,
     Ping,
     Violation,
+    close_payload,
 )
 from callapp.websocket.outgoing import Outgoing
 from callapp.websocket.reader import READ, READ_BYTES, WRITE
@@ -219,6 +222,7 @@ class Connection(Outgoing):
     def _on_messages(self, messages: list[Message], now_s: float) -> None:
         if self._end is not None:
             if any(isinstance(message, Close) for message in messages):
+                self.on_tidy()  # both have said goodbye, and ours may not be out
                 self._shut_down()
             return
         if not messages:
@@ -265,8 +269,7 @@ class Connection(Outgoing):
             self._fail(TimeoutError("no sign of life"))
             return False
         self._asked_s = now_s
-        with suppress(LegLost):  # `receive` will say so
-            self._send(PING, b"")
+        self._say(PING, b"")
         return True
 
     def on_fault(self, fault: Exception) -> None:
@@ -300,8 +303,7 @@ class Connection(Outgoing):
                 case bytes() | Binary():
                     wanted.append(message)
                 case Ping(data=data):
-                    with suppress(LegLost):  # `receive` will say so
-                        self._send(PONG, data)
+                    self._say(PONG, data)
                 case Violation(code=code, reason=reason):
                     # The peer may still be sending, and would be reset before it had read why: so we linger.
                     self._take_or_hand_over(wanted)
@@ -309,8 +311,8 @@ class Connection(Outgoing):
                     return []
                 case Close(code=code, reason=reason):
                     self._take_or_hand_over(wanted)
-                    if self._settle_end(code, reason):
-                        self._say_goodbye(code, "")
+                    self._settle_end(code, reason, self._close_frame(code, ""))
+                    self.on_tidy()
                     self._shut_down()
                     return []
         return wanted
@@ -319,13 +321,10 @@ class Connection(Outgoing):
 
     def _end_with_goodbye(self, code: int, heard: str, told: str) -> None:
         """End for one reason as we hear it and as the peer is told it; give the peer a while to answer."""
-        if not self._settle_end(code, heard):
-            return
-        if self._say_goodbye(code, told):
+        if self._settle_end(code, heard, self._close_frame(code, told)):
+            self._reader.tidy(self)
             self._linger_until_s = monotonic() + LINGER_S
             self._reader.remind(self, self._linger_until_s)
-        else:
-            self._shut_down()
 
     def _fail(self, error: OSError) -> None:
         """End without a close frame."""
@@ -334,11 +333,19 @@ class Connection(Outgoing):
         self._shut_down()
         self._reader.watch(self, less=READ | WRITE)
 
-    def _settle_end(self, code: int, reason: str) -> bool:
-        """Say why the connection ends, and wake whoever receives; false when that has been said before."""
+    def _close_frame(self, code: int, reason: str) -> bytes:
+        return self._encoder.encode(CLOSE, close_payload(code, reason))
+
+    def _settle_end(self, code: int, reason: str, goodbye: bytes = b"") -> bool:
+        """Say why the connection ends, and wake whoever receives; false when that has been said before.
+
+        Args:
+            goodbye: the close frame, if the peer can be told.
+        """
         with self._ending:
             if self._end is not None:
                 return False
+            self._goodbye = goodbye  # first: without one, what waits to be written is not written any more
             self._end = (code, reason)
         self._inbox.put(None)
         return True
@@ -346,8 +353,6 @@ class Connection(Outgoing):
     def _let_go(self) -> None:
         self._shut_down()
         self._reader.forget(self)
-        with self._writing:
-            pass  # whoever wrote while it ended is through
         self.taker = None
 
     def _shut_down(self) -> None:

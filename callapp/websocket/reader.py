@@ -1,4 +1,4 @@
-"""One thread a process that listens to all its WebSockets, so that a frame costs no change of threads.
+"""One thread a process that reads and writes all its WebSockets, so that a frame costs no change of threads.
 
 A thread that waits in its own socket has to be woken for every frame: with two hundred calls that was 17,000
 wake-ups a second, and most of what a call cost. Here one thread takes what has come on any socket, and only
@@ -13,12 +13,15 @@ during a wait, no log line a frame. A fault in it ends the connection it came fr
 
 from __future__ import annotations
 
+import os
 import select
 import selectors
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from heapq import heappop, heappush
 from math import inf
-from threading import Lock, Thread, get_ident
+from threading import Lock, Thread
 from time import monotonic, sleep
 
 READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
@@ -86,7 +89,7 @@ class Watched:
         raise NotImplementedError
 
     def on_tidy(self) -> None:
-        """All that came with what asked for this has been dealt with."""
+        """It is the time that was asked for, see `Reader.tidy`."""
         raise NotImplementedError
 
     def on_time(self, now_s: float) -> float | None:
@@ -99,15 +102,9 @@ class Watched:
 
 
 class Reader:
-    """The thread, and what it watches. All methods are safe from any thread.
-
-    Attributes:
-        thread_id: the thread's, as `get_ident` says it; 0 until it runs.
-        tidy: has somebody's ``on_tidy`` called when this handful has been dealt with. In the reader's thread.
-    """
+    """The thread, and what it watches. All methods are safe from any thread."""
 
     def __init__(self) -> None:
-        self.thread_id = 0
         self._poller = select.epoll() if hasattr(select, "epoll") else _Portable()
         self._watched: dict[int, Watched] = {}
         self._times: list[tuple[float, int]] = []  # a heap: when, and whose descriptor
@@ -117,7 +114,9 @@ class Reader:
         self._in_round = False
         self._forgetting: list[Lock] = []  # each held until a round is over
         self._tidied: list[Watched] = []
-        self.tidy = self._tidied.append
+        self._waits = False  # until something comes, or it is called
+        self._bell = _Bell()
+        self.watch(self._bell, more=READ)
         Thread(target=self._run, name="reader", daemon=True).start()
 
     def watch(self, one: Watched, *, more: int = 0, less: int = 0) -> None:
@@ -142,6 +141,12 @@ class Reader:
     def look_again(self, one: Watched) -> None:
         """Read again in the next round: there may be more. In the reader's thread."""
         self._again.append((one, READ))
+
+    def tidy(self, one: Watched) -> None:
+        """Have ``on_tidy`` called when the handful that is being dealt with has been, or else very soon."""
+        self._tidied.append(one)
+        if self._waits:
+            self._bell.ring()
 
     def remind(self, one: Watched, at_s: float) -> None:
         """Have ``on_time`` called, a little after this time of ``monotonic`` at the latest."""
@@ -170,16 +175,19 @@ class Reader:
             over.acquire(timeout=_FORGET_S)
 
     def _run(self) -> None:
-        self.thread_id = get_ident()
         poll = self._poller.poll
         while True:
-            ready = poll(0 if self._again else _TICK_S)
+            self._waits = True  # whoever has something tidied from here on rings
+            ready = poll(0 if self._again or self._tidied else _TICK_S)
+            self._waits = False
             if self._again:
                 ready = self._with_those_again(ready)
             began_s = monotonic()
             self._in_round = True
             for first in range(0, len(ready), _HANDFUL):
                 self._look_at(ready[first : first + _HANDFUL], began_s)
+                self._tidy_up()
+            if self._tidied:  # others' doing; it may be late, so it is done before somebody's time is over
                 self._tidy_up()
             if self._times and self._times[0][0] <= began_s:
                 self._look_at_times(began_s)
@@ -231,12 +239,14 @@ class Reader:
         return list(told.items())
 
     def _tidy_up(self) -> None:
-        for one in self._tidied:
+        tidied = self._tidied[:]  # others may put more into it meanwhile
+        del self._tidied[: len(tidied)]
+        for one in tidied:
             try:
-                one.on_tidy()
+                if not one.gone:
+                    one.on_tidy()
             except Exception as fault:  # noqa: BLE001 - as above
                 one.on_fault(fault)
-        self._tidied.clear()
 
     def _look_at_times(self, now_s: float) -> None:
         for one in self._due(now_s):
@@ -259,6 +269,26 @@ class Reader:
                     one.remind_at_s = inf
                     due.append(one)
         return due
+
+
+class _Bell(Watched):
+    """Calls the reader back from its wait."""
+
+    __slots__ = ("_cord",)
+
+    def __init__(self) -> None:
+        fd, self._cord = os.pipe()
+        for end in (fd, self._cord):
+            os.set_blocking(end, False)
+        super().__init__(fd, partial(os.read, fd), told_once=True)
+
+    def ring(self) -> None:
+        """From any thread."""
+        with suppress(BlockingIOError):  # it rings already
+            os.write(self._cord, b"!")
+
+    def on_data(self, data: bytes, now_s: float) -> None:
+        """It was heard."""
 
 
 class _Portable:

@@ -1,8 +1,8 @@
 """The two kinds of socket under a connection, plain and TLS, with one face: that of a plain one.
 
-Neither receiving nor sending ever waits: waiting is the `Reader`'s, for all sockets at once. Where there is
-nothing to receive, or no room to send, both raise `BlockingIOError`; any other `OSError` says that the
-connection is gone. One thread receives and one sends at a time; they may be two.
+Neither receiving nor sending ever waits: waiting is the `Reader`'s, for all sockets at once, and so are these
+two. Where there is nothing to receive, or no room to send, both raise `BlockingIOError`; any other `OSError`
+says that the connection is gone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock
 from typing import TypeVar
 
 Argument = TypeVar("Argument")
@@ -22,20 +21,14 @@ _context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for `_forget_errors` alone
 
 
 class TlsSocket:
-    """A TLS socket that two threads may share.
+    """A TLS socket, received from and sent to by one thread: OpenSSL does not allow two in one connection."""
 
-    OpenSSL does not allow two threads in one connection at once. Most Pythons leave that to chance, and the
-    lock of 3.13.6 deadlocks when one thread waits to read while another writes. So a lock of ours is held
-    around each call into OpenSSL, none of which waits.
-    """
-
-    __slots__ = ("_lock", "_tls")
+    __slots__ = ("_tls",)
 
     RECORD_BYTES = 16384  # the longest
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
         self._tls = sock
-        self._lock = Lock()
 
     def recv(self, _bufsize: int) -> bytes:
         """Return all that is there, for no poll sees what stays inside OpenSSL; ``b""`` at the end.
@@ -44,22 +37,21 @@ class TlsSocket:
             BlockingIOError: there is nothing yet.
         """
         whole = b""
-        with self._lock:
-            while True:
-                try:
-                    data = _ask_twice(self._tls.read, self.RECORD_BYTES)
-                except _NOT_NOW:
-                    # Not yet a whole record, or one without data. Or OpenSSL has something to say itself,
-                    # such as a new key, and no room for it: it says it when next it is called.
-                    if whole:
-                        return whole
-                    raise BlockingIOError from None
-                whole += data
-                if not data:
-                    _forget_errors()  # see `_ask_twice`: whoever dials next in this thread asks but once
+        while True:
+            try:
+                data = _ask_twice(self._tls.read, self.RECORD_BYTES)
+            except _NOT_NOW:
+                # Not yet a whole record, or one without data. Or OpenSSL has something to say itself,
+                # such as a new key, and no room for it: it says it when next it is called.
+                if whole:
                     return whole
-                if not self._tls.pending():
-                    return whole
+                raise BlockingIOError from None
+            whole += data
+            if not data:
+                _forget_errors()  # see `_ask_twice`: whoever dials next in this thread asks but once
+                return whole
+            if not self._tls.pending():
+                return whole
 
     def send(self, data: bytes | memoryview) -> int:
         """Write what fits; return how many bytes did. What is left must be written next.
@@ -68,8 +60,7 @@ class TlsSocket:
             BlockingIOError: nothing fits.
         """
         try:
-            with self._lock:
-                return _ask_twice(self._tls.write, data)
+            return _ask_twice(self._tls.write, data)
         except ssl.SSLWantWriteError:
             raise BlockingIOError from None
         # SSLWantReadError may end the connection: only a renegotiation asks for it, and TLS 1.3 has none.

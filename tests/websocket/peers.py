@@ -1,8 +1,7 @@
 """The other ends of our connections: the `websockets` library, dialling or serving, plain and over TLS.
 
 It is the asyncio half of the library, in a thread of its own. The other half reads and writes one TLS socket
-in two threads at once, and on a busy machine now and then hangs in OpenSSL (seen 2026-11, Python 3.11): just
-what `callapp.websocket.sockets.TlsSocket` is there to avoid.
+in two threads at once, and on a busy machine now and then hangs in OpenSSL (seen 2026-11, Python 3.11).
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from websockets.asyncio.server import serve
 from websockets.frames import Close
 
 from callapp.websocket.connection import Connection
+from callapp.websocket.reader import shared_reader
 
 DEADLINE_S = 10.0
 OPTIONS: dict[str, Any] = {"compression": None, "ping_interval": None, "max_size": 2**21}
@@ -115,10 +115,24 @@ class Link:
 
 
 def wait_until_reading(connection: Connection) -> None:
+    _wait_until(connection._reading.locked)
+
+
+def wait_until_some_is_left(connection: Connection) -> None:
+    """Of what it was to write."""
+    _wait_until(lambda: connection._backlog is not None)
+
+
+def wait_until_the_reader_waits() -> None:
+    """For something to come."""
+    _wait_until(lambda: shared_reader()._waits)
+
+
+def _wait_until(it_is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_S
-    while not connection._reading.locked():
+    while not it_is_so():
         assert time.monotonic() < deadline
-        time.sleep(0.001)  # no event tells that another thread has entered a system call
+        time.sleep(0.001)  # no event tells what another thread has come to
 
 
 def accept_upgrade(

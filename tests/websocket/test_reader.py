@@ -30,7 +30,7 @@ from callapp.websocket.reader import (
     _Portable,
     shared_reader,
 )
-from tests.websocket.peers import DEADLINE_S, wait_until_reading
+from tests.websocket.peers import DEADLINE_S, wait_until_reading, wait_until_the_reader_waits
 
 Make = Callable[..., Connection]
 MakePair = Callable[..., tuple[Connection, socket.socket]]
@@ -111,7 +111,7 @@ def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair) -> None:
 
 
 def test_nothing_overtakes_what_waits_to_be_written_with_the_rest(raw_pair: MakePair) -> None:
-    """What is sent where it is read goes out with the rest of the handful; others write at any time."""
+    """What is sent where it is read, and meanwhile by others, goes out with the rest of the handful."""
     ours, far = raw_pair()
     with ThreadPoolExecutor(1) as pool:
 
@@ -189,6 +189,68 @@ def test_what_waits_to_be_written_with_the_rest_goes_out_before_a_close_frame(ra
     assert too_late.get(timeout=DEADLINE_S).reason == "done"
 
 
+def test_a_reader_that_wakes_late_says_goodbye_all_the_same(
+    raw_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time in which the peer is to answer is over by then."""
+    ours, far = raw_pair()
+    asleep, awake = threading.Event(), threading.Event()
+
+    def sleep(_: float) -> None:
+        asleep.set()
+        awake.wait(DEADLINE_S)
+
+    monkeypatch.setattr(reader_module, "sleep", sleep)
+    monkeypatch.setattr(module, "LINGER_S", 0.0)
+    assert asleep.wait(DEADLINE_S)
+    ours.send_text(b"last word")
+    ours.close(1000, "done")
+    awake.set()
+    assert heard_by(far, 2) == [b"last word", module.Close(1000, "done")]
+
+
+def test_both_may_say_goodbye_in_the_same_moment(
+    raw_pair: MakePair, free_the_reader: Callable[[], None]
+) -> None:
+    """Ours waits for the handful to be dealt with when theirs is."""
+    ours, far = raw_pair()
+    other, others_far = raw_pair()
+
+    def take(_: bytes) -> bool:
+        ours.close(1000, "ours")
+        return True
+
+    other.taker = Taking(take)
+    others_far.sendall(masked(TEXT, b"end that call"))
+    far.sendall(masked(CLOSE, b"\x03\xe8theirs"))
+    free_the_reader()
+    assert heard_by(far, 1) == [module.Close(1000, "ours")]
+    assert far.recv(1) == b""
+
+
+def test_nothing_follows_a_goodbye(raw_pair: MakePair) -> None:
+    ours, far = raw_pair()
+    ours.close(1000, "done")
+    assert heard_by(far, 1) == [module.Close(1000, "done")]
+    ours._say(TEXT, b"too late")  # as of a thread that had looked for the end just before
+    ours.leave()
+    assert far.recv(1) == b""
+
+
+def test_a_reader_that_waits_for_something_to_come_is_called_back_to_write(
+    raw_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, far = raw_pair()
+    with monkeypatch.context() as patched:
+        patched.setattr(reader_module, "_TICK_S", 10 * DEADLINE_S)
+        for text in (b"1", b"2"):  # it waits for so long after the first, at the latest
+            wait_until_the_reader_waits()
+            ours.send_text(text)
+            assert heard_by(far, 1) == [text]
+    ours.send_text(b"and now as always")
+    assert heard_by(far, 1) == [b"and now as always"]
+
+
 def test_the_last_word_and_the_end_may_come_in_one_breath(
     raw_pair: MakePair, free_the_reader: Callable[[], None]
 ) -> None:
@@ -229,12 +291,18 @@ def test_who_is_forgotten_is_left_alone() -> None:
         assert go_on.wait(DEADLINE_S)
         raise BlockingIOError
 
+    class Slow(Watched):
+        def on_tidy(self) -> None:
+            tidied.append(self)
+
+    tidied: list[Watched] = []
     near, far = socket.socketpair()
     with near, far, ThreadPoolExecutor(3) as pool:
-        slow = Watched(near.fileno(), read)
+        slow = Slow(near.fileno(), read)
         shared_reader().watch(slow, more=READ)
         far.send(b"x")
         assert in_there.wait(DEADLINE_S)
+        shared_reader().tidy(slow)
         forgotten = [pool.submit(shared_reader().forget, slow) for _ in range(3)]
         for one in forgotten:
             with pytest.raises(TimeoutError):
@@ -242,6 +310,7 @@ def test_who_is_forgotten_is_left_alone() -> None:
         go_on.set()
         for one in forgotten:
             one.result(DEADLINE_S)
+    assert not tidied
 
 
 def test_the_reader_leaves_time_to_others_after_each_round(
