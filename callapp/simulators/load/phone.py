@@ -130,6 +130,8 @@ class Phone:
             self._fail(f"no connection: {error}")
 
     def _on_twiml(self, status: int, body: bytes) -> None:
+        if self._over is None:  # the caller did not wait for that
+            return
         if status != 200:
             self._fail(f"webhook answered {status}" if status else "webhook: no answer")
             return
@@ -333,6 +335,8 @@ class Phone:
             self._world.tally.hung_up += 1
             self._stop()
         elif self._over is not None:
+            if self._peer is not None:
+                self._peer.close()
             self._end()
 
     def complete(self) -> None:

@@ -23,6 +23,7 @@ from callapp.simulators.load.audio import (
 )
 from callapp.simulators.load.capacity import find_capacity
 from callapp.simulators.load.loop import Loop, clock
+from callapp.simulators.load.phone import Phone
 from callapp.simulators.load.plot import plot
 from callapp.simulators.load.process import cpu_s_of, processes_of, usage_of
 from callapp.simulators.load.report import make_report, remarks
@@ -30,6 +31,7 @@ from callapp.simulators.load.run import Measured, Plan, Second
 from callapp.simulators.load.server import pin, split_cores
 from callapp.simulators.load.tally import Delays, Tally
 from callapp.simulators.load.wire import client_frame, mask, server_frame, split
+from callapp.simulators.load.world import Target, World
 
 
 def parse(data: bytes, *, masked: bool) -> Frame:
@@ -147,6 +149,35 @@ def test_a_socket_that_is_ready_wakes_the_loop() -> None:
     for sock in (ours, theirs):
         sock.close()
     loop.close()
+
+
+@pytest.mark.parametrize("answer", ["twiml", "upgrade"])
+def test_a_caller_who_hangs_up_before_there_is_a_stream_gets_none(answer: str) -> None:
+    """Nobody would end it, and it would go on when nobody is there to be the model."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        loop = Loop(0.02)
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        target = Target(f"http://{address}", "/stream" if answer == "upgrade" else None)
+        world = World(loop, target, CallerSpeech(), AgentVoice(20), 2.0)
+        over: list[Phone] = []
+        phone = Phone(world, 1, 60.0, "caller", over.append)
+        phone.begin()
+        server, _ = listener.accept()
+        with server:
+            assert loop.run_until(lambda: server.recv(1, socket.MSG_PEEK) != b"", 5)
+            phone.hang_up()
+            assert over == [phone]
+            if answer == "twiml":
+                twiml = f'<Response><Connect><Stream url="ws://{address}/stream"/></Connect></Response>'
+                server.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(twiml)}\r\n\r\n{twiml}".encode())
+            else:
+                server.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+            loop.run(0.1)
+            listener.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+        assert not phone.streaming
+        loop.close()
 
 
 def test_usage_of_this_process_is_known_on_linux() -> None:
