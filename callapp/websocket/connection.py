@@ -188,14 +188,10 @@ class Connection(Outgoing):
 
     # -- for the reader's thread ----------------------------------------------------------------
 
-    def on_broken(self, error: OSError) -> None:
-        """End without a close frame."""
-        self._fail(error)
-
     def on_data(self, data: bytes, now_s: float) -> None:
         """Have the messages that came taken, or hand them over; deal with the end."""
         if not data:
-            self._fail(ConnectionError("closed without a close frame"))
+            self.on_broken(ConnectionError("closed without a close frame"))
             return
         text = self._decoder.glance(data)
         if text is None:
@@ -215,7 +211,7 @@ class Connection(Outgoing):
         except BlockingIOError:
             pass
         except OSError as error:
-            self._fail(error)
+            self.on_broken(error)
         else:
             self.on_data(data, self.heard_s)
 
@@ -247,7 +243,7 @@ class Connection(Outgoing):
         if now_s < self._late_s:
             return self._look_for_quiet(now_s)
         # What has gone out of the frame cannot be taken back, so there is no going on.
-        self._fail(TimeoutError(f"peer took no whole frame in {self._write_s:g} s"))
+        self.on_broken(TimeoutError(f"peer took no whole frame in {self._write_s:g} s"))
         return None
 
     def _look_for_quiet(self, now_s: float) -> float | None:
@@ -266,7 +262,7 @@ class Connection(Outgoing):
     def _ask_for_life(self, now_s: float) -> bool:
         """Ask the peer for its pong; false when it has not answered the last time, and is given up."""
         if max(self._alive_s, self.heard_s) < self._asked_s:
-            self._fail(TimeoutError("no sign of life"))
+            self.on_broken(TimeoutError("no sign of life"))
             return False
         self._asked_s = now_s
         self._say(PING, b"")
@@ -326,7 +322,7 @@ class Connection(Outgoing):
             self._linger_until_s = monotonic() + LINGER_S
             self._reader.remind(self, self._linger_until_s)
 
-    def _fail(self, error: OSError) -> None:
+    def on_broken(self, error: OSError) -> None:
         """End without a close frame."""
         self._cause = self._cause or error.with_traceback(None)  # which would hold on to us
         self._settle_end(NO_CLOSE_FRAME, str(error))

@@ -1,8 +1,8 @@
 """What goes out on a connection: frames, sent by any thread and written by the reader's, in the order sent.
 
 So nobody waits for a write, and nobody has to ask whether somebody else writes just now: one thread that does
-it costs less than a lock for each frame. It writes when all that it has read together has been dealt with, a
-handful of connections; what the system does not take then, as soon as there is room.
+it costs less than a lock for each frame. It writes when all that it has read together, from a handful of
+connections, has been dealt with; what the system does not take then, as soon as there is room.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Outgoing(Watched):
         except BlockingIOError:
             pass
         except OSError as error:
-            self._fail(error)
+            self.on_broken(error)
             return
         self._put_by(frames[written:])
 
@@ -107,7 +107,7 @@ class Outgoing(Watched):
         if self._backlog is None:
             self._backlog = Backlog()
         elif self._backlog.size_bytes > MOST_UNSENT_BYTES:
-            self._fail(TimeoutError(f"peer left {self._backlog.size_bytes} bytes waiting"))
+            self.on_broken(TimeoutError(f"peer left {self._backlog.size_bytes} bytes waiting"))
             return
         self._backlog.add(frames, monotonic() + self._write_s)
         self._reader.watch(self, more=WRITE)
@@ -125,17 +125,13 @@ class Outgoing(Watched):
         try:
             self._backlog.write(self._socket.send)
         except OSError as error:
-            self._fail(error)
+            self.on_broken(error)
             return
         if not self._backlog.size_bytes:
             self._backlog = None
             self._reader.watch(self, less=WRITE)
 
     # -- the end, which is not ours to decide ---------------------------------------------------
-
-    def _fail(self, error: OSError) -> None:
-        """The socket is broken."""
-        raise NotImplementedError
 
     def _lost(self) -> LegLost:
         """Why nothing can be sent any more."""

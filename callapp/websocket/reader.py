@@ -77,7 +77,7 @@ class Watched:
         raise NotImplementedError
 
     def on_broken(self, error: OSError) -> None:
-        """The socket cannot be read."""
+        """The socket is of no use any more."""
         raise NotImplementedError
 
     def on_data(self, data: bytes, now_s: float) -> None:

@@ -335,9 +335,7 @@ class Phone:
             self._world.tally.hung_up += 1
             self._stop()
         elif self._over is not None:
-            if self._peer is not None:
-                self._peer.close()
-            self._end()
+            self._break_off()
 
     def complete(self) -> None:
         """The call was ended through the REST API."""
@@ -372,6 +370,9 @@ class Phone:
         if self._over is None:
             return
         self._world.tally.fail(why)
+        self._break_off()
+
+    def _break_off(self) -> None:
         if self._peer is not None:
             self._peer.close()
         self._end()
