@@ -476,6 +476,9 @@ class Server:
         try:
             yield scene
             scene.check()
+        except BaseException:
+            scene.print_all()
+            raise
         finally:
             scene.close()
 
@@ -565,6 +568,14 @@ class Scene:
         found = END_LINE.search(line)
         assert found, line
         return Ending(found[2], float(found[3]))
+
+    def print_all(self) -> None:
+        """Print what is known of the scene: it failed, and may not fail again."""
+        print(*self.server.lines[self.since :], sep="\n")
+        for call in self.carrier.calls:
+            print(call.sid, call.summary())
+        for session in (*self.model.sessions, *self.model.translations, *self.model.transcriptions):
+            print(session.id, session.summary())
 
     def warnings(self) -> list[str]:
         """What the server has complained of during this scene."""

@@ -13,6 +13,9 @@ T = TypeVar("T")
 WAIT_S = 5.0
 """How long the waiting helpers wait unless told otherwise."""
 
+_AUDIO = (".append", "audio.delta")
+"""How the types end of what comes fifty times a second."""
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -82,7 +85,7 @@ class Record:
         with self.changed:
             result = self.changed.wait_for(predicate, timeout)
             if not result:
-                raise TimeoutError(f"not within {timeout} s; {self._story()}")
+                raise TimeoutError(f"not within {timeout} s; {self.summary()}")
             return result
 
     def expect(self, event_type: str, timeout: float = WAIT_S) -> dict[str, Any]:
@@ -96,7 +99,7 @@ class Record:
             self.changed.wait_for(lambda: self._closed or self._count(event_type) > number, timeout)
             events = self.received_events(event_type)
             if len(events) <= number:
-                raise TimeoutError(f"no {event_type} within {timeout} s; {self._story()}")
+                raise TimeoutError(f"no {event_type} within {timeout} s; {self.summary()}")
             self._expected[event_type] = number + 1
             return events[number]
 
@@ -112,16 +115,21 @@ class Record:
     def closed(self) -> bool:
         return self._closed
 
+    def summary(self) -> str:
+        """Tell in one line how the session stands, and the last of what was said, for a test that fails."""
+        with self.changed:
+            state = "closed" if self._closed else "open"
+            received, sent = _last_kinds(self._received), _last_kinds(self._sent)
+            return f"the session is {state}, received {received}; it sent {sent}"
+
     def _count(self, event_type: str) -> int:
         return sum(1 for one in self._received if one.event.get("type") == event_type)
 
-    def _story(self) -> str:
-        """The last of what came in, for the message of a failed wait."""
-        names = [str(one.event.get("type")) for one in self._received]
-        quiet = [name for name in names if name != "input_audio_buffer.append"]
-        state = "closed" if self._closed else "open"
-        heard = len(names) - len(quiet)
-        return f"the session is {state}, received {heard} appends and: {', '.join(quiet[-12:]) or 'nothing'}"
-
     def _note(self, where: list[Recorded], event: dict[str, Any]) -> None:
         where.append(Recorded(time.monotonic(), event))
+
+
+def _last_kinds(events: list[Recorded]) -> str:
+    names = [str(one.event.get("type")) for one in events]
+    quiet = [name for name in names if not name.endswith(_AUDIO)]
+    return f"{len(names) - len(quiet)} pieces of audio and: {', '.join(quiet[-12:]) or 'nothing'}"
