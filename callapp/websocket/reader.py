@@ -2,10 +2,10 @@
 
 A thread that waits in its own socket has to be woken for every frame: with two hundred calls that was 17,000
 wake-ups a second, and most of what a call cost. Here one thread takes what has come on any socket, and only
-what needs thought wakes the call's own. It looks every 1.2 ms, not at each frame: to wake up costs
-more than a frame does. Of a round's sockets a handful are read first, then what came is dealt with, then what
-is to be sent is written, and then comes the next handful: going to and fro between Python and the kernel's
-network code for each frame, both would find their own out of the processor's caches.
+what needs thought wakes the call's own. When there is much to do it looks every 1.2 ms, not at each frame:
+to wake up costs more than a frame does. Of a round's sockets a handful are read first, then what came is
+dealt with, then what is to be sent is written, and then comes the next handful: going to and fro between
+Python and the kernel's network code for each frame, both would find their own out of the processor's caches.
 
 All calls depend on this thread, so nothing that is done in it may wait: no write, no lock that is held
 during a wait, no log line a frame. A fault in it ends the connection it came from, and no other.
@@ -37,6 +37,10 @@ _ONCE = 1 << 31 | 0x2000
 _ROUND_S = 0.0012
 # So many sockets are a handful: their frames wait for each other, and what was read of all is held at once.
 _HANDFUL = 32
+# Who has waited for so long is not busy, and so many rounds follow without a pause: with a few calls nothing
+# waits for the reader, least of all what comes in one breath, as at the beginning of an answer.
+_EAGER_AFTER_S = _ROUND_S
+_EAGER_ROUNDS = 8
 # After a round that was longer, so much of its time is left to the other threads all the same.
 _LEFT = 0.1
 # The most taken from one socket before the next one has its turn. More than any frame that can be taken at a
@@ -176,7 +180,9 @@ class Reader:
 
     def _run(self) -> None:
         poll = self._poller.poll
+        eager = 0  # rounds
         while True:
+            asked_s = monotonic()
             self._waits = True  # whoever has something tidied from here on rings
             ready = poll(0 if self._again or self._tidied else _TICK_S)
             self._waits = False
@@ -196,7 +202,9 @@ class Reader:
             while self._forgetting:
                 self._forgetting.pop().release()
             took_s = monotonic() - began_s
-            sleep(max(_ROUND_S - took_s, took_s * _LEFT))
+            eager = _EAGER_ROUNDS if began_s - asked_s > _EAGER_AFTER_S else eager - 1
+            if eager <= 0 or took_s > _ROUND_S:
+                sleep(max(_ROUND_S - took_s, took_s * _LEFT))
 
     def _look_at(self, ready: list[tuple[int, int]], now_s: float) -> None:
         for one, data in self._read(ready):

@@ -20,6 +20,7 @@ from callapp.websocket import reader as reader_module
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import BINARY, CLOSE, CONTINUATION, PING, TEXT, Binary, Decoder, Encoder
 from callapp.websocket.reader import (
+    _EAGER_ROUNDS,
     _HANDFUL,
     _LEFT,
     _ROUND_S,
@@ -200,6 +201,7 @@ def test_a_reader_that_wakes_late_says_goodbye_all_the_same(
         asleep.set()
         awake.wait(DEADLINE_S)
 
+    monkeypatch.setattr(reader_module, "_EAGER_ROUNDS", 0)
     monkeypatch.setattr(reader_module, "sleep", sleep)
     monkeypatch.setattr(module, "LINGER_S", 0.0)
     assert asleep.wait(DEADLINE_S)
@@ -340,6 +342,37 @@ def test_the_reader_leaves_time_to_others_after_each_round(
     longest = rests.get(timeout=DEADLINE_S)
     assert longest > _ROUND_S
     assert took_s * _LEFT * 0.5 < longest < (time.monotonic() - began_s) * _LEFT
+
+
+def test_with_little_to_do_the_reader_makes_no_pause(
+    raw_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes in one breath would wait for it, and with a few calls there is time enough."""
+    ours, far = raw_pair()
+    wait_until_the_reader_waits()
+    pauses: list[float] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(reader_module, "_EAGER_AFTER_S", 0)  # so it has waited long enough
+        patched.setattr(reader_module, "_ROUND_S", inf)  # and no round takes longer, however busy the machine
+        patched.setattr(reader_module, "sleep", pauses.append)
+        for _ in range(4):
+            far.sendall(masked(TEXT, b"audio"))
+            assert ours.receive() == [b"audio"]
+        wait_until_the_reader_waits()
+    assert pauses == []
+
+
+def test_with_much_to_do_the_reader_pauses(raw_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what comes meanwhile is taken together."""
+    ours, far = raw_pair()
+    pauses = Queue[float]()
+    with monkeypatch.context() as patched:
+        patched.setattr(reader_module, "_EAGER_AFTER_S", inf)  # no wait is so long, however slow we are
+        patched.setattr(reader_module, "sleep", pauses.put)
+        for _ in range(_EAGER_ROUNDS + 1):
+            far.sendall(masked(TEXT, b"audio"))
+            assert ours.receive() == [b"audio"]
+        assert pauses.get(timeout=DEADLINE_S) > 0
 
 
 def test_the_earliest_time_asked_for_is_kept() -> None:
