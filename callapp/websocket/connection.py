@@ -85,6 +85,7 @@ class Connection(Outgoing):
         "_reading",
         "_received",
         "_rouse_s",
+        "_theirs_came",
         "heard_s",
         "name",
         "taker",
@@ -116,6 +117,7 @@ class Connection(Outgoing):
         self._received = 0  # pieces taken out of it ...
         self._dealt_with = 0  # ... and those that `receive` has come back from
         self._linger_until_s: float | None = None
+        self._theirs_came = False  # their close frame
         self._rouse_s = inf  # when `receive` comes back in any case
         self._reading = Lock()  # held by the thread in `receive`
         self._ending = Lock()  # guards _end while it is decided
@@ -218,8 +220,7 @@ class Connection(Outgoing):
     def _on_messages(self, messages: list[Message], now_s: float) -> None:
         if self._end is not None:
             if any(isinstance(message, Close) for message in messages):
-                self.on_tidy()  # both have said goodbye, and ours may not be out
-                self._shut_down()
+                self._on_their_goodbye()
             return
         if not messages:
             return
@@ -308,8 +309,7 @@ class Connection(Outgoing):
                 case Close(code=code, reason=reason):
                     self._take_or_hand_over(wanted)
                     self._settle_end(code, reason, self._close_frame(code, ""))
-                    self.on_tidy()
-                    self._shut_down()
+                    self._on_their_goodbye()
                     return []
         return wanted
 
@@ -318,7 +318,6 @@ class Connection(Outgoing):
     def _end_with_goodbye(self, code: int, heard: str, told: str) -> None:
         """End for one reason as we hear it and as the peer is told it; give the peer a while to answer."""
         if self._settle_end(code, heard, self._close_frame(code, told)):
-            self._reader.tidy(self)
             self._linger_until_s = monotonic() + LINGER_S
             self._reader.remind(self, self._linger_until_s)
 
@@ -344,7 +343,20 @@ class Connection(Outgoing):
             self._goodbye = goodbye  # first: without one, what waits to be written is not written any more
             self._end = (code, reason)
         self._inbox.put(None)
+        if goodbye:
+            self._reader.say(self, goodbye)
         return True
+
+    def _on_their_goodbye(self) -> None:
+        """When ours is out as well, that was all."""
+        self._theirs_came = True
+        if not self._goodbye:
+            self._shut_down()
+
+    def on_goodbye(self) -> None:
+        """When theirs has come already, that was all."""
+        if self._theirs_came:
+            self._shut_down()
 
     def _let_go(self) -> None:
         self._shut_down()

@@ -37,10 +37,8 @@ class Outgoing(Watched):
         "_encoder",
         "_end",
         "_goodbye",
-        "_outbox",
         "_reader",
         "_socket",
-        "_told",
         "_write_s",
     )
 
@@ -51,11 +49,9 @@ class Outgoing(Watched):
         self._write_s = write_s
         self._encoder = _MASKED if masked else _PLAIN
         self._reader = shared_reader()
-        self._outbox: list[bytes] = []  # frames that wait for the reader
-        self._told = False  # whether the reader knows of them
         self._backlog: Backlog | None = None  # the reader's alone
         self._end: tuple[int, str] | None = None  # close code and reason, once it is over
-        self._goodbye = b""  # the close frame, until it is written; there may be none
+        self._goodbye = b""  # the close frame, from the end until it is written; there may be none
 
     def send_text(self, text: bytes) -> None:
         """Send a text message, UTF-8. From any thread; it goes out by itself.
@@ -65,51 +61,48 @@ class Outgoing(Watched):
         """
         if self._end is not None:
             raise self._lost()
-        self._say(TEXT, text)
+        self._reader.say(self, self._encoder.encode(TEXT, text))
 
     def _say(self, opcode: int, payload: bytes) -> None:
-        self._outbox.append(self._encoder.encode(opcode, payload))
-        if not self._told:
-            self._told = True
-            self._reader.tidy(self)
+        self._reader.say(self, self._encoder.encode(opcode, payload))
 
-    def on_tidy(self) -> None:
-        """Write all that was said; after the end only what came before the goodbye, and that."""
-        self._told = False  # first: what is said from here on may have been missed below
-        outbox = self._outbox
-        frames = outbox.pop(0) if len(outbox) == 1 else self._take_all()
+    def write(self, frame: bytes) -> None:
+        """Write a frame, or as much of it as there is room for."""
         if self._end is not None:
-            goodbye, self._goodbye = self._goodbye, b""
-            frames = frames + goodbye if goodbye else b""
-        if not frames:
+            self._write_last(frame)
             return
-        written = 0
-        try:
-            if self._backlog is None:
-                written = self._socket.send(frames)
-                if written == len(frames):
-                    return
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self.on_broken(error)
+        if self._backlog is None:
+            try:
+                written = self._socket.send(frame)
+            except BlockingIOError:
+                written = 0
+            except OSError as error:
+                self.on_broken(error)
+                return
+            if written == len(frame):
+                return
+            frame = frame[written:]
+        self._put_by(frame)
+
+    def _write_last(self, frame: bytes) -> None:
+        """There is an end: what was said before the goodbye is written, and that, and nothing else."""
+        goodbye = self._goodbye
+        if not goodbye:
             return
-        self._put_by(frames[written:])
+        self._put_by(frame)
+        self.on_room()
+        if frame is goodbye:
+            self._goodbye = b""
+            self.on_goodbye()
 
-    def _take_all(self) -> bytes:
-        count = len(self._outbox)  # there may be more at any moment
-        frames = b"".join(self._outbox[:count])
-        del self._outbox[:count]
-        return frames
-
-    def _put_by(self, frames: bytes) -> None:
-        """There is no room for this, or there are others that wait for it."""
+    def _put_by(self, frame: bytes) -> None:
+        """There may be no room for this, or there are others that wait for it."""
         if self._backlog is None:
             self._backlog = Backlog()
         elif self._backlog.size_bytes > MOST_UNSENT_BYTES:
             self.on_broken(TimeoutError(f"peer left {self._backlog.size_bytes} bytes waiting"))
             return
-        self._backlog.add(frames, monotonic() + self._write_s)
+        self._backlog.add(frame, monotonic() + self._write_s)
         self._reader.watch(self, more=WRITE)
         self._reader.remind(self, self._late_s)
 
@@ -135,4 +128,8 @@ class Outgoing(Watched):
 
     def _lost(self) -> LegLost:
         """Why nothing can be sent any more."""
+        raise NotImplementedError
+
+    def on_goodbye(self) -> None:
+        """Ours is on its way. In the reader's thread."""
         raise NotImplementedError

@@ -92,8 +92,8 @@ class Watched:
         """
         raise NotImplementedError
 
-    def on_tidy(self) -> None:
-        """It is the time that was asked for, see `Reader.tidy`."""
+    def write(self, frame: bytes) -> None:
+        """Send what was said, see `Reader.say`."""
         raise NotImplementedError
 
     def on_time(self, now_s: float) -> float | None:
@@ -117,7 +117,7 @@ class Reader:
         self._again: list[tuple[Watched, int]] = []  # of which there is more, with what was told of them
         self._in_round = False
         self._forgetting: list[Lock] = []  # each held until a round is over
-        self._tidied: list[Watched] = []
+        self._said: list[tuple[Watched, bytes]] = []
         self._waits = False  # until something comes, or it is called
         self._bell = _Bell()
         self.watch(self._bell, more=READ)
@@ -146,9 +146,9 @@ class Reader:
         """Read again in the next round: there may be more. In the reader's thread."""
         self._again.append((one, READ))
 
-    def tidy(self, one: Watched) -> None:
-        """Have ``on_tidy`` called when the handful that is being dealt with has been, or else very soon."""
-        self._tidied.append(one)
+    def say(self, one: Watched, frame: bytes) -> None:
+        """Have ``one.write(frame)`` called when the handful being dealt with has been, or else very soon."""
+        self._said.append((one, frame))
         if self._waits:
             self._bell.ring()
 
@@ -183,8 +183,8 @@ class Reader:
         eager = 0  # rounds
         while True:
             asked_s = monotonic()
-            self._waits = True  # whoever has something tidied from here on rings
-            ready = poll(0 if self._again or self._tidied else _TICK_S)
+            self._waits = True  # whoever says something from here on rings
+            ready = poll(0 if self._again or self._said else _TICK_S)
             self._waits = False
             if self._again:
                 ready = self._with_those_again(ready)
@@ -192,12 +192,12 @@ class Reader:
             self._in_round = True
             for first in range(0, len(ready), _HANDFUL):
                 self._look_at(ready[first : first + _HANDFUL], began_s)
-                self._tidy_up()
-            if self._tidied:  # others' doing; it may be late, so it is done before somebody's time is over
-                self._tidy_up()
+                self._write()
+            if self._said:  # by others; it may be late, so it is written before somebody's time is over
+                self._write()
             if self._times and self._times[0][0] <= began_s:
                 self._look_at_times(began_s)
-                self._tidy_up()
+                self._write()
             self._in_round = False
             while self._forgetting:
                 self._forgetting.pop().release()
@@ -246,13 +246,13 @@ class Reader:
                 told[one.fd] = told.get(one.fd, 0) | what
         return list(told.items())
 
-    def _tidy_up(self) -> None:
-        tidied = self._tidied[:]  # others may put more into it meanwhile
-        del self._tidied[: len(tidied)]
-        for one in tidied:
+    def _write(self) -> None:
+        said = self._said[:]  # others may say more meanwhile
+        del self._said[: len(said)]
+        for one, frame in said:
             try:
                 if not one.gone:
-                    one.on_tidy()
+                    one.write(frame)
             except Exception as fault:  # noqa: BLE001 - as above
                 one.on_fault(fault)
 

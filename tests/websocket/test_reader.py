@@ -158,7 +158,7 @@ def test_of_a_crowd_all_are_answered_a_handful_at_a_time(
     for ours, far in crowd:
 
         def take(_: bytes, ours: Connection = ours) -> bool:
-            answered.append(sum(not one._outbox for one in taken))
+            answered.append(len(taken) - len(shared_reader()._said))
             taken.append(ours)
             ours.send_text(b"seen")
             return True
@@ -294,17 +294,17 @@ def test_who_is_forgotten_is_left_alone() -> None:
         raise BlockingIOError
 
     class Slow(Watched):
-        def on_tidy(self) -> None:
-            tidied.append(self)
+        def write(self, frame: bytes) -> None:
+            written.append(frame)
 
-    tidied: list[Watched] = []
+    written: list[bytes] = []
     near, far = socket.socketpair()
     with near, far, ThreadPoolExecutor(3) as pool:
         slow = Slow(near.fileno(), read)
         shared_reader().watch(slow, more=READ)
         far.send(b"x")
         assert in_there.wait(DEADLINE_S)
-        shared_reader().tidy(slow)
+        shared_reader().say(slow, b"too late")
         forgotten = [pool.submit(shared_reader().forget, slow) for _ in range(3)]
         for one in forgotten:
             with pytest.raises(TimeoutError):
@@ -312,7 +312,7 @@ def test_who_is_forgotten_is_left_alone() -> None:
         go_on.set()
         for one in forgotten:
             one.result(DEADLINE_S)
-    assert not tidied
+    assert not written
 
 
 def test_the_reader_leaves_time_to_others_after_each_round(
