@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import statistics
 import time
@@ -207,10 +206,8 @@ def test_a_start_with_a_stop_at_its_heels_is_a_call_that_ended(server: Server) -
     with server.scene() as scene:
         for number in range(LINES + 1):
             call_sid = f"CA{number:032d}"
-            with upgraded(server, CONNECTED, start_of(server.token(call_sid), call_sid)) as stream:
-                stop = {**STOP, "stop": {"callSid": call_sid}}
-                stream.send(json.dumps(stop))
-                stream.send(json.dumps(stop))
+            start, stop = start_of(server.token(call_sid), call_sid), {**STOP, "stop": {"callSid": call_sid}}
+            with upgraded(server, CONNECTED, start, stop, stop) as stream:
                 assert close_of(stream) == 1000
             ended = server.wait_for_line(call_sid, "x call ended: caller.hung_up", since=scene.since)
             # Its line is free when the request is over, which is a moment later.
