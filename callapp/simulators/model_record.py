@@ -6,15 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 T = TypeVar("T")
 
 WAIT_S = 5.0
 """How long the waiting helpers wait unless told otherwise."""
-
-_AUDIO = (".append", "audio.delta")
-"""How the types end of what comes fifty times a second."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,9 @@ class Record:
 
     Written by the session's thread under ``changed``; readers in other threads get copies.
     """
+
+    audio_events: ClassVar[frozenset[str]]
+    """The types of those of either side that carry audio."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition(threading.RLock())
@@ -119,17 +119,16 @@ class Record:
         """Tell in one line how the session stands, and the last of what was said, for a test that fails."""
         with self.changed:
             state = "closed" if self._closed else "open"
-            received, sent = _last_kinds(self._received), _last_kinds(self._sent)
+            received, sent = self._last_kinds(self._received), self._last_kinds(self._sent)
             return f"the session is {state}, received {received}; it sent {sent}"
 
     def _count(self, event_type: str) -> int:
         return sum(1 for one in self._received if one.event.get("type") == event_type)
 
+    def _last_kinds(self, events: list[Recorded]) -> str:
+        names = [str(one.event.get("type")) for one in events]
+        quiet = [name for name in names if name not in self.audio_events]
+        return f"{len(names) - len(quiet)} pieces of audio and: {', '.join(quiet[-12:]) or 'nothing'}"
+
     def _note(self, where: list[Recorded], event: dict[str, Any]) -> None:
         where.append(Recorded(time.monotonic(), event))
-
-
-def _last_kinds(events: list[Recorded]) -> str:
-    names = [str(one.event.get("type")) for one in events]
-    quiet = [name for name in names if not name.endswith(_AUDIO)]
-    return f"{len(names) - len(quiet)} pieces of audio and: {', '.join(quiet[-12:]) or 'nothing'}"

@@ -38,8 +38,6 @@ class ServedSession(Record):
 
     events: ClassVar[Mapping[str, TypeAdapter[Any]]]
     """The events that a client may send."""
-    audio_events: ClassVar[frozenset[str]]
-    """Those of either side that carry audio, and are not kept where audio is not."""
 
     def __init__(
         self, wire: Wire, number: int, service: Service, fault_on: Callable[[str], Fault | None]

@@ -61,7 +61,7 @@ class Outgoing(Watched):
         """
         if self._end is not None:
             raise self._lost()
-        self._reader.say(self, self._encoder.encode(TEXT, text))
+        self._reader.say(self, self._encoder.encode(TEXT, text))  # as _say, which is a call more
 
     def _say(self, opcode: int, payload: bytes) -> None:
         self._reader.say(self, self._encoder.encode(opcode, payload))
