@@ -124,7 +124,7 @@ class Connection(Outgoing):
         self._open = Lock()  # held until the socket is shut down
         self._open.acquire()
         self._cause: OSError | None = None
-        if isinstance(self._socket, TlsSocket):
+        if isinstance(self.sock, TlsSocket):
             self._read_what_came_with_the_handshake()
         self._reader.watch(self, more=READ)
         self._reader.remind(self, self.heard_s + quiet_s)
@@ -186,7 +186,7 @@ class Connection(Outgoing):
         A socket closed while its peer still talks is reset, and the peer loses what it had not read yet.
         """
         self.leave()
-        self._socket.close()
+        self.sock.close()
 
     # -- for the reader's thread ----------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class Connection(Outgoing):
     def _read_what_came_with_the_handshake(self) -> None:
         """It is inside OpenSSL, unseen by polls. Before the reader watches."""
         try:
-            data = self.read(READ_BYTES)
+            data = self.sock.recv(READ_BYTES)
         except BlockingIOError:
             pass
         except OSError as error:
@@ -365,7 +365,7 @@ class Connection(Outgoing):
 
     def _shut_down(self) -> None:
         with suppress(OSError):  # the peer was faster
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self.sock.shutdown(socket.SHUT_RDWR)
         with suppress(RuntimeError):  # it is open no more
             self._open.release()
 

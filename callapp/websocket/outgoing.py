@@ -38,14 +38,14 @@ class Outgoing(Watched):
         "_end",
         "_goodbye",
         "_reader",
-        "_socket",
         "_write_s",
     )
 
+    sock: socket.socket | TlsSocket
+
     def __init__(self, sock: socket.socket, *, masked: bool, write_s: float) -> None:
-        self._socket = adopt(sock)
-        plain = not isinstance(self._socket, TlsSocket)
-        super().__init__(self._socket.fileno(), self._socket.recv, told_once=plain)
+        adopted = adopt(sock)
+        super().__init__(adopted, told_once=not isinstance(adopted, TlsSocket))
         self._write_s = write_s
         self._encoder = _MASKED if masked else _PLAIN
         self._reader = shared_reader()
@@ -73,7 +73,7 @@ class Outgoing(Watched):
             return
         if self._backlog is None:
             try:
-                written = self._socket.send(frame)
+                written = self.sock.send(frame)
             except BlockingIOError:
                 written = 0
             except OSError as error:
@@ -116,7 +116,7 @@ class Outgoing(Watched):
         if self._backlog is None:
             return
         try:
-            self._backlog.write(self._socket.send)
+            self._backlog.write(self.sock.send)
         except OSError as error:
             self.on_broken(error)
             return

@@ -13,16 +13,15 @@ during a wait, no log line a frame. A fault in it ends the connection it came fr
 
 from __future__ import annotations
 
-import os
 import select
 import selectors
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from heapq import heappop, heappush
 from math import inf
+from socket import socketpair
 from threading import Lock, Thread
 from time import monotonic, sleep
+from typing import Protocol
 
 READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 # What the system tells beyond these, from here on: an error, or that the peer has said its last.
@@ -52,22 +51,35 @@ _TICK_S = 0.05
 _FORGET_S = 5.0
 
 
+class Readable(Protocol):
+    """A socket, or what has the face of one."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
+    def recv(self, bufsize: int, /) -> bytes:
+        """Return what has come, so much at most, ``b""`` for the end.
+
+        Raises:
+            BlockingIOError: there is nothing.
+            OSError: another one says that the socket is broken.
+        """
+
+
 class Watched:
     """Something with a socket that a `Reader` listens to.
 
     Args:
-        fd: the socket's descriptor.
-        read: what has come, `READ_BYTES` at most, ``b""`` for the end; it raises `BlockingIOError` when there
-            is nothing, and another `OSError` when the socket is broken. Called in the reader's thread.
-        told_once: whether what is left, when less was read than that, can be nothing. Where nobody can tell,
-            as with TLS, it is asked in each round.
+        sock: read in the reader's thread.
+        told_once: whether what is left, when less than `READ_BYTES` was read, can be nothing. Where nobody
+            can tell, as with TLS, it is asked in each round.
     """
 
-    __slots__ = ("fd", "gone", "read", "remind_at_s", "told_once", "watched_for")
+    __slots__ = ("fd", "gone", "remind_at_s", "sock", "told_once", "watched_for")
 
-    def __init__(self, fd: int, read: Callable[[int], bytes], *, told_once: bool = False) -> None:
-        self.fd = fd
-        self.read = read
+    def __init__(self, sock: Readable, *, told_once: bool = False) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
         self.told_once = told_once
         self.watched_for = 0  # these are the reader's
         self.remind_at_s = inf
@@ -110,7 +122,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._poller = select.epoll() if hasattr(select, "epoll") else _Portable()
-        self._watched: dict[int, Watched] = {}
+        self._watched: list[Watched | None] = []  # by descriptor
         self._times: list[tuple[float, int]] = []  # a heap: when, and whose descriptor
         self._reminded: dict[int, Watched] = {}
         self._lock = Lock()
@@ -132,13 +144,14 @@ class Reader:
             one.watched_for = after
             if not after:  # not just for nothing: a dead socket would be told of for ever
                 self._poller.unregister(one.fd)
-                del self._watched[one.fd]
+                self._watched[one.fd] = None
                 return
             # Either call tells what has come already.
             events = after | _ONCE if one.told_once and after == READ else after
             if before:
                 self._poller.modify(one.fd, events)
             else:
+                self._watched += [None] * (one.fd + 1 - len(self._watched))
                 self._watched[one.fd] = one
                 self._poller.register(one.fd, events)
 
@@ -217,16 +230,16 @@ class Reader:
         came = []
         watched = self._watched
         for fd, what in ready:
-            one = watched.get(fd)
+            one = watched[fd]
             if one is None:  # forgotten since
                 continue
             try:
                 if what == READ:
-                    came.append((one, one.read(READ_BYTES)))
+                    came.append((one, one.sock.recv(READ_BYTES)))
                     continue
                 one.on_room()
                 if one.watched_for & READ:
-                    came.append((one, one.read(READ_BYTES)))
+                    came.append((one, one.sock.recv(READ_BYTES)))
                     if what >= _ENDING:  # behind what was read now
                         self._again.append((one, what))
             except BlockingIOError:
@@ -242,7 +255,7 @@ class Reader:
         told = dict(ready)
         again, self._again = self._again, []
         for one, what in again:
-            if self._watched.get(one.fd) is one:
+            if self._watched[one.fd] is one:
                 told[one.fd] = told.get(one.fd, 0) | what
         return list(told.items())
 
@@ -285,15 +298,15 @@ class _Bell(Watched):
     __slots__ = ("_cord",)
 
     def __init__(self) -> None:
-        fd, self._cord = os.pipe()
-        for end in (fd, self._cord):
-            os.set_blocking(end, False)
-        super().__init__(fd, partial(os.read, fd), told_once=True)
+        self._cord, bell = socketpair()
+        for end in (self._cord, bell):
+            end.setblocking(False)
+        super().__init__(bell, told_once=True)
 
     def ring(self) -> None:
         """From any thread."""
         with suppress(BlockingIOError):  # it rings already
-            os.write(self._cord, b"!")
+            self._cord.send(b"!")
 
     def on_data(self, data: bytes, now_s: float) -> None:
         """It was heard."""

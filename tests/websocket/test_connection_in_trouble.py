@@ -332,7 +332,7 @@ def test_closing_from_many_threads_says_one_goodbye(raw_pair: MakePair) -> None:
 def test_the_descriptor_is_given_back_only_when_it_is_released(raw_pair: MakePair) -> None:
     """Its number may be another socket's a moment later, and the reader would read that one."""
     ours, _ = raw_pair()
-    descriptor = ours._socket.fileno()
+    descriptor = ours.sock.fileno()
     with ThreadPoolExecutor(2) as pool:
         reading = pool.submit(ours.receive)
         wait_until_reading(ours)

@@ -288,10 +288,11 @@ def test_who_is_forgotten_is_left_alone() -> None:
     """Their socket is closed next, and what they know of the call is let go: nobody may be in there."""
     in_there, go_on = threading.Event(), threading.Event()
 
-    def read(_: int) -> bytes:
-        in_there.set()
-        assert go_on.wait(DEADLINE_S)
-        raise BlockingIOError
+    class Stuck(socket.socket):
+        def recv(self, *_: int) -> bytes:
+            in_there.set()
+            assert go_on.wait(DEADLINE_S)
+            raise BlockingIOError
 
     class Slow(Watched):
         def write(self, frame: bytes) -> None:
@@ -299,8 +300,8 @@ def test_who_is_forgotten_is_left_alone() -> None:
 
     written: list[bytes] = []
     near, far = socket.socketpair()
-    with near, far, ThreadPoolExecutor(3) as pool:
-        slow = Slow(near.fileno(), read)
+    with Stuck(fileno=near.detach()) as stuck, far, ThreadPoolExecutor(3) as pool:
+        slow = Slow(stuck)
         shared_reader().watch(slow, more=READ)
         far.send(b"x")
         assert in_there.wait(DEADLINE_S)
@@ -387,7 +388,7 @@ def test_the_earliest_time_asked_for_is_kept() -> None:
 
     near, far = socket.socketpair()
     with near, far:
-        clock = Clock(near.fileno(), near.recv)
+        clock = Clock(near)
         shared_reader().remind(clock, time.monotonic())
         shared_reader().remind(clock, time.monotonic() + 10 * DEADLINE_S)
         assert called.wait(DEADLINE_S)
