@@ -12,8 +12,8 @@ from contextlib import suppress
 from threading import Lock
 from typing import Protocol
 
+from callapp.conversation.flow import BYTES_PER_MS, audio_bytes
 from callapp.conversation.hearing import KEPT_MS
-from callapp.conversation.playback import BYTES_PER_MS, audio_bytes
 from callapp.errors import LegLost
 
 Tap = Callable[[bytes], None]

@@ -100,6 +100,7 @@ class Bridge:
         "_caller",
         "_downlink",
         "_errands",
+        "_flow",
         "_keepers",
         "_lane",
         "_lock",
@@ -113,6 +114,7 @@ class Bridge:
 
     def __init__(self, caller: CallerLeg, plan: Plan, outside: Outside, log: Log) -> None:
         self.conversation = Conversation(plan)
+        self._flow = self.conversation.playback.flow
         self._caller = caller
         self._outside = outside
         self._log = log
@@ -193,10 +195,10 @@ class Bridge:
         if not self._lock.acquire(False):
             return False
         try:
-            if self._downlink.gone or self._keepers:
+            if self._keepers:
                 return False
             at_ms = (monotonic() - self._began_s) * 1000  # as now_ms
-            if not self.conversation.playback.go_on(part, payload, at_ms):
+            if not self._flow.go_on(part, payload, at_ms):
                 return False
             self._caller.send_audio(payload)
         except LegLost:  # as suppress() has it, which is three calls more, fifty times a second

@@ -227,7 +227,7 @@ class Conversation:
             self.responses.stirred(at_ms)
             self.voice.said(event)
             return []
-        self.playback.flowing = None
+        self.playback.flow.close()
         if self.phase is Phase.ENDED and not isinstance(event, CallerSaid | AgentSaid):
             return []
         if isinstance(event, Played):

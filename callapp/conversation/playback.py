@@ -13,8 +13,7 @@ seconds. Two things tell where in it the listener is:
 Positions are bytes of all audio sent on the call (8 bytes = 1 ms); times are milliseconds of the
 call's clock.
 
-Nearly all audio is more of a part that is being played already. Of that only the position is noted, see
-``go_on``: whatever is to be known of parts is caught up with when somebody asks.
+Nearly all audio is more of a part that is being played already, and goes by a shortcut, see `Flow`.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from typing import NamedTuple
 
 from callapp.conversation.commands import Command, PlayAudio, SendMark
 from callapp.conversation.events import Part
+from callapp.conversation.flow import BYTES_PER_MS, Flow, audio_bytes
 
-BYTES_PER_MS = 8
 # A second, but for a hair: whole base64 quadruples, so that a payload can be cut there undecoded.
 # It is how often a mark is sent, and the most that goes into one message.
 SECOND_BYTES = 7_998
@@ -105,11 +104,9 @@ class Playback:
     """The ledger of one call's outgoing audio, item by item.
 
     Attributes:
-        sent_bytes: the position up to which there is audio.
+        flow: what goes on by itself. Whoever is about to decide anything on the call closes it.
         heard: what became of parts, until ``take_heard``.
         spans: where in time all that was sent was heard.
-        flowing: the part of which more may go on without a thought; the very object, see ``let_flow``.
-            Whoever is about to decide anything on the call sets it to ``None``.
     """
 
     __slots__ = (
@@ -122,17 +119,15 @@ class Playback:
         "_played_bytes",
         "_queue",
         "_round_trip_ms",
-        "flowing",
+        "flow",
         "heard",
-        "sent_bytes",
         "spans",
     )
 
     def __init__(self) -> None:
-        self.sent_bytes = 0
+        self.flow = Flow()
         self.heard: list[Heard] = []
         self.spans: list[Span] = []
-        self.flowing: Part | None = None
         self._ledgers: dict[Part, _Ledger] = {}
         self._queue: list[_Stretch] = []  # a few: an empty deque is ten times as big
         self._marks: dict[str, _Mark] = {}
@@ -147,7 +142,7 @@ class Playback:
 
     def play(self, response_id: str, part: Part, payload: bytes, at_ms: float) -> list[Command]:
         """Queue a payload (base64) of a part; return what to send, marks included."""
-        self.flowing = None  # it would be taken for more of what is last in the queue
+        self.flow.close()  # what goes on is taken for more of what is last in the queue
         self._catch_up()
         commands: list[Command] = []
         if self._queue and self._queue[-1].part != part:
@@ -168,26 +163,9 @@ class Playback:
         return commands
 
     def let_flow(self, part: Part) -> None:
-        """Let more of a part go on without a thought, if that is what is last in the queue."""
+        """Let more of a part go on by itself, if that is what is last in the queue."""
         if self._queue and self._queue[-1].part == part:
-            self.flowing = part
-
-    def go_on(self, part: Part, payload: bytes, at_ms: float) -> bool:
-        """Queue more of the part that is flowing, to be sent as it is.
-
-        Returns:
-            False, and nothing is queued, if it is another part, or empty, or there is more to it: a mark has
-            to follow, or the queue has run dry.
-        """
-        if part is not self.flowing:
-            return False
-        sent = self.sent_bytes
-        end = sent + len(payload) // 4 * 3 - payload.count(b"=", -2)  # as audio_bytes
-        dry_ms = self._began_ms + sent / BYTES_PER_MS + self._behind_ms  # as dry_ms, which is two calls more
-        if end == sent or end - self._marked_bytes >= SECOND_BYTES or at_ms >= dry_ms:
-            return False
-        self.sent_bytes = end
-        return True
+            self.flow.open(part, self._marked_bytes + SECOND_BYTES, self._began_ms + self._behind_ms)
 
     def end_part(self, part: Part, at_ms: float) -> list[Command]:
         """Note that a part has all its audio; return the mark at its end, if it has none yet."""
@@ -233,7 +211,7 @@ class Playback:
         if stretch is None or stretch.part != part:
             stretch = self._begin(response_id, part)
         stretch.ledger.sent_bytes += length
-        self.sent_bytes = stretch.end = end = start + length
+        self.flow.sent_bytes = stretch.end = end = start + length
         commands.append(PlayAudio(payload))
         if end - self._marked_bytes >= SECOND_BYTES:
             self._mark(at_ms, commands)
@@ -336,6 +314,11 @@ class Playback:
         return heard if heard < self.sent_bytes else None
 
     @property
+    def sent_bytes(self) -> int:
+        """The position up to which there is audio."""
+        return self.flow.sent_bytes
+
+    @property
     def items(self) -> set[str]:
         """The items of which something may still be unheard, or still come."""
         return {part.item_id for part in self._ledgers}
@@ -402,8 +385,3 @@ class Playback:
     def _moment_of(self, position: int) -> float:
         """When a position is heard, by the clock and the newest echo."""
         return self.dry_ms - (self.sent_bytes - position) / BYTES_PER_MS
-
-
-def audio_bytes(payload: bytes) -> int:
-    """Return how much audio there is in this base64."""
-    return len(payload) // 4 * 3 - payload.count(b"=", -2)

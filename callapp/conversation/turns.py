@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from callapp.conversation.events import DigitPressed, Event, SpeechStarted, SpeechStopped, Tick
 from callapp.conversation.facts import BargedIn, Fact, FirstAudio, TurnAnswered
+from callapp.conversation.flow import BYTES_PER_MS
 from callapp.conversation.hearing import Hearing
-from callapp.conversation.playback import BYTES_PER_MS, Heard, Playback
+from callapp.conversation.playback import Heard, Playback
 
 # Below 1 % of full scale, which is -39 dBFS: the two quietest of mu-law's eight segments.
 QUIET = bytes(code for code in range(256) if code & 0x7F >= 0x60)

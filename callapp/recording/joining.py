@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from shutil import copyfileobj
 from typing import IO
 
-from callapp.conversation.playback import BYTES_PER_MS
+from callapp.conversation.flow import BYTES_PER_MS
 from callapp.recording.reel import HEADER_BYTES, PIECE_BYTES, SILENCE, wav_header
 
 

@@ -15,7 +15,8 @@ from os import SEEK_END
 from typing import IO
 
 from callapp.conversation.commands import PlayAudio
-from callapp.conversation.playback import BYTES_PER_MS, CutOff, Run, Span
+from callapp.conversation.flow import BYTES_PER_MS
+from callapp.conversation.playback import CutOff, Run, Span
 from callapp.recording.tape import Anchor, StreamBegan, Taken, Tape
 from callapp.telephony.media_streams import CallerAudio
 

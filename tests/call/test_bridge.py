@@ -39,6 +39,7 @@ from callapp.conversation.events import (
     SessionConfirmed,
     SpeechStarted,
     SpeechStopped,
+    Tick,
     ToolCalled,
     ToolReturned,
     Transfer,
@@ -46,6 +47,7 @@ from callapp.conversation.events import (
 from callapp.conversation.facts import BargedIn, Began, Closed, Ended, Uttered
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
+from callapp.conversation.responses import Responses
 from callapp.errors import CallappError, CarrierUnreachable, LegLost
 from callapp.telephony.media_streams import CallerAudio
 
@@ -352,11 +354,32 @@ def test_more_of_what_is_played_is_sent_where_it_is_read(
     world.caller.send_fails = True
     assert more() == 4
     world.caller.send_fails = False
-    world.bridge._downlink.gone = True
-    assert more() == 4
-    world.bridge._downlink.gone = False
     assert world.bridge._downlink.hear(SpeechStarted())
     assert more() == 4
+
+
+@pytest.mark.parametrize("given_up", [True, False])
+def test_nothing_goes_on_of_a_session_that_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch, given_up: bool
+) -> None:
+    """The reader may have some of it in its hands."""
+    world.begin()
+    world.goes_live()
+    part, chunk = Part("i1", 0), b"/" * 216
+    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", part, chunk))
+    world.journal.wait_for(PlayAudio)
+    bridge = world.bridge
+    assert bridge.go_on(part, chunk)
+    if given_up:
+        monkeypatch.setattr(outage.Outage, "look_after", lambda self, at_ms: self._on_stall(at_ms))
+        monkeypatch.setattr(Responses, "give_up", lambda _: False)
+        bridge.feed(Tick())
+    else:
+        bridge._downlink._take([ModelLost("openai.disconnected")])
+    assert bridge._downlink.gone
+    assert not bridge.go_on(part, chunk)
+    assert bridge._downlink.hear(AudioArrived("r1", part, chunk))
+    assert world.journal.of("caller").count(PlayAudio(chunk)) == 2
 
 
 def test_the_uplink_is_roused_when_the_conversation_wants_a_tick(world: World) -> None:

@@ -258,7 +258,7 @@ class Watcher:
         """More of what is being played goes straight on."""
         if isinstance(event, AudioArrived):
             part = self.parts.setdefault(event.part, event.part)
-            if self.conversation.playback.go_on(part, event.payload, self.now_ms):
+            if self.conversation.playback.flow.go_on(part, event.payload, self.now_ms):
                 return [PlayAudio(event.payload)]
             event = AudioArrived(event.response_id, part, event.payload)
         return self.conversation.receive(event, self.now_ms)

@@ -162,7 +162,7 @@ def test_audio_goes_on_without_a_thought_until_anything_happens(event):
     call.tell(ResponseStarted("resp_1"), MessageStarted("resp_1", "item_1"), at_ms=1_000)
 
     def goes_on() -> bool:
-        return call.conversation.playback.go_on(piece.part, piece.payload, call.now_ms)
+        return call.conversation.playback.flow.go_on(piece.part, piece.payload, call.now_ms)
 
     assert not goes_on()
     call.tell(piece)

@@ -169,9 +169,9 @@ def test_more_of_a_part_goes_on_without_a_thought_while_nothing_hangs_on_it():
     """What was heard and cut of it is known all the same."""
     playback = Playback()
     playback.play("r", HELLO, speech(400), at_ms=0)
-    assert not playback.go_on(HELLO, speech(20), 10)  # nobody said that it may
+    assert not playback.flow.go_on(HELLO, speech(20), 10)  # nobody said that it may
     playback.let_flow(HELLO)
-    assert all(playback.go_on(HELLO, speech(20), 10) for _ in range(10))
+    assert all(playback.flow.go_on(HELLO, speech(20), 10) for _ in range(10))
     assert playback.dry_ms == 600
     assert playback.cut(at_ms=500) == [Cut("r", HELLO, 499, 600)]
 
@@ -189,8 +189,17 @@ def test_what_there_is_more_to_does_not_go_on(part, payload, at_ms):
     playback = Playback()
     playback.play("r", HELLO, speech(400), at_ms=0)
     playback.let_flow(HELLO)
-    assert not playback.go_on(part, payload, at_ms)
+    assert not playback.flow.go_on(part, payload, at_ms)
     assert playback.sent_bytes == 3_200
+
+
+def test_a_phone_that_plays_late_runs_dry_late():
+    playback = Playback()
+    names = [name for _ in range(3) for name in marks(playback.play("r", HELLO, speech(1_000), at_ms=0))]
+    playback.played(names[0], at_ms=1_000)
+    playback.played(names[1], at_ms=2_500)
+    playback.let_flow(HELLO)
+    assert playback.flow.go_on(HELLO, speech(20), at_ms=3_400)
 
 
 def test_only_what_is_last_in_the_queue_goes_on():
@@ -200,10 +209,10 @@ def test_only_what_is_last_in_the_queue_goes_on():
     playback.play("r", HELLO, speech(400), at_ms=0)
     playback.let_flow(HELLO)
     playback.play("r", other, speech(400), at_ms=0)
-    assert not playback.go_on(HELLO, speech(20), 10)
+    assert not playback.flow.go_on(HELLO, speech(20), 10)
     playback.play("r", HELLO, b"", at_ms=10)
     playback.let_flow(HELLO)
-    assert not playback.go_on(HELLO, speech(20), 10)
+    assert not playback.flow.go_on(HELLO, speech(20), 10)
 
 
 @given(

@@ -10,7 +10,8 @@ import pytest
 
 from callapp.conversation.commands import PlayAudio
 from callapp.conversation.events import Part
-from callapp.conversation.playback import BYTES_PER_MS, Playback
+from callapp.conversation.flow import BYTES_PER_MS
+from callapp.conversation.playback import Playback
 from callapp.recording.reel import RATE_HZ, Reel
 from callapp.recording.tape import Tape
 from callapp.telephony.media_streams import CallerAudio
