@@ -185,6 +185,8 @@ class Bridge:
     def take(self, event: CallEvent) -> None:
         """As ``feed``, with the lock, and with ``rest`` to follow."""
         conversation = self.conversation
+        for said, at_s in self._downlink.words():
+            conversation.receive(said, (at_s - self._began_s) * 1000)
         for command in conversation.receive(event, self.now_ms()):
             self._perform(command)
         if conversation.chronicle.facts:

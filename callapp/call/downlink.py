@@ -14,8 +14,8 @@ from threading import Event, RLock, Thread
 from typing import Protocol
 
 from callapp.conversation.commands import TimeSilence
+from callapp.conversation.events import AgentSaid, ModelLost, Part, SpeechStarted
 from callapp.conversation.events import Event as CallEvent
-from callapp.conversation.events import ModelLost, Part, SpeechStarted
 from callapp.conversation.machine import Conversation
 from callapp.errors import LegLost
 from callapp.logs import Log
@@ -104,6 +104,10 @@ class Downlink:
         """The present session, and no other; what the caller says is handed to it directly."""
         return self._model
 
+    def words(self) -> list[tuple[AgentSaid, float]]:
+        """Take what the agent said since the last time, see `ModelLeg`. With the lock."""
+        return self._model.words()
+
     def drop(self, why: str) -> None:
         """Give the session up. With the lock."""
         self._log.info("= model session given up: %s", why)
@@ -184,7 +188,7 @@ class Downlink:
         try:
             if not self.gone:
                 self._call.take(event)
-                if type(event) is SpeechStarted:  # audio and words put deadlines off, at most
+                if type(event) is SpeechStarted:  # audio puts deadlines off, at most
                     self._call.rest()
         finally:
             self._lock.release()

@@ -42,6 +42,7 @@ from callapp.realtime.events import (
     APPEND_HEAD,
     APPEND_TAIL,
     ApprovalAsked,
+    Decoded,
     ListingFailed,
     ModelCommand,
     SessionUpdated,
@@ -117,7 +118,7 @@ class ModelLeg(SocketLeg):
         self._log = log
 
     def listen(self, go_on: Callable[[Part, bytes], bool], hear: Callable[[Urgent], bool]) -> None:
-        """Have what is urgent taken in the thread that reads it, see `Skimmer`. Before ``dial``."""
+        """Have what is urgent taken in the thread that reads it; see `Skimmer`. Before ``dial``."""
         self._skimmer = Skimmer(go_on, hear)
 
     def dial(self) -> None:
@@ -144,11 +145,7 @@ class ModelLeg(SocketLeg):
                 continue
             if not is_needed(message):  # it came together with one that is
                 continue
-            try:
-                decoded = decode(message)
-            except BadMessage as error:
-                self._log.warning("! model leg: ignored a bad message: %s", error)
-                continue
+            decoded = self._decode(message)
             match decoded:
                 case None:
                     pass
@@ -174,6 +171,19 @@ class ModelLeg(SocketLeg):
                 case _:
                     events.append(decoded)
         return events
+
+    def words(self) -> list[tuple[AgentSaid, float]]:
+        """Return what the agent has said since the last time, and when each piece came, by ``monotonic``.
+
+        Of what was taken where it is read. From any thread, one at a time.
+        """
+        if self._skimmer is None:
+            return []
+        return [
+            (said, at_s)
+            for message, at_s in self._skimmer.take_words()
+            if isinstance(said := self._decode(message), AgentSaid)
+        ]
 
     def send(self, command: ModelCommand | TimeSilence) -> None:
         """Carry out a command. Safe from any thread.
@@ -205,6 +215,13 @@ class ModelLeg(SocketLeg):
         if self._connection is None:
             return ModelLost("openai.unreachable")
         return ModelLost("openai.disconnected")
+
+    def _decode(self, message: bytes) -> Decoded | None:
+        try:
+            return decode(message)
+        except BadMessage as error:
+            self._log.warning("! model leg: ignored a bad message: %s", error)
+            return None
 
     def _on_approval_asked(self, asked: ApprovalAsked) -> list[ModelEvent]:
         """Answer by the agent file's rule. After a yes the service runs the tool and says so."""

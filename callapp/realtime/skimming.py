@@ -1,16 +1,20 @@
-"""What is seen of a message where it is read: what is urgent is handed on, what nobody needs is dropped."""
+"""What is seen of a message where it is read.
+
+What is urgent is handed on, the agent's words are put by, and what nobody needs is dropped.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from time import monotonic
 
-from callapp.conversation.events import AgentSaid, AudioArrived, Part, SpeechStarted
+from callapp.conversation.events import AudioArrived, Part, SpeechStarted
 from callapp.errors import BadMessage
 from callapp.realtime.events import KINDS, decode
 
 # What is taken where it is read: the agent's voice, and that the caller interrupts it.
-Urgent = AudioArrived | AgentSaid | SpeechStarted
+Urgent = AudioArrived | SpeechStarted
 
 # The layout in which the service sends the agent's voice, some 50 times a second a call. The groups are what
 # stands before the event's id, and between that and the payload.
@@ -22,11 +26,11 @@ _audio = re.compile(
 _payload_and_end = re.compile(rb'([A-Za-z0-9+/]*+={0,2}+)"\}').fullmatch
 _begins = re.compile(rb'\{"type": ?"([a-z_.]+)"').match
 _KNOWN = frozenset(kind.encode() for kind in KINDS)
+_WORDS = b"response.output_audio_transcript.delta"
 # Urgent, or told of every item and needed of few.
 _DECODED = frozenset(
     [
         b"response.output_audio.delta",
-        b"response.output_audio_transcript.delta",
         b"input_audio_buffer.speech_started",
         b"conversation.item.added",
         b"conversation.item.done",
@@ -47,13 +51,16 @@ class Skimmer:
     A part's audio comes in hundreds of pieces, which differ in the event's id and the payload alone. So what
     stands around those is remembered, and only the first piece is read as JSON.
 
+    The words that go with it come four times a second, and nothing is decided on a few of them. To read them
+    one by one, each between other calls' audio, takes four times as long as to read some together.
+
     Args:
         go_on: is given more audio of the part that is remembered, base64.
         hear: is given all else that is urgent, and what ``go_on`` returned false for. What it returns false
             for is left. Neither may wait.
     """
 
-    __slots__ = ("_before_id", "_before_payload", "_go_on", "_hear", "_part", "_response_id")
+    __slots__ = ("_before_id", "_before_payload", "_go_on", "_hear", "_part", "_response_id", "_words")
 
     def __init__(self, go_on: Callable[[Part, bytes], bool], hear: Callable[[Urgent], bool]) -> None:
         self._go_on = go_on
@@ -61,9 +68,10 @@ class Skimmer:
         self._before_id = self._before_payload = b"\0"  # as no message begins
         self._response_id = ""
         self._part = Part("", 0)
+        self._words: list[tuple[bytes, float]] = []
 
     def take(self, message: bytes) -> bool:
-        """Hand on what is urgent, skip what nobody needs; false for all else."""
+        """Hand on what is urgent, put words by, skip what nobody needs; false for all else."""
         before_payload = self._before_payload
         id_end = message.find(b'"', len(self._before_id))
         if message.startswith(before_payload, id_end) and message.startswith(self._before_id):
@@ -76,8 +84,14 @@ class Skimmer:
         event = self._read(message)
         return event is False or (event is not True and self._hear(event))
 
+    def take_words(self) -> list[tuple[bytes, float]]:
+        """What was put by: messages, and when each came, by ``monotonic``. From any thread, one at a time."""
+        words = self._words[:]  # there may be more at any moment
+        del self._words[: len(words)]
+        return words
+
     def _read(self, message: bytes) -> Urgent | bool:
-        """Read what is urgent; of all else say whether anything here needs it.
+        """Read what is urgent, put words by; of all else say whether anything here needs it.
 
         That is seen by a glance at the beginning, where the service has the type; of items only some are
         needed.
@@ -85,6 +99,9 @@ class Skimmer:
         begins = _begins(message)
         if begins is None:
             return True
+        if begins[1] == _WORDS:
+            self._words.append((message, monotonic()))
+            return False
         if begins[1] not in _DECODED:
             return begins[1] in _KNOWN
         try:

@@ -26,6 +26,7 @@ from callapp.conversation.commands import (
     TruncateItem,
 )
 from callapp.conversation.events import (
+    AgentSaid,
     AudioArrived,
     AudioEnded,
     CallerHungUp,
@@ -129,6 +130,7 @@ class FakeModel(FakeLeg):
         self.dials: Callable[[], None] = lambda: None
         self.dialled = threading.Event()
         self.hopeless = True
+        self.said: list[tuple[AgentSaid, float]] = []  # and not asked for yet
 
     def dial(self) -> None:
         self.dialled.set()
@@ -136,6 +138,10 @@ class FakeModel(FakeLeg):
 
     def send_audio(self, payload: bytes) -> None:
         self.send(payload)
+
+    def words(self) -> list[tuple[AgentSaid, float]]:
+        said, self.said = self.said, []
+        return said
 
     def release(self) -> None:
         self.journal.add("model", "release")
@@ -380,6 +386,32 @@ def test_nothing_goes_on_of_a_session_that_is_over(
     assert not bridge.go_on(part, chunk)
     assert bridge._downlink.hear(AudioArrived("r1", part, chunk))
     assert world.journal.of("caller").count(PlayAudio(chunk)) == 2
+
+
+def test_words_that_were_put_by_are_known_before_anything_is_decided(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of when they came: who has said something since is not silent yet."""
+    world.begin()
+    world.goes_live()
+    told: list[tuple[Any, float]] = []
+    receive = Conversation.receive
+
+    def watched(self: Conversation, event: Any, at_ms: float) -> list[Any]:
+        told.append((event, at_ms))
+        return receive(self, event, at_ms)
+
+    monkeypatch.setattr(Conversation, "receive", watched)
+    bridge = world.bridge
+    pieces = [AgentSaid("i1", "Well"), AgentSaid("i1", ", yes")]
+    world.model.said = [(piece, bridge._began_s + 0.001 * n) for n, piece in enumerate(pieces, 1)]
+    bridge.feed(Tick())
+    bridge.feed(Tick())
+    assert [event for event, _ in told] == [*pieces, Tick(), Tick()]
+    assert [at_ms for _, at_ms in told][:2] == pytest.approx([1, 2])
+    said = bridge.conversation.history.said("i1")
+    assert said is not None
+    assert said.text == "Well, yes"
 
 
 def test_the_uplink_is_roused_when_the_conversation_wants_a_tick(world: World) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from callapp.conversation.events import AgentSaid, AudioArrived, Part, SpeechStarted
 from callapp.errors import BadMessage
+from callapp.realtime import skimming
 from callapp.realtime.dialling import Dialling, Endpoint
 from callapp.realtime.events import KINDS, decode
 from callapp.realtime.leg import ModelLeg
@@ -38,11 +39,11 @@ MORE_FIELDS = AUDIO.replace(b'"delta"', b'"obfuscation": "x", "delta"')
 ESCAPED = AUDIO.replace(b'"i"', b'"\\u0069"')
 
 
-ALL = [AUDIO, TERSE, OTHER_ORDER, MORE_FIELDS, ESCAPED, WORDS, BARGE_IN]
+ALL = [AUDIO, TERSE, OTHER_ORDER, MORE_FIELDS, ESCAPED, BARGE_IN]
 
 
 class Skimming:
-    """Says what a skimmer makes of messages: what is urgent, or else whether it is left."""
+    """Says what a skimmer makes of messages: what is urgent, the words put by, or else whether it is left."""
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
@@ -51,8 +52,9 @@ class Skimming:
     def skim(self, data: bytes) -> Any:
         self.heard.clear()
         taken = self.skimmer.take(data)
-        assert taken or not self.heard
-        return self.heard[0] if self.heard else not taken
+        heard = self.heard + self.skimmer.take_words()
+        assert taken or not heard
+        return heard[0] if heard else not taken
 
 
 def skim(data: bytes) -> Any:
@@ -60,13 +62,13 @@ def skim(data: bytes) -> Any:
     return Skimming().skim(data)
 
 
-@pytest.mark.parametrize("before", ALL)
+@pytest.mark.parametrize("before", [*ALL, WORDS])
 @pytest.mark.parametrize("data", ALL)
 def test_what_is_urgent_means_the_same_whatever_came_before(before: bytes, data: bytes) -> None:
     skimmer = Skimming()
-    assert skimmer.skim(before) == decode(before)
+    assert before == WORDS or skimmer.skim(before) == decode(before)
     assert skimmer.skim(data) == decode(data)
-    assert isinstance(skimmer.skim(data), AudioArrived | AgentSaid | SpeechStarted)
+    assert isinstance(skimmer.skim(data), AudioArrived | SpeechStarted)
 
 
 @pytest.mark.parametrize("payload", [b"//8", b"//=8", b'/\\"8=', b"//8=\n", b""])
@@ -130,12 +132,20 @@ def test_what_cannot_be_told_at_a_glance_is_read(data: bytes) -> None:
     assert skim(data) is True
 
 
+Take = Callable[[bytes], tuple[list[Any], bool]]
+
+
 @pytest.fixture
-def take(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], tuple[list[Any], bool]]:
-    """Give a message to a leg; return what was heard so far, and whether it is dealt with."""
+def leg(monkeypatch: pytest.MonkeyPatch) -> ModelLeg:
+    """A leg whose connection is none."""
     connection = cast(Any, FakeConnection())
     monkeypatch.setattr(Dialling, "connect", lambda *_: connection)
-    leg = ModelLeg(Endpoint("wss://x", "m", "k"), CONFIG, logging.getLogger("test"))
+    return ModelLeg(Endpoint("wss://x", "m", "k"), CONFIG, logging.getLogger("test"))
+
+
+@pytest.fixture
+def take(leg: ModelLeg) -> Take:
+    """Give a message to a leg; return what was heard so far, and whether it is dealt with."""
     heard: list[Any] = []
 
     def hear(event: Any) -> bool:
@@ -144,20 +154,42 @@ def take(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], tuple[list[Any], 
 
     leg.listen(lambda *_: False, hear)
     leg.dial()
+    connection = cast(Any, leg._connection)
     return lambda message: (heard, connection.taker.take(message))
 
 
-def test_an_interruption_is_heard_where_it_is_read(take: Callable[..., Any]) -> None:
+def test_an_interruption_is_heard_where_it_is_read(take: Take) -> None:
     """Each moment that it waits, the agent is heard talking over the caller."""
     assert take(AUDIO) == ([AudioArrived("r", Part("i", 0), b"//8=")], True)
     assert take(BARGE_IN)[0][1:] == [SpeechStarted("j", 320)]
 
 
-def test_what_nobody_needs_wakes_no_thread(take: Callable[..., Any]) -> None:
+def test_words_are_put_by_until_somebody_asks(
+    leg: ModelLeg, take: Take, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With when each came: that the model says something is a sign of life. A bad one is told of then."""
+    clock = iter([1.0, 2.0, 3.0])
+    monkeypatch.setattr(skimming, "monotonic", lambda: next(clock))
+    pieces = [WORDS, WORDS.replace(b'"item_id": "i", ', b""), WORDS.replace(b"Hello", b" there")]
+    assert [take(piece) for piece in pieces] == [([], True)] * 3
+    assert not caplog.records
+    assert leg.words() == [(AgentSaid("i", "Hello"), 1.0), (AgentSaid("i", " there"), 3.0)]
+    assert [record.getMessage() for record in caplog.records] == [
+        "! model leg: ignored a bad message: response.output_audio_transcript.delta: "
+        "item_id is missing or not text"
+    ]
+    assert leg.words() == []
+
+
+def test_a_leg_to_which_nobody_listens_has_no_words(leg: ModelLeg) -> None:
+    assert leg.words() == []
+
+
+def test_what_nobody_needs_wakes_no_thread(take: Take) -> None:
     assert take(COMMITTED) == ([], True)
 
 
-def test_what_has_to_be_thought_about_is_left_to_the_calls_thread(take: Callable[..., Any]) -> None:
+def test_what_has_to_be_thought_about_is_left_to_the_calls_thread(take: Take) -> None:
     assert take(STOPPED) == ([], False)
 
 
