@@ -323,12 +323,9 @@ class Bridge:
         if not self._lock.acquire(False):
             return False
         try:
-            if not self.conversation.playback.amid(mark.mark):
-                return False
-            self.take(mark)
+            return self.conversation.playback.passed(mark.mark, self.now_ms())
         finally:
             self._lock.release()
-        return True
 
     def _on_caller_lost(self, leg: CallerLeg, loss: LegLost) -> None:
         with self._lock:

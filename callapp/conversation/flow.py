@@ -16,26 +16,27 @@ class Flow:
 
     Attributes:
         sent_bytes: the position up to which there is audio, of all that was sent on the call.
+        began_ms: when the first byte would have been heard, were there no gap before this audio.
     """
 
-    __slots__ = ("_began_ms", "_part", "_until_bytes", "sent_bytes")
+    __slots__ = ("_part", "_until_bytes", "began_ms", "sent_bytes")
 
     def __init__(self) -> None:
         self.sent_bytes = 0
         self._part: Part | None = None
         self._until_bytes = 0
-        self._began_ms = 0.0
+        self.began_ms = 0.0
 
     def open(self, part: Part, until_bytes: int, began_ms: float) -> None:
         """Let more of a part go on, if it is this very object.
 
         Args:
             until_bytes: where a mark is due.
-            began_ms: when the first byte would have been heard, were there no gap before this audio.
+            began_ms: see above.
         """
         self._part = part
         self._until_bytes = until_bytes
-        self._began_ms = began_ms
+        self.began_ms = began_ms
 
     def close(self) -> None:
         """Something is about to be decided on the call: nothing goes on by itself."""
@@ -52,7 +53,7 @@ class Flow:
             return False
         sent = self.sent_bytes
         end = sent + len(payload) // 4 * 3 - payload.count(b"=", -2)  # as audio_bytes
-        if end == sent or end >= self._until_bytes or at_ms >= self._began_ms + sent / BYTES_PER_MS:
+        if end == sent or end >= self._until_bytes or at_ms >= self.began_ms + sent / BYTES_PER_MS:
             return False
         self.sent_bytes = end
         return True

@@ -264,11 +264,21 @@ class Playback:
         self._behind_ms = late_ms - self._round_trip_ms
         self._forget_heard(at_ms)
 
-    def amid(self, name: str) -> bool:
-        """Whether nothing hangs on a mark's echo but where we are: what is played goes on behind it."""
+    def passed(self, name: str, at_ms: float) -> bool:
+        """Take a mark's echo, if nothing hangs on it but where we are: what is played goes on behind it.
+
+        Returns:
+            False, and nothing is noted, if something may hang on it.
+        """
         self._catch_up()
         mark = self._marks.get(name)
-        return mark is None or (bool(self._queue) and self._queue[0].end > mark.position)
+        if mark is None:
+            return True
+        if not self._queue or self._queue[0].end <= mark.position:
+            return False
+        self.played(name, at_ms)
+        self.flow.began_ms = self._began_ms + self._behind_ms
+        return True
 
     def cut(self, at_ms: float) -> list[Cut]:
         """Forget all that is queued: the phone is being cleared. Return what was not heard out.

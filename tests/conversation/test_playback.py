@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from callapp.conversation.commands import PlayAudio, SendMark
 from callapp.conversation.events import Part
-from callapp.conversation.playback import Cut, Playback
+from callapp.conversation.playback import SECOND_BYTES, Cut, Playback
 
 HELLO = Part("item_hello", 0)
 ANSWER = Part("item_answer", 0)
@@ -99,13 +99,24 @@ def test_an_echo_amid_an_item_ends_nothing_and_one_at_the_end_of_an_item_may():
     playback = Playback()
     first, second, *_ = marks(playback.play("r", HELLO, speech(2_500), at_ms=0))
     end, *_ = marks(playback.play("r", ANSWER, speech(4_000), at_ms=10))
-    assert playback.amid(first)
-    assert playback.amid(second)
-    assert not playback.amid(end)
-    playback.played(first, at_ms=1_000)
-    assert playback.amid(first)  # means nothing any more
-    playback.cut(at_ms=1_100)
-    assert playback.amid(end)  # nor does this
+    assert not playback.passed(end, at_ms=100)
+    assert playback.position(at_ms=100) < 1_000
+    assert playback.passed(second, at_ms=100)
+    assert playback.position(at_ms=100) == 2 * SECOND_BYTES
+    assert playback.passed(first, at_ms=100)  # means nothing any more
+    playback.cut(at_ms=200)
+    assert playback.passed(end, at_ms=200)  # nor does this
+
+
+def test_what_flows_goes_on_when_an_echo_says_where_we_are():
+    """And goes by it: a phone that plays late runs dry late."""
+    playback = Playback()
+    names = [name for _ in range(3) for name in marks(playback.play("r", HELLO, speech(1_000), at_ms=0))]
+    playback.let_flow(HELLO)
+    assert playback.passed(names[0], at_ms=1_000)
+    assert playback.flow.go_on(HELLO, speech(20), at_ms=1_000)
+    assert playback.passed(names[1], at_ms=2_500)
+    assert playback.flow.go_on(HELLO, speech(20), at_ms=3_400)
 
 
 def test_each_item_is_cut_at_its_own_milliseconds():
