@@ -197,14 +197,28 @@ class Connection(Outgoing):
             return
         text = self._decoder.glance(data)
         if text is None:
-            if len(data) >= READ_BYTES:
-                self._reader.look_again(self)
-            self._on_messages(self._decoder.receive(data), now_s)
+            self._on_more(data, now_s)
         elif self._end is None:
             self.heard_s = now_s
             taker = self.taker  # as in _is_taken: this is where nearly all is taken
             if taker is None or self._handed != self._dealt_with or not taker.take(text):
                 self._hand_over([text])
+
+    def _on_more(self, data: bytes, now_s: float) -> None:
+        """Deal with several frames, parts of one, or any that no glance tells."""
+        if len(data) >= READ_BYTES:
+            self._reader.look_again(self)
+        # Some words and the audio they belong to come together: that is worth a glance at each.
+        while self._end is None:
+            size = self._decoder.first_bytes(data)
+            text = self._decoder.glance(data[:size])
+            if text is None or not self._is_taken(text):
+                break
+            self.heard_s = now_s
+            data = data[size:]
+            if not data:
+                return
+        self._on_messages(self._decoder.receive(data), now_s)
 
     def _read_what_came_with_the_handshake(self) -> None:
         """It is inside OpenSSL, unseen by polls. Before the reader watches."""

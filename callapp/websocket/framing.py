@@ -119,7 +119,7 @@ class Decoder:
         self._between = True  # nothing has begun, and more may come
 
     def glance(self, data: bytes) -> bytes | None:
-        """Take what came in if it is one frame of text, of a length in two bytes, and ASCII: nearly always.
+        """Take what came in if it is one frame of text, whole, and of a length in two bytes: nearly always.
 
         ``None`` for all else, be it in order or not: that is for ``receive``, which takes everything.
         """
@@ -134,7 +134,13 @@ class Decoder:
         ):
             return None
         message = apply_mask(data[8:], data[4:8]) if self._mask_bit else data[4:]
-        return message if message.isascii() else None
+        return message if message.isascii() or _is_utf8(message) else None
+
+    def first_bytes(self, data: bytes) -> int:
+        """Return how much is worth a glance: the first frame, if that may be one for it, or else all."""
+        if len(data) < 4 or data[0] != _WHOLE_TEXT or data[1] != self._glanced_second:
+            return len(data)
+        return self._glanced_from + (data[2] << 8 | data[3])
 
     def receive(self, data: bytes) -> list[Message]:
         """Take what came in; return the messages it completes, in order.
@@ -280,6 +286,14 @@ def close_payload(code: int, reason: str) -> bytes:
     if code == NO_STATUS:
         return b""
     return code.to_bytes(2, "big") + reason.encode()[:123].decode(errors="ignore").encode()
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decode(payload: bytes, utf8: IncrementalDecoder | None = None, *, final: bool = True) -> str:
