@@ -44,6 +44,15 @@ def test_the_examples_of_the_rfc() -> None:
     assert from_server(b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00" + bytes(65536)) == [Binary(bytes(65536))]
 
 
+def test_what_a_glance_tells_is_one_whole_text_in_utf8() -> None:
+    text = "はい".encode() * 50
+    frame = b"\x81\x7e" + len(text).to_bytes(2, "big") + text
+    glance = Decoder(masked=False, max_message_bytes=2**20).glance
+    assert glance(frame) == text
+    for other in (frame[:-1], frame + b"\x81", frame[:-1] + b"a", b"\x82" + frame[1:], b"\x81\x05Hello", b""):
+        assert glance(other) is None
+
+
 def test_a_ping_may_come_between_fragments() -> None:
     assert from_server(b"\x01\x01a\x89\x01p\x00\x01b\x80\x01c") == [Ping(b"p"), b"abc"]
 

@@ -17,7 +17,7 @@ import pytest
 from callapp.errors import LegLost
 from callapp.websocket import connection as module
 from callapp.websocket import reader as reader_module
-from callapp.websocket.connection import Connection
+from callapp.websocket.connection import LINGER_S, Connection
 from callapp.websocket.framing import BINARY, CLOSE, CONTINUATION, PING, TEXT, Binary, Decoder, Encoder
 from callapp.websocket.reader import (
     _EAGER_ROUNDS,
@@ -109,6 +109,47 @@ def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair) -> None:
         far.sendall(masked(TEXT, b"at once"))
         assert taken.get(timeout=DEADLINE_S) == b"at once"
         assert reading.result(DEADLINE_S) == []
+
+
+@pytest.mark.parametrize("thought_about", range(6))
+def test_what_comes_in_one_breath_is_dealt_with_in_order(raw_pair: MakePair, thought_about: int) -> None:
+    """Taken as far as it is, and from there on received; a ping in between is answered."""
+    ours, far = raw_pair()
+    pieces = (b"a" * 300, "はい".encode() * 60, b"short", b"c" * 200, b"d" * 40_000)
+    texts = [b"%d " % number + piece for number, piece in enumerate(pieces)]
+    taken: Queue[bytes] = Queue()
+
+    def take(message: bytes) -> bool:
+        if int(message[:1]) >= thought_about:
+            return False
+        taken.put(message)
+        return True
+
+    ours.taker = Taking(take)
+    frames = [masked(TEXT, text) for text in texts]
+    far.sendall(b"".join([*frames[:2], masked(PING, b"?"), *frames[2:]]))
+    for text in texts[:thought_about]:
+        assert taken.get(timeout=DEADLINE_S) == text
+    received: list[bytes | Binary] = []
+    while len(received) < len(texts) - thought_about:
+        received += ours.receive()
+    assert received == texts[thought_about:]
+    assert taken.empty()
+    assert far.recv(3) == b"\x8a\x01?"
+
+
+def test_a_goodbye_in_the_same_breath_is_heard(raw_pair: MakePair) -> None:
+    """Also when it is the second end of the two: then nothing is left to wait for, or to be taken."""
+    ours, far = raw_pair()
+    taken: list[bytes] = []
+    ours.taker = Taking(lambda message: taken.append(message) is ours.close())
+    far.sendall(masked(TEXT, b"a" * 300) * 2 + masked(CLOSE, b"\x03\xe8"))
+    began_s = time.monotonic()
+    while not taken:
+        threading.Event().wait(0.001)  # nothing tells that it was read
+    ours.release()
+    assert time.monotonic() - began_s < LINGER_S
+    assert taken == [b"a" * 300]
 
 
 def test_nothing_overtakes_what_waits_to_be_written_with_the_rest(raw_pair: MakePair) -> None:
