@@ -51,8 +51,8 @@ class Skimmer:
     A part's audio comes in hundreds of pieces, which differ in the event's id and the payload alone. So what
     stands around those is remembered, and only the first piece is read as JSON.
 
-    The words that go with it come four times a second, and nothing is decided on a few of them. To read them
-    one by one, each between other calls' audio, takes four times as long as to read some together.
+    The words that go with it come four times a second, and nothing is decided on a few of them. To read each
+    where it comes, between other calls' audio, costs three times as much as to read some together.
 
     Args:
         go_on: is given more audio of the part that is remembered, base64.
