@@ -119,7 +119,7 @@ class ModelLeg(SocketLeg):
 
     def listen(self, go_on: Callable[[Part, bytes], bool], hear: Callable[[Urgent], bool]) -> None:
         """Have what is urgent taken in the thread that reads it; see `Skimmer`. Before ``dial``."""
-        self._skimmer = Skimmer(go_on, hear)
+        self._skimmer = Skimmer(go_on, hear, time.monotonic)
 
     def dial(self) -> None:
         """Open the socket and ask for the session; the answer comes through ``receive``.

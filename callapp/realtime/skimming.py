@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from time import monotonic
 
 from callapp.conversation.events import AudioArrived, Part, SpeechStarted
 from callapp.errors import BadMessage
@@ -58,13 +57,29 @@ class Skimmer:
         go_on: is given more audio of the part that is remembered, base64.
         hear: is given all else that is urgent, and what ``go_on`` returned false for. What it returns false
             for is left. Neither may wait.
+        clock: by which it is noted when words came, in seconds.
     """
 
-    __slots__ = ("_before_id", "_before_payload", "_go_on", "_hear", "_part", "_response_id", "_words")
+    __slots__ = (
+        "_before_id",
+        "_before_payload",
+        "_clock",
+        "_go_on",
+        "_hear",
+        "_part",
+        "_response_id",
+        "_words",
+    )
 
-    def __init__(self, go_on: Callable[[Part, bytes], bool], hear: Callable[[Urgent], bool]) -> None:
+    def __init__(
+        self,
+        go_on: Callable[[Part, bytes], bool],
+        hear: Callable[[Urgent], bool],
+        clock: Callable[[], float],
+    ) -> None:
         self._go_on = go_on
         self._hear = hear
+        self._clock = clock
         self._before_id = self._before_payload = b"\0"  # as no message begins
         self._response_id = ""
         self._part = Part("", 0)
@@ -85,7 +100,7 @@ class Skimmer:
         return event is False or (event is not True and self._hear(event))
 
     def take_words(self) -> list[tuple[bytes, float]]:
-        """What was put by: messages, and when each came, by ``monotonic``. From any thread, one at a time."""
+        """What was put by: messages, and when each came. From any thread, one at a time."""
         words = self._words[:]  # there may be more at any moment
         del self._words[: len(words)]
         return words
@@ -100,7 +115,7 @@ class Skimmer:
         if begins is None:
             return True
         if begins[1] == _WORDS:
-            self._words.append((message, monotonic()))
+            self._words.append((message, self._clock()))
             return False
         if begins[1] not in _DECODED:
             return begins[1] in _KNOWN

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, cast
 
 import pytest
 
 from callapp.conversation.events import AgentSaid, AudioArrived, Part, SpeechStarted
 from callapp.errors import BadMessage
-from callapp.realtime import skimming
 from callapp.realtime.dialling import Dialling, Endpoint
 from callapp.realtime.events import KINDS, decode
 from callapp.realtime.leg import ModelLeg
@@ -47,7 +47,7 @@ class Skimming:
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
-        self.skimmer = Skimmer(lambda *_: False, lambda event: self.heard.append(event) is None)
+        self.skimmer = Skimmer(lambda *_: False, lambda event: self.heard.append(event) is None, lambda: 0.0)
 
     def skim(self, data: bytes) -> Any:
         self.heard.clear()
@@ -165,15 +165,17 @@ def test_an_interruption_is_heard_where_it_is_read(take: Take) -> None:
 
 
 def test_words_are_put_by_until_somebody_asks(
-    leg: ModelLeg, take: Take, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    leg: ModelLeg, take: Take, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With when each came: that the model says something is a sign of life. A bad one is told of then."""
-    clock = iter([1.0, 2.0, 3.0])
-    monkeypatch.setattr(skimming, "monotonic", lambda: next(clock))
     pieces = [WORDS, WORDS.replace(b'"item_id": "i", ', b""), WORDS.replace(b"Hello", b" there")]
+    began_s = monotonic()
     assert [take(piece) for piece in pieces] == [([], True)] * 3
+    over_s = monotonic()
     assert not caplog.records
-    assert leg.words() == [(AgentSaid("i", "Hello"), 1.0), (AgentSaid("i", " there"), 3.0)]
+    (first, first_s), (second, second_s) = leg.words()
+    assert [first, second] == [AgentSaid("i", "Hello"), AgentSaid("i", " there")]
+    assert began_s <= first_s < second_s <= over_s
     assert [record.getMessage() for record in caplog.records] == [
         "! model leg: ignored a bad message: response.output_audio_transcript.delta: "
         "item_id is missing or not text"
