@@ -7,7 +7,7 @@ Threads, and what each may touch:
   thread takes over;
 - *downlink*, ours: dials the model leg and receives from it, see `Downlink`;
 - *the reader*, one for all calls: takes speech from both legs where it can be handed on as it is, the
-  caller's to the lane, the model's through the conversation, and the caller's interruptions. It never
+  caller's to the lane, the model's by the flow, and the caller's interruptions. It never
   waits: what it cannot do at once, or what is more than that, the call's own two threads do, in the
   order it came;
 - *errand*, ours and brief: asks the carrier for something, see `Errands`;
@@ -185,7 +185,7 @@ class Bridge:
     def take(self, event: CallEvent) -> None:
         """As ``feed``, with the lock, and with ``rest`` to follow."""
         conversation = self.conversation
-        for said, at_s in self._downlink.words():
+        for said, at_s in self._downlink.model.words():  # before anything is decided
             conversation.receive(said, (at_s - self._began_s) * 1000)
         for command in conversation.receive(event, self.now_ms()):
             self._perform(command)

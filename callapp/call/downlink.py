@@ -14,8 +14,8 @@ from threading import Event, RLock, Thread
 from typing import Protocol
 
 from callapp.conversation.commands import TimeSilence
-from callapp.conversation.events import AgentSaid, ModelLost, Part, SpeechStarted
 from callapp.conversation.events import Event as CallEvent
+from callapp.conversation.events import ModelLost, Part, SpeechStarted
 from callapp.conversation.machine import Conversation
 from callapp.errors import LegLost
 from callapp.logs import Log
@@ -101,12 +101,8 @@ class Downlink:
 
     @property
     def model(self) -> ModelLeg:
-        """The present session, and no other; what the caller says is handed to it directly."""
+        """The present session, and no other: for the caller's audio, and the agent's words."""
         return self._model
-
-    def words(self) -> list[tuple[AgentSaid, float]]:
-        """Take what the agent said since the last time, see `ModelLeg`. With the lock."""
-        return self._model.words()
 
     def drop(self, why: str) -> None:
         """Give the session up. With the lock."""

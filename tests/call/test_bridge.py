@@ -324,23 +324,35 @@ def test_an_echo_is_noted_where_it_is_read_unless_something_hangs_on_it(world: W
     thread.join(WAIT_S)
 
 
-def test_more_of_what_is_played_is_sent_where_it_is_read(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a thought, but for who keeps it; until the caller interrupts, or the phone is gone."""
+def speaks(world: World) -> tuple[Part, bytes]:
+    """Have the agent begin to speak; return what of, and a piece of its audio. One has been played."""
     world.begin()
     world.goes_live()
     part, chunk = Part("i1", 0), b"/" * 216
     world.model.hears(ResponseStarted("r1"), AudioArrived("r1", part, chunk))
     world.journal.wait_for(PlayAudio)
-    thought_about: list[Any] = []
+    return part, chunk
+
+
+def watch_what_is_told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, float]]:
+    """Return a list that grows: what the conversation is told from here on, and as of when."""
+    told: list[tuple[Any, float]] = []
     receive = Conversation.receive
 
     def watched(self: Conversation, event: Any, at_ms: float) -> list[Any]:
-        thought_about.append(event)
+        told.append((event, at_ms))
         return receive(self, event, at_ms)
 
     monkeypatch.setattr(Conversation, "receive", watched)
+    return told
+
+
+def test_more_of_what_is_played_is_sent_where_it_is_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a thought, but for who keeps it; until the caller interrupts, or the phone is gone."""
+    part, chunk = speaks(world)
+    thought_about = watch_what_is_told(monkeypatch)
 
     def more() -> int:
         """Let more of it come; return how much has been played."""
@@ -369,11 +381,7 @@ def test_nothing_goes_on_of_a_session_that_is_over(
     world: World, monkeypatch: pytest.MonkeyPatch, given_up: bool
 ) -> None:
     """The reader may have some of it in its hands."""
-    world.begin()
-    world.goes_live()
-    part, chunk = Part("i1", 0), b"/" * 216
-    world.model.hears(ResponseStarted("r1"), AudioArrived("r1", part, chunk))
-    world.journal.wait_for(PlayAudio)
+    part, chunk = speaks(world)
     bridge = world.bridge
     assert bridge.go_on(part, chunk)
     if given_up:
@@ -394,14 +402,7 @@ def test_words_that_were_put_by_are_known_before_anything_is_decided(
     """As of when they came: who has said something since is not silent yet."""
     world.begin()
     world.goes_live()
-    told: list[tuple[Any, float]] = []
-    receive = Conversation.receive
-
-    def watched(self: Conversation, event: Any, at_ms: float) -> list[Any]:
-        told.append((event, at_ms))
-        return receive(self, event, at_ms)
-
-    monkeypatch.setattr(Conversation, "receive", watched)
+    told = watch_what_is_told(monkeypatch)
     bridge = world.bridge
     pieces = [AgentSaid("i1", "Well"), AgentSaid("i1", ", yes")]
     world.model.said = [(piece, bridge._began_s + 0.001 * n) for n, piece in enumerate(pieces, 1)]
