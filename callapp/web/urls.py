@@ -21,7 +21,9 @@ def apply_proxy_fix(app: Flask, settings: Settings) -> None:
 
 def public_origin(settings: Settings, request: Request) -> str:
     """``https://host``: PUBLIC_URL, or else where this request came to."""
-    return settings.public_url or f"{request.scheme}://{request.host}"
+    # Some proxies, Traefik for one, say ``wss`` of an upgrade.
+    scheme = {"ws": "http", "wss": "https"}.get(request.scheme, request.scheme)
+    return settings.public_url or f"{scheme}://{request.host}"
 
 
 def public_url(settings: Settings, request: Request) -> str:

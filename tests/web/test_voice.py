@@ -10,12 +10,14 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import pytest
+from flask import request
 from twilio.request_validator import RequestValidator
 from werkzeug.test import TestResponse
 
 from callapp.call.pairing import Place
 from callapp.call_log import Admission, PlacedCall, StoreUnavailable
 from callapp.errors import CarrierUnreachable
+from callapp.web.urls import public_origin
 from tests.web.conftest import AUTH_TOKEN, CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
 
 FIELDS = {"CallSid": CALL_SID, "From": FROM, "To": TO}
@@ -441,6 +443,16 @@ def test_only_the_hops_that_are_trusted_are_believed(make_world: MakeWorld) -> N
         "X-Forwarded-Host": "evil.example.com, voice.example.com",
     }
     assert world.webhook("/incoming-call", headers=forwarded).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("proto", "origin"), [("wss", "https://h.example.com"), ("ws", "http://h.example.com")]
+)
+def test_a_proxy_that_names_the_scheme_of_an_upgrade(make_world: MakeWorld, proto: str, origin: str) -> None:
+    """Twilio signs the address that our TwiML gave it, which the request of the TwiML made."""
+    world = make_world(public_url=None)
+    with world.app.test_request_context("/ws", base_url=f"{proto}://h.example.com"):
+        assert public_origin(world.services.settings, request) == origin
 
 
 def test_public_url_counts_whatever_the_request_says(world: World) -> None:
