@@ -26,7 +26,7 @@ def dial(
     Raises:
         StoreUnavailable: the call could not be written down; nothing was dialled.
         CarrierTimeout: Twilio did not answer in time; the phone may ring all the same.
-        CarrierError, ConfigError: nothing was dialled.
+        CarrierError, ConfigError: nothing was dialled, as far as can be known.
     """
     incoming = urlencode({"agent": call.agent, "placed": call.id})
     placed_here = urlencode({"placed": call.id})

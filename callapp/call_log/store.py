@@ -20,8 +20,10 @@ from sqlalchemy import (
     Row,
     and_,
     bindparam,
+    case,
     delete,
     insert,
+    null,
     or_,
     select,
     update,
@@ -44,10 +46,18 @@ from callapp.errors import CallappError
 SWEEP_EVERY_S = 60.0
 
 _CALLS, _TOKENS = table_of(CallRow), table_of(StreamTokenRow)
+# A dial that failed, as far as we know; of a call that has a SID, such a word is the carrier's.
+_NOT_DIALLED = and_(_CALLS.c.call_sid.is_(None), _CALLS.c.status.in_(TERMINAL_STATUSES))
+_ENDED_AT_IF_DIALLED = case((_NOT_DIALLED, null()), else_=_CALLS.c.ended_at)
 _ANSWER_PLACED = (
     update(_CALLS)
     .where(_CALLS.c.id == bindparam("placed_id"))
-    .values(call_sid=unless_known(_CALLS.c.call_sid), answered_at=unless_known(_CALLS.c.answered_at))
+    .values(
+        call_sid=unless_known(_CALLS.c.call_sid),
+        answered_at=unless_known(_CALLS.c.answered_at),
+        status=case((_NOT_DIALLED, "in-progress"), else_=_CALLS.c.status),
+        ended_at=_ENDED_AT_IF_DIALLED,
+    )
 )
 _ISSUE = insert(_TOKENS)
 _REDEEM = (
@@ -201,7 +211,7 @@ class Store:
             )
 
     def dial_failed(self, placed_id: str) -> None:
-        """Twilio did not take the dial: the call never was."""
+        """Twilio did not take the dial: the call never was, unless we hear of it after all."""
         with self.transaction() as session:
             session.execute(
                 update(CallRow)
@@ -247,18 +257,18 @@ class Store:
         """
         this_call = _call(call_sid, placed_id)
         terminal = status in TERMINAL_STATUSES
-        conditions = [this_call, CallRow.status.not_in(TERMINAL_STATUSES)]
+        conditions = [this_call, or_(CallRow.status.not_in(TERMINAL_STATUSES), _NOT_DIALLED)]
         values: dict[str, Any] = {"call_sid": call_sid, "status": status}
         if sequence_number is not None:
             values["status_sequence"] = sequence_number
         if terminal:
             values["ended_at"] = _now()
-        elif sequence_number is None:
-            conditions.append(CallRow.status_sequence.is_(None))
         else:
-            conditions.append(
-                or_(CallRow.status_sequence.is_(None), CallRow.status_sequence < sequence_number)
-            )
+            values["ended_at"] = _ENDED_AT_IF_DIALLED
+            newer: ColumnElement[bool] = CallRow.status_sequence.is_(None)
+            if sequence_number is not None:
+                newer = or_(newer, CallRow.status_sequence < sequence_number)
+            conditions.append(newer)
         with self.transaction() as session:
             news = rows_changed(session, update(CallRow).where(*conditions).values(**values)) > 0
             if news and terminal and on_over is not None:

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from callapp.call_log import StoreUnavailable
 from callapp.call_log.idempotency import IdempotencyKeys
+from callapp.call_log.reading import find_call
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
 from tests.web.conftest import API_KEY, FROM, ORIGIN, TO, MakeWorld, World
 
@@ -376,6 +377,35 @@ def test_twilio_does_not_answer_in_time_and_the_call_may_exist(world: World) -> 
     world.carrier.error = CarrierTimeout("Twilio did not answer within 10 s")
     detail(world.call(), 504)
     assert world.slots == 1, "the phone may ring: its slot waits for the stream"
+
+
+@pytest.mark.parametrize("first_heard", ["in-progress", "completed", "webhook"])
+def test_a_call_that_twilio_placed_though_its_answer_was_lost_is_no_failed_one(
+    world: World, first_heard: str
+) -> None:
+    """A connection that breaks, or a 500, does not tell whether the dial was taken."""
+    world.carrier.error = CarrierUnreachable("Twilio could not be reached: ConnectionError")
+    detail(world.call(), 502)
+    (dial,) = world.carrier.dialled
+    sid = f"CA{7:032d}"
+
+    def hear(url: str, **fields: str) -> None:
+        parts = urlsplit(url)
+        answer = world.webhook(f"{parts.path}?{parts.query}", {"CallSid": sid, **fields})
+        assert answer.status_code in (200, 204)
+
+    if first_heard == "webhook":
+        hear(dial["url"], From=FROM, To=TO)
+    else:
+        hear(dial["status_callback"], CallStatus=first_heard, SequenceNumber="2")
+    call = find_call(world.services.store, sid)
+    assert call is not None
+    assert call.status == ("completed" if first_heard == "completed" else "in-progress")
+    assert (call.ended_at is None) == (first_heard != "completed")
+    hear(dial["status_callback"], CallStatus="busy", SequenceNumber="3")
+    call = find_call(world.services.store, sid)
+    assert call is not None
+    assert call.status == ("completed" if first_heard == "completed" else "busy")
 
 
 def test_a_bug_gives_everything_back(world: World) -> None:
