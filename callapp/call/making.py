@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
@@ -80,6 +80,17 @@ class CallMaker:
             call_log,
         )
 
+    def apology(
+        self, call_sid: str, admission: Admission, agent: Agent, origin: str
+    ) -> Callable[[], None] | None:
+        """What speaks a last line over the carrier to a call that cannot be carried; see `Outside`."""
+        if admission.direction == "browser":
+            return None
+        # With a closing line in the TwiML, closing the stream is enough: that line is heard.
+        if agent.line("closing", admission.parameters) and agent.fallback_number is None:
+            return None
+        return lambda: self.carrier.apologise(call_sid, agent.language, _fallback(agent, origin))
+
     def _endpoint(self, admission: Admission, agent: Agent) -> Endpoint:
         """The model; without a key a browser, which costs nobody anything, talks to the stand-in."""
         if self.settings.openai_api_key is None and admission.direction == "browser":
@@ -143,10 +154,7 @@ class CallMaker:
                 tools.find(name), arguments, context, done
             ),
             complete_call=caller.close if in_browser else lambda: self.carrier.complete_call(call_sid),
-            # With a closing line in the TwiML, closing the stream is enough: that line is heard.
-            apologise=None
-            if in_browser or (agent.line("closing", admission.parameters) and agent.fallback_number is None)
-            else lambda: self.carrier.apologise(call_sid, agent.language, _fallback(agent, origin)),
+            apologise=self.apology(call_sid, admission, agent, origin),
             extension=None if in_browser else self.switchboard.extension(admission, agent, origin),
             journal=Journal(particulars, listeners, before_ms),
             tape=tape,

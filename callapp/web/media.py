@@ -18,8 +18,8 @@ from simple_websocket import Server
 from callapp.call.bridge import Bridge
 from callapp.call.making import detection_s
 from callapp.call_log.store import StoreUnavailable
-from callapp.errors import LegLost
-from callapp.logs import call_logger
+from callapp.errors import CallappError, LegLost
+from callapp.logs import CallLogger, call_logger
 from callapp.services import Services, services
 from callapp.telephony.leg import MOST_MESSAGE_BYTES, QUIET_S, WRITE_S, CallerLeg
 from callapp.telephony.signature import valid_upgrade
@@ -157,12 +157,24 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
     if refusal is not None:
         call_log.warning("! stream refused: %s", refusal)
         full = refusal == "at capacity"
+        if full and agent.kind == "assistant":  # an interpreter's TwiML says goodbye, captions touch no call
+            _apologise(parts.maker.apology(call_sid, admission, agent, origin), call_log)
         caller.close(TRY_AGAIN_LATER if full else POLICY_VIOLATION, refusal)
         return
     within_s = detection_s(admission, agent)
     if isinstance(call, Bridge) and within_s is not None and away is None:
         parts.verdicts.expect(call_sid, call.answered, within_s)
     _see_through(call.run, call_sid, parts)
+
+
+def _apologise(apologise: Callable[[], None] | None, call_log: CallLogger) -> None:
+    """Say sorry to a caller who was promised a line, where the TwiML after the stream does not."""
+    if apologise is None:
+        return
+    try:
+        apologise()
+    except CallappError as error:
+        call_log.error("! no apology could be spoken: %s", error)
 
 
 def _see_through(carry: Callable[[], str | None], call_sid: str, parts: Services) -> None:

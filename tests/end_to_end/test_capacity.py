@@ -229,3 +229,22 @@ def test_second_streams_take_no_slot_and_no_audio(server: Server) -> None:
             call.hang_up()
             assert scene.ending(call).reason == "caller.hung_up"
         takes_its_calls(scene)
+
+
+@pytest.mark.parametrize(("agent", "requests"), [("bare", 1), ("quiet", 0)])
+def test_a_stream_that_finds_no_line_is_refused_and_the_caller_hears_why(
+    server: Server, agent: str, requests: int
+) -> None:
+    """With several processes it may reach another than its webhook. A closing line is in the TwiML."""
+    with server.scene() as scene:
+        token = server.token(SID, agent)
+        tell_status(server, SID, "completed")  # so that its slot here is free
+        others = [scene.live()[0] for _ in range(LINES)]
+        with upgraded(server, CONNECTED, start_of(token, SID)) as stream:
+            assert close_of(stream) == 1013
+        asked = [one for one in scene.carrier.requests if one.method == "POST" and SID in one.path]
+        assert len(asked) == requests
+        assert all("We are sorry" in one.form["Twiml"][-1] for one in asked)
+        for call in others:
+            call.hang_up()
+            scene.ending(call)
