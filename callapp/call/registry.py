@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 JANITOR_S = 0.25
 # So long before the drain is over, the calls that still live are told to say goodbye.
 GOODBYE_S = 8.0
+# Between the answer of a call and its stream is the opening: at a stop, one answered so lately is waited for.
+OPENING_S = 10.0
 # Calls that are told something are waited for so long, all together.
 TELL_S = 1.0
 # So many calls that the carrier said are over are remembered: a webhook of theirs may come late.
@@ -41,7 +43,9 @@ class LiveCall(Protocol):
 class _Slot:
     until_s: float  # given back then, unless live
     keys: set[str] = field(default_factory=set)
+    answered_s: float = float("-inf")
     live: LiveCall | None = None
+    winding_up: bool = False  # the live one was told to
     call_sid: str = ""  # of the live one
 
 
@@ -63,7 +67,6 @@ class Registry:
         self._slots: dict[str, _Slot] = {}  # a slot stands under each name that it goes by
         self._past: dict[str, None] = {}  # names of calls that are over, oldest first
         self._drain_ends_s: float | None = None
-        self._wound_up = False
         self._stopped = Event()
         self._janitor = Thread(target=self._look_after, name="janitor", daemon=True)
 
@@ -130,6 +133,13 @@ class Registry:
             slot = self._slots.get(key)
             if slot is not None:
                 slot.until_s = monotonic() + within_s
+
+    def answered(self, key: str) -> None:
+        """Somebody is on the line, whose stream comes once the opening has been spoken."""
+        with self._lock:
+            slot = self._slots.get(key)
+            if slot is not None:
+                slot.answered_s = monotonic()
 
     def give_back(self, key: str) -> None:
         """Give a slot back, by any of its names. A live one, or an unknown one, is left alone."""
@@ -215,15 +225,31 @@ class Registry:
             self._drain_ends_s = now_s + self.drain_s
             log.info("= draining: %d live calls, %g s", self.active, self.drain_s)
         live = list(self.live_calls().values())
-        if live and now_s < self._drain_ends_s:
-            if not self._wound_up and now_s >= self._drain_ends_s - GOODBYE_S:
-                self._wound_up = True
-                _tell_each(live, lambda call: call.wind_up("server.draining"))
+        if (live or self._is_promised(now_s)) and now_s < self._drain_ends_s:
+            if now_s >= self._drain_ends_s - GOODBYE_S:
+                _tell_each(self._to_wind_up(), lambda call: call.wind_up("server.draining"))
             return
         _tell_each(live, lambda call: call.cut("server.draining"))
         on_drained, self.on_drained = self.on_drained, None
         if on_drained is not None:
             on_drained()
+
+    def _is_promised(self, now_s: float) -> bool:
+        """Whether somebody hears an opening, and their stream is to come."""
+        with self._lock:
+            return any(
+                slot.live is None and now_s < slot.answered_s + OPENING_S for slot in self._slots.values()
+            )
+
+    def _to_wind_up(self) -> list[LiveCall]:
+        """The live calls that were not told so before: a stream may come in when others have been."""
+        calls = []
+        with self._lock:
+            for slot in self._slots.values():
+                if slot.live is not None and not slot.winding_up:
+                    slot.winding_up = True
+                    calls.append(slot.live)
+        return calls
 
     # -- with the lock held ---------------------------------------------------------------------
 

@@ -174,6 +174,7 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
     except BaseException:
         app.registry.give_back(key)
         raise
+    app.registry.answered(key)
     log.info(
         "< answered by agent %s, %s from %s",
         agent.name,

@@ -137,6 +137,48 @@ def test_a_drain_without_calls_is_over_at_once(monkeypatch):
         registry.close()
 
 
+def test_at_a_stop_who_still_hears_the_opening_is_waited_for_and_hears_a_goodbye(monkeypatch):
+    """Also where all others have been told to say it before the stream came."""
+    monkeypatch.setattr(module, "JANITOR_S", 0.005)
+    registry = Registry(5, drain_s=module.GOODBYE_S)
+    drained = threading.Event()
+    registry.on_drained = drained.set
+    first, second = FakeCall(), FakeCall()
+    registry.enter("CA1", "CA1", first)
+    registry.take_slot("CA2")
+    registry.answered("CA2")
+    registry.start()
+    try:
+        registry.drain_requested = True
+        assert first.heard.wait(2)
+        registry.leave("CA1")
+        assert not drained.wait(0.1)
+        assert registry.enter("CA2", "CA2", second) is None
+        assert second.heard.wait(2)
+        assert second.told == ["wind up: server.draining"]
+        registry.leave("CA2")
+        assert drained.wait(2)
+    finally:
+        registry.close()
+
+
+def test_a_stop_does_not_wait_for_a_stream_that_does_not_come(monkeypatch):
+    monkeypatch.setattr(module, "JANITOR_S", 0.005)
+    monkeypatch.setattr(module, "OPENING_S", 0.05)
+    registry = Registry(5, drain_s=60)
+    drained = threading.Event()
+    registry.on_drained = drained.set
+    registry.take_slot("rings")
+    registry.take_slot("CA1")
+    registry.answered("CA1")
+    registry.start()
+    try:
+        registry.drain_requested = True
+        assert drained.wait(2)
+    finally:
+        registry.close()
+
+
 def test_a_call_that_is_over_takes_no_slot_again(two):
     """Its webhook was on its way when its end was reported, and nobody would give that slot back."""
     two.take_slot("placed")

@@ -24,8 +24,9 @@ def started(folder: Path, **environ: str) -> Iterator[Server]:
         yield server
         if server.process.poll() is None:
             server.terminate()
-            # Nobody is on the line: a server that lingers here would linger at every deployment.
-            assert server.wait(10) == 0, "\n".join(server.lines)
+            # Nobody is on the line: a server that lingers here would linger at every deployment. It may wait
+            # for the stream of a call that has just been answered, and that another process has.
+            assert server.wait(20) == 0, "\n".join(server.lines)
     finally:
         server.close()
 

@@ -9,6 +9,8 @@ from callapp.simulators.model_faults import Stall
 from callapp.simulators.model_script import Say, Script
 from callapp.simulators.phone import Callee, HearPause, WaitForEnd
 from callapp.simulators.phone import Say as Speak
+from tests.end_to_end.test_doors import CONNECTED, upgraded
+from tests.end_to_end.test_doors import start as start_of
 from tests.stage import DEADLINE_S, THEIR_NUMBER, Server, eventually, words
 
 HELLO = words("Hello?", 300)
@@ -41,6 +43,21 @@ def test_a_live_call_hears_a_goodbye_and_new_ones_are_refused(start: Callable[..
         assert callee.failure is None
         assert call.stream.heard_ms_of(GOODBYE.audio) == GOODBYE.duration_ms
         assert call.said == []
+        assert server.wait(15) == 0
+
+
+def test_who_still_hears_the_opening_is_connected(start: Callable[..., Server]) -> None:
+    """The call is answered, and its stream comes when Twilio has read out what it has to."""
+    server = start(DRAIN_SECONDS="8")
+    with server.scene(Script(Say(GREETING), Say(GOODBYE))):
+        call_sid = "CA" + "4" * 32
+        token = server.token(call_sid, "host")
+        server.terminate()
+        server.wait_for_line("draining")
+        time.sleep(1)  # of the opening
+        with upgraded(server, CONNECTED, start_of(token, call_sid)):
+            server.wait_for_line(call_sid, "= call live")
+        server.wait_for_line(call_sid, "x call ended")
         assert server.wait(15) == 0
 
 
