@@ -123,7 +123,18 @@ def _dial_both(call: CallRequest, other: str, from_number: str) -> dict[str, Any
         PlacedCall(one.placed_id, call.agent.name, {**call.parameters, **one.parameters}, from_number, number)
         for one, number in ((place, call.to), (place.other, other))
     )
-    placed = _dial(first, call.origin)
+    registry = services().registry
+    take_slot(first.id, registry)
+    try:  # before anybody's phone rings, to be called off at once
+        take_slot(second.id, registry)
+    except Problem:
+        registry.give_back(first.id)
+        raise
+    try:
+        placed = _dial(first, call.origin)
+    except BaseException:
+        registry.give_back(second.id)
+        raise
     try:
         placed_other = _dial(second, call.origin)
     except BaseException:
@@ -161,7 +172,7 @@ def _body(call: CallRequest, placed: Placed, from_number: str) -> dict[str, Any]
 
 
 def _dial(call: PlacedCall, origin: str, detection_s: int | None = None) -> Placed:
-    """Take a slot and dial."""
+    """Take a slot, unless it is taken already, and dial."""
     registry = services().registry
     take_slot(call.id, registry)
     try:

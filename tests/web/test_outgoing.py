@@ -612,11 +612,32 @@ def test_both_numbers_are_checked_before_anybodys_phone_rings(
     assert world.carrier.dialled == []
 
 
-def test_when_the_second_cannot_be_dialled_the_first_is_called_off(make_world: MakeWorld) -> None:
-    """Somebody whose phone rings for nobody would pick up, and hear nobody."""
+def test_where_two_lines_are_not_free_nobodys_phone_rings(make_world: MakeWorld) -> None:
+    """It would ring again at each of the repetitions that the 503 asks for."""
     world = make_world(max_concurrent_calls=1)
     detail(world.call(TWO), 503)
+    assert world.carrier.dialled == []
+    assert world.slots == 0
+
+
+def test_when_the_first_cannot_be_dialled_both_lines_are_free(make_world: MakeWorld) -> None:
+    world = make_world(max_concurrent_calls=2)
+    world.carrier.error = CarrierRefused(400, 21215, "not allowed", None)
+    detail(world.call(TWO), 502)
     assert len(world.carrier.dialled) == 1
+    assert world.slots == 0
+
+
+def test_when_the_second_cannot_be_dialled_the_first_is_called_off(world: World) -> None:
+    """Somebody whose phone rings for nobody would pick up, and hear nobody."""
+
+    def refuse_the_second(dial: dict[str, str]) -> None:
+        if dial["to"] == OTHER:
+            raise CarrierRefused(400, 21215, "not allowed", None)
+
+    world.carrier.before_answer = refuse_the_second
+    detail(world.call(TWO), 502)
+    assert len(world.carrier.dialled) == 2
     assert world.carrier.completed == [f"CA{1:032d}"]
 
 
