@@ -310,6 +310,15 @@ class Store:
                 .values(end_reason=reason)
             )
 
+    def take_back_end_reason(self, call_sid: str, reason: str) -> None:
+        """The call does not end for this reason after all."""
+        with self.transaction() as session:
+            session.execute(
+                update(CallRow)
+                .where(CallRow.call_sid == call_sid, CallRow.end_reason == reason)
+                .values(end_reason=None)
+            )
+
     # -- tables of others --------------------------------------------------------------------
 
     @contextmanager

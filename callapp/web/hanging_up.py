@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from callapp.call.liaison import HUNG_UP
+from callapp.call_log import StoreUnavailable
 from callapp.call_log.documents import Call
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.errors import CarrierTimeout
@@ -35,4 +38,8 @@ def hang_up(call: Call, app: Services) -> None:
             raise Problem(
                 504, N_("%(error)s; the call may have ended all the same.", error=words_of(error))
             ) from error
+        except Problem:  # the call goes on, and will end for a reason of its own
+            with suppress(StoreUnavailable):
+                app.store.take_back_end_reason(call.call_sid, HUNG_UP)
+            raise
     call_logger(call.call_sid, __name__).info("> hung up, as asked from outside")

@@ -13,7 +13,7 @@ import pytest
 
 from callapp.call.journal import Particulars
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
-from callapp.errors import CarrierRefused, CarrierTimeout
+from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
 from callapp.recording.reel import wav_header
 from callapp.services import Services
 from tests.databases import database  # noqa: F401 - of both kinds, in place of our conftest's
@@ -315,6 +315,21 @@ def test_a_call_that_is_over_is_not_hung_up_again(talked: World) -> None:
 def test_what_twilio_does_wrong_is_told(talked: World, error: Exception, status: int) -> None:
     talked.carrier.error = error
     assert talked.client.post(f"/calls/{OTHER_SID}/hangup").status_code == status
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(CarrierUnreachable("gone"), "caller.hung_up"), (CarrierTimeout("no answer"), "server.hung_up")],
+)
+def test_a_call_that_could_not_be_hung_up_ends_for_a_reason_of_its_own(
+    talked: World, error: Exception, reason: str
+) -> None:
+    talked.carrier.error = error
+    assert talked.client.post(f"/calls/{OTHER_SID}/hangup").status_code in (502, 504)
+    tell(talked.services, OVER, replace(CALL, call_sid=OTHER_SID))
+    found = talked.client.get(f"/calls/{OTHER_SID}").json
+    assert found is not None
+    assert found["endReason"] == reason
 
 
 def transfer(world: World, sid: str, destination: Any = "sales") -> Any:
