@@ -142,6 +142,15 @@ def test_the_fifth_interruption_in_half_a_minute_is_followed_by_a_line_about_the
     assert "noisy" in commands[-1].instructions  # asked for over the noise
 
 
+def test_the_line_about_the_noise_is_heard_also_while_the_noise_goes_on():
+    call = speaking(AT_MOST_FOUR)
+    interrupt(call, 4)
+    [create] = only(call.tell(SpeechStarted("noise"), at_ms=6_000), CreateResponse)
+    assert call.tell(ResponseStarted("line", create.tag), at_ms=6_200) == []
+    assert call.tell(MessageStarted("line", "line"), audio("line", "line", 400), at_ms=6_400)
+    assert call.tell(SpeechStopped(), at_ms=9_000) == []
+
+
 def test_then_nothing_interrupts_for_some_seconds_and_no_noise_is_answered():
     call = speaking(AT_MOST_FOUR)
     interrupt(call, 4)
