@@ -63,6 +63,7 @@ class Downlink:
         "_over",
         "_redial_ms",
         "_thread",
+        "_turned",
         "gone",
     )
 
@@ -83,6 +84,7 @@ class Downlink:
         self.gone = False
         self._redial_ms: float | None = None  # after how long its successor is to be dialled
         self._over = Event()
+        self._turned = Event()  # a successor is to be dialled, or the call is over
         self._thread = Thread(target=self._run, name="downlink", daemon=True)
 
     # -- for the call ---------------------------------------------------------------------------
@@ -114,10 +116,12 @@ class Downlink:
         """Have a successor dialled, a while after the present session is over. With the lock."""
         self._log.info("= model: next try in %.1f s", after_ms / 1000)
         self._redial_ms = after_ms
+        self._turned.set()
 
     def stop(self) -> None:
         """Dial no more: the call is over."""
         self._over.set()
+        self._turned.set()
 
     def close(self) -> None:
         """End the session; the thread is over soon after."""
@@ -158,12 +162,16 @@ class Downlink:
 
     def _succeed(self) -> bool:
         """Wait as long as the conversation wants to, and put a new leg in place of the lost one."""
+        self._turned.wait()  # a goodbye that is heard out needs none, unless it is called off
         if self._redial_ms is None:
             return False
         jitter = uniform(0.75, 1)  # noqa: S311 - nothing secret hangs on it
         if self._over.wait(self._redial_ms / 1000 * jitter):
             return False
         with self._lock:
+            if self._over.is_set():
+                return False
+            self._turned.clear()
             self._redial_ms = None
             self._model = self._new_model()
             self.gone = False

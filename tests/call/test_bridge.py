@@ -23,6 +23,7 @@ from callapp.conversation.commands import (
     CreateResponse,
     PlayAudio,
     SendMark,
+    Tell,
     TruncateItem,
 )
 from callapp.conversation.events import (
@@ -31,6 +32,7 @@ from callapp.conversation.events import (
     AudioEnded,
     CallerHungUp,
     CallerSaid,
+    DigitPressed,
     EndCall,
     ModelLost,
     Part,
@@ -522,6 +524,25 @@ def test_a_model_that_is_lost_once_the_goodbye_is_in_the_phone_changes_nothing(
     else:
         world.caller.hears(CallerHungUp())
     assert world.end() == "agent.ended"
+    assert_over(world)
+
+
+def test_a_goodbye_that_is_called_off_after_its_model_was_lost_is_followed_by_another_model(
+    world: World,
+) -> None:
+    """The thread that carried the lost one is there to dial it, though it had nothing to dial for a while."""
+    successor = FakeModel(world.journal)
+    world.models.append(successor)
+    world.model.hopeless = False
+    goodbye(world)
+    world.model.hears(LegLost("model", 1006, "gone"))
+    world.journal.wait_for("release")
+    world.caller.hears(DigitPressed("1"))
+    assert successor.dialled.wait(WAIT_S)
+    successor.hears(SessionConfirmed())
+    world.journal.wait_for(Tell)
+    world.caller.hears(CallerHungUp())
+    assert world.end() == "caller.hung_up"
     assert_over(world)
 
 
