@@ -49,10 +49,11 @@ class Voice:
 
     def message_started(self, response_id: str, item_id: str) -> list[Command]:
         """A message begins; if it began while its cancel was under way, it is forgotten at once."""
+        self._history.begin(AGENT, item_id)
         if self.responses.silenced(response_id):
+            self._history.cut(item_id, 0)
             return self._forget(item_id)
         self._unspoken[item_id] = response_id
-        self._history.begin(AGENT, item_id)
         return []
 
     def said(self, said: AgentSaid) -> None:
@@ -122,6 +123,8 @@ class Voice:
     def session_lost(self, at_ms: float) -> list[Command]:
         """Let go of all that lived in the model's session; what was sent is still heard."""
         self.responses = Responses()
+        for item_id in self._unspoken:
+            self._history.cut(item_id, 0)
         self._unspoken.clear()
         self._forgotten.update(self._history.items(AGENT))
         self._forgotten.update(self._playback.items)  # what is cut later, no session has to forget

@@ -21,6 +21,7 @@ from callapp.conversation.commands import (
 from callapp.conversation.events import (
     AgentSaid,
     CallerSaid,
+    MessageStarted,
     ModelLost,
     ResponseEnded,
     ResponseStarted,
@@ -63,6 +64,19 @@ def test_a_lost_session_is_opened_again_and_told_what_was_heard():
     ]
     assert [type(c) for c in commands[4:]] == [CreateResponse, OpenAudio]  # it was the model's turn
     assert commands[4].tag == "answer"  # and no second greeting
+
+
+def test_words_of_which_no_sound_was_sent_are_not_told_as_heard():
+    """They go before the sound, and those of an answer that is cancelled come until the model knows of it."""
+    call = live()
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), ResponseStarted("resp_1"), at_ms=1_000)
+    call.tell(SpeechStarted("item_2"), at_ms=1_100)  # which cancels it
+    call.tell(MessageStarted("resp_1", "item_3"), AgentSaid("item_3", "We are closed"))
+    said(call, "item_3", "We are closed on")
+    call.tell(ResponseEnded("resp_1", "cancelled"), SpeechStopped(), at_ms=2_000)
+    call.tell(ResponseStarted("resp_2"), MessageStarted("resp_2", "item_4"), AgentSaid("item_4", "Oh, no"))
+    call.tell(LOST)
+    assert only(call.tell(SessionConfirmed(), at_ms=2_500), Tell) == [Tell("system", CALL_GOES_ON)]
 
 
 def test_what_was_whispered_is_told_at_once_and_told_again_to_the_next_session():
