@@ -213,7 +213,7 @@ class Responses:
         """
         self.active, self.active_tag = response_id, tag
         self._stirred_ms = at_ms
-        self._turn_open = False
+        turn_open, self._turn_open = self._turn_open, False
         self._hold_until_ms = 0.0
         asked = self._asked
         if asked is not None and tag in (None, asked.request.tag):
@@ -221,6 +221,7 @@ class Responses:
             self.active_tag = asked.request.tag
             self._unanswered = 0
             if asked.doomed:
+                self._turn_open = turn_open  # nobody hears this one, and it kept the model's own answer away
                 self._silenced.add(response_id)
                 return [CancelResponse(response_id)]
         elif self._wanted is not None and (

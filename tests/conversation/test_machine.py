@@ -298,6 +298,18 @@ def test_a_request_that_was_overtaken_by_the_caller_is_cancelled_as_soon_as_it_b
     assert call.tell(audio("resp_2", "item_2", 100)) == [DeleteItem("item_2")]
 
 
+def test_a_turn_that_was_over_before_such_a_request_began_is_answered_all_the_same():
+    """The service takes its time to begin, and answers no turn by itself while a request is under way."""
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
+    call.tell(ToolReturned("call_1", "42"), ResponseEnded("resp_1"), at_ms=1_000)
+    call.tell(SpeechStarted(), SpeechStopped(), at_ms=2_000)
+    assert call.tell(ResponseStarted("resp_2", "answer"), at_ms=2_100) == [CancelResponse("resp_2")]
+    call.tell(ResponseEnded("resp_2", "cancelled"), at_ms=2_200)
+    assert call.conversation.deadline_ms == 6_000
+    assert [c.tag for c in only(call.tell(Tick(), at_ms=6_000), CreateResponse)] == ["answer"]
+
+
 def test_an_unanswered_request_is_made_once_more_and_then_the_session_is_given_up():
     call = live(greeting="Say hello")
     assert [type(c) for c in call.tell(Tick(), at_ms=10_300)] == [CreateResponse]
