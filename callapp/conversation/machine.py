@@ -266,7 +266,7 @@ class Conversation:
             case Whispered(words=words):
                 return self.briefing.whisper(words)
             case LeavingFailed(why=why) if self.away.gone:
-                return self.trips.failed(why, at_ms)
+                return self.trips.failed(why, at_ms) + self.winding_up.caller_back(at_ms)
             case CallerBack(why=why) if self.away.gone:
                 return self.trips.back(why, at_ms) + self.winding_up.caller_back(at_ms)
             case Tick():

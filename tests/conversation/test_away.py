@@ -273,6 +273,16 @@ def test_a_call_that_should_have_ended_meanwhile_ends_when_it_is_back():
     assert create.tag == "goodbye"
 
 
+def test_a_call_that_should_have_ended_meanwhile_ends_when_it_could_not_leave():
+    call = live()
+    asks(call, COLD)
+    assert only(call.hear_all(), LeaveStream)
+    assert call.tell(WindUpAsked("server.draining")) == []
+    commands = call.tell(LeavingFailed("the phone company refused"), at_ms=call.now_ms + 500)
+    assert [c.tag for c in only(commands, CreateResponse)] == ["goodbye"]
+    assert call.conversation.farewell.reason == "server.draining"
+
+
 def test_the_time_limit_waits_for_the_caller():
     call = gone(COLD, most_ms=20_000)
     assert call.tell(Tick(), at_ms=30_000) == []
