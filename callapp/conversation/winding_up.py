@@ -59,11 +59,11 @@ class WindingUp:
         if self._away.gone:
             self._away.wind_up = self._away.wind_up or reason
             return []
-        if self._course.phase < Phase.LEAVING and not self._lifeline.up:
+        goodbye_under_way = self._farewell.begun
+        if self._course.phase < Phase.LEAVING and not self._lifeline.up and not goodbye_under_way:
             return self._course.finish(reason)  # no voice to say goodbye with: the carrier's is heard
         if self._course.phase is not Phase.LIVE or self._farewell.last:
             return []
-        goodbye_under_way = self._farewell.begun
         self._farewell.begin_last(reason, at_ms)
         commands = self._trips.time_is_up(at_ms)
         if goodbye_under_way:

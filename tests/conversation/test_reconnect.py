@@ -183,6 +183,17 @@ def test_a_goodbye_whose_session_is_lost_is_heard_as_far_as_it_came():
     assert call.hear_all() == [CompleteCall()]
 
 
+def test_a_goodbye_whose_session_is_lost_is_heard_also_when_the_call_has_to_end():
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 4_000, done=False)
+    end_call(call, "resp_1")
+    call.tell(LOST, at_ms=2_000)
+    assert call.tell(WindUpAsked("server.draining"), at_ms=2_100) == []
+    assert CompleteCall() in call.hear_all()
+    assert call.conversation.end_reason == "agent.ended"
+
+
 def test_a_goodbye_that_was_never_said_is_left_to_the_carrier():
     call = live()
     call.tell(ResponseStarted("resp_1"), at_ms=1_000)
