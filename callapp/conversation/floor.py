@@ -1,7 +1,7 @@
 """Who has the floor: the caller speaks and the agent falls silent, or it was only a noise.
 
 The caller may take the floor at any time but in the last goodbye, and while keys are sent as sound.
-What the model begins to say out of turn is silenced before it is heard.
+What the model begins to say out of turn is silenced before it is heard, or as soon as that is known.
 """
 
 from __future__ import annotations
@@ -109,12 +109,12 @@ class Floor:
         if responses.active is None:
             return []
         if self._away.gone:
-            return responses.interrupt()
+            return self._voice.hush(at_ms)
         tag = responses.active_tag
         over_agent = self._playback.playing(at_ms)
         time_is_up = (self._farewell.last or self._voicemail.reached) and tag != GOODBYE
         if responses.caller_speaking and not self._farewell.last and tag not in (GREETING, NOISE):
-            return responses.interrupt()  # the caller went on speaking: their turn is not over
+            return self._voice.hush(at_ms)  # the caller went on speaking: their turn is not over
         if time_is_up or (tag is None and self._noise.answered(at_ms, over_agent=over_agent)):
-            return responses.interrupt()
+            return self._voice.hush(at_ms)
         return []

@@ -114,11 +114,14 @@ class Voice:
             self.responses.silence(cut.response_id)
             self._history.cut(cut.part.item_id, cut.heard_ms / max(cut.sent_ms, 1))
             commands += self._forget(cut.part.item_id, cut.part.content_index, cut.heard_ms)
-        for item_id, response_id in self._unspoken.items():
-            if self.responses.silenced(response_id):
-                self._history.cut(item_id, 0)
-                commands += self._forget(item_id)
-        return commands
+        return commands + self._forget_unspoken()
+
+    def hush(self, at_ms: float) -> list[Command]:
+        """Silence what has begun and is not to be heard. What is heard goes on, unless it is that."""
+        responses = self.responses
+        if responses.speaking and responses.active in self._spoken:
+            return self.silence(at_ms)
+        return responses.interrupt() + self._forget_unspoken()
 
     def session_lost(self, at_ms: float) -> list[Command]:
         """Let go of all that lived in the model's session; what was sent is still heard."""
@@ -129,6 +132,14 @@ class Voice:
         self._forgotten.update(self._history.items(AGENT))
         self._forgotten.update(self._playback.items)  # what is cut later, no session has to forget
         return self._playback.end_all(at_ms)
+
+    def _forget_unspoken(self) -> list[Command]:
+        commands: list[Command] = []
+        for item_id, response_id in self._unspoken.items():
+            if self.responses.silenced(response_id):
+                self._history.cut(item_id, 0)
+                commands += self._forget(item_id)
+        return commands
 
     def _forget(self, item_id: str, content_index: int = 0, heard_ms: int = 0) -> list[Command]:
         """Have the model forget what of an item was not heard, once an item."""

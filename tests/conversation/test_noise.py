@@ -188,6 +188,18 @@ def test_a_line_about_the_noise_that_the_models_answer_came_before_is_said_after
     assert [c.tag for c in only(commands, CreateResponse)] == ["noise"]
 
 
+def test_what_was_taken_for_that_line_and_was_heard_is_cut_where_it_was_heard():
+    """That the line was refused is told later than the answer in its way begins, which may speak by then."""
+    call = speaking(Manners(most_interruptions=1))
+    interrupt(call, 1)
+    [create] = only(call.tell(SpeechStarted("noise"), at_ms=3_000), CreateResponse)
+    call.tell(SpeechStopped(), ResponseStarted("resp_2"), MessageStarted("resp_2", "item_2"), at_ms=3_100)
+    call.tell(audio("resp_2", "item_2", 2_000), at_ms=3_200)
+    commands = call.tell(RequestRefused(create.request_id), at_ms=3_300)
+    assert [type(c) for c in commands] == [ClearAudio, CancelResponse, TruncateItem]
+    assert 95 <= commands[2].heard_ms <= 100
+
+
 def test_interruptions_that_are_far_apart_are_a_persons():
     call = speaking(Manners(most_interruptions=1))
     for number in range(4):
