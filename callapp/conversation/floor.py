@@ -68,7 +68,8 @@ class Floor:
         """The caller has finished: it is the model's turn, unless it was a mere noise."""
         commands = self.speech_lasts(at_ms)
         responses = self._voice.responses
-        if self._noise.speech_over(at_ms, over_agent=self._playback.playing(at_ms)):
+        over_agent = self._playback.playing(at_ms)
+        if self._noise.speech_over(at_ms, over_agent=over_agent, agent_due=responses.busy):
             responses.turn_dismissed()
             self._turns.dismissed()
             return commands

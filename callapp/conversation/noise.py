@@ -31,6 +31,7 @@ class Noise:
         self._interruptions: list[float] = []
         self._deaf_until_ms = 0.0
         self._dismissed_until_ms = 0.0
+        self._dismissed = False  # the newest speech was not heeded
 
     @property
     def deadline_ms(self) -> float | None:
@@ -58,13 +59,19 @@ class Noise:
         self._doubt_until_ms = None
         return True
 
-    def speech_over(self, at_ms: float, *, over_agent: bool) -> bool:
+    def speech_over(self, at_ms: float, *, over_agent: bool, agent_due: bool) -> bool:
         """The caller stops; return whether it was nothing but a noise.
 
         A short word at the very end of what the agent says is none: it is heard when the agent has
-        finished, and may well be the answer.
+        finished, and may well be the answer. Where nothing interrupts, neither is what ends when the agent
+        has nothing more to say: if that were not answered, nobody would speak.
+
+        Args:
+            agent_due: the agent is about to say something.
         """
-        dismissed = self._dismissing or (self._doubt_until_ms is not None and over_agent)
+        in_doubt = self._doubt_until_ms is not None
+        dismissed = (self._dismissing and (over_agent or agent_due)) or (in_doubt and over_agent)
+        self._dismissed = dismissed
         self._dismissing = False
         self._doubt_until_ms = None
         if dismissed:  # the model took it for a turn, and may begin to answer it
@@ -82,12 +89,12 @@ class Noise:
             return False
         self._interruptions.clear()
         self._deaf_until_ms = at_ms + DEAF_MS
-        self._dismissing = True  # what has just interrupted goes on
+        self._dismissing = self._dismissed = True  # what has just interrupted goes on
         return True
 
     def answered(self, at_ms: float, *, over_agent: bool) -> bool:
         """The model begins an answer of its own; return whether it is one to a mere noise."""
-        return self.deaf(at_ms) or (over_agent and at_ms < self._dismissed_until_ms)
+        return (self._dismissed and self.deaf(at_ms)) or (over_agent and at_ms < self._dismissed_until_ms)
 
     def session_lost(self) -> None:
         """Whoever told that the caller began to speak will not tell that they stopped."""

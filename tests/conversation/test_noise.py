@@ -163,6 +163,20 @@ def test_then_nothing_interrupts_for_some_seconds_and_no_noise_is_answered():
     assert call.tell(ResponseStarted("resp_2"), at_ms=9_000) == [CancelResponse("resp_2")]
 
 
+def test_who_speaks_when_the_line_was_heard_out_is_answered():
+    """The caller was asked to come closer, and asks whether it is better now."""
+    call = speaking(AT_MOST_FOUR)
+    interrupt(call, 4)
+    [create] = only(call.tell(SpeechStarted("noise"), at_ms=6_000), CreateResponse)
+    call.tell(ResponseStarted("line", create.tag), SpeechStopped(), at_ms=6_500)
+    call.tell(audio("line", "line", 2_000), ResponseEnded("line"))
+    call.hear_all()
+    assert noise(call, 10_000, ms=1_500) == []
+    assert call.tell(ResponseStarted("resp_2")) == []
+    assert call.tell(audio("resp_2", "item_2", 2_000))
+    assert noise(call, 12_000) == []  # and still, nothing interrupts
+
+
 def test_and_after_them_the_caller_can_interrupt_again():
     call = speaking(AT_MOST_FOUR)
     interrupt(call, 5)
