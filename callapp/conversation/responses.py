@@ -20,7 +20,8 @@ ASIDE = "aside"
 OWN_ANSWER_MS = 1_500
 # A turn that the model has not begun to answer after so long, it is asked to.
 TURN_MS = 4_000
-# A request that leads to nothing in this time is made once more.
+# A request that leads to nothing in this time is made once more. For so long it may be refused, too, because
+# of another response of which nothing comes.
 REQUEST_MS = 10_000
 # One that has begun and brings nothing is given up after so long in silence, and asked for once more; one
 # that was cancelled should be over much sooner.
@@ -60,6 +61,7 @@ class Responses:
     __slots__ = (
         "_asked",
         "_asked_count",
+        "_blocked_since_ms",
         "_failures",
         "_gave_up",
         "_hold_until_ms",
@@ -89,6 +91,7 @@ class Responses:
         self._asked_count = 0
         self._failures = 0
         self._unanswered = 0
+        self._blocked_since_ms: float | None = None  # since when requests are refused and nothing begins
         self._stirred_ms = 0.0  # when the active response last showed that it is alive, other than by audio
         self._gave_up = False  # one that brought nothing was cancelled, and none has come to its end since
 
@@ -169,6 +172,8 @@ class Responses:
             return None
         doomed = self._asked is not None and self._asked.doomed
         self._asked = None
+        if self.active is None and self._blocked_since_ms is None:
+            self._blocked_since_ms = at_ms
         self.active_tag = None  # what is active was not ours after all
         self._hold_until_ms = at_ms + RETRY_MS
         request = self._last_asked[1]
@@ -177,7 +182,9 @@ class Responses:
         return request.tag
 
     def overdue(self, at_ms: float) -> bool:
-        """Whether the model has left a request unanswered for the second time."""
+        """Whether the model has left a request unanswered for the second time, or refused it for too long."""
+        if self.wanting and self._blocked_since_ms is not None:
+            return at_ms >= self._blocked_since_ms + REQUEST_MS
         if self._asked is None or at_ms < self._asked.until_ms:
             return False
         request, self._asked = self._asked.request, None
@@ -213,6 +220,7 @@ class Responses:
         """
         self.active, self.active_tag = response_id, tag
         self._stirred_ms = at_ms
+        self._blocked_since_ms = None
         turn_open, self._turn_open = self._turn_open, False
         self._hold_until_ms = 0.0
         asked = self._asked

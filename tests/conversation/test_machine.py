@@ -316,6 +316,16 @@ def test_an_unanswered_request_is_made_once_more_and_then_the_session_is_given_u
     assert call.tell(Tick(), at_ms=20_300) == [DropModel("openai.no_answer"), CloseAudio(), Reconnect(0)]
 
 
+def test_a_session_that_refuses_for_a_response_of_which_nothing_comes_is_given_up():
+    call = live()
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=1_000)
+    while not only(call.given, DropModel):
+        call.tell(Tick(), at_ms=call.conversation.deadline_ms)
+        assert call.now_ms <= 16_000
+        call.tell(*(RequestRefused(c.request_id) for c in only(call.given[-1:], CreateResponse)))
+    assert call.given[-3:] == [DropModel("openai.no_answer"), CloseAudio(), Reconnect(0)]
+
+
 def test_a_failed_response_is_asked_for_again_but_not_for_ever():
     call = live(greeting="Say hello")
     for number in range(3):
