@@ -284,6 +284,8 @@ class Interpreting:
         self.phase = Phase.LAST_WORDS
         self.end_reason = reason
         self._until_ms = now_ms + LAST_WORDS_MS
+        # A replacement has heard nothing of them: the one that has is left to finish.
+        self._dialling = self._renew_ms = None
         return [FinishTranslator(self._using)]
 
     def _on_partner_left(self, reason: str, heard_at_ms: float) -> list[Command]:
@@ -293,7 +295,7 @@ class Interpreting:
             return self._end()
         self.phase = Phase.PARTING
         self.end_reason = reason
-        self._using = self._dialling = None  # nobody is left to translate for
+        self._using = self._dialling = self._renew_ms = None  # nobody is left to translate for
         self._until_ms = heard_at_ms + MARK_SPARE_MS
         return [DropTranslators(), MarkEnd(LAST_MARK)]
 

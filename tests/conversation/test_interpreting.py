@@ -133,6 +133,29 @@ def test_the_last_words_are_not_waited_for_for_ever(event: Event) -> None:
     ]
 
 
+@pytest.mark.parametrize("event", [TranslatorReady(2), TranslatorLost(2, "openai.disconnected")])
+def test_the_last_words_are_those_of_the_translator_that_heard_them_not_of_its_replacement(
+    event: Event,
+) -> None:
+    """Somebody hangs up while an old session is being replaced."""
+    one = side(*TALKING)
+    assert one.receive(TimePassed(), TERMS.session_ms) == [DialTranslator(2, 0)]
+    assert one.receive(PhoneLost("caller.hung_up"), TERMS.session_ms + 100) == [FinishTranslator(1)]
+    assert one.receive(event, TERMS.session_ms + 200) == []
+    assert one.receive(TranslatorFinished(1), TERMS.session_ms + 900) == [
+        LetPartnerGo("caller.hung_up"),
+        DropTranslators(),
+        End("caller.hung_up"),
+    ]
+
+
+@pytest.mark.parametrize("event", [PhoneLost("caller.hung_up"), PartnerLeft("other.hung_up", 3000)])
+def test_nobody_is_dialled_any_more_once_one_of_the_two_is_gone(event: Event) -> None:
+    one = side(*TALKING)
+    one.receive(event, TERMS.session_ms - 1000)
+    assert one.receive(TimePassed(), TERMS.session_ms) == []
+
+
 def test_who_hangs_up_without_a_translator_is_gone_at_once() -> None:
     one = side(Met())
     assert one.receive(PhoneLost("caller.hung_up"), 0) == [
