@@ -119,7 +119,8 @@ class Dialling:
             self._broken_off = True
             if self._socket is not None:
                 with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
+                    # As `TlsSocket.shutdown`: SSLSocket's own drops the TLS state under the feet of ``open``.
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _hold(self, sock: socket.socket) -> None:
         """Let ``break_off`` get at the socket."""

@@ -101,3 +101,16 @@ def test_a_dial_that_was_broken_off_before_it_began_fails():
         with pytest.raises(LegLost):
             attempt.open(f"ws://localhost:{port}/", [], 3)
         assert shown == []
+
+
+def test_a_dial_that_is_broken_off_between_connecting_and_tls_is_no_bug(monkeypatch):
+    attempt = Dialling()
+
+    def break_off_first(sock, block=False):
+        attempt.break_off()
+        shake_hands(sock, block)
+
+    shake_hands = ssl.SSLSocket.do_handshake
+    monkeypatch.setattr(ssl.SSLSocket, "do_handshake", break_off_first)
+    with silent() as port, pytest.raises(LegLost):
+        attempt.open(f"wss://127.0.0.1:{port}/", [], 3)
