@@ -42,12 +42,10 @@ class Postgres:
 
     def _connect(self) -> psycopg.Connection:
         try:
-            return psycopg.connect(
+            connection = psycopg.connect(
                 self._conninfo,
                 autocommit=True,
                 connect_timeout=CONNECT_S,
-                # What is sent is of no use after a crash, so nobody waits for the disc.
-                options=f"-c synchronous_commit=off -c statement_timeout={STALL_S * 1000}",
                 tcp_user_timeout=STALL_S * 1000,
                 keepalives_idle=STALL_S,
                 keepalives_interval=1,
@@ -55,6 +53,16 @@ class Postgres:
             )
         except psycopg.Error as error:
             raise WireLost(_first_line(error)) from error
+        try:
+            # Not as the connection's `options`: PgBouncer takes none, and the URL may have some of its own.
+            # What is sent is of no use after a crash, so nobody waits for the disc.
+            connection.execute(
+                f"SET synchronous_commit = off; SET statement_timeout = {STALL_S * 1000}".encode()
+            )
+        except psycopg.Error as error:
+            connection.close()
+            raise WireLost(_first_line(error)) from error
+        return connection
 
 
 class PostgresSender:
