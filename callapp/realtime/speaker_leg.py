@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from math import inf
+from time import monotonic
 from typing import Generic, TypeVar
 
 from callapp.audio.resampling import PCM_BYTES_PER_MS, Upsampler
@@ -21,6 +23,9 @@ from callapp.websocket.connection import Connection
 from callapp.websocket.framing import Binary
 
 EventT = TypeVar("EventT")
+
+# A session that is not confirmed by then will not be: its socket can be alive all the same.
+CONFIRMED_WITHIN_S = 10.0
 
 
 class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
@@ -37,6 +42,9 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
         self._name = name
         self._log = log
         self._rejected = False
+        self._ready = False  # the session stands as it was asked for
+        self._ready_by_s = 0.0
+        self._overdue = False
         self._upsampler = Upsampler()
         self._sent_bytes = 0
 
@@ -83,12 +91,15 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
         self._connection = self._connect()
         with suppress(LegLost):  # gone already: `receive` tells what they said before
             self._connection.send_text(self._update(essential=False))
+        self._ready_by_s = monotonic() + CONFIRMED_WITHIN_S
+        self.rouse(CONFIRMED_WITHIN_S)
 
     def receive(self) -> list[EventT]:
         """Wait for what comes next; ``[]`` when it was nothing that matters.
 
         Raises:
-            LegLost: the socket is gone, nothing alive is behind it, or the session was refused.
+            LegLost: the socket is gone, nothing alive is behind it, or the session was refused, or not
+                confirmed in time.
         """
         events: list[EventT] = []
         for message in self._open_connection.receive():
@@ -99,6 +110,9 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
                 events += self._on_message(message)
             except BadMessage as error:
                 self._log.warning("! %s: ignored a bad message: %s", self._name, error)
+        if not self._ready and monotonic() >= self._ready_by_s:
+            self._overdue = True
+            raise LegLost("model", 1000, f"the session was not confirmed within {CONFIRMED_WITHIN_S:g} s")
         return events
 
     def meaning_of(self, loss: LegLost) -> Loss:
@@ -107,6 +121,8 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
             return Loss("openai.refused", hopeless=True)
         if self._rejected:
             return Loss("openai.session_rejected", hopeless=True)
+        if self._overdue:
+            return Loss("openai.no_session")
         return Loss("openai.unreachable" if self._connection is None else "openai.disconnected")
 
     # -- for each kind --------------------------------------------------------------------------
@@ -119,6 +135,11 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
         """
         self._open_connection.send_text(self._append(pcm))
         self._sent_bytes += len(pcm)
+
+    def _confirmed(self) -> None:
+        """The session stands."""
+        self._ready = True
+        self.rouse(inf)
 
     def _on_complaint(self, complaint: Complaint) -> None:
         self._last_code = complaint.code

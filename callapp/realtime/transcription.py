@@ -49,7 +49,6 @@ class TranscriptionLeg(SpeakerLeg[TranscriberEvent]):
         self._wanted = wanted
         self._language = language
         self._noise_reduction = noise_reduction
-        self._ready = False
 
     def do(self, what: SendSpeech | EndPiece) -> None:
         """Let the session hear something, or know that a piece has ended. Only one thread may.
@@ -87,7 +86,7 @@ class TranscriptionLeg(SpeakerLeg[TranscriberEvent]):
             case wire.SessionSet(takes_pcm=takes_pcm, model=model) if not self._ready:
                 if not takes_pcm or model != self._wanted.model:
                     self._reject(f"the session takes another format, or has another model: {model}")
-                self._ready = True
+                self._confirmed()
                 return [Ready()]
             case SessionCreated(session_id=session_id):
                 self._log.info("= transcription session %s", session_id)

@@ -43,7 +43,6 @@ class TranslationLeg(SpeakerLeg[TranslatorEvent]):
         self._language = language
         self._transcribed = transcribed
         self._noise_reduction = noise_reduction
-        self._ready = False
         self._downsampler = Downsampler()
         self._unsent = bytearray()  # less than a frame
 
@@ -90,7 +89,7 @@ class TranslationLeg(SpeakerLeg[TranslatorEvent]):
             case wire.TextTold(side=side, text=text):
                 return [Written(side, text)]
             case wire.SessionSet(language=language) if language == self._language and not self._ready:
-                self._ready = True
+                self._confirmed()
                 return [Ready()]
             case wire.SessionClosed():
                 return [Spoken(self._downsampler.flush()), Finished()]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from callapp.agents.fields import Transcription
 from callapp.conversation.dictation import EndPiece, PieceTaken, SendSpeech, TextDone, TextFailed, TextGrew
 from callapp.errors import BadMessage, LegLost
-from callapp.realtime import transcription_events
+from callapp.realtime import speaker_leg, transcription_events
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.loss import Loss
 from callapp.realtime.transcription import Ready, TranscriberEvent, TranscriptionLeg
@@ -156,6 +156,18 @@ def test_a_wrong_key_is_hopeless_and_a_lost_socket_is_not(
         with pytest.raises(LegLost) as lost:
             until(leg, TextDone)
         assert leg.meaning_of(lost.value) == Loss("openai.disconnected")
+
+
+def test_a_session_that_is_never_confirmed_is_given_up_and_dialled_again(
+    model: PretendModel, legs: list[TranscriptionLeg], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket is alive: without a clock the call would have no captions, and nobody would know why."""
+    monkeypatch.setattr(speaker_leg, "CONFIRMED_WITHIN_S", 0.1)
+    model.fail_on("session.update", SendRaw('{"type":"session.news"}'))
+    leg = dial(model, legs)
+    with pytest.raises(LegLost, match="not confirmed") as lost:
+        until(leg, Ready)
+    assert leg.meaning_of(lost.value) == Loss("openai.no_session")
 
 
 def test_nonsense_is_skipped(model: PretendModel, legs: list[TranscriptionLeg]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from callapp.audio.g711 import Samples, decode, encode
 from callapp.errors import BadMessage, LegLost
-from callapp.realtime import translation_events
+from callapp.realtime import speaker_leg, translation_events
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.loss import Loss
 from callapp.realtime.translation import FRAME_BYTES, TranslationLeg
@@ -141,6 +141,28 @@ def test_nobody_there_is_not(legs: list[TranslationLeg]) -> None:
     with pytest.raises(LegLost) as lost:
         dial(gone, legs)
     assert legs[0].meaning_of(lost.value) == Loss("openai.unreachable")
+
+
+def test_a_session_that_is_never_confirmed_is_given_up_and_dialled_again(
+    model: PretendModel, legs: list[TranslationLeg], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its socket is alive: without a clock the two would never be interpreted."""
+    monkeypatch.setattr(speaker_leg, "CONFIRMED_WITHIN_S", 0.1)
+    model.fail_on("session.update", SendRaw('{"type":"session.news"}'))
+    leg = dial(model, legs)
+    with pytest.raises(LegLost, match="not confirmed") as lost:
+        until(leg, Ready)
+    assert leg.meaning_of(lost.value) == Loss("openai.no_session")
+
+
+def test_a_session_that_was_confirmed_is_not_given_up(
+    model: PretendModel, legs: list[TranslationLeg], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speaker_leg, "CONFIRMED_WITHIN_S", 0.5)
+    leg = dial(model, legs)
+    until(leg, Ready)
+    leg.rouse(0.7)
+    assert leg.receive() == []
 
 
 def test_oddities_are_passed_over(model: PretendModel, legs: list[TranslationLeg]) -> None:
