@@ -7,6 +7,8 @@ a time; what is said meanwhile is translated by the next.
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
+from math import inf
+from time import monotonic
 
 from callapp.audio.g711 import SAMPLES_PER_MS, SILENCE, Samples, decode, encode
 from callapp.conversation.commands import CreateResponse
@@ -14,9 +16,11 @@ from callapp.conversation.events import (
     AgentSaid,
     AudioArrived,
     CallerSaid,
+    MessageStarted,
     ModelLost,
     RequestRefused,
     ResponseEnded,
+    ResponseStarted,
     SessionConfirmed,
     SpeechStarted,
     SpeechStopped,
@@ -33,6 +37,14 @@ from callapp.realtime.translator import Finished, Ready, Spoken, Took, Translato
 _SETTLED_S = 1.75
 # Silence that ends the last turn of a speaker who is gone; more than any turn detection waits for.
 _LAST_PAUSE_MS = 1_000
+# So long the service may take to confirm the session, to begin a response, and to go on with one. A socket
+# that is alive says nothing of that, and one response that never ends would be the last one.
+PATIENCE_S = 10.0
+# A failed response is asked for again so many times in a row, after so long.
+_MOST_RETRIES = 2
+_RETRY_S = 0.5
+# What comes of a response while it goes on.
+_OF_A_RESPONSE = (ResponseStarted, MessageStarted, AudioArrived, AgentSaid)
 _NAMES = {
     "ar": "Arabic",
     "de": "German",
@@ -89,6 +101,10 @@ class InterpretingModel:
         self._asked = 0
         self._responding = False
         self._untranslated = False  # a turn has ended that no response has been asked for
+        self._ask_at_s = 0.0  # no sooner
+        self._failures = 0  # responses in a row
+        self._missing = ""  # what its absence means: that which is waited for ...
+        self._missing_at_s = inf  # ... until then
         self._speaking = False
         self._finishing = False
         self._loss: Loss | None = None
@@ -101,22 +117,29 @@ class InterpretingModel:
     def dial(self) -> None:
         """Open the socket and ask for the session. Raises as ``ModelLeg.dial``."""
         self._leg.dial()
+        self._wait_for("openai.no_session")
+        self._leg.rouse(PATIENCE_S)
 
     def receive(self) -> list[TranslatorEvent]:
         """Wait for what comes next; ``[]`` when it was nothing that matters.
 
         Raises:
-            LegLost: the session is gone, or not to be had.
+            LegLost: the session is gone, not to be had, or of no use.
         """
         heard = self._leg.receive()
         events = [told for event in heard for told in self._on(event)]
-        if self._untranslated and not self._responding:
+        if monotonic() >= self._missing_at_s:
+            raise self._give_up(self._missing, f"nothing came for {PATIENCE_S:g} s")
+        if self._owes and monotonic() >= self._ask_at_s:
             self._ask()
-        idle = not (heard or self._speaking or self._responding)
+        idle = not (heard or self._speaking or self._responding or self._untranslated)
+        at_s = min(self._missing_at_s, self._ask_at_s if self._owes else inf)
+        self._leg.rouse(at_s - monotonic())
+        # Looked at last: another thread says so, and then rouses, too.
         if self._finishing and idle:
             events.append(Finished())
         elif self._finishing:
-            self._leg.rouse(_SETTLED_S)
+            self._leg.rouse(min(_SETTLED_S, at_s - monotonic()))
         return events
 
     def hear(self, samples: Samples) -> None:
@@ -152,11 +175,19 @@ class InterpretingModel:
         meaning = self._leg.meaning_of(loss)
         return Loss(meaning.reason, meaning.hopeless)
 
+    @property
+    def _owes(self) -> bool:
+        """Whether a response is to be asked for, now or soon."""
+        return self._untranslated and not self._responding
+
     def _on(self, event: ModelEvent) -> list[TranslatorEvent]:
+        if self._responding and isinstance(event, _OF_A_RESPONSE):
+            self._wait_for("openai.stalled")
         match event:
             case AudioArrived(payload=payload):
                 return [Spoken(decode(a2b_base64(payload)))]
             case SessionConfirmed():
+                self._missing_at_s = inf
                 return [Ready()]
             case SpeechStarted():
                 self._speaking = True
@@ -168,15 +199,33 @@ class InterpretingModel:
                 return [Written("source", text), *([Took(usage)] if usage is not None else [])]
             case RequestRefused():
                 self._untranslated = True
-            case ResponseEnded(usage=usage):
-                self._responding = False
+            case ResponseEnded(status=status, usage=usage):
+                self._responding, self._missing_at_s = False, inf
+                self._failures = self._failures + 1 if status == "failed" else 0
+                if self._failures:
+                    self._ask_again()
                 return [Took(usage)] if usage is not None else []
             case ModelLost(reason=reason, hopeless=hopeless):
-                self._loss = Loss(reason, hopeless)
-                raise LegLost("model", 1000, reason)
+                raise self._give_up(reason, reason, hopeless=hopeless)
         return []
 
     def _ask(self) -> None:
         self._asked += 1
         self._responding, self._untranslated = True, False
         self._leg.send(CreateResponse(f"translate-{self._asked}", f"translation-{self._asked}"))
+        self._wait_for("openai.no_answer")
+
+    def _ask_again(self) -> None:
+        """What was to be translated still is."""
+        if self._failures > _MOST_RETRIES:
+            raise self._give_up("openai.failed", f"{self._failures} responses failed")
+        self._untranslated = True
+        self._ask_at_s = monotonic() + _RETRY_S * self._failures
+
+    def _wait_for(self, missing: str) -> None:
+        """Have the session given up for this reason, unless it goes on in time."""
+        self._missing, self._missing_at_s = missing, monotonic() + PATIENCE_S
+
+    def _give_up(self, reason: str, why: str, *, hopeless: bool = False) -> LegLost:
+        self._loss = Loss(reason, hopeless)
+        return LegLost("model", 1000, why)

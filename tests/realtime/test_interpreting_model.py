@@ -10,14 +10,15 @@ import pytest
 
 from callapp.audio.g711 import decode, encode
 from callapp.errors import LegLost
+from callapp.realtime import interpreting_model
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
 from callapp.realtime.loss import Loss
 from callapp.realtime.session import SessionConfig
 from callapp.realtime.translator import Finished, Ready, Spoken, Took, TranslatorEvent, Written
 from callapp.simulators.model import PretendModel
-from callapp.simulators.model_faults import Reset
-from callapp.simulators.model_script import Pace, Say, Script
+from callapp.simulators.model_faults import Reset, SendError, SendRaw
+from callapp.simulators.model_script import Answer, Fail, Pace, Say, Script
 from callapp.simulators.speech import Speech, babble_clip
 from callapp.simulators.ulaw import silence
 
@@ -28,9 +29,13 @@ CONFIG = SessionConfig(interpreting_instructions("en", "ja", "none"), "marin", "
 
 
 @pytest.fixture
-def model() -> Iterator[PretendModel]:
-    script = Script(Say(ONE), Say(TWO))
-    with PretendModel(script, speech=Speech([HELLO, AGAIN]), pace=Pace(speed=2)) as model:
+def answers() -> list[Answer]:
+    return [Say(ONE), Say(TWO)]
+
+
+@pytest.fixture
+def model(answers: list[Answer]) -> Iterator[PretendModel]:
+    with PretendModel(Script(*answers), speech=Speech([HELLO, AGAIN]), pace=Pace(speed=2)) as model:
         yield model
 
 
@@ -82,6 +87,70 @@ def test_a_lost_one_can_be_dialled_again(model: PretendModel, translator: Interp
     with pytest.raises(LegLost) as lost:
         until(translator, Finished)
     assert translator.meaning_of(lost.value) == Loss("openai.disconnected")
+
+
+@pytest.mark.parametrize("answers", [[Fail(), Fail(), Say(ONE)]])
+def test_a_response_that_fails_is_asked_for_again(model: PretendModel, translator: InterpretingModel) -> None:
+    """The speaker waits for a reply to what nobody has heard, and says nothing more."""
+    until(translator, Ready)
+    translator.hear(decode(HELLO.audio + silence(700)))
+    until(translator, Spoken)
+    (session,) = model.sessions
+    assert len(session.received_events("response.create")) == 3
+
+
+@pytest.mark.parametrize("answers", [[Fail(), Fail(), Fail()]])
+def test_after_the_third_that_fails_another_session_is_wanted(translator: InterpretingModel) -> None:
+    until(translator, Ready)
+    translator.hear(decode(HELLO.audio + silence(700)))
+    with pytest.raises(LegLost) as lost:
+        until(translator, Spoken)
+    assert translator.meaning_of(lost.value) == Loss("openai.failed")
+
+
+@pytest.mark.parametrize("answer", [SendError("server_error"), SendRaw('{"type":"news"}')])
+def test_a_request_that_is_not_answered_is_not_the_last_one(
+    model: PretendModel,
+    translator: InterpretingModel,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: SendError | SendRaw,
+) -> None:
+    """One response is asked for at a time, so whoever waited for it for ever would translate nothing more."""
+    until(translator, Ready)
+    monkeypatch.setattr(interpreting_model, "PATIENCE_S", 0.3)
+    model.fail_on("response.create", answer)
+    translator.hear(decode(HELLO.audio + silence(700)))
+    with pytest.raises(LegLost) as lost:
+        until(translator, Spoken)
+    assert translator.meaning_of(lost.value) == Loss("openai.no_answer")
+
+
+@pytest.mark.parametrize("answers", [[[Say(ONE), Say(TWO, Pace(first_delta_after_ms=9_000))]]])
+def test_a_response_that_stands_still_is_not_the_last_one(
+    translator: InterpretingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until(translator, Ready)
+    translator.hear(decode(HELLO.audio + silence(700)))
+    until(translator, Spoken)
+    monkeypatch.setattr(interpreting_model, "PATIENCE_S", 0.3)
+    with pytest.raises(LegLost) as lost:
+        until(translator, Finished)
+    assert translator.meaning_of(lost.value) == Loss("openai.stalled")
+
+
+def test_a_session_that_is_never_confirmed_is_given_up(
+    model: PretendModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interpreting_model, "PATIENCE_S", 0.3)
+    model.fail_on("session.update", SendRaw('{"type":"news"}'))
+    endpoint = Endpoint(model.url, "gpt-realtime-2.1-mini", "sk-test")
+    translator = InterpretingModel(endpoint, CONFIG, logging.getLogger("test"))
+    translator.dial()
+    with pytest.raises(LegLost) as lost:
+        until(translator, Ready)
+    assert translator.meaning_of(lost.value) == Loss("openai.no_session")
+    translator.close()
+    translator.release()
 
 
 def test_the_prompt_names_both_languages() -> None:
