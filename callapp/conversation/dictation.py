@@ -29,7 +29,10 @@ TELL_EVERY_MS = 300.0
 TEXT_WITHIN_MS = 20_000.0
 # A line that brings nothing at all for so long is silent, though no silence was heard.
 QUIET_MS = 1_000.0
+# The service takes no piece below 100 ms, and its next item would be taken for that one's.
+SHORTEST_PIECE_MS = 120
 BYTES_PER_MS = 8
+_SILENCE = b"\xff"  # in mu-law
 
 # -- what the service says ----------------------------------------------------------------------
 
@@ -228,6 +231,8 @@ class Dictation:
 
     def _send(self, piece: _Piece, now_ms: float) -> list[Command]:
         """Send what has not been sent of a piece, once it is enough or all."""
+        if piece.ended:
+            piece.ulaw += _SILENCE * (SHORTEST_PIECE_MS * BYTES_PER_MS - len(piece.ulaw))
         unsent = len(piece.ulaw) - piece.sent_bytes
         if not self._ready or not (piece.ended or unsent >= SEND_MS * BYTES_PER_MS):
             return []

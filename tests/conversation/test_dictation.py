@@ -9,6 +9,7 @@ from callapp.conversation.dictation import (
     MOST_KEPT_MS,
     PAUSE_MS,
     QUIET_MS,
+    SHORTEST_PIECE_MS,
     TELL_EVERY_MS,
     TEXT_WITHIN_MS,
     Command,
@@ -197,6 +198,14 @@ def test_a_line_that_brings_nothing_more_ends_its_piece() -> None:
     line = Line()
     line.hear(1000, LOUD)
     assert ends(line.dictation.time_passed(line.now_ms + QUIET_MS)) == 1
+
+
+def test_a_piece_that_is_too_short_for_the_service_is_filled_up_with_silence() -> None:
+    """It would be refused, and all that is said afterwards written down as what was said before it."""
+    line = Line()
+    commands = line.hear(80, LOUD) + line.dictation.time_passed(line.now_ms + QUIET_MS)
+    assert ends(commands) == 1
+    assert sent(commands) == VOICE * 4 + PAUSE * (SHORTEST_PIECE_MS // 20 - 4)
 
 
 def test_the_end_of_the_call_ends_a_piece_and_what_has_no_text_by_then_is_told_without() -> None:
