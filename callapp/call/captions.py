@@ -97,6 +97,7 @@ class CaptionedCall:
         self._log = log
         self._inbox: SimpleQueue[Event] = SimpleQueue()
         self._sessions: dict[Speaker, Transcriber] = {}  # the newest of each
+        self._dropped: set[tuple[Speaker, int]] = set()  # those that we have ended
         self._gone: tuple[str, float] | None = None  # why, and from when on without the stream's word
         self._stream_over = False
         self._over = Flag()
@@ -229,7 +230,8 @@ class CaptionedCall:
                     self._journal(fact, self._now_ms())
                 case DialSession(speaker=speaker, number=number, after_ms=after_ms):
                     self._dial(speaker, number, after_ms)
-                case DropSession(speaker=speaker):
+                case DropSession(speaker=speaker, number=number):
+                    self._dropped.add((speaker, number))
                     self._sessions[speaker].close()
                 case End():
                     self._stream.close()
@@ -263,7 +265,7 @@ class CaptionedCall:
             self._log.exception("! bug in the transcriber's thread")
             self._inbox.put(Told("server.error"))
             return
-        if loss is None or self._over.is_set():
+        if loss is None or self._over.is_set() or (speaker, number) in self._dropped:
             return
         self._log.warning("< transcriber of the %s lost: %s %s", speaker, loss.code, loss.reason)
         meaning = session.meaning_of(loss)

@@ -189,6 +189,18 @@ def test_a_session_that_drops_is_dialled_again_and_hears_the_sentence_from_its_b
     assert world.uttered.get(timeout=WAIT_S).text == "Whole."
 
 
+def test_an_old_session_that_we_replace_is_not_told_of_as_lost(
+    worlds: list[World], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever is called at night for a lost session looks for a fault that there is not."""
+    worlds.append(World(session_ms=50))
+    for _ in range(4):  # one of each of the two, and its successor
+        worlds[0].session()
+    worlds[0].call.cut("server.stopped")
+    assert worlds[0].ended() == "server.stopped"
+    assert "lost" not in caplog.text
+
+
 def test_a_wrong_key_ends_the_captions(worlds: list[World]) -> None:
     worlds.append(World(first_ready=LegLost("model", 3000, "invalid_api_key")))
     assert worlds[0].ended() == "openai.refused"
