@@ -45,16 +45,22 @@ class Redis:
         return listener
 
     def _client(self) -> redis.Redis:
-        # It shall not dial again by itself: what was missed meanwhile has to be known.
-        return redis.Redis.from_url(
-            self._url,
-            socket_connect_timeout=CONNECT_S,
-            socket_timeout=STALL_S,
-            socket_keepalive=True,
-            socket_keepalive_options=_KEEPALIVE,
-            decode_responses=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+        try:
+            # It shall not dial again by itself: what was missed meanwhile has to be known.
+            client = redis.Redis.from_url(
+                self._url,
+                socket_connect_timeout=CONNECT_S,
+                socket_timeout=STALL_S,
+                socket_keepalive=True,
+                socket_keepalive_options=_KEEPALIVE,
+                decode_responses=True,
+                retry=Retry(NoBackoff(), 0),
+            )
+            # Not connected yet, but made: only so is it known that the URL has an option that there is not.
+            client.connection_pool.make_connection()
+        except (TypeError, ValueError) as error:
+            raise WireLost(str(error)) from error
+        return client
 
 
 class RedisSender:
