@@ -150,7 +150,7 @@ class Dictation:
             piece.end_ms = until_ms
         long = len(piece.ulaw) >= LONGEST_PIECE_MS * BYTES_PER_MS
         piece.ended = long or until_ms - piece.end_ms >= PAUSE_MS
-        return self._send(piece, now_ms)
+        return self._make_room(now_ms) + self._send(piece, now_ms)
 
     def time_passed(self, now_ms: float) -> list[Command]:
         """Tell what has grown, and see to what is overdue."""

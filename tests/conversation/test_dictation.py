@@ -163,6 +163,15 @@ def test_while_nobody_listens_the_oldest_pieces_are_given_up_for_newer_ones() ->
     assert any(isinstance(one, Tell) and isinstance(one.fact, AudioDropped) for one in commands)
 
 
+def test_a_piece_that_grows_long_takes_the_place_of_older_ones_too() -> None:
+    """All that is kept goes out at once when a session listens: more than so much would break its socket."""
+    line = Line(ready=False)
+    for _ in range(MOST_KEPT_MS // (9000 + PAUSE_MS)):
+        line.say(9000)
+    line.hear(20_000, LOUD)
+    assert len(sent(line.dictation.session_ready(line.now_ms))) <= MOST_KEPT_MS * BYTES_PER_MS
+
+
 def test_a_text_that_never_comes_is_not_waited_for_and_its_item_is_no_other_pieces() -> None:
     line = Line()
     line.say()
