@@ -109,6 +109,10 @@ def _engine(agent: Agent, place: Place, parts: Services, call_log: CallLogger) -
     endpoint = endpoint_of(settings, agent.model or usual)
     if translates:
         minute_usd = usd_per_minute(endpoint.model)
+        if minute_usd is None and settings.max_call_cost_usd is not None:
+            call_log.warning(
+                "! the price of %s is not known: MAX_CALL_COST_USD does not hold", endpoint.model
+            )
         return _Engine(
             endpoint.model,
             endpoint.model,
@@ -132,7 +136,7 @@ def _engine(agent: Agent, place: Place, parts: Services, call_log: CallLogger) -
     return _Engine(
         endpoint.model,
         agent.transcriber,
-        pricing(endpoint.model, agent.transcriber or ""),
+        None if settings.max_call_cost_usd is None else pricing(endpoint.model, agent.transcriber or ""),
         lambda: InterpretingModel(endpoint, config, call_log),
     )
 
