@@ -85,16 +85,18 @@ class Dialling:
         Args:
             headers: lines of the upgrade request; may hold a key, so no redirect is followed.
             within_s: for each of connecting, TLS and upgrade what is left of it; looking up the
-                name has the system's own time.
+                name has the system's own time, and comes before it.
 
         Raises:
             LegLost: nobody there, or they do not want us, or it was broken off.
         """
-        deadline = monotonic() + within_s
         parts = urlsplit(url)
         host, secure = parts.hostname or "", parts.scheme == "wss"
+        port = parts.port or (443 if secure else 80)
         try:
-            sock = socket.create_connection((host, parts.port or (443 if secure else 80)), within_s)
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            deadline = monotonic() + within_s
+            sock = _connect([(str(address[0]), port) for *_, address in found], deadline)
             self._hold(sock)
             if secure:
                 sock = _tls_context().wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
@@ -128,6 +130,18 @@ class Dialling:
             self._socket = sock
             if self._broken_off:
                 raise ConnectionAbortedError("broken off")
+
+
+def _connect(addresses: Sequence[tuple[str, int]], deadline: float) -> socket.socket:
+    """Connect to the first that answers.
+
+    Each has its share of the time. One that swallows everything, as IPv6 does where it leads nowhere, would
+    leave none for the next.
+    """
+    for left, address in zip(range(len(addresses), 1, -1), addresses, strict=False):
+        with suppress(OSError):
+            return socket.create_connection(address, max(0.01, deadline - monotonic()) / left)
+    return socket.create_connection(addresses[-1], max(0.01, deadline - monotonic()))
 
 
 @cache

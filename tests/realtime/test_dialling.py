@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 import trustme
@@ -114,3 +115,51 @@ def test_a_dial_that_is_broken_off_between_connecting_and_tls_is_no_bug(monkeypa
     monkeypatch.setattr(ssl.SSLSocket, "do_handshake", break_off_first)
     with silent() as port, pytest.raises(LegLost):
         attempt.open(f"wss://127.0.0.1:{port}/", [], 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address, and refuse")
+def test_an_address_that_swallows_everything_leaves_time_for_the_next(monkeypatch):
+    """IPv6 that leads nowhere comes first in every answer of the name server's."""
+    with server() as (port, _), full("127.0.0.2", port):
+        look_up(monkeypatch, ["127.0.0.2", "localhost"])
+        began = time.monotonic()
+        with closing(Dialling().open(f"ws://model.test:{port}/", ["Authorization: Bearer k"], 2)) as sock:
+            assert time.monotonic() - began < 1.9
+            assert sock.recv(100)[:1] == b"\x88"
+
+
+def test_a_slow_name_server_leaves_time_for_the_dial(monkeypatch):
+    with silent() as port:
+        look_up(monkeypatch, ["127.0.0.1"], after_s=0.5)
+        began = time.monotonic()
+        with pytest.raises(LegLost):
+            Dialling().open(f"ws://model.test:{port}/", [], 0.4)
+        assert time.monotonic() - began > 0.85
+
+
+def look_up(monkeypatch, addresses, after_s=0.0):
+    """Have a name server answer so."""
+    find = socket.getaddrinfo
+
+    def answer(host, *rest, **options):
+        if host != "model.test":
+            return find(host, *rest, **options)
+        time.sleep(after_s)
+        return [one for address in addresses for one in find(address, *rest, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+
+@contextmanager
+def full(host: str, port: int) -> Iterator[None]:
+    """A listener that takes no more connections, and says nothing of it."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect((host, port))
+        yield
