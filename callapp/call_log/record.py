@@ -104,6 +104,7 @@ class Record:
         self.writer: Writer[Entry] = Writer(self._write)
         # Entries are named by what no other process's begin with, and a number.
         self._name, self._numbers = secrets.token_hex(10), count()
+        self._moved: set[str] = set()  # calls that are about to close here, and go on in another process
 
     def __call__(self, call: Particulars, fact: Fact, at_ms: float) -> None:
         """Take a fact; see `callapp.call.journal.Listener`."""
@@ -124,7 +125,9 @@ class Record:
             if foreign or isinstance(cause, _HOPELESS):
                 raise Refused(str(error)) from error
             raise
-        if any(isinstance(entry.fact, Began | Closed) for entry in entries):
+        closed = {entry.call.call_sid for entry in entries if isinstance(entry.fact, Closed)}
+        self._moved -= closed  # not before it is committed: it may have to be written again
+        if closed or any(isinstance(entry.fact, Began) for entry in entries):
             self._follow_ups.nudge()
         for entry in entries:
             if isinstance(entry.fact, Recorded) and entry.call.call_sid in deleted:
@@ -145,7 +148,9 @@ class Record:
                     self._follow_ups.resumed(session, entry.call.call_sid)
                 case Began():
                     self._follow_ups.begun(session, entry.call.call_sid)
-                case Closed():
+                case Ended() if entry.fact.reason == MOVED:
+                    self._moved.add(entry.call.call_sid)
+                case Closed() if entry.call.call_sid not in self._moved:
                     self._follow_ups.ended(session, entry.call.call_sid, entry.call.agent)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from sqlalchemy import select
 
 from callapp.call_log import PlacedCall, Store
@@ -14,7 +15,7 @@ from callapp.call_log.models import JobRow
 from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
 from callapp.conversation.facts import Began, Closed, Ended, Fact
-from tests.call_log.test_record import CALL
+from tests.call_log.test_record import CALL, WAIT_S
 from tests.call_log.test_settling import Told
 
 KINDS = ("call.started", "call.ended", "call.analyzed", "analyze")
@@ -103,6 +104,29 @@ def test_a_call_that_came_back_after_its_end_is_told_of_when_it_ends_for_good(st
     record(again, Began(), 2_000)
     record(again, Closed(5_000), 5_000)
     record.close()
+    assert due(store) == ["call.ended", "analyze"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_call_that_has_moved_to_another_process_is_told_of_when_it_ends_there(
+    store: Store, at_once: bool
+) -> None:
+    """The process that it has left closes it later than the other one has begun."""
+    follow_ups = everything()
+    here, there = Record(store, follow_ups), Record(store, follow_ups)
+    resumed = dataclasses.replace(CALL, resumed=True)
+    here(CALL, Began(), 0)
+    assert here.writer.flush(WAIT_S)
+    there(resumed, Began(4_000), 4_000)
+    assert there.writer.flush(WAIT_S)
+    here(CALL, Ended(5_000, "server.moved"), 5_000)
+    assert at_once or here.writer.flush(WAIT_S)
+    here(CALL, Closed(5_010), 5_010)
+    here.close()
+    assert due(store) == ["call.started"]
+    there(resumed, Ended(9_000, "agent.ended"), 9_000)
+    there(resumed, Closed(9_010), 9_010)
+    there.close()
     assert due(store) == ["call.ended", "analyze"]
 
 
