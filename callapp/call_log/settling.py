@@ -1,8 +1,9 @@
 """What the carrier knows of a call once it is over: what it charged, and how the call ended.
 
 Twilio prices a call some minutes after its end, so it is asked again, ever more rarely. It is asked about
-calls of which nobody told us the end, too: their process may have been killed. Which calls are due stands
-in the database, so it does not matter which process asks, and none is forgotten at a restart.
+calls of which nobody told us the end, too: their process may have been killed, or no stream of theirs come.
+Which calls are due stands in the database, so it does not matter which process asks, and none is forgotten
+at a restart.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Settler:
         with self._store.transaction() as session:
             query = (
                 select(CallRow.call_sid, CallRow.settle_at, CallRow.settle_tries)
-                .where(CallRow.settle_at <= now)
+                .where(CallRow.settle_at <= now, CallRow.call_sid.is_not(None))
                 .order_by(CallRow.settle_at)
                 .limit(AT_ONCE)
             )
@@ -150,10 +151,14 @@ class Settler:
             row = session.scalars(select(CallRow).where(CallRow.call_sid == call_sid)).one_or_none()
             if row is None:
                 return
+            # Its process may have noted why it ended, and been killed before it closed it.
+            unsure = row.status not in TERMINAL_STATUSES or row.settle_tries <= 1
             if row.status not in TERMINAL_STATUSES:
                 row.status = told.status
-            if row.end_reason is None:
-                row.end_reason = "server.lost"
+            if row.model is None:  # no stream of it has come: nobody here knows why
+                self._follow_ups.said_to_be_over(session, call_sid)
+            elif row.end_reason is None or unsure:
+                row.end_reason = row.end_reason or "server.lost"
                 self._follow_ups.ended(session, call_sid, row.agent)
             if row.ended_at is None and row.answered_at is not None and told.duration_s is not None:
                 row.ended_at = row.answered_at + timedelta(seconds=told.duration_s)

@@ -44,6 +44,9 @@ from callapp.call_log.statements import insert_new, rows_changed, table_of, unle
 from callapp.errors import CallappError
 
 SWEEP_EVERY_S = 60.0
+# Of a call of which no stream comes nobody here sees the end, and the carrier's word of it may get lost: so
+# long after the dial or the answer the carrier is asked, as of any call that is over.
+NO_STREAM_AFTER = timedelta(minutes=10)
 
 _CALLS, _TOKENS = table_of(CallRow), table_of(StreamTokenRow)
 # A dial that failed, as far as we know; of a call that has a SID, such a word is the carrier's.
@@ -144,6 +147,7 @@ class Store:
             "status": "in-progress",
             "created_at": now,
             "answered_at": now,
+            "settle_at": None if admission.direction == "browser" else now + NO_STREAM_AFTER,
         }
         session.execute(insert_new(session, CallRow), call)
 
@@ -181,6 +185,7 @@ class Store:
 
     def place_call(self, call: PlacedCall) -> None:
         """Write down that we are about to dial, so that Twilio's webhooks find the call in any process."""
+        now = _now()
         with self.transaction() as session:
             session.execute(
                 insert(CallRow).values(
@@ -192,7 +197,8 @@ class Store:
                     from_number=call.from_number,
                     to_number=call.to_number,
                     status=call.status,
-                    created_at=_now(),
+                    created_at=now,
+                    settle_at=now + NO_STREAM_AFTER,
                 )
             )
 
@@ -216,7 +222,7 @@ class Store:
             session.execute(
                 update(CallRow)
                 .where(CallRow.id == placed_id, CallRow.call_sid.is_(None))
-                .values(status="failed", ended_at=_now())
+                .values(status="failed", ended_at=_now(), settle_at=None)
             )
 
     def find_status(self, call_sid: str) -> str | None:
@@ -263,6 +269,8 @@ class Store:
             values["status_sequence"] = sequence_number
         if terminal:
             values["ended_at"] = _now()
+            # One that had no stream has nothing more to be asked about.
+            values["settle_at"] = case((CallRow.model.is_(None), null()), else_=CallRow.settle_at)
         else:
             values["ended_at"] = _ENDED_AT_IF_DIALLED
             newer: ColumnElement[bool] = CallRow.status_sequence.is_(None)

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from sqlalchemy import select
 
-from callapp.call_log import PlacedCall, Store
+from callapp.call_log import Admission, PlacedCall, Store
 from callapp.call_log.erasure import delete_calls
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.jobs import JobQueue
@@ -93,6 +93,32 @@ def test_a_call_whose_process_was_killed_is_told_of_once_twilio_was_asked(store:
     assert due(store) == ["call.ended", "analyze"]
     settler._settle(CALL.call_sid)
     assert due(store) == []
+
+
+@pytest.mark.parametrize("status", ["in-progress", "completed"])
+def test_a_call_whose_process_was_killed_between_its_end_and_its_close_is_told_of(
+    store: Store, status: str
+) -> None:
+    """Its end reason is noted as soon as it is certain; late words and sockets take up to seconds more."""
+    follow_ups = everything()
+    tell(store, follow_ups, Began(), Ended(900, "agent.ended"))
+    store.note_status(CALL.call_sid, status, 3)
+    assert due(store) == ["call.started"]
+    settler = Settler(store, lambda call_sid: Told(duration_s=9), follow_ups)
+    settler._settle(CALL.call_sid)
+    assert due(store) == ["call.ended", "analyze"]
+    settler._settle(CALL.call_sid)
+    assert due(store) == []
+
+
+def test_a_call_of_which_no_stream_came_is_told_of_once_twilio_was_asked(store: Store) -> None:
+    """There is nothing to analyse."""
+    follow_ups = everything()
+    store.issue_token(
+        Admission(CALL.call_sid, CALL.call_sid, CALL.agent, {}, "incoming", "+1", "+81"), lives_s=60
+    )
+    Settler(store, lambda call_sid: Told(duration_s=9), follow_ups)._settle(CALL.call_sid)
+    assert JobQueue(store).waiting(["call.ended"]) == JobQueue(store).waiting(KINDS) == 1
 
 
 def test_a_call_that_came_back_after_its_end_is_told_of_when_it_ends_for_good(store: Store) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from callapp.call_log import Store
+from callapp.call_log import Admission, PlacedCall, Store
 from callapp.call_log.models import CallRow
 from callapp.call_log.reading import find_call
 from callapp.call_log.record import Record
+from callapp.call_log.records import Direction
 from callapp.call_log.settling import NEXT_AFTER, Settler
 from callapp.conversation.facts import Began, Closed, Ended, Fact
 from callapp.errors import CarrierRefused, CarrierUnreachable
@@ -137,6 +138,61 @@ def test_a_call_whose_process_was_killed_is_closed_with_twilios_word(
     call = find_call(store, CALL.call_sid)
     assert call is not None
     assert (call.status, call.end_reason, call.duration_seconds) == ("completed", "server.lost", 10)
+
+
+def test_a_call_that_hung_up_before_its_stream_came_is_closed_with_twilios_word(
+    store: Store, settler: Settler, twilio: Twilio
+) -> None:
+    """Nobody tells of the end of a call that rang us. Why it ended is not known here."""
+    store.issue_token(admission("incoming"), 60)
+    assert settler.settle_due() == 0  # its stream may still come
+    hurry(store)
+    twilio.told = Told(duration_s=4, price_usd=0.0085)
+    assert settler.settle_due() == 1
+    call = find_call(store, CALL.call_sid)
+    assert call is not None
+    assert (call.status, call.end_reason, call.duration_seconds) == ("completed", None, 4)
+    assert call.cost.carrier_usd == 0.0085
+
+
+def test_a_call_of_ours_whose_last_callback_was_lost_is_closed_with_twilios_word(
+    store: Store, settler: Settler, twilio: Twilio
+) -> None:
+    """Twilio does not repeat one that met a server about to start."""
+    place(store)
+    hurry(store)
+    twilio.told = Told("no-answer", 0)
+    assert settler.settle_due() == 1
+    assert store.find_status(CALL.call_sid) == "no-answer"
+
+
+def test_a_call_of_ours_that_nobody_answered_is_not_asked_about(store: Store, settler: Settler) -> None:
+    place(store)
+    store.note_status(CALL.call_sid, "busy", 2)
+    assert settle_at(store) is None
+
+
+def test_a_dial_that_failed_is_not_asked_about(store: Store, settler: Settler) -> None:
+    store.place_call(PlacedCall("p1", CALL.agent, {}, "+1", "+81"))
+    hurry(store)
+    assert settler.settle_due() == 0  # it has no name at Twilio's
+    store.dial_failed("p1")
+    assert settle_at(store) is None
+
+
+def place(store: Store) -> None:
+    store.place_call(PlacedCall("p1", CALL.agent, {}, "+1", "+81"))
+    store.call_dialled("p1", CALL.call_sid, "queued")
+
+
+def admission(direction: Direction) -> Admission:
+    return Admission(CALL.call_sid, CALL.call_sid, CALL.agent, {}, direction, "+1", "+81")
+
+
+@pytest.mark.parametrize(("direction", "asked"), [("incoming", True), ("browser", False)])
+def test_of_a_browsers_call_twilio_knows_nothing(store: Store, direction: Direction, asked: bool) -> None:
+    store.issue_token(admission(direction), 60)
+    assert (settle_at(store) is not None) is asked
 
 
 def test_a_call_that_twilio_does_not_know_is_left_alone(
