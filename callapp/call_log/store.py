@@ -292,14 +292,11 @@ class Store:
             note = update(CallRow).where(_call(call_sid, placed_id), CallRow.answered_by.is_(None))
             return rows_changed(session, note.values(call_sid=call_sid, answered_by=answered_by)) > 0
 
-    def note_recording(self, call_sid: str, path: str, seconds: float | None) -> None:
-        """Write down where a call's recording is."""
+    def note_recording(self, call_sid: str, path: str, seconds: float | None) -> bool:
+        """Write down where a call's recording is; false if there is no such call."""
+        note = update(CallRow).where(CallRow.call_sid == call_sid)
         with self.transaction() as session:
-            session.execute(
-                update(CallRow)
-                .where(CallRow.call_sid == call_sid)
-                .values(recording_path=path, recording_seconds=seconds)
-            )
+            return rows_changed(session, note.values(recording_path=path, recording_seconds=seconds)) > 0
 
     def find_answered_by(self, call_sids: Collection[str]) -> dict[str, str]:
         """Who answered these calls, as far as it is known."""

@@ -19,8 +19,17 @@ def delete_recordings(call_sid: str, store: Store, shelf: Shelf, carrier: Carrie
     shelf.delete(call_sid)
     recording_sid = sid_of(recording_path(store, call_sid) or "")
     if recording_sid is not None:
-        try:
-            carrier.delete_recording(recording_sid)
-        except CarrierRefused as refusal:
-            if refusal.status != 404:  # it is gone already
-                raise
+        delete_at_twilio(recording_sid, carrier)
+
+
+def delete_at_twilio(recording_sid: str, carrier: Carrier) -> None:
+    """Delete a recording that Twilio has made.
+
+    Raises:
+        CarrierError: that did not work.
+    """
+    try:
+        carrier.delete_recording(recording_sid)
+    except CarrierRefused as refusal:
+        if refusal.status != 404:  # it is gone already
+            raise

@@ -24,6 +24,7 @@ from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.errors import CallappError
 from callapp.logs import CallLogger, call_logger, mask_number
 from callapp.recording.at_twilio import path_of
+from callapp.recording.deletion import delete_at_twilio
 from callapp.services import services
 from callapp.telephony import interpreter_lines, twiml
 from callapp.web.forwarding import STREAM_WITHIN_S, TOKEN_LIVES_S, forward
@@ -115,10 +116,22 @@ def recording_status() -> ResponseReturnValue:
     recording_sid = _required(fields, "RecordingSid")
     seconds = fields.get("RecordingDuration", "")
     if fields.get("RecordingStatus") == "completed" and re.fullmatch("RE[0-9a-f]{32}", recording_sid):
-        services().store.note_recording(
-            call_sid, path_of(recording_sid), float(seconds) if re.fullmatch("[0-9]{1,9}", seconds) else None
-        )
+        seconds_known = float(seconds) if re.fullmatch("[0-9]{1,9}", seconds) else None
+        if not services().store.note_recording(call_sid, path_of(recording_sid), seconds_known):
+            _delete_recording(recording_sid, call_logger(call_sid, __name__))
     return "", 204
+
+
+def _delete_recording(recording_sid: str, log: CallLogger) -> None:
+    """The call was deleted before its recording was there."""
+    try:
+        delete_at_twilio(recording_sid, services().carrier)
+    except CallappError as error:
+        log.error(
+            "! the call was deleted, its recording %s at Twilio was not: delete it by hand. %s",
+            recording_sid,
+            error,
+        )
 
 
 class _CannotAnswer(Exception):

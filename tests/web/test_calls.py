@@ -250,8 +250,13 @@ RECORDING_SID = "RE" + "7" * 32
 @pytest.fixture
 def recorded_by_twilio(talked: World) -> World:
     """Twilio has told that it has the recording."""
-    talked.carrier.recordings[RECORDING_SID] = WAV
-    answer = talked.webhook(
+    tell_of_recording(talked)
+    return talked
+
+
+def tell_of_recording(world: World) -> None:
+    world.carrier.recordings[RECORDING_SID] = WAV
+    answer = world.webhook(
         "/recording-status",
         {
             "CallSid": CALL_SID,
@@ -261,7 +266,6 @@ def recorded_by_twilio(talked: World) -> World:
         },
     )
     assert answer.status_code == 204
-    return talked
 
 
 def test_a_recording_of_twilios_is_handed_on(recorded_by_twilio: World) -> None:
@@ -275,6 +279,25 @@ def test_a_recording_of_twilios_is_handed_on(recorded_by_twilio: World) -> None:
 def test_a_deleted_call_is_deleted_at_twilio_too(recorded_by_twilio: World) -> None:
     assert recorded_by_twilio.client.delete(f"/calls/{CALL_SID}").status_code == 204
     assert recorded_by_twilio.carrier.recordings == {}
+
+
+def test_what_twilio_has_recorded_of_a_call_that_was_deleted_meanwhile_is_deleted(talked: World) -> None:
+    """It tells of a recording some time after the end of the call."""
+    assert talked.client.delete(f"/calls/{CALL_SID}").status_code == 204
+    tell_of_recording(talked)
+    assert talked.carrier.recordings == {}
+
+
+def test_a_recording_that_cannot_be_deleted_any_more_is_named_in_the_log(
+    talked: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_recording_sid: str) -> None:
+        raise CarrierUnreachable("gone")
+
+    assert talked.client.delete(f"/calls/{CALL_SID}").status_code == 204
+    monkeypatch.setattr(talked.services.carrier, "delete_recording", refuse)
+    tell_of_recording(talked)
+    assert f"its recording {RECORDING_SID} at Twilio was not: delete it by hand. gone" in caplog.text
 
 
 def test_a_recording_that_twilio_has_not_any_more_is_in_no_ones_way(recorded_by_twilio: World) -> None:
