@@ -30,6 +30,10 @@ def new_session(url: str) -> requests.Session:
 
 
 def pause_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a ``Retry-After``; its other form, a date, is taken for none."""
+    """Seconds of a ``Retry-After``; its other form, a date, is taken for none.
+
+    So is 0, which some proxies say while their server is down: each attempt would follow the last at once.
+    """
     given = headers.get("retry-after", "")
-    return float(min(int(given), LONGEST_PAUSE_S)) if given.isascii() and given.isdigit() else None
+    seconds = min(int(given), LONGEST_PAUSE_S) if given.isascii() and given.isdigit() else 0
+    return float(seconds) or None

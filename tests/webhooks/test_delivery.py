@@ -106,14 +106,15 @@ def test_a_receiver_may_say_when_it_is_ready_again(store: Store, make: Make, rec
         (429, {"retry-after": "17"}),
         (503, {"retry-after": "999999"}),
         (503, {"retry-after": "soon"}),
+        (503, {"retry-after": "0"}),
     ]
     webhooks, pauses = make(receiver.url), []
     job = put(store)
-    for _ in range(3):
+    for _ in range(4):
         with pytest.raises(TryLater) as error:
             webhooks.deliver(job)
         pauses.append(error.value.after_s)
-    assert pauses == [17.0, 3600.0, None]
+    assert pauses == [17.0, 3600.0, None, None]
 
 
 def test_one_that_is_gone_is_not_asked_again(store: Store, make: Make, receiver: Receiver) -> None:
