@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import binascii
-import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
+from pydantic_core import from_json
 from sqlalchemy import Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session
 
@@ -367,7 +367,9 @@ def _turn(row: TurnRow) -> Turn:
 
 def _tool_run(row: ToolRunRow) -> ToolRun:
     try:
-        arguments = json.loads(row.arguments)
+        # Strict where the standard library is not: halves of surrogate pairs, NaN and bottomless nesting
+        # are in no JSON that could be handed on.
+        arguments = from_json(row.arguments, allow_inf_nan=False)
     except ValueError:
         arguments = row.arguments
     return ToolRun(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -245,6 +246,25 @@ def test_an_utterance_without_words_is_none(store: Store, record: Record) -> Non
 def test_what_postgresql_cannot_hold_does_not_stop_the_record(store: Store, record: Record) -> None:
     tell(record, [Began(), Uttered(900, "caller", "c1", "a\0b", 100, 800), Fault(1_000, "x\0")])
     assert whole(store, record).utterances[0].text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "read"),
+    [
+        (r'{"mood": "\ud83d\ude42"}', {"mood": "\N{SLIGHTLY SMILING FACE}"}),
+        (r'{"mood": "\ud83d"}', r'{"mood": "\ud83d"}'),
+        ('{"order": NaN}', '{"order": NaN}'),
+        ("[" * 5_000, "[" * 5_000),
+    ],
+)
+def test_what_a_model_takes_for_json_can_always_be_handed_on(
+    store: Store, record: Record, arguments: str, read: object
+) -> None:
+    """Webhooks and the analysis send the call as UTF-8."""
+    tell(record, [Began(), ToolRan(6_000, "call_1", "look_up", arguments, "no", "error", 1)])
+    call = whole(store, record).as_json()
+    assert call["toolRuns"][0]["arguments"] == read
+    json.dumps(call, ensure_ascii=False, allow_nan=False).encode()
 
 
 def test_a_call_that_we_placed_keeps_its_row_and_its_carriers_status(store: Store, record: Record) -> None:
