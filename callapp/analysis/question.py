@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
+
 from callapp.analysis.schemas import faults_of
 
 VERDICTS = ("resolved", "unresolved", "unclear")
@@ -112,14 +114,16 @@ class Question:
             Unfit: it is not what was asked for.
         """
         try:
-            given = json.loads(answer)
+            # Strict where the standard library is not: what passes for JSON there may fit no database. Half a
+            # surrogate pair cannot be UTF-8.
+            given = from_json(answer.encode("utf-8", "replace"), allow_inf_nan=False)
         except ValueError as error:
             raise Unfit(f"It is not JSON: {error}.") from None
         faults = faults_of(given, self.schema())
         if faults:
             raise Unfit(f"It does not fit the schema: {'; '.join(faults[:_MOST_FAULTS])}.")
         return Analysis(
-            given["summary"].strip(),
+            given["summary"].replace("\0", "").strip(),  # PostgreSQL's text cannot hold it
             given["verdict"],
             tuple(tag for tag in TAGS if tag in given["tags"]),
             given.get("extracted"),

@@ -120,8 +120,10 @@ class Runner:
         job_log = call_logger(job.call_sid, __name__)
         try:
             self._work(job)
-        except StoreUnavailable:
-            raise  # its lease runs out, and it is done then
+        except StoreUnavailable as error:
+            if job.age_s() <= self._give_up_after_s:
+                raise  # its lease runs out, and it is done then
+            self._give_up(job, str(error))  # the database may be there, and will not take what comes of it
         except GiveUp as error:
             self._give_up(job, str(error))
         except TryLater as error:

@@ -79,6 +79,10 @@ def test_an_answer_that_fits_is_taken() -> None:
     assert question().read(answer()) == Analysis("They asked.", "resolved", ("complaint", "voicemail"), None)
 
 
+def test_half_a_surrogate_pair_in_an_answer_is_a_question_mark() -> None:
+    assert question().read(answer(summary="x").replace("x", "half \ud83d")).summary == "half ?"
+
+
 def test_data_is_extracted_as_the_agent_s_schema_says() -> None:
     asked = question(extract=ORDER)
     assert "extracted" in asked.messages()[0]["content"]
@@ -91,6 +95,8 @@ def test_data_is_extracted_as_the_agent_s_schema_says() -> None:
     ("text", "why"),
     [
         ("Sure! Here is", "not JSON"),
+        (r'{"summary": "half \ud83d"}', "not JSON"),
+        (r'{"summary": "x", "extracted": {"order": NaN}}', "not JSON"),
         ("[]", "not of type 'object'"),
         (answer(verdict="great"), "'great' is not one of"),
         (answer(tags=["made_up"]), "'made_up' is not one of"),

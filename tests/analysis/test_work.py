@@ -104,6 +104,15 @@ def test_what_came_of_a_call_is_written_down_with_it_and_told(make: Make, store:
     assert JobQueue(store).claim(["call.analyzed"], 60) is not None
 
 
+def test_what_postgresql_cannot_hold_is_left_out_of_a_summary(make: Make) -> None:
+    """The question would be asked, and paid for, again and again."""
+    world = make(
+        {**FITS, "summary": "Order\0 7.", "extracted": {"order": 7, "by": "\0"}}, known=agent(extract=ORDER)
+    )
+    world.analyst.analyze(world.tell(*SAID))
+    assert world.call["summary"] == "Order 7."
+
+
 def test_an_answer_that_does_not_fit_is_asked_for_once_more(make: Make) -> None:
     wrong = {**FITS, "extracted": {"order": "seven"}}
     world = make(wrong, {**FITS, "extracted": {"order": 7}}, known=agent(extract=ORDER))

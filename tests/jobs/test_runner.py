@@ -84,7 +84,9 @@ def test_a_failure_is_tried_again_after_a_while(store: Store, start: Start) -> N
     assert job.outcome is None
 
 
-@pytest.mark.parametrize("error", [GiveUp("gone"), TryLater("too old by now")])
+@pytest.mark.parametrize(
+    "error", [GiveUp("gone"), TryLater("too old by now"), StoreUnavailable("cannot hold it, too old by now")]
+)
 def test_what_cannot_succeed_is_given_up_and_said(
     error: Exception, store: Store, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -92,7 +94,7 @@ def test_what_cannot_succeed_is_given_up_and_said(
         raise error
 
     put(store, "CA1")
-    start(fails, give_up_after_s=1.0)
+    start(fails, give_up_after_s=0.0)
     job = settled(store, "CA1", lambda job: job.due_at is None)
     assert job.outcome == "failed"
     (record,) = [r for r in caplog.records if r.levelno >= logging.ERROR]
