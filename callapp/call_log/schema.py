@@ -42,6 +42,7 @@ def prepare(database_url: str) -> None:
         return
     with _connect(database_url) as connection:
         current = MigrationContext.configure(connection).get_current_revision()
+    _require_known(current)
     wanted = head()
     if current != wanted:
         raise ConfigError(
@@ -115,10 +116,22 @@ def _run_migrations(connection: Connection) -> None:
     wanted = head()
     if before == wanted:
         return
+    _require_known(before)
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     log.info("= database schema upgraded from %s to %s", before or "nothing", wanted)
+
+
+def _require_known(current: str | None) -> None:
+    """Refuse a schema that a later version has made: there is no way back from here."""
+    if current is not None and not known(current):
+        raise ConfigError(
+            [
+                f"DATABASE_URL: the schema of the database is at {current}, of a newer callapp than this "
+                "one: install that version, or give this one another DATABASE_URL"
+            ]
+        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from callapp.call_log import open_store, schema
+from callapp.call_log import Store, open_store, schema
 from callapp.call_log.engine import open_engine
 from callapp.call_log.models import Base
 from callapp.errors import ConfigError
@@ -78,6 +79,16 @@ def test_postgresql_is_not_touched_by_a_start(request: pytest.FixtureRequest) ->
     engine.dispose()
     schema.upgrade(url)
     open_store(url).close()
+
+
+@pytest.mark.parametrize("use", [schema.prepare, schema.upgrade])
+def test_a_database_of_a_later_version_refuses_the_start(database: str, use: Callable[[str], None]) -> None:
+    """As after a step back to the version before: no upgrade helps."""
+    with closing(Store(database)) as store, store.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigError, match=r"at 9999, of a newer callapp than this one: install") as error:
+        use(database)
+    assert "flask db upgrade" not in str(error.value)
 
 
 def test_postgresql_that_is_not_there_refuses_the_start_without_telling_the_password() -> None:
