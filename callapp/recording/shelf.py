@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import urlsplit
@@ -84,7 +85,8 @@ class Shelf:
             ShelfUnavailable: that did not work.
         """
         try:
-            for path in self._files.glob(str(self._folder / f"{call_sid}*.wav")):
+            # The folder is called as it is called: its name may have brackets.
+            for path in self._files.glob(f"{escape(str(self._folder))}/{call_sid}*.wav"):
                 self._files.rm(path)
         except FileNotFoundError:
             pass

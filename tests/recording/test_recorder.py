@@ -7,6 +7,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,16 @@ def test_recordings_go_wherever_fsspec_reaches(make: Callable[..., Recorder], to
     with pytest.raises(FileNotFoundError):
         shelf.open(fact.path)
     shelf.delete(CALL.call_sid)
+
+
+@pytest.mark.parametrize("name", ["calls [old]", "calls*", "{calls}"])
+def test_a_folder_may_be_called_as_no_pattern_could(tmp_path: Path, name: str) -> None:
+    """What looked for nothing there would tell that all is deleted."""
+    for folder in (name, "calls other"):
+        shelf = Shelf(str(tmp_path / folder))
+        shelf.write(shelf.path_of("CA1"), BytesIO(b"RIFF"))
+    Shelf(str(tmp_path / name)).delete("CA1")
+    assert [path.parent.name for path in tmp_path.glob("*/CA1.wav")] == ["calls other"]
 
 
 def test_a_folder_of_this_machine_is_known_for_one(tmp_path: Path) -> None:
