@@ -115,6 +115,7 @@ def build_services(
         background=background,
         traces=traces,
         shelf=shelf,
+        bench=bench,
         recorder=recorder,
         listeners=listeners,
         stand_in=stand_in,

@@ -22,6 +22,7 @@ from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
 from callapp.call_log.store import Store
 from callapp.metrics.meter import Meter
+from callapp.recording.bench import Bench
 from callapp.recording.recorder import Recorder
 from callapp.recording.shelf import Shelf
 from callapp.settings import Settings
@@ -63,6 +64,7 @@ class Services:
     follow_ups: FollowUps
     background: Background
     shelf: Shelf
+    bench: Bench
     recorder: Recorder
     traces: Traces | None = None
     listeners: tuple[Listener, ...] = ()

@@ -102,6 +102,6 @@ def _delete(app: Services, call_sids: Iterable[str]) -> int:
     """Delete calls, their recordings first: what is left after a fault is found again."""
     sids = list(call_sids)
     for call_sid in sids:
-        delete_recordings(call_sid, app.store, app.shelf, app.carrier)
+        delete_recordings(call_sid, app.store, app.shelf, app.bench, app.carrier)
     erasure.delete_calls(app.store, sids)
     return len(sids)

@@ -66,9 +66,14 @@ class Bench:
         path = self._folder / f"{call_sid}-{from_ms}-{secrets.token_hex(4)}.caller"
         return Work(call_sid, from_ms, path, "x+b")
 
-    def left_behind(self) -> Iterator[Work]:
-        """The recordings whose processes are gone."""
-        for path in sorted(self._folder.glob("*.caller")):
+    def delete(self, call_sid: str) -> None:
+        """Delete what was left behind of a call. What is still being made is deleted when it is told of."""
+        for work in self.left_behind(call_sid):
+            work.remove()
+
+    def left_behind(self, call_sid: str = "*") -> Iterator[Work]:
+        """The recordings, of one call or of all, whose processes are gone, or have given up."""
+        for path in sorted(self._folder.glob(f"{call_sid}-*.caller")):
             named = _NAME.fullmatch(path.name)
             if named is None:
                 continue

@@ -248,7 +248,7 @@ def delete(call_sid: str) -> ResponseReturnValue:
         raise Problem(409, "The call is still going on: hang up first.")
     try:
         with carrier_problems("delete recording"):
-            delete_recordings(call_sid, app.store, app.shelf, app.carrier)
+            delete_recordings(call_sid, app.store, app.shelf, app.bench, app.carrier)
     except CarrierTimeout as error:
         raise Problem(504, f"{error}; the recording may be left at Twilio.") from error
     delete_calls(app.store, [call_sid])

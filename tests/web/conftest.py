@@ -197,7 +197,7 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
             stack.callback(store.close)
             carrier = FakeCarrier()
             record = Record(store)
-            shelf = Shelf(str(tmp_path / "recordings"))
+            shelf, bench = Shelf(str(tmp_path / "recordings")), Bench(tmp_path / "bench")
             record.writer._gather_s = 0
             registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
             present = Present(
@@ -229,7 +229,8 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
                 follow_ups=FollowUps(tells=True),
                 background=Background([], FollowUps()),
                 shelf=shelf,
-                recorder=Recorder(shelf, Bench(tmp_path / "bench"), record, partial(note_part, store)),
+                bench=bench,
+                recorder=Recorder(shelf, bench, record, partial(note_part, store)),
             )
             app = Flask("callapp")
             app.extensions["callapp"] = services

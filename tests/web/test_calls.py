@@ -244,6 +244,20 @@ def test_a_deleted_call_takes_its_recording_with_it(recorded: World) -> None:
         recorded.services.shelf.open(recorded.services.shelf.path_of(CALL_SID))
 
 
+def test_a_deleted_call_takes_along_what_no_shelf_would_take(recorded: World) -> None:
+    """It would lie there until the next start; what is being recorded is deleted when it is finished."""
+    bench = recorded.services.bench
+    left, another, going_on = (bench.begin(sid, 0) for sid in (CALL_SID, OTHER_SID, CALL_SID))
+    left.leave()
+    another.leave()
+    assert recorded.client.delete(f"/calls/{CALL_SID}").status_code == 204
+    going_on.leave()
+    found = list(bench.left_behind())
+    assert sorted(work.call_sid for work in found) == sorted([CALL_SID, OTHER_SID])
+    for work in found:
+        work.remove()
+
+
 RECORDING_SID = "RE" + "7" * 32
 
 
