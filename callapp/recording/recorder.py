@@ -42,6 +42,7 @@ class _Take:
     reel: Reel
     lock: Lock = field(default_factory=Lock)  # of the reel: both threads may want it
     done: Event = field(default_factory=Event)
+    failed: Event = field(default_factory=Event)  # something of it was lost, which was said
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,20 @@ class Recorder:
     def _empty_tapes(self) -> None:
         while not self._closed.wait(EMPTY_EVERY_S):
             for take in list(self._takes.values()):
-                with take.lock:
-                    if not take.done.is_set():  # else its files may be closed by now
-                        take.reel.take_from(take.tape)
-                        take.work.flush()
+                try:
+                    self._empty(take)
+                except Exception as error:  # noqa: BLE001 - a full disk, say: the others are recorded
+                    if not take.failed.is_set():
+                        call_logger(take.call.call_sid, __name__).error(
+                            "! the recording has gaps: %s", error, exc_info=not isinstance(error, OSError)
+                        )
+                    take.failed.set()
+
+    def _empty(self, take: _Take) -> None:
+        with take.lock:
+            if not take.done.is_set():  # else its files may be closed by now
+                take.reel.take_from(take.tape)
+                take.work.flush()
 
     def _write_recordings(self) -> None:
         while (finished := self._finished.get()) is not None:

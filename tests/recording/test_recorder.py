@@ -7,8 +7,11 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from errno import ENOSPC
 from io import BytesIO
+from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -20,6 +23,7 @@ from callapp.errors import ConfigError
 from callapp.recording import recorder as recorder_module
 from callapp.recording.bench import Bench
 from callapp.recording.recorder import Recorder
+from callapp.recording.reel import Reel
 from callapp.recording.shelf import Shelf, ShelfUnavailable
 from callapp.recording.tape import Tape
 from callapp.telephony.media_streams import CallerAudio
@@ -134,6 +138,34 @@ def test_a_long_call_does_not_fill_the_memory(recorder: Recorder) -> None:
         recorder._closed.wait(0.01)
     assert tape.caller == []
     listen(CALL, Closed(1_000), 1_000)
+
+
+def test_a_full_disk_is_complained_of_once_and_recording_goes_on_when_it_has_room(
+    recorder: Recorder,
+    told: queue.Queue[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    take_from, tries, again = Reel.take_from, count(), Event()
+
+    def fails_at_first(reel: Reel, tape: Tape) -> None:
+        if next(tries) < 2:
+            raise OSError(ENOSPC, "No space left on device")
+        take_from(reel, tape)
+        again.set()
+
+    monkeypatch.setattr(Reel, "take_from", fails_at_first)
+    tape = Tape()
+    listen = recorder.of(tape)
+    tape.begin(Playback(), lambda: 20.0)
+    listen(CALL, Began(), 0)
+    tape.hear(CHUNK)
+    assert again.wait(WAIT_S)
+    assert tape.caller == []
+    listen(CALL, Closed(1_000), 1_000)
+    assert isinstance(told.get(timeout=WAIT_S)[1], Recorded)
+    complaints = [line.getMessage() for line in caplog.records if line.levelname == "ERROR"]
+    assert complaints == ["! the recording has gaps: [Errno 28] No space left on device"]
 
 
 def test_what_another_process_goes_on_with_is_a_part_of_its_own(
