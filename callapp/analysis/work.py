@@ -13,6 +13,7 @@ from callapp.call_log.follow_ups import ANALYZE, FollowUps
 from callapp.call_log.jobs import Job, JobQueue
 from callapp.call_log.models import CallRow
 from callapp.call_log.reading import find_call
+from callapp.call_log.statements import rows_changed
 from callapp.call_log.store import Store
 from callapp.call_log.usage import write_analysis_usage
 from callapp.jobs.runner import GiveUp, Runner
@@ -119,7 +120,9 @@ class Analyst:
             "extracted": analysis.extracted,
         }
         with self._store.transaction() as session:
-            session.execute(update(CallRow).where(CallRow.call_sid == call_sid).values(**values))
+            keep = update(CallRow).where(CallRow.call_sid == call_sid).values(**values)
+            if not rows_changed(session, keep):
+                return  # it was deleted meanwhile
             self._follow_ups.analyzed(session, call_sid)
         self._follow_ups.nudge()
         call_logger(call_sid, __name__).info("= analysed: %s", analysis.verdict)

@@ -13,6 +13,7 @@ from callapp.call_log.models import (
     CallRow,
     JobRow,
     RecordingPartRow,
+    StreamTokenRow,
     ToolRunRow,
     TurnRow,
     UsageRow,
@@ -26,6 +27,7 @@ ENDED_FOR_SURE = timedelta(minutes=10)
 # So many calls are deleted in one transaction: live calls write to the same database.
 AT_ONCE = 200
 _TABLES = (
+    StreamTokenRow,
     RecordingPartRow,
     AwayRow,
     UtteranceRow,

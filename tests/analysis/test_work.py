@@ -16,7 +16,7 @@ from callapp.call_log import Store
 from callapp.call_log.erasure import delete_calls
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.jobs import Job, JobQueue
-from callapp.call_log.models import UsageRow
+from callapp.call_log.models import JobRow, UsageRow
 from callapp.call_log.reading import find_call
 from callapp.call_log.record import Record
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Uttered
@@ -163,6 +163,7 @@ def test_an_analysis_of_a_call_that_was_deleted_meanwhile_leaves_nothing(make: M
     world.analyst.analyze(job)
     with store.transaction() as session:
         assert session.scalars(select(UsageRow)).all() == []
+        assert session.scalars(select(JobRow)).all() == []
 
 
 def test_after_two_answers_that_do_not_fit_nothing_is_made_up(make: Make, store: Store) -> None:

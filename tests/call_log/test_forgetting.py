@@ -14,7 +14,17 @@ from flask import Flask
 from sqlalchemy import select
 
 from callapp import create_app
-from callapp.call_log.models import CallEventRow, JobRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
+from callapp.call_log import Admission, Store
+from callapp.call_log.erasure import delete_calls
+from callapp.call_log.models import (
+    CallEventRow,
+    JobRow,
+    StreamTokenRow,
+    ToolRunRow,
+    TurnRow,
+    UsageRow,
+    UtteranceRow,
+)
 from callapp.call_log.reading import Wanted, list_calls
 from callapp.conversation.facts import Began, Recorded
 from callapp.office.messages import Message, Messages
@@ -85,6 +95,15 @@ def test_a_caller_is_forgotten_and_nobody_else(app: Flask) -> None:
     assert left(app) == ["2"]
     known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
     assert known == {"number": CALLER, "calls": [], "messages": [], "reservations": []}
+
+
+def test_the_token_of_a_call_that_is_deleted_goes_with_it(store: Store) -> None:
+    """Who hangs up before the stream has left it unused, with number and parameters."""
+    admission = Admission(CALL.call_sid, CALL.call_sid, CALL.agent, {"a": "b"}, "incoming", CALLER, OTHER)
+    store.issue_token(admission, 300)
+    delete_calls(store, [CALL.call_sid])
+    with store.transaction() as session:
+        assert session.scalars(select(StreamTokenRow.from_number)).all() == []
 
 
 def call_now(app: Flask) -> None:
