@@ -17,7 +17,9 @@ import click
 import phonenumbers
 from flask.cli import with_appcontext
 
+from callapp.agents import Agent
 from callapp.call.dial import dial
+from callapp.call.pairing import OTHER_NUMBER
 from callapp.call_log import PlacedCall, StoreUnavailable
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.errors import CarrierError, CarrierRefused, CarrierTimeout
@@ -142,18 +144,43 @@ def _order(
             f"the agent {name!r} needs a value for {missing!r}: add --param {missing}=…"
             for missing in agent.missing(parameters)
         ]
-    to_number = _e164(number)
-    if to_number is None:
-        faults.append(f"{number!r} is not a number that exists: give it in E.164, e.g. +819012345678")
-    elif not settings.may_dial(to_number):
-        faults.append(
-            f"{to_number} may not be called: ALLOWED_DESTINATIONS permits "
-            f"{', '.join(settings.allowed_destinations)}"
-        )
+        if agent.kind == "captions":
+            faults.append(f"the agent {name!r} only listens to calls that come in: point a number at it")
+    to_number = _callee(number, settings, faults)
+    if agent is not None and agent.kind == "interpreter":
+        other = _other_party(agent, parameters, to_number, settings, faults)
+        parameters = {**parameters, OTHER_NUMBER: other}
     if faults or to_number is None or not settings.from_phone_number or not settings.public_url:
         _fail(*faults)
     placed_id = uuid.uuid4().hex
     return PlacedCall(placed_id, name, parameters, settings.from_phone_number, to_number), settings.public_url
+
+
+def _callee(number: str, settings: Settings, faults: list[str]) -> str | None:
+    """A number as it is dialled; what speaks against dialling it is added to the faults."""
+    e164 = _e164(number)
+    if e164 is None:
+        faults.append(f"{number!r} is not a number that exists: give it in E.164, e.g. +819012345678")
+    elif not settings.may_dial(e164):
+        faults.append(
+            f"{e164} may not be called: ALLOWED_DESTINATIONS permits "
+            f"{', '.join(settings.allowed_destinations)}"
+        )
+    return e164
+
+
+def _other_party(
+    agent: Agent, parameters: Mapping[str, str], to_number: str | None, settings: Settings, faults: list[str]
+) -> str:
+    """Whom the callee is to be connected to: checked before anybody's phone rings."""
+    number = parameters.get(OTHER_NUMBER, agent.other_party)
+    if number is None:
+        faults.append(f"the agent {agent.name!r} connects two people: add --param {OTHER_NUMBER}=…")
+        return ""
+    other = _callee(number, settings, faults)
+    if other is not None and other == to_number:
+        faults.append(f"NUMBER and {OTHER_NUMBER} are the same: give the numbers of two people")
+    return other or ""
 
 
 def _missing_settings(settings: Settings) -> Iterable[str]:

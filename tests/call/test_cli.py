@@ -24,7 +24,9 @@ FROM = "+14155550100"
 TO = "+819012345678"
 SHORT_CALL = '<Response><Pause length="1"/><Hangup/></Response>'
 LONG_CALL = '<Response><Pause length="600"/></Response>'
+SCRIBE = "---\nkind: captions\nforward_to: +81312345678\n---\nWhom the calls are for.\n"
 SHOP = "---\nmax_call_seconds: 60\n---\nYou speak to {{ name }}, customer {{ customerId }}.\n"
+INTERPRETED = ["--agent", "interpreter"]
 
 MakeApp = Callable[..., Flask]
 
@@ -52,6 +54,7 @@ def server(twilio: Carrier) -> Iterator[App]:
 def make_app(tmp_path: Path, twilio: Carrier, server: App) -> Iterator[MakeApp]:
     with ExitStack() as stack:
         (tmp_path / "shop.md").write_text(SHOP)
+        (tmp_path / "scribe.md").write_text(SCRIBE)
 
         def make(**changes: Any) -> Flask:
             given = {
@@ -121,6 +124,17 @@ def test_a_number_may_be_written_as_people_write_it(make_app: MakeApp, twilio: C
     assert twilio.calls[0].plan.to_number == TO
 
 
+def test_the_other_person_of_an_interpreted_call_is_known_when_the_phone_is_picked_up(
+    make_app: MakeApp, twilio: Carrier
+) -> None:
+    app = make_app()
+    assert run(app, TO, *INTERPRETED, "--param", "otherPhoneNumber=+1 415 555 0123").exit_code == 0
+    (call,) = twilio.calls
+    assert isinstance(call.plan.source, Address)
+    placed = app.extensions["callapp"].store.find_placed(call.plan.source.url.rpartition("=")[2])
+    assert placed.parameters == {"otherPhoneNumber": "+14155550123"}
+
+
 @pytest.mark.parametrize(
     ("changes", "args", "error"),
     [
@@ -142,6 +156,15 @@ def test_a_number_may_be_written_as_people_write_it(make_app: MakeApp, twilio: C
             "there is no agent 'nobody': the agents are interpreter, operator, ",
         ),
         ({}, [TO, "--agent", "shop", "--param", "name=x"], "add --param customerId=…"),
+        ({}, [TO, "--agent", "scribe"], "the agent 'scribe' only listens to calls that come in"),
+        ({}, [TO, *INTERPRETED], "connects two people: add --param otherPhoneNumber=…"),
+        ({}, [TO, *INTERPRETED, "--param", "otherPhoneNumber=12"], "'12' is not a number that exists"),
+        ({}, [TO, *INTERPRETED, "--param", f"otherPhoneNumber={TO}"], "give the numbers of two people"),
+        (
+            {"allowed_destinations": ("+81",)},
+            [TO, *INTERPRETED, "--param", f"otherPhoneNumber={FROM}"],
+            f"{FROM} may not be called: ALLOWED_DESTINATIONS permits +81",
+        ),
         ({}, [TO, "--param", "name"], "--param name: expected KEY=VALUE"),
         ({}, [TO, "--param", "=x"], "--param =x: expected KEY=VALUE"),
     ],
