@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from callapp.doctor.finding import Finding, fault, ok, warning
 from callapp.errors import ConfigError
 from callapp.peers.wire import WireLost
 from callapp.prices import model_prices
+from callapp.recording.shelf import Shelf
 from callapp.sentences import N_, Quoted
 from callapp.settings import Settings
 from callapp.tools.registry import load_tools
+from callapp.tracing.exporting import traces_wanted
+from callapp.webhooks.delivery import webhook_key
 
 # As gunicorn.conf.py has them: threads beyond the calls; a call's sockets and what else it opens.
 HTTP_THREADS = 16
@@ -27,6 +30,8 @@ FILES_PER_CALL = 4
 THREADS_PER_CALL = 2
 OTHER_THREADS = 64
 OTHER_FILES = 128
+
+_BEFORE_THE_START = N_("correct it; the server does not start before")
 
 
 def check_dotenv(path: Path) -> Finding:
@@ -69,10 +74,33 @@ def check_agents_and_tools(settings: Settings) -> tuple[list[Finding], Agents | 
         tools = load_tools(settings.tools_dir, modules=settings.tools_modules)
         agents = load_agents(settings.agents_dir, settings.default_agent, tools)
     except ConfigError as error:
-        to_do = N_("correct it; the server does not start before")
-        return [fault(Quoted(line), to_do) for line in error.faults], None
+        return _keeping_from_start(error), None
     named = {"agents": ", ".join(sorted(agents)), "tools": ", ".join(sorted(tools))}
     return [ok(N_("agents: %(agents)s; tools: %(tools)s", **named))], agents
+
+
+def check_features(settings: Settings, environ: MutableMapping[str, str]) -> list[Finding]:
+    """Whether what is wanted besides calls can be had: the server does not start without it either."""
+    findings: list[Finding] = []
+    try:
+        if settings.webhook_url is not None:
+            webhook_key(settings)
+    except ConfigError as error:
+        findings += _keeping_from_start(error)
+    try:
+        if settings.recordings_url is not None:
+            Shelf(settings.recordings_url)
+    except ConfigError as error:
+        findings += _keeping_from_start(error)
+    try:
+        traces_wanted(environ)
+    except ConfigError as error:
+        findings += _keeping_from_start(error)
+    return findings
+
+
+def _keeping_from_start(error: ConfigError) -> list[Finding]:
+    return [fault(Quoted(line), _BEFORE_THE_START) for line in error.faults]
 
 
 def check_prices(settings: Settings, agents: Agents | None) -> list[Finding]:
@@ -166,7 +194,11 @@ def check_threads(settings: Settings, environ: Mapping[str, str]) -> Finding:
     """Whether every call gets its threads: from gunicorn, and from the system."""
     calls, workers = settings.max_concurrent_calls, settings.web_concurrency
     threads = calls + HTTP_THREADS
-    given = _gunicorn_option(environ, "--threads")
+    try:
+        arguments = shlex.split(environ.get("GUNICORN_CMD_ARGS", ""))
+    except ValueError as error:
+        return fault(Quoted(f"GUNICORN_CMD_ARGS: {error}"), _BEFORE_THE_START)
+    given = _gunicorn_option(arguments, "--threads")
     if given is not None and (not given.isdigit() or int(given) < threads):
         return fault(
             N_(
@@ -177,7 +209,7 @@ def check_threads(settings: Settings, environ: Mapping[str, str]) -> Finding:
             ),
             N_("take --threads out of it; gunicorn.conf.py sets them"),
         )
-    kind = _gunicorn_option(environ, "--worker-class", "-k")
+    kind = _gunicorn_option(arguments, "--worker-class", "-k")
     if kind not in (None, "gthread"):
         return fault(
             N_("GUNICORN_CMD_ARGS asks for %(kind)s workers", kind=kind),
@@ -224,9 +256,8 @@ def check_files(settings: Settings) -> Finding:
     return ok(N_("open files: %(wanted)s wanted, %(allowed)s allowed", wanted=wanted, allowed=allowed))
 
 
-def _gunicorn_option(environ: Mapping[str, str], *names: str) -> str | None:
+def _gunicorn_option(words: list[str], *names: str) -> str | None:
     """What the environment tells gunicorn over the head of gunicorn.conf.py."""
-    words = shlex.split(environ.get("GUNICORN_CMD_ARGS", ""))
     for position, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name in names:

@@ -6,7 +6,7 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -41,7 +41,12 @@ class Traces:
 
 
 def open_traces(environ: MutableMapping[str, str], dotenv: str | Path = ".env") -> Traces | None:
-    """Begin to trace, if the variables ask for it; ``None`` if they do not.
+    """Begin to trace, if the variables ask for it; ``None`` if they do not. Raises as ``traces_wanted``."""
+    return Traces(_provider()) if traces_wanted(environ, dotenv) else None
+
+
+def traces_wanted(environ: MutableMapping[str, str], dotenv: str | Path = ".env") -> bool:
+    """Whether the variables ask for traces.
 
     Those of ``.env`` are put into the environment, where the SDK looks for them.
 
@@ -51,10 +56,6 @@ def open_traces(environ: MutableMapping[str, str], dotenv: str | Path = ".env") 
     for name, value in dotenv_values(dotenv).items():
         if name.startswith("OTEL_") and value:
             environ.setdefault(name, value)
-    return Traces(_provider()) if _wanted(environ) else None
-
-
-def _wanted(environ: Mapping[str, str]) -> bool:
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     exporters = [name.strip() for name in environ.get("OTEL_TRACES_EXPORTER", "").split(",") if name.strip()]

@@ -157,6 +157,28 @@ def test_agents_and_tools_that_do_not_load(patient: Patient) -> None:
     assert "'nothing'" in lines[1]
 
 
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"WEBHOOK_URL": "https://example.com/hook"}, "WEBHOOK_SECRET: not set, but WEBHOOK_URL is"),
+        ({"RECORDINGS_URL": "nowhere://bucket"}, "RECORDINGS_URL: nowhere:// cannot be used here"),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+            "OTEL_EXPORTER_OTLP_PROTOCOL: read 'grpc'",
+        ),
+        ({"GUNICORN_CMD_ARGS": '--threads "4'}, "GUNICORN_CMD_ARGS: No closing quotation"),
+    ],
+    ids=["webhooks", "recordings", "traces", "gunicorn"],
+)
+def test_what_else_keeps_the_server_from_starting(
+    patient: Patient, environ: dict[str, Any], expected: str
+) -> None:
+    """The server that answers began before that was set."""
+    line = only_fault(patient.ask(**environ))
+    assert line.startswith(expected)
+    assert line.endswith("the server does not start before")
+
+
 def test_a_database_that_is_not_there(patient: Patient) -> None:
     line = only_fault(patient.ask(DATABASE_URL=f"postgresql://callapp:{PASSWORD}@127.0.0.1:1/callapp"))
     assert "127.0.0.1:1/callapp" in line
