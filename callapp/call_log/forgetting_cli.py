@@ -60,11 +60,12 @@ def export_caller(number: str) -> None:
     """Print all that is known of one person as JSON, by their phone number in E.164."""
     app = services()
     try:
-        calls = [find_call(app.store, call_sid) for call_sid in erasure.calls_of(app.store, number)]
+        call_sids = erasure.calls_of(app.store, number)
+        calls = [find_call(app.store, call_sid) for call_sid in call_sids]
         known = {
             "number": number,
             "calls": [call.as_json() for call in calls if call is not None],
-            **of_caller.export(app.store, number),
+            **of_caller.export(app.store, number, call_sids),
         }
     except CallappError as error:
         raise click.ClickException(str(error)) from error
@@ -87,8 +88,8 @@ def forget_caller(number: str, yes: bool) -> None:
             )
         if not yes:
             click.confirm(f"Delete {len(calls)} calls and all else of {number}?", abort=True)
+        of_caller.forget(app.store, number, calls)  # first: what is theirs is found by their calls
         gone = _delete(app, calls)
-        of_caller.forget(app.store, number)
     except CallappError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{gone} calls deleted.")

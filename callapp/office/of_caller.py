@@ -1,20 +1,32 @@
-"""What the office has of one person: handed out, and forgotten, by their phone number in E.164."""
+"""What the office has of one person: handed out, and forgotten, by their phone number in E.164.
+
+Theirs is what was written down in a call of theirs, and what has their number. That is as the model heard it:
+callers say it as it is dialled at home.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, TypeVar
 
-from sqlalchemy import delete, select, update
+import phonenumbers
+from sqlalchemy import select
 
 from callapp.call_log import Store
 from callapp.office.models import MessageRow, ReservationRow
 
+Row = TypeVar("Row", MessageRow, ReservationRow)
 
-def export(store: Store, number: str) -> dict[str, Any]:
-    """Their messages and reservations, as what JSON is made of."""
+
+def export(store: Store, number: str, call_sids: Collection[str]) -> dict[str, Any]:
+    """Their messages and reservations, as what JSON is made of.
+
+    Args:
+        call_sids: their calls.
+    """
     with store.transaction() as session:
-        messages = session.scalars(select(MessageRow).where(MessageRow.phone == number))
-        reservations = session.scalars(select(ReservationRow).where(ReservationRow.phone == number))
+        messages = _theirs(session.scalars(select(MessageRow)), number, call_sids)
+        reservations = _theirs(session.scalars(select(ReservationRow)), number, call_sids)
         return {
             "messages": [
                 {
@@ -39,10 +51,25 @@ def export(store: Store, number: str) -> dict[str, Any]:
         }
 
 
-def forget(store: Store, number: str) -> None:
+def forget(store: Store, number: str, call_sids: Collection[str]) -> None:
     """Delete their messages; their reservations stay, for the tables are taken, without name or number."""
     with store.transaction() as session:
-        session.execute(delete(MessageRow).where(MessageRow.phone == number))
-        session.execute(
-            update(ReservationRow).where(ReservationRow.phone == number).values(name="", phone="")
-        )
+        for message in _theirs(session.scalars(select(MessageRow)), number, call_sids):
+            session.delete(message)
+        for reservation in _theirs(session.scalars(select(ReservationRow)), number, call_sids):
+            reservation.name = reservation.phone = ""
+
+
+def _theirs(rows: Iterable[Row], number: str, call_sids: Collection[str]) -> Iterator[Row]:
+    calls = frozenset(call_sids)
+    at_home = phonenumbers.region_code_for_number(phonenumbers.parse(number, None))
+    return (row for row in rows if row.call_sid in calls or _e164(row.phone, at_home) == number)
+
+
+def _e164(phone: str, region: str | None) -> str | None:
+    """A number as somebody wrote it, read where it is dialled; ``None`` if it is none."""
+    try:
+        parsed = phonenumbers.parse(phone, region)
+    except phonenumbers.NumberParseException:
+        return None
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)

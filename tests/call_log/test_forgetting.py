@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,8 @@ from callapp.call_log.models import (
 from callapp.call_log.reading import Wanted, list_calls
 from callapp.conversation.facts import Began, Recorded
 from callapp.office.messages import Message, Messages
+from callapp.office.models import MessageRow, ReservationRow
+from callapp.office.reservations import Reservations, Wish
 from callapp.services import Services
 from callapp.settings import Settings
 from tests.call_log.test_record import CALL, TALK
@@ -104,6 +106,29 @@ def test_the_token_of_a_call_that_is_deleted_goes_with_it(store: Store) -> None:
     delete_calls(store, [CALL.call_sid])
     with store.transaction() as session:
         assert session.scalars(select(StreamTokenRow.from_number)).all() == []
+
+
+@pytest.mark.parametrize(
+    "phone", ["090-1234-5678", "０９０ １２３４ ５６７８", "+81 90 1234 5678", "03-5555-0100"]
+)
+def test_what_was_written_down_of_a_caller_is_theirs_however_their_number_was_said(
+    app: Flask, phone: str
+) -> None:
+    """The last one is another number, which they gave in a call of theirs."""
+    store, call_sid = parts(app).store, f"CA{1:032d}" if phone.startswith("03") else "CA7"
+    Messages(store).keep(Message("山田", phone, "My code is 17."), call_sid=call_sid, agent="receptionist")
+    Messages(store).keep(Message("佐藤", "090-9999-9999", "Hello."), call_sid="CA8", agent="receptionist")
+    day = datetime.now(UTC).date() + timedelta(days=3)
+    for name, number, sid in [("山田", phone, call_sid), ("佐藤", "", "CA8")]:
+        Reservations(store).book(Wish(day, time(19), 2), name=name, phone=number, call_sid=sid)
+    known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
+    assert {message["text"] for message in known["messages"]} == {"Call me.", "My code is 17."}
+    assert [reservation["name"] for reservation in known["reservations"]] == ["山田"]
+    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
+    with store.transaction() as session:
+        assert session.scalars(select(MessageRow.caller_name)).all() == ["佐藤"]
+        reservations = session.execute(select(ReservationRow.name, ReservationRow.phone)).all()
+    assert sorted(tuple(row) for row in reservations) == [("", ""), ("佐藤", "")]
 
 
 def call_now(app: Flask) -> None:
