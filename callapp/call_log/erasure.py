@@ -87,6 +87,13 @@ def delete_unplaced(store: Store, moment: datetime) -> None:
         session.execute(delete(CallRow).where(CallRow.created_at < moment, CallRow.call_sid.is_(None)))
 
 
+def delete_unplaced_to(store: Store, number: str) -> None:
+    """Delete what is known of calls to a number that never came to be; one may be being dialled just now."""
+    over = or_(CallRow.ended_at.is_not(None), CallRow.created_at < datetime.now(UTC) - ENDED_FOR_SURE)
+    with store.transaction() as session:
+        session.execute(delete(CallRow).where(CallRow.to_number == number, CallRow.call_sid.is_(None), over))
+
+
 def calls_of(store: Store, number: str) -> list[str]:
     """The calls from and to a number, oldest first."""
     query = (

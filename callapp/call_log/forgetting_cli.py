@@ -90,6 +90,7 @@ def forget_caller(number: str, yes: bool) -> None:
             click.confirm(f"Delete {len(calls)} calls and all else of {number}?", abort=True)
         of_caller.forget(app.store, number, calls)  # first: what is theirs is found by their calls
         gone = _delete(app, calls)
+        erasure.delete_unplaced_to(app.store, number)
     except CallappError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{gone} calls deleted.")

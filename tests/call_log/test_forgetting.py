@@ -14,7 +14,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from callapp import create_app
-from callapp.call_log import Admission, Store
+from callapp.call_log import Admission, PlacedCall, Store
 from callapp.call_log.erasure import delete_calls
 from callapp.call_log.models import (
     CallEventRow,
@@ -129,6 +129,18 @@ def test_what_was_written_down_of_a_caller_is_theirs_however_their_number_was_sa
         assert session.scalars(select(MessageRow.caller_name)).all() == ["佐藤"]
         reservations = session.execute(select(ReservationRow.name, ReservationRow.phone)).all()
     assert sorted(tuple(row) for row in reservations) == [("", ""), ("佐藤", "")]
+
+
+def test_calls_to_them_that_never_came_to_be_are_forgotten_too(app: Flask) -> None:
+    store = parts(app).store
+    for placed_id, number in [("refused", CALLER), ("another's", OTHER), ("being dialled", CALLER)]:
+        store.place_call(PlacedCall(placed_id, "shop", {"name": "山田"}, "+14155550100", number))
+        if placed_id != "being dialled":
+            store.dial_failed(placed_id)
+    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
+    assert store.find_placed("refused") is None
+    assert store.find_placed("another's") is not None
+    assert store.find_placed("being dialled") is not None, "its phone may ring in a moment"
 
 
 def call_now(app: Flask) -> None:
