@@ -32,6 +32,7 @@ _NUMBER = re.compile(
     r"(?:\+|%2[Bb])[0-9](?:[ .()-]{0,2}[0-9]){6,14}(?![0-9])|(?<![0-9A-Za-z.+])[0-9]{10,15}(?![0-9A-Za-z])"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_QUERY = re.compile(r"\?\S*(?= HTTP/)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Flask's development server paints its lines
 
 CallLogger = logging.LoggerAdapter[logging.Logger]
@@ -102,6 +103,16 @@ def formatter_for(settings: Settings) -> logging.Formatter:
     return JsonFormatter() if settings.log_format == "json" else TextFormatter()
 
 
+def _without_query(record: logging.LogRecord) -> bool:
+    """Take the query out of a line of Flask's development server, as gunicorn's lines have none.
+
+    What the desk is searched for stands there: people, their numbers as one types them, what they said.
+    """
+    if isinstance(record.args, tuple):
+        record.args = tuple(_QUERY.sub("", arg) if isinstance(arg, str) else arg for arg in record.args)
+    return True
+
+
 class _OurHandler(logging.StreamHandler[TextIO]):
     """Our handler of the root logger, told from those of others (a test runner's, a debugger's)."""
 
@@ -125,6 +136,7 @@ def configure_logging(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("werkzeug").addFilter(_without_query)  # once, however often this is called
 
     logging.captureWarnings(True)
     if sys.excepthook is sys.__excepthook__:

@@ -9,8 +9,12 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import requests
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
 
 from callapp.errors import ConfigError
 from callapp.logs import (
@@ -164,6 +168,25 @@ def test_talkative_libraries_are_quiet(capsys: pytest.CaptureFixture[str]) -> No
         logging.getLogger(name).info("a request")
         logging.getLogger(f"{name}.deeper").warning("a problem")
     assert len(capsys.readouterr().err.splitlines()) == len(QUIET_LOGGERS)
+
+
+@pytest.mark.usefixtures("logging_left_as_it_was")
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_the_development_server_does_not_tell_what_is_searched_for(
+    log_format: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """People write numbers with spaces, which no mask knows once a browser has encoded them."""
+    configure_logging(Settings(log_format=log_format))
+    server = make_server("127.0.0.1", 0, Response("nothing", status=404))
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}/desk/history?words=%2B81+90+1234+5678&agent="
+    assert requests.get(url, timeout=5).status_code == 404
+    thread.join(5)
+    server.server_close()
+    line = capsys.readouterr().err
+    assert "GET /desk/history HTTP/1.1" in line
+    assert "1234" not in line
 
 
 @pytest.mark.usefixtures("logging_left_as_it_was")
