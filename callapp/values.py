@@ -150,7 +150,8 @@ def _check_modules(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _check_prefixes(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(re.fullmatch(r"\+[0-9]{1,15}", prefix) for prefix in value):
+    # Commas alone, as of a script whose variables are empty, must not come to "any".
+    if not value or not all(re.fullmatch(r"\+[0-9]{1,15}", prefix) for prefix in value):
         raise ValueError
     return value
 

@@ -141,6 +141,7 @@ def test_every_fault_is_told_at_once_one_line_each() -> None:
         ("RATE_LIMIT_PER_CALLEE", "5"),
         ("ALLOWED_DESTINATIONS", "81"),
         ("ALLOWED_DESTINATIONS", "+81,any"),
+        ("ALLOWED_DESTINATIONS", ","),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "logfmt"),
     ],
