@@ -149,7 +149,7 @@ class Settings(BaseModel):
     openai_realtime_url: RealtimeUrl = _setting(
         "wss://api.openai.com/v1/realtime",
         help="Endpoint of the Realtime API, or of anything compatible with it.",
-        expected="a wss:// URL, or a ws:// one of this machine",
+        expected="a wss:// URL without a query, or a ws:// one of this machine",
     )
     openai_realtime_model: str = _setting(
         "gpt-realtime-2.1-mini",
@@ -280,9 +280,7 @@ class Settings(BaseModel):
         """Where OpenAI's REST API is: a key must not go to another company than the one it is of."""
         if self.openai_base_url is not None:
             return self.openai_base_url
-        return "http" + self.openai_realtime_url.partition("?")[0].removeprefix("ws").removesuffix(
-            "/realtime"
-        )
+        return "http" + self.openai_realtime_url.removeprefix("ws").removesuffix("/realtime")
 
     def may_dial(self, number: str) -> bool:
         """Whether ALLOWED_DESTINATIONS permits a number, in E.164."""

@@ -100,7 +100,8 @@ def _read_webhook_url(value: str) -> str:
 def _read_realtime_url(value: str) -> str:
     value = _read_url(value, ("ws", "wss"))
     url = urlsplit(value)
-    if url.scheme == "ws" and not is_loopback(url.hostname or ""):
+    # The model comes behind it as a query, and paths of other sessions before that.
+    if url.query or (url.scheme == "ws" and not is_loopback(url.hostname or "")):
         raise ValueError
     return value
 

@@ -125,6 +125,7 @@ def test_every_fault_is_told_at_once_one_line_each() -> None:
         ("OPENAI_REALTIME_URL", "https://api.openai.com/v1/realtime"),
         ("OPENAI_REALTIME_URL", "ws://api.openai.com/v1/realtime"),
         ("OPENAI_REALTIME_URL", "ws://localhost.example.com/v1/realtime"),
+        ("OPENAI_REALTIME_URL", "wss://api.openai.com/v1/realtime?model=gpt-realtime-2.1"),
         ("OPENAI_REALTIME_MODEL", "gpt realtime"),
         ("TWILIO_API_URL", "ftp://api.twilio.com"),
         ("DATABASE_URL", "mysql://user@localhost/callapp"),
