@@ -360,6 +360,6 @@ def _shown(value: str, secret: bool) -> str:
     if secret:
         return f"a value of {len(value)} characters, not shown"
     # A URL can carry a password or a key, also where none belongs.
-    value = re.sub(r"//[^/]*@", "//…@", value)
+    value = re.sub(r"//.*@", "//…@", value)
     value = re.sub(r"\?.*", "?…", value)
     return repr(value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…")

@@ -164,7 +164,9 @@ def test_a_secret_is_never_shown(name: str) -> None:
 def test_a_password_in_a_url_is_not_shown() -> None:
     (public_url,) = faults(PUBLIC_URL="https://user:hunter2@example.com")
     (realtime_url,) = faults(OPENAI_REALTIME_URL="https://example.com/realtime?api-key=hunter2")
-    assert "hunter2" not in public_url + realtime_url
+    (webhook_url,) = faults(WEBHOOK_URL="https://user:hunter/2@example.com/hook")
+    assert "hunter" not in public_url + realtime_url + webhook_url
+    assert "example.com/hook" in webhook_url
 
 
 def test_secrets_are_in_no_representation() -> None:
