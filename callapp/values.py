@@ -158,7 +158,10 @@ def _check_prefixes(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _read_folder(value: Path) -> Path:
-    folder = value.expanduser()
+    try:
+        folder = value.expanduser()
+    except RuntimeError as error:  # ~ of somebody who has no account here
+        raise ValueError from error
     if not folder.is_dir():
         raise ValueError
     return folder

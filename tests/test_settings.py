@@ -135,6 +135,7 @@ def test_every_fault_is_told_at_once_one_line_each() -> None:
         ("REDIS_URL", "redis://"),
         ("REDIS_URL", "redis://localhost:port"),
         ("AGENTS_DIR", "/no/such/folder"),
+        ("AGENTS_DIR", "~nobody-of-this-name/agents"),
         ("TOOLS_DIR", __file__),
         ("TOOLS_MODULES", "shop.tools,phone-tools"),
         ("RATE_LIMIT_PER_KEY", "often"),
