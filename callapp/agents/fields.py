@@ -319,3 +319,15 @@ class McpServer(Fields):
                 "`require_approval: never`"
             )
         return self
+
+
+def _own_labels(servers: tuple[McpServer, ...]) -> tuple[McpServer, ...]:
+    # OpenAI refuses a session with two of one label, and the next one asks for neither voice nor servers.
+    labels = [server.server_label for server in servers]
+    twice = next((label for index, label in enumerate(labels) if label in labels[:index]), None)
+    if twice is not None:
+        raise ValueError(f"there are two servers {twice!r}; expected a server_label of its own for each")
+    return servers
+
+
+McpServers = Annotated[tuple[McpServer, ...], AfterValidator(_own_labels)]

@@ -25,7 +25,7 @@ from callapp.agents.fields import (
     Idle,
     Interruptions,
     Languages,
-    McpServer,
+    McpServers,
     PhoneNumber,
     PhoneNumbers,
     Recording,
@@ -106,7 +106,7 @@ class Agent(BaseModel):
     tools: tuple[str, ...] = Field(
         default=(), strict=True, description="a list of tool names, e.g. [end_call]"
     )
-    mcp: tuple[McpServer, ...] = Field(
+    mcp: McpServers = Field(
         default=(), description="a list of remote MCP servers, each with server_label and server_url"
     )
     transcription: Annotated[Transcription | None, BeforeValidator(read_transcription)] = Field(

@@ -335,6 +335,11 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
             6,
             "field 'mcp.authorization': what is written there does not fit; expected the name of",
         ),
+        (
+            [*MCP, "    approve: [find]", *MCP[1:], "    require_approval: never"],
+            2,
+            "field 'mcp': there are two servers 'crm'; expected a server_label of its own for each",
+        ),
         (["voicemail: 7"], 2, "field 'voicemail': 7 does not fit; expected the text to leave"),
         (
             ["voicemail:", "  message: Please call.", "  timeout_seconds: 60"],
