@@ -335,7 +335,8 @@ class _File:
         for index, server in enumerate(agent.mcp if agent is not None else ()):
             if server.authorization is not None and not read_variable(server.authorization):
                 place: Place = ("mcp", index, "authorization")
-                line = fields["mcp"].lines[place[1:]]
+                # A value that is merged in from another server (<<) has no line of its own.
+                line = fields["mcp"].lines.get(place[1:], fields["mcp"].item_line(index))
                 what = f"there is no such environment variable; expected {_description(place)}"
                 self._field_fault(line, _dotted(place), what)
 

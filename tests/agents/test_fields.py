@@ -370,6 +370,22 @@ def write(folder: Path, name: str, *lines: str) -> Path:
     return path
 
 
+def test_what_one_server_takes_over_from_another_is_told_where_it_says_so(read: Read) -> None:
+    """YAML's merge key: the value stands in neither's lines."""
+    with pytest.raises(ConfigError) as caught:
+        read(
+            *MCP[:1],
+            "  - &crm {server_label: crm, server_url: https://crm.example.com/mcp, approve: [find],",
+            "     authorization: NO_SUCH_VARIABLE}",
+            "  - <<: *crm",
+            "    server_label: shop",
+        )
+    assert [fault.partition("shop.md:")[2][:32] for fault in caught.value.faults] == [
+        "4: field 'mcp.authorization': th",
+        "5: field 'mcp.authorization': th",
+    ]
+
+
 def test_an_agent_is_found_by_its_number(tmp_path: Path) -> None:
     write(tmp_path, "shop", "numbers: [+815012345678, +815012345679]")
     agents = load_agents(tmp_path)
