@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,11 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     Raises:
         ValueError: it is no JSON Schema (draft 2020-12) of an object; says what is wrong.
     """
+    if not _is_json(schema):
+        raise ValueError(
+            "has something in it that JSON has not, such as a date, or a number or yes or no as a name; "
+            "expected it in quotes"
+        )
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -38,6 +44,14 @@ def faults_of(value: Any, schema: Mapping[str, Any]) -> list[str]:
     return [
         f"{error.json_path}: {error.message}" for error in (best_match([each]) for each in errors) if error
     ]
+
+
+def _is_json(schema: Mapping[str, Any]) -> bool:
+    """Whether it arrives as it is where it is sent."""
+    try:
+        return bool(json.loads(json.dumps(schema, allow_nan=False)) == schema)
+    except (TypeError, ValueError):
+        return False
 
 
 def _references(part: Any) -> Iterator[str]:

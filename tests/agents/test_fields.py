@@ -340,6 +340,19 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
             2,
             "field 'mcp': there are two servers 'crm'; expected a server_label of its own for each",
         ),
+        *(
+            (
+                [f"extract: {{type: object, properties: {properties}}}"],
+                2,
+                "field 'extract': has something in it",
+            )
+            for properties in (
+                "{day: {enum: [2026-01-01]}}",
+                "{yes: {type: string}}",
+                "{1: {type: string}}",
+                "{price: {maximum: .inf}}",
+            )
+        ),
         (["voicemail: 7"], 2, "field 'voicemail': 7 does not fit; expected the text to leave"),
         (
             ["voicemail:", "  message: Please call.", "  timeout_seconds: 60"],
