@@ -103,7 +103,8 @@ def _plain(time: datetime.time) -> datetime.time:
 
 
 def _digits(code: str) -> str:
-    return "".join(character for character in code if character.isdecimal())
+    # A model that speaks Japanese may write them ０ to ９.
+    return "".join(str(int(character)) for character in code if character.isdecimal())
 
 
 def _told(wish: Wish) -> dict[str, Any]:

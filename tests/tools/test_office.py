@@ -62,6 +62,13 @@ def test_a_booking_from_the_question_to_its_end(tools: Tools, store: Store) -> N
     assert "no reservation with this code" in run(tools, "cancel_booking", {"code": code})["error"]
 
 
+def test_a_code_may_be_written_in_the_wide_digits_of_japanese(tools: Tools) -> None:
+    code = run(tools, "book_table", {**WISH, "name": "田中"})["code"]
+    wide = "".join(chr(ord("０") + int(digit)) for digit in code)
+    assert run(tools, "change_booking", {"code": wide, "time": "20:00"})["status"] == "changed"
+    assert run(tools, "cancel_booking", {"code": wide})["code"] == code
+
+
 def test_what_is_full_comes_with_other_times(tools: Tools) -> None:
     wish = {**WISH, "party_size": 6}
     run(tools, "book_table", {**wish, "name": "佐藤"})
