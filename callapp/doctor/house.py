@@ -121,10 +121,11 @@ def check_prices(settings: Settings, agents: Agents | None) -> list[Finding]:
 
 
 def models_in_use(settings: Settings, agents: Agents | None) -> dict[str, str]:
-    """The models that calls may need, and what names each."""
+    """The realtime models that calls may need, and what names each. A translation model is none of them."""
     models = {settings.openai_realtime_model: "OPENAI_REALTIME_MODEL"}
     for name, agent in (agents or {}).items():
-        if agent.model is not None:
+        translates = agent.kind == "interpreter" and agent.engine == "translation"
+        if agent.model is not None and not translates:
             models.setdefault(agent.model, N_("the field model of agent %(agent)s", agent=name))
     return models
 
