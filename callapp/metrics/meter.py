@@ -61,7 +61,7 @@ class Meter:
         """Take a fact of a call."""
         numbers = self._instruments
         match told.fact:
-            case FirstAudio(at_ms=at_ms):
+            case FirstAudio(at_ms=at_ms) if not told.call.resumed:  # the first was heard before it came here
                 numbers.first_audio.observe(at_ms / 1000)
             case TurnAnswered(voice_to_voice_ms=sent_ms, audible_ms=audible_ms):
                 numbers.voice_to_voice.observe(sent_ms / 1000)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from callapp.call.journal import Particulars
+from callapp.call.journal import Journal, Particulars
 from callapp.call.relay import Told
 from callapp.conversation.events import Usage
 from callapp.conversation.facts import (
@@ -92,6 +92,14 @@ def test_a_call_that_is_over_is_counted_by_direction_and_reason_with_its_length(
     assert numbers["callapp_calls_total{direction='outgoing',end_reason='caller.hung_up'}"] == 1
     assert numbers["callapp_call_duration_seconds_sum"] == pytest.approx(42.2)
     assert numbers["callapp_call_duration_seconds_count"] == 2
+
+
+def test_a_call_that_came_back_from_another_process_has_had_its_first_audio() -> None:
+    numbers = Numbers()
+    came_back = call(resumed=True)
+    journal = Journal(came_back, [lambda *told: numbers.meter.note(Told(*told))], before_ms=95_000)
+    journal(FirstAudio(400), 400)
+    assert numbers["callapp_first_audio_seconds_count"] == 0
 
 
 def test_delays_are_in_seconds() -> None:
