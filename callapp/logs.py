@@ -143,6 +143,8 @@ def configure_logging(settings: Settings) -> None:
         sys.excepthook = _log_uncaught
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _log_uncaught_in_thread
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _log_unraisable
 
 
 def refuse_to_start(error: ConfigError) -> int:
@@ -183,4 +185,15 @@ def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
         "! uncaught exception in thread %s",
         name,
         exc_info=(args.exc_type, args.exc_value, args.exc_traceback),
+    )
+
+
+def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
+    """What goes wrong where nothing can be raised, such as in a ``__del__``."""
+    error = args.exc_value if args.exc_value is not None else args.exc_type()
+    logging.getLogger("callapp").error(
+        "! %s %r",
+        args.err_msg or "exception ignored in",
+        args.object,
+        exc_info=(args.exc_type, error, args.exc_traceback),
     )

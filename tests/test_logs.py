@@ -60,13 +60,13 @@ def logging_left_as_it_was() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     quiet = {name: logging.getLogger(name).level for name in QUIET_LOGGERS}
-    hooks = sys.excepthook, threading.excepthook
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
     for name, was in quiet.items():
         logging.getLogger(name).setLevel(was)
-    sys.excepthook, threading.excepthook = hooks
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     logging.captureWarnings(False)
 
 
@@ -201,6 +201,7 @@ def test_handlers_of_others_stay() -> None:
 def test_warnings_and_uncaught_exceptions_are_log_lines(capsys: pytest.CaptureFixture[str]) -> None:
     sys.excepthook = sys.__excepthook__
     threading.excepthook = threading.__excepthook__
+    sys.unraisablehook = sys.__unraisablehook__
     configure_logging(Settings(log_format="json"))
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -212,11 +213,19 @@ def test_warnings_and_uncaught_exceptions_are_log_lines(capsys: pytest.CaptureFi
     thread = threading.Thread(target=_raise, name="uplink")
     thread.start()
     thread.join(5)
+    _Unclosable()  # gone at once
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["level"] for line in lines] == ["warning", "critical", "critical"]
+    assert [line["level"] for line in lines] == ["warning", "critical", "critical", "error"]
     assert "DeprecationWarning: old" in lines[0]["message"]
     assert lines[1]["exception"].endswith("ValueError: who is +81********78")
     assert lines[2]["message"] == "! uncaught exception in thread uplink"
+    assert "_Unclosable.__del__" in lines[3]["message"]
+    assert lines[3]["exception"].endswith("RuntimeError: a bug")
+
+
+class _Unclosable:
+    def __del__(self) -> None:
+        _raise()
 
 
 def _raise() -> None:
