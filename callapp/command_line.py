@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import sys
 
+# Options of ``flask`` itself whose value is a word of its own.
+_TAKE_A_WORD = ("-A", "--app", "-e", "--env-file")
+
 
 def asked_command() -> str:
     """The first word after the program's name: ``doctor`` of ``flask doctor``; empty if there is none."""
-    return next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    words = iter(sys.argv[1:])
+    for word in words:
+        if word in _TAKE_A_WORD:
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""

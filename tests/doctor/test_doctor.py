@@ -130,6 +130,9 @@ def test_the_waiting_room_is_for_the_doctor_alone(monkeypatch: pytest.MonkeyPatc
     for words, expected in [
         (["flask", "doctor"], True),
         (["flask", "--debug", "doctor", "--fix-webhook"], True),
+        (["flask", "--app", "wsgi:app", "-e", ".env.test", "doctor"], True),
+        (["flask", "--app=wsgi:app", "doctor"], True),
+        (["flask", "--app", "doctor", "run"], False),
         (["flask", "call", "+819012345678", "--agent", "doctor"], False),
         (["gunicorn", "wsgi:app"], False),
         (["flask"], False),
