@@ -40,13 +40,21 @@ def is_sqlite(url: URL) -> bool:
 
 
 def open_engine(database_url: str, *, busy_s: int = BUSY_S) -> Engine:
-    """Make an engine; nothing is connected yet. Safe to use from many threads."""
+    """Make an engine; nothing is connected yet. Safe to use from many threads.
+
+    Its errors do not quote what was to be written: names and words of callers would get into the log.
+    """
     url = parse_url(database_url)
     if is_sqlite(url):
         # SQLite lets one transaction write at a time. With one connection, this process's threads queue
         # for it in turn; with several they would poll for the file's lock, and some starve for a second.
         engine = create_engine(
-            url, pool_size=1, max_overflow=0, pool_timeout=POOL_WAIT_S, connect_args={"timeout": busy_s}
+            url,
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_S,
+            connect_args={"timeout": busy_s},
+            hide_parameters=True,
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
@@ -61,6 +69,7 @@ def open_engine(database_url: str, *, busy_s: int = BUSY_S) -> Engine:
             "tcp_user_timeout": busy_s * 1000,
             "keepalives_idle": 30,
         },
+        hide_parameters=True,
     )
 
     def limit_waits(connection: Any, _record: object) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from callapp.call_log import Store
 from callapp.office.messages import Messages
@@ -99,6 +99,18 @@ def test_a_message_is_written_down(tools: Tools, store: Store) -> None:
         assert (row.caller_name, row.for_whom, row.text) == ("Ann Lee", "Jon Bell", "Please send the plans.")
         assert (row.phone, row.call_sid, row.agent) == (CALL.from_number, "CA1", "reservation")
     assert "empty" in run(tools, "take_message", {**given, "message": " "})["error"]
+
+
+def test_what_could_not_be_written_down_is_not_written_into_the_log(
+    tools: Tools, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with store.transaction() as session:
+        session.execute(text("DROP TABLE messages"))
+    given = {"caller_name": "Ann Lee", "phone": "090-1234-5678", "message": "My card is 4111 1111."}
+    assert "failed for a technical reason" in run(tools, "take_message", given)["error"]
+    assert "StoreUnavailable" in caplog.text
+    for private in given.values():
+        assert private not in caplog.text
 
 
 @pytest.mark.parametrize(
