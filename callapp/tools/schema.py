@@ -137,6 +137,9 @@ def _parameter_fault(parameter: inspect.Parameter, annotations: dict[str, Any]) 
             return "stands before a `/`; expected parameters that can be given by name"
     if parameter.name not in annotations:
         return "has no type; expected an annotation, e.g. `day: str`"
+    if isinstance(parameter.default, FieldInfo):
+        # Nobody reads it there: the function would be called with the Field itself.
+        return "has a Field for its default; expected e.g. `count: Annotated[int, Field(ge=1)] = 3`"
     annotation = annotations[parameter.name]
     if _is_context(annotation) or _is_provided(annotation):
         return None

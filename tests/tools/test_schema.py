@@ -161,6 +161,17 @@ def test_a_default_that_json_cannot_say_is_left_out_without_a_warning() -> None:
     assert describe(search).parameters_schema["properties"] == {"text": {}}
 
 
+def test_a_field_is_no_default() -> None:
+    """Pydantic's models read it there; a function is called with the Field itself."""
+
+    def wait_for(minutes: int = Field(default=5, ge=1)) -> str:
+        """Wait."""
+        return str(minutes)
+
+    (fault,) = faults_of(wait_for)
+    assert "parameter 'minutes' has a Field for its default; expected e.g. `count: Annotated[" in fault
+
+
 def test_every_fault_is_told_with_file_and_line() -> None:
     async def 営業時間(day, *days: str, other: type, **more: str) -> str:  # type: ignore[no-untyped-def]  # noqa: N802
         return ""
