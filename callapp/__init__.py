@@ -27,6 +27,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from callapp.cli import register_commands
     from callapp.logs import configure_logging
     from callapp.web import (
+        call_request,
         calls,
         captions,
         desk,
@@ -48,6 +49,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder="web/static", template_folder="web/templates")
     app.json.sort_keys = False  # type: ignore[attr-defined]  # answers read in the order that they were made in
     app.config["SOCK_SERVER_OPTIONS"] = media.SOCK_SERVER_OPTIONS
+    app.config["MAX_CONTENT_LENGTH"] = call_request.MAX_FORM_BYTES
 
     instance = _instance(app)
     parts = build_services(

@@ -26,6 +26,8 @@ from callapp.web.problems import Problem
 from callapp.web.urls import public_origin, reachable
 
 MAX_BODY_BYTES = 16 * 1024
+# Of forms, which are read before it is known whose they are; Twilio's can carry what its add-ons have found.
+MAX_FORM_BYTES = 64 * 1024
 MAX_IDEMPOTENCY_KEY_CHARS = 255
 FIELDS = ("phoneNumber", "agent", "parameters")
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,15 @@ def test_a_form_without_its_token_does_nothing(client: FlaskClient) -> None:
     assert client.post("/desk/sign-out", headers=HTML).status_code == 400
     assert client.post("/desk/phone/calls", json={}).status_code == 400
     assert client.get("/desk/phone", headers=HTML).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/desk/sign-in", "/incoming-call", "/call-status"])
+def test_a_form_that_is_too_long_is_not_read(make_app: MakeApp, path: str) -> None:
+    """Forms are read to find out whose they are: what anybody may send must not fill the disk."""
+    client = make_app(twilio_auth_token="0" * 32).test_client()
+    file = {"file": (BytesIO(bytes(100_000)), "file")}
+    assert client.post(path, data=file, headers=HTML).status_code == 413
+    assert client.post(path, data={"key": "x" * 100_000}, headers=HTML).status_code == 413
 
 
 def test_the_cookie_is_no_script_s_and_no_other_site_s(client: FlaskClient) -> None:
