@@ -104,6 +104,24 @@ def test_a_call_is_checked_as_it_is_typed_and_then_placed(signed_in: Browser, se
     assert signed_in.complaints() == []
 
 
+def test_a_button_that_is_pressed_twice_calls_once(signed_in: Browser) -> None:
+    """While Twilio has not answered the page is still there, and looks as if nothing had happened."""
+    signed_in.open("/desk/dial")
+    signed_in.find("#number").send_keys(THEIR_NUMBER)
+    press_twice = """
+        let sent = 0;
+        addEventListener("submit", (event) => {
+          if (!event.defaultPrevented) sent++;
+          event.preventDefault();
+        });
+        const button = document.querySelector("button.main");
+        button.click();
+        button.click();
+        return sent;
+    """
+    assert signed_in.driver.execute_script(press_twice) == 1
+
+
 def test_the_number_s_calls_are_led_here_by_a_button(signed_in: Browser, server: Server) -> None:
     with server.scene() as scene:
         (number,) = scene.carrier.account.numbers

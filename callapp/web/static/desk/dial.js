@@ -9,6 +9,7 @@ new Parameters(document.getElementById("agent"), document.getElementById("parame
 
 let timer = 0;
 let newest = 0;
+let sent = false;
 
 async function check() {
   const number = ++newest;
@@ -23,3 +24,10 @@ form.addEventListener("input", () => {
   clearTimeout(timer);
   timer = setTimeout(() => check().catch(() => {}), PAUSE_MS);
 });
+
+// Twilio takes a second to answer: who presses the button again meanwhile would have the phone ring twice.
+form.addEventListener("submit", (event) => {
+  if (sent) event.preventDefault();
+  sent = true;
+});
+addEventListener("pageshow", () => (sent = false)); // who comes back to this page may call again
