@@ -403,6 +403,25 @@ def test_how_a_call_stands_is_said_in_words(make_app: MakeApp) -> None:
     assert row["status"] == "ringing"  # the page has the words
 
 
+def test_every_line_of_a_story_has_a_name_also_the_one_that_says_there_is_none(make_app: MakeApp) -> None:
+    """By it the page knows a line again; one without was put there anew whenever the phone rang on."""
+    app = make_app()
+    client = app.test_client()
+    sign_in(client)
+    call = PlacedCall("a" * 32, "operator", {}, "+15005550006", "+819012345678", CALL_SID, "ringing")
+    app.extensions["callapp"].store.place_call(call)
+
+    def names() -> list[str]:
+        page = client.get(f"/desk/calls/{CALL_SID}/now", headers=HTML).text
+        story = page.partition('id="story"')[2]
+        assert story.count("<li") == story.count("<li id=")
+        return re.findall(r'<li id="(.+?)"', story)
+
+    assert names() == ["nothing"]
+    tell(app.extensions["callapp"], [Began(), ModelConnected(0, 0, again=False)])
+    assert names() == ["event-0"]
+
+
 def test_what_happened_on_a_call_is_told_in_words(make_app: MakeApp) -> None:
     app = make_app()
     client = app.test_client()
