@@ -191,3 +191,29 @@ def test_a_call_is_found_by_its_words_and_heard_again(server: Server, desk: Brow
         desk.open("/desk/history?words=never+said")
         assert "No call was found" in desk.text("main")
     assert desk.complaints() == []
+
+
+def test_what_is_told_late_is_put_where_it_belongs(desk: Browser) -> None:
+    """A tool is told of when it is done: a quick one before the slow one that had begun earlier."""
+    desk.open("/desk/phone")
+    follow = """
+        const [stories, done] = arguments;
+        window.fetch = async () => {
+          const lines = stories.shift().map(([id, words]) => `<li id="${id}">${words}</li>`).join("");
+          const over = stories.length === 0;
+          const facts = `<section id="facts" data-over="${over}"></section>`;
+          return new Response(`${facts}<ol id="story">${lines}</ol>`);
+        };
+        const { follow } = await import("/static/desk/story.js");
+        const read = () => [...document.querySelectorAll("#story li")].map((line) => line.innerText);
+        follow(document.getElementById("now"), "calls/none/now", { over: () => done(read()) });
+    """
+    stories = [
+        [("said-1", "When?"), ("tool-0", "quick")],
+        [("tool-0", "slow"), ("said-1", "When?"), ("tool-1", "quick"), ("said-2", "At ten.")],
+    ]
+    shown = desk.driver.execute_async_script(
+        f"(async function () {{{follow}}}).apply(null, arguments)", stories
+    )
+    assert shown == ["slow", "When?", "quick", "At ten."]
+    desk.complaints()  # there is no such call to listen to

@@ -58,18 +58,14 @@ function merge(fresh) {
   document.getElementById("facts").replaceWith(fresh.getElementById("facts"));
   const story = document.getElementById("story");
   const wanted = [...fresh.getElementById("story").children];
-  let last = null;
-  for (const line of wanted) {
-    let there = line.id ? document.getElementById(line.id) : null;
-    if (!there) {
-      there = line;
-      if (last) last.after(there);
-      else story.prepend(there);
-    } else if (there.innerHTML !== line.innerHTML) {
-      there.innerHTML = line.innerHTML;
-    }
-    last = there;
-  }
   const ids = new Set(wanted.map((line) => line.id));
   for (const line of [...story.children]) if (!ids.has(line.id)) line.remove();
+  let place = story.firstElementChild; // of the next line
+  for (const line of wanted) {
+    const there = document.getElementById(line.id) ?? line;
+    if (there.innerHTML !== line.innerHTML) there.innerHTML = line.innerHTML;
+    // What took long is told late and belongs further up, so lines that were there may have changed places.
+    if (there === place) place = place.nextElementSibling;
+    else story.insertBefore(there, place);
+  }
 }
