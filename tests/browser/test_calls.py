@@ -23,6 +23,8 @@ QUESTION = words("When are you open?", 900)
 ANSWER = words("From ten to seven.", 600)
 DURATION = "return document.querySelector('audio').duration || 0"
 SHOWN = "+81 90-1234-5678"
+# A page that is looked at again asks at once.
+COME_BACK = "document.dispatchEvent(new Event('visibilitychange'))"
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +219,20 @@ def test_what_is_told_late_is_put_where_it_belongs(desk: Browser) -> None:
     )
     assert shown == ["slow", "When?", "quick", "At ten."]
     desk.complaints()  # there is no such call to listen to
+
+
+def test_a_page_whose_session_is_over_leads_to_the_sign_in(server: Server, desk: Browser) -> None:
+    """It would show for ever what went on when the session ended: a call, say, that is long over."""
+    with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
+        call, _ = scene.live(agent="quiet")
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
+        for path in ("/desk/live", f"/desk/calls/{call.sid}"):
+            desk.open(path)
+            desk.wait(lambda: desk.text("#calls a, #facts") != "")
+            desk.driver.delete_all_cookies()
+            desk.driver.execute_script(COME_BACK)
+            desk.wait(lambda: desk.driver.current_url.endswith("/desk/sign-in"))
+            desk.sign_in()
+        call.hang_up()
+        scene.ending(call)
+    assert [one for one in desk.complaints() if "/events" not in one] == []

@@ -4,4 +4,6 @@ import { follow } from "./story.js";
 
 const now = document.getElementById("now");
 const over = () => document.querySelectorAll("#orders, #levels").forEach((part) => part.remove());
-follow(now, now.dataset.url, { follows: true, over });
+// The phone's page does not do this: it would hang up.
+const signedOut = () => location.reload();
+follow(now, now.dataset.url, { follows: true, over, signedOut });

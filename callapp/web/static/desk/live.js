@@ -65,6 +65,7 @@ const asking = watch(
     return pollMs;
   },
   (failed) => ($("fault").hidden = !failed),
+  () => location.reload(), // to where one signs in
 );
 
 listen(

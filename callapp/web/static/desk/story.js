@@ -12,11 +12,12 @@ const POLL_MS = 1000;
  * Keep a piece of the page up to date until the call is over.
  * @param {HTMLElement} now holds the facts and the story, or nothing yet.
  * @param {string} url of the newest state of it; when there is one is told at `events` beside it.
- * @param {{follows?: boolean, over?: Function}} options `follows`: scroll along with what is said.
+ * @param {{follows?: boolean, over?: Function, signedOut?: Function}} options `follows`: scroll along with what is
+ *   said; `signedOut`: see `watch`.
  * @returns {() => void} stops it.
  */
-export function follow(now, url, { follows = false, over = () => {} } = {}) {
-  const asking = watch(url, async (answer) => {
+export function follow(now, url, { follows = false, over = () => {}, signedOut } = {}) {
+  const take = async (answer) => {
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     localise(fresh);
     const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
@@ -30,7 +31,8 @@ export function follow(now, url, { follows = false, over = () => {} } = {}) {
       over();
     }
     return isOver ? null : POLL_MS;
-  });
+  };
+  const asking = watch(url, take, undefined, signedOut);
   const unlisten = listen(
     url.replace(/now$/, "events"),
     {

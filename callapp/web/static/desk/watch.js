@@ -7,10 +7,11 @@ const RETRY_MS = 4000;
  * @param {(answer: Response) => Promise<number | null>} take gets what is new; returns how long to wait for the
  *   next, in ms, or null to stop.
  * @param {(failed: boolean) => void} tell is told when the server does not answer, and when it does again.
+ * @param {Function} signedOut is called when the session is over; then it is asked on, for there may be a new one.
  * @returns {{look: Function, rest: (resting: boolean) => void, stop: Function}} `look` asks at once; while it
  *   rests, nothing is asked by itself.
  */
-export function watch(url, take, tell = () => {}) {
+export function watch(url, take, tell = () => {}, signedOut = () => {}) {
   let timer = 0;
   let waitMs = 0;
   let known = null;
@@ -30,6 +31,10 @@ export function watch(url, take, tell = () => {}) {
       const headers = known ? { "If-None-Match": known } : {};
       const answer = await fetch(url, { headers, cache: "no-store" });
       if (over) return;
+      if (answer.redirected) {
+        signedOut(); // it was led to the sign-in page
+        throw new Error("signed out");
+      }
       if (answer.status !== 304 && !answer.ok) throw new Error(String(answer.status));
       if (answer.status !== 304) {
         waitMs = await take(answer);
