@@ -469,7 +469,7 @@ def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:
                 summary="A table for <two>.",
                 verdict="unresolved",
                 tags=["caller_frustrated"],
-                extracted={"guests": 2, "name": "田中"},
+                extracted={"guests": 2, "name": "田中", "dishes": ["寿司", "fish & chips"]},
             )
         )
         write_analysis_usage(session, CALL_SID, "gpt-5.6-luna", TextTokens(4000, 0, 0, 1000))
@@ -485,3 +485,4 @@ def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:
     ):
         assert shown in page, shown
     assert re.search(r"<dt>guests</dt><dd[^>]*>2</dd>", page)
+    assert "[&#34;寿司&#34;, &#34;fish &amp; chips&#34;]" in page

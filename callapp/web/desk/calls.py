@@ -24,7 +24,7 @@ from callapp.web.desk import plots, waveform
 from callapp.web.desk.live import unless_known
 from callapp.web.desk.pages import agents_to_choose
 from callapp.web.desk.sign_in import blueprint
-from callapp.web.desk.story import tell
+from callapp.web.desk.story import as_text, tell
 from callapp.web.event_streams import EventStream, event
 from callapp.web.problems import Problem
 from callapp.web.putting_through import put_through
@@ -192,6 +192,7 @@ def _shown(found: WholeCall) -> dict[str, object]:
         "call": found,
         "goes_on": _goes_on(found),
         "story": tell(found),
+        "extracted": {name: as_text(value) for name, value in (found.extracted or {}).items()},
         "turns": plots.turn_bars([(turn.voice_to_voice_ms, turn.barge_in) for turn in found.turns]),
     }
 

@@ -44,7 +44,7 @@ def tell(call: WholeCall) -> list[Moment]:
         for utterance in call.utterances
     ]
     moments += [
-        Moment(f"tool-{number}", "tool", run.start_ms, tool_run=run, arguments=_as_text(run.arguments))
+        Moment(f"tool-{number}", "tool", run.start_ms, tool_run=run, arguments=as_text(run.arguments))
         for number, run in enumerate(call.tool_runs)
     ]
     moments += [
@@ -52,6 +52,11 @@ def tell(call: WholeCall) -> list[Moment]:
         for number, event in enumerate(one for one in call.events if one.type != "cut")
     ]
     return sorted(moments, key=lambda moment: moment.at_ms)
+
+
+def as_text(value: Any) -> str:
+    """A text as it is, any other value as JSON that people can read."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _cuts(call: WholeCall) -> list[CallEvent]:
@@ -64,7 +69,3 @@ def _unsaid(heard: str, meant: str) -> str:
     while heard[same : same + 1] == meant[same : same + 1] != "":
         same += 1
     return meant[same:]
-
-
-def _as_text(arguments: Any) -> str:
-    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
