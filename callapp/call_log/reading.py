@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, 
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.store import Store
 from callapp.prices import usd_per_minute
+
+# As people write numbers, and as the desk shows them; what is left are digits, perhaps with a plus.
+BETWEEN_DIGITS = re.compile(r"[\s().\u2010-\u2015\uff0d-]")
+_DIGITS = re.compile(r"\+?[0-9]+")
 
 
 class BadCursor(ValueError):
@@ -170,12 +175,14 @@ def _filtered(wanted: Wanted) -> Select[CallRow]:
         query = query.where(CallRow.created_at < wanted.until)
     if wanted.words is not None:
         said = select(UtteranceRow.call_sid).where(UtteranceRow.text.icontains(wanted.words, autoescape=True))
+        digits = BETWEEN_DIGITS.sub("", wanted.words)
+        number = digits if _DIGITS.fullmatch(digits) else wanted.words
         query = query.where(
             or_(
                 CallRow.call_sid.in_(said),
                 CallRow.call_sid == wanted.words,
-                CallRow.from_number.contains(wanted.words, autoescape=True),
-                CallRow.to_number.contains(wanted.words, autoescape=True),
+                CallRow.from_number.contains(number, autoescape=True),
+                CallRow.to_number.contains(number, autoescape=True),
             )
         )
     return query

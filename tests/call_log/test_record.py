@@ -411,7 +411,17 @@ def test_a_call_of_a_browser_is_over_when_it_closes(store: Store, record: Record
 
 @pytest.mark.parametrize(
     ("words", "found"),
-    [("my order", 1), ("MY ORDER", 1), ("comes tomorrow", 0), ("%", 0), ("9012345", 1), ("CA" + "1" * 32, 1)],
+    [
+        ("my order", 1),
+        ("MY ORDER", 1),
+        ("comes tomorrow", 0),
+        ("%", 0),
+        ("-", 0),
+        ("9012345", 1),
+        ("+81 90-1234-5678", 1),  # as the desk shows it
+        ("+81 90-1234-5679", 0),
+        ("CA" + "1" * 32, 1),
+    ],
 )
 def test_calls_are_found_by_what_was_heard_and_by_their_numbers(
     store: Store, record: Record, words: str, found: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from flask import flash, render_template, request
@@ -10,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from markupsafe import Markup
 
+from callapp.call_log.reading import BETWEEN_DIGITS
 from callapp.services import services
 from callapp.web.call_request import CallRequest, check_call_request, read_parameters
 from callapp.web.desk.pages import agents_to_choose, in_words
@@ -18,8 +18,6 @@ from callapp.web.outgoing import count_request, place_call
 from callapp.web.problems import Problem
 
 _PARAMETER = "parameter."
-# As people write numbers; what is left has to be E.164.
-_BETWEEN_DIGITS = re.compile(r"[\s().\u2010-\u2015\uff0d-]")
 
 
 @blueprint.get("/dial")
@@ -57,7 +55,7 @@ def _form() -> dict[str, Any]:
         for name, value in request.form.items()
         if name.startswith(_PARAMETER)
     }
-    number = _BETWEEN_DIGITS.sub("", request.form.get("phoneNumber", ""))
+    number = BETWEEN_DIGITS.sub("", request.form.get("phoneNumber", ""))
     return {"phoneNumber": number, "agent": request.form.get("agent", ""), "parameters": parameters}
 
 
