@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -171,6 +172,7 @@ def test_a_call_is_found_by_its_words_and_heard_again(server: Server, desk: Brow
         desk.open("/desk/history")
         desk.find("[name=words]").send_keys("Goodbye then")
         desk.leave_by(".filters button")
+        assert re.search(r"[?&]zone=\w", desk.driver.current_url)
         assert desk.text(".calls").count(SHOWN) == 1
         assert "agent.ended" in desk.text(".calls")
         assert faults(desk, axe) == []

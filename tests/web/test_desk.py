@@ -403,6 +403,37 @@ def test_how_a_call_stands_is_said_in_words(make_app: MakeApp) -> None:
     assert row["status"] == "ringing"  # the page has the words
 
 
+@pytest.mark.parametrize(
+    ("day", "zone", "found"),
+    [
+        ("2026-11-25", "Asia/Tokyo", True),
+        ("2026-11-24", "Asia/Tokyo", False),
+        ("2026-11-24", "America/New_York", True),
+        ("2026-11-24", "", True),  # without a script times are shown in UTC
+        ("2026-11-25", "", False),
+        ("2026-11-24", "America", True),
+        ("2026-11-24", "../etc/passwd", True),
+        ("2026-11-31", "Asia/Tokyo", True),  # is none
+        ("0001-01-01", "Asia/Tokyo", False),
+        ("9999-12-31", "America/New_York", False),
+    ],
+)
+def test_a_day_is_one_of_its_reader_s_as_the_times_are(
+    make_app: MakeApp, day: str, zone: str, found: bool
+) -> None:
+    """Half past eight in the morning is yesterday's for UTC, in Tokyo."""
+    app = make_app()
+    client = app.test_client()
+    sign_in(client)
+    call = replace(CALL, began_at=datetime(2026, 11, 24, 23, 30, tzinfo=UTC))
+    tell(app.extensions["callapp"], [Began(), Ended(4000, "caller.hung_up"), Closed(4000)], call)
+    page = client.get(
+        "/desk/history", query_string={"since": day, "until": day, "zone": zone}, headers=HTML
+    ).text
+    assert (CALL_SID in page) is found
+    assert f'name="zone" value="{zone}"' in page
+
+
 def test_every_line_of_a_story_has_a_name_also_the_one_that_says_there_is_none(make_app: MakeApp) -> None:
     """By it the page knows a line again; one without was put there anew whenever the phone rang on."""
     app = make_app()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
 from time import monotonic
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -35,7 +36,7 @@ CALLS_A_PAGE = 50
 LOOK_S = 0.5
 MOST_CHARACTERS = 200
 DIRECTIONS = ("incoming", "outgoing", "browser")
-_FILTERS = ("words", "agent", "direction", "since", "until")
+_FILTERS = ("words", "agent", "direction", "since", "until", "zone")
 
 
 @blueprint.get("/history")
@@ -45,8 +46,8 @@ def history() -> ResponseReturnValue:
         words=asked["words"].replace("\0", "") or None,
         agent=asked["agent"] or None,
         direction=asked["direction"] or None,
-        since=_day(asked["since"]),
-        until=_day(asked["until"], following=True),
+        since=_day(asked["since"], asked["zone"]),
+        until=_day(asked["until"], asked["zone"], following=True),
     )
     try:
         page = list_calls(services().store, wanted, CALLS_A_PAGE, request.args.get("cursor") or None)
@@ -212,10 +213,22 @@ def _find(call_sid: str) -> WholeCall:
     return found
 
 
-def _day(text: str, *, following: bool = False) -> datetime | None:
-    """The begin of a day, in UTC, or of the one after it; ``None`` if it is none."""
+def _day(text: str, zone: str, *, following: bool = False) -> datetime | None:
+    """The begin of a day, where the reader is, or of the one after it; ``None`` if it is none."""
     try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-        return day + timedelta(days=1) if following else day
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=_zone(zone))
+        return (day + timedelta(days=following)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def _zone(name: str) -> tzinfo:
+    """A time zone by its name; UTC, in which times are shown without a script, if there is no such zone."""
+    try:
+        return ZoneInfo(name)
+    except (
+        OSError,
+        LookupError,
+        ValueError,
+    ):  # what it raises for names that are no file's, or are a folder's
+        return UTC

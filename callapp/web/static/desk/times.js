@@ -19,5 +19,7 @@ export function tick() {
 }
 
 localise();
+// The days that are asked for are those that are shown.
+for (const zone of document.querySelectorAll("[data-zone]")) zone.value = new Intl.DateTimeFormat().resolvedOptions().timeZone;
 tick();
 setInterval(tick, 1000);
