@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
 from threading import Event
 from threading import enumerate as threads
 from typing import Any
@@ -12,10 +14,14 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from callapp.call.levels import Levels
+from callapp.conversation.facts import Began
 from callapp.errors import CallappError
 from callapp.web import event_streams
+from callapp.web.desk.live import LiveCalls
 from callapp.web.event_streams import EventStreams, event
 from tests.stage import eventually
+from tests.web.test_calls import CALL, CALL_SID, tell
 from tests.web.test_desk import MakeApp, make_app, sign_in  # noqa: F401 - a fixture
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -175,3 +181,20 @@ def test_another_server_than_gunicorn_has_the_page_ask(make_app: MakeApp) -> Non
 def test_nobody_is_told_who_has_not_signed_in(make_app: MakeApp) -> None:  # noqa: F811
     client: FlaskClient = make_app().test_client()
     assert client.get("/desk/live/events", headers={"Accept": "text/event-stream"}).status_code == 401
+
+
+def test_a_call_that_is_not_measured_any_more_is_told_to_be_silent(
+    make_app: MakeApp,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is being put through, or its process was killed; its bars would stand still where they were."""
+    parts = make_app().extensions["callapp"]
+    tell(parts, [Began()], replace(CALL, began_at=datetime.now(UTC)))
+    levels = {CALL_SID: Levels(3, 7), "CA" + "9" * 32: Levels(9, 9)}
+    monkeypatch.setattr(parts.liaison, "levels", lambda: levels)
+    channel = LiveCalls(parts)
+    assert channel.news().endswith(event("levels", {CALL_SID: "37"}))
+    levels.clear()
+    assert channel.news() == event("levels", {CALL_SID: "00"})
+    assert channel.news() == b""
+    assert channel.whole().endswith(event("levels", {CALL_SID: "00"}))

@@ -111,11 +111,12 @@ class LiveCalls:
 
     def _new_levels(self) -> bytes:
         levels = self._app.liaison.levels()
+        # One that nobody measures any more is silent: it has left its stream, or its process is gone.
         before, self._levels = (
             self._levels,
-            {sid: f"{caller}{agent}" for sid, (caller, agent) in levels.items() if sid in self._rows},
+            {key: "{}{}".format(*levels[key]) if key in levels else SILENT for key in self._rows},
         )
-        changed = {sid: both for sid, both in self._levels.items() if before.get(sid, SILENT) != both}
+        changed = {key: both for key, both in self._levels.items() if before.get(key, SILENT) != both}
         return event("levels", changed) if changed else b""
 
 
