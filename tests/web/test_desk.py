@@ -83,6 +83,13 @@ def test_whoever_has_not_signed_in_is_led_to_the_sign_in_page(client: FlaskClien
     assert (answer.status_code, answer.location) == (303, "/desk/sign-in")
 
 
+@pytest.mark.parametrize("path", ["/desk", "/desk/"])
+def test_the_desk_is_found_with_a_slash_and_without(client: FlaskClient, path: str) -> None:
+    assert client.get(path, headers=HTML).location == "/desk/sign-in"
+    sign_in(client)
+    assert client.get(path, headers=HTML).location == "/desk/live"
+
+
 def test_a_program_that_has_not_signed_in_gets_a_problem_not_a_page(client: FlaskClient) -> None:
     answer = client.post("/desk/phone/calls", json={}, headers={"Accept": "application/json"})
     assert answer.status_code == 401

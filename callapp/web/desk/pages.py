@@ -34,7 +34,7 @@ def prepare(app: Flask) -> None:
     Babel(app, locale_selector=_language)
 
 
-@blueprint.get("")
+@blueprint.get("", strict_slashes=False)  # people type a slash, too
 def home() -> ResponseReturnValue:
     return redirect(url_for("desk.live"), 303)
 
