@@ -67,7 +67,8 @@ def test_a_call_is_seen_as_it_goes_on_and_is_ended_by_the_button(
 ) -> None:
     with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
         desk.open("/desk/live")
-        desk.wait(lambda: "Nobody is on the line" in desk.text("#none"))
+        desk.wait(lambda: desk.find("#none").is_displayed())
+        assert "Nobody is on the line" in desk.text("#none")
         call = scene.dial(asker(), agent="handy")
         desk.wait(lambda: SHOWN in desk.text("#calls"))
         assert desk.text("#count") == "1"
@@ -108,6 +109,29 @@ def test_a_page_that_is_told_nothing_asks(server: Server, desk: Browser) -> None
     finally:
         desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
     assert [one for one in desk.complaints() if "/events" not in one] == []
+
+
+def test_a_page_of_a_call_says_when_the_server_does_not_answer(server: Server, desk: Browser) -> None:
+    """Its clock goes on, and the call may be over."""
+    desk.driver.execute_cdp_cmd("Network.enable", {})
+    with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
+        call, _ = scene.live(agent="quiet")
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
+        desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events"]})
+        try:
+            desk.open(f"/desk/calls/{call.sid}")
+            desk.wait(lambda: asked(desk, "/now") > 1)
+            assert not desk.find("#fault").is_displayed()
+            desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events", "*/now"]})
+            desk.wait(lambda: desk.find("#fault").is_displayed())
+            assert "does not answer" in desk.text("#fault")
+            desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events"]})
+            desk.wait(lambda: not desk.find("#fault").is_displayed())
+        finally:
+            desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        call.hang_up()
+        scene.ending(call)
+    desk.complaints()  # of what was kept from it
 
 
 def test_a_model_that_is_lost_and_comes_back_is_seen_to(server: Server, desk: Browser, axe: str) -> None:
