@@ -262,3 +262,33 @@ def test_a_page_whose_session_is_over_leads_to_the_sign_in(server: Server, desk:
         call.hang_up()
         scene.ending(call)
     assert [one for one in desk.complaints() if "/events" not in one] == []
+
+
+def test_a_page_that_is_told_no_more_asks_for_all(desk: Browser) -> None:
+    """What it had asked for before may be what is so again, and not what it was told meanwhile."""
+    desk.open("/desk/phone")
+    ask = """
+        const done = arguments[0];
+        const known = [];
+        let answered;
+        window.fetch = async (_url, { headers }) => {
+          known.push(headers["If-None-Match"] ?? null);
+          answered();
+          return new Response("", { headers: { ETag: '"nobody"' } });
+        };
+        const { watch } = await import("/static/desk/watch.js");
+        const next = () => new Promise((resolve) => (answered = resolve));
+        const first = next();
+        const asking = watch("", async () => 50);
+        await first;
+        await next();
+        asking.rest(true);
+        await new Promise((resolve) => setTimeout(resolve, 200)); // it asks no more
+        const third = next();
+        asking.rest(false);
+        await third;
+        asking.stop();
+        done(known);
+    """
+    known = desk.driver.execute_async_script(f"(async function () {{{ask}}}).apply(null, arguments)")
+    assert known == [None, '"nobody"', None]

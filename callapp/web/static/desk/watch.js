@@ -63,6 +63,7 @@ export function watch(url, take, tell = () => {}, signedOut = () => {}) {
     look,
     rest(wanted) {
       resting = wanted;
+      if (!wanted) known = null; // the page may show what it was told meanwhile
       if (!looking) next();
     },
     stop() {
