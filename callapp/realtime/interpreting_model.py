@@ -25,6 +25,7 @@ from callapp.conversation.events import (
     SpeechStarted,
     SpeechStopped,
 )
+from callapp.conversation.languages import english_name
 from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.realtime.dialling import Endpoint
@@ -45,28 +46,6 @@ _MOST_RETRIES = 2
 _RETRY_S = 0.5
 # What comes of a response while it goes on.
 _OF_A_RESPONSE = (ResponseStarted, MessageStarted, AudioArrived, AgentSaid)
-_NAMES = {
-    "ar": "Arabic",
-    "de": "German",
-    "en": "English",
-    "es": "Spanish",
-    "fr": "French",
-    "hi": "Hindi",
-    "id": "Indonesian",
-    "it": "Italian",
-    "ja": "Japanese",
-    "ko": "Korean",
-    "nl": "Dutch",
-    "pl": "Polish",
-    "pt": "Portuguese",
-    "ru": "Russian",
-    "sv": "Swedish",
-    "th": "Thai",
-    "tr": "Turkish",
-    "uk": "Ukrainian",
-    "vi": "Vietnamese",
-    "zh": "Chinese",
-}
 _PROMPT = """You are an interpreter on a phone call. You hear one of two people, who speaks {source}.
 Each time, say in {target} what they have said since you last spoke: all of it, and nothing else.
 
@@ -82,11 +61,7 @@ What may help you with names and terms of this call:
 
 def interpreting_instructions(source: str, target: str, hints: str) -> str:
     """The prompt of a model that interprets from one language, by its code, into another."""
-    return _PROMPT.format(source=_name(source), target=_name(target), hints=hints)
-
-
-def _name(code: str) -> str:
-    return _NAMES.get(code, f"the language {code!r}")
+    return _PROMPT.format(source=english_name(source), target=english_name(target), hints=hints)
 
 
 class InterpretingModel:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from callapp.conversation.languages import english_name
 
 
 @dataclass(frozen=True)
@@ -135,5 +137,8 @@ _LINES = {
 
 
 def lines(language: str) -> Lines:
-    """The lines in a language, by its code; in English if there are none."""
-    return _LINES.get(language, _LINES["en"])
+    """The lines in a language, by its code; if there are none, in English, which calls it by its name."""
+    known = _LINES.get(language)
+    if known is not None:
+        return known
+    return replace(_LINES["en"], choose=f"For {english_name(language)}, press {{key}}.")

@@ -35,6 +35,14 @@ def test_the_language_is_asked_for_in_both(menu: Menu) -> None:
     assert (gather["action"], gather["numDigits"]) == (f"{ACTION}&asked=language", "1")
 
 
+def test_languages_that_have_no_lines_of_their_own_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "pair.md"
+    front = "kind: interpreter\nengine: realtime\nlanguages: [sv, en]"
+    path.write_text(f"---\n{front}\n---\nBetween two.\n", encoding="utf-8")
+    said, _ = asked(Menu(read_agent(path, ()), ACTION, lambda number: True).answer({}, ""))
+    assert said == [("en-US", "For Swedish, press 1."), ("en-US", "For English, press 2.")]
+
+
 def test_the_number_is_asked_for_in_the_language_that_was_chosen(menu: Menu) -> None:
     said, gather = asked(menu.answer({"asked": "language"}, "2"))
     assert [language for language, _ in said] == ["en-US"]
