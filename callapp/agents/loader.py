@@ -145,8 +145,11 @@ def _open(path: Path) -> _File:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The agent files of a folder by agent name; a README among them is not one."""
-    paths = sorted(folder.glob("*.md"))
+    """The agent files of a folder by agent name; a README among them is not one.
+
+    Nor is what is hidden: Emacs puts ``.#shop.md`` beside a file that is being edited, macOS ``._shop.md``.
+    """
+    paths = sorted(path for path in folder.glob("*.md") if not path.name.startswith("."))
     return {path.stem: path for path in paths if path.stem.lower() != "readme"}
 
 

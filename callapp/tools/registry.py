@@ -136,7 +136,7 @@ def _import_all(folder: Path, faults: list[str]) -> list[Callable[..., object]]:
     importlib.invalidate_caches()  # a file may be younger than the last look into its folder
     found: list[Callable[..., object]] = []
     for path in sorted(folder.glob("*.py")):
-        if path.name.startswith("_"):
+        if path.name.startswith(("_", ".")):  # hidden ones are an editor's, or the system's
             continue
         if "." in path.stem:
             faults.append(f"{path}:1: the file name has two dots; expected e.g. opening_hours.py")

@@ -276,6 +276,14 @@ def test_the_users_agents_add_to_the_built_in_ones(tmp_path: Path) -> None:
     assert agents.default.name == "shop"
 
 
+def test_what_editors_and_systems_leave_in_the_folder_is_no_agent(tmp_path: Path) -> None:
+    (tmp_path / "shop.md").write_text(CONTRACT)
+    before = set(load_agents(tmp_path))
+    (tmp_path / ".#shop.md").symlink_to("me@here.4711")
+    (tmp_path / "._shop.md").write_bytes(b"\x00\x05\x16\x07\xff")
+    assert set(load_agents(tmp_path)) == before
+
+
 def test_the_same_name_replaces_a_built_in_one(tmp_path: Path) -> None:
     (tmp_path / "operator.md").write_text(front("voice: cedar"))
     agents = load_agents(tmp_path)

@@ -86,6 +86,14 @@ def test_files_may_share_helpers_and_each_others_tools(write: Write, tmp_path: P
     assert tools["opening_hours"].run('{"day": "Monday"}', CONTEXT) == "9-17"
 
 
+def test_hidden_files_are_not_searched(write: Write, tmp_path: Path) -> None:
+    """Editors and systems put them beside the files that one sees."""
+    write("hours.py", HOURS)
+    write("._hours.py", "\x00\x05\x16")
+    (tmp_path / ".#hours.py").symlink_to("me@here.4711")
+    assert list(load_tools(tmp_path)) == [*BUILT_IN_NAMES, "opening_hours"]
+
+
 def test_loading_again_reads_the_files_again(write: Write, tmp_path: Path) -> None:
     path = write("hours.py", HOURS)
     load_tools(tmp_path)
