@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from callapp.conversation.events import SendDigits, Transfer, Trip
 from callapp.conversation.farewell import SAY_IT_MS, UNHEARD_MARK_MS
 from callapp.conversation.history import Line
-from callapp.conversation.responses import ANSWER, Request
+from callapp.conversation.responses import HAND_OVER, Request
 
 # The end reason of a call that a person has taken.
 TRANSFERRED = "agent.transferred"
@@ -29,8 +29,8 @@ _WHISPER_MS = 60_000.0
 _KEY_MS = 300.0
 _WAIT_MS = 500.0
 
-HAND_OVER = Request(
-    ANSWER,
+HAND_OVER_REQUEST = Request(
+    HAND_OVER,
     instructions=(
         "In the language of the conversation, say in one short, friendly sentence that you are putting the "
         "caller through to a colleague now. Say nothing else."

@@ -83,7 +83,7 @@ class Floor:
     def take(self, at_ms: float) -> list[Command]:
         """Whatever the agent was saying: it is the caller's turn."""
         self._farewell.call_off()
-        self._voice.responses.forget_goodbye()
+        self._voice.responses.forget(GOODBYE)
         self._heed()
         return self._voice.silence(at_ms) + self._trips.interrupted(at_ms)
 

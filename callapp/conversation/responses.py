@@ -13,6 +13,7 @@ from callapp.conversation.commands import CancelResponse, Command, CreateRespons
 
 GREETING = "greeting"
 ANSWER = "answer"
+HAND_OVER = "hand over"
 GOODBYE = "goodbye"
 ASIDE = "aside"
 
@@ -144,10 +145,16 @@ class Responses:
     # -- asking ---------------------------------------------------------------------------------
 
     def want(self, request: Request) -> None:
-        """Ask for a response as soon as there may be one. A goodbye outranks an answer, that an aside."""
+        """Ask for a response as soon as there may be one.
+
+        A goodbye outranks the word that the caller is put through, that an answer, that an aside.
+        """
         wanted = self._wanted
-        if wanted is None or wanted.aside or (wanted.tag != GOODBYE and not request.aside):
-            self._wanted = request
+        if wanted is not None and not wanted.aside:
+            outranked = wanted.tag == GOODBYE or (wanted.tag == HAND_OVER and request.tag != GOODBYE)
+            if request.aside or outranked:
+                return
+        self._wanted = request
 
     def next(self, at_ms: float, *, over_the_caller: bool = False) -> list[Command]:
         """Make the wanted request if now is the time for it."""
@@ -300,11 +307,7 @@ class Responses:
         """Whether audio of this response has to be dropped."""
         return response_id in self._silenced
 
-    def forget(self) -> None:
-        """Nothing that was wanted is wanted any more."""
-        self._wanted = None
-
-    def forget_goodbye(self) -> None:
-        """The call goes on: a goodbye that was wanted is not any more."""
-        if self._wanted is not None and self._wanted.tag == GOODBYE:
+    def forget(self, tag: str | None = None) -> None:
+        """Nothing that was wanted, or only nothing by this tag, is wanted any more."""
+        if self._wanted is not None and tag in (None, self._wanted.tag):
             self._wanted = None

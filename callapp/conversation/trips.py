@@ -9,6 +9,7 @@ from callapp.conversation.commands import Command, LeaveStream, RecallCaller, Te
 from callapp.conversation.events import SendDigits, Transfer, Trip
 from callapp.conversation.farewell import Farewell
 from callapp.conversation.playback import Playback
+from callapp.conversation.responses import HAND_OVER
 from callapp.conversation.tones import tones
 from callapp.conversation.tool_rounds import ToolRounds
 from callapp.conversation.voice import Voice
@@ -56,7 +57,7 @@ class Trips:
         if self._away.trip is not None or self._farewell.begun:
             return [Warn("the transfer that was asked for from outside is not possible now")]
         commands = self._voice.silence(at_ms)
-        self._voice.responses.want(away.HAND_OVER)
+        self._voice.responses.want(away.HAND_OVER_REQUEST)
         self._away.plan(transfer, None, at_ms)
         return commands
 
@@ -94,6 +95,7 @@ class Trips:
         assert trip is not None
         self._farewell.call_off()  # who is put through is not hung up on
         commands = self._voice.silence(at_ms)
+        self._voice.responses.forget(HAND_OVER)
         if isinstance(trip, SendDigits) and self._keys_as_sound:
             self._away.sounding = True
             return commands + self._voice.play_own(tones(trip.digits), at_ms)

@@ -48,6 +48,7 @@ from callapp.conversation.events import (
     ToolReturned,
     Transfer,
     TransferAsked,
+    Whispered,
     WindUpAsked,
 )
 from callapp.conversation.history import Line
@@ -336,6 +337,26 @@ def test_a_transfer_asked_for_from_outside_is_announced_and_then_done():
     [told] = only(commands, Tell)
     assert told.text == news_of(COLD, "the line was busy")
     assert only(commands, CreateResponse)
+
+
+def test_it_is_announced_also_to_a_caller_who_was_just_speaking():
+    """The model answers their turn by itself, and knows of no transfer."""
+    call = live()
+    call.tell(SpeechStarted("item_1"), TransferAsked(COLD), at_ms=1_000)
+    call.tell(Whispered("Be quick."), SpeechStopped(), at_ms=2_000)
+    [create] = only(call.speak("resp_1", "item_2", 1_000), CreateResponse)
+    assert create.tag == "hand over"
+    call.speak("resp_2", "item_3", 1_000)
+    assert only(call.hear_all(), LeaveStream)
+
+
+def test_an_announcement_for_which_there_was_no_time_is_not_made_when_the_caller_is_back():
+    call = live()
+    call.tell(SpeechStarted("item_1"), TransferAsked(COLD), at_ms=1_000)
+    assert only(call.tell(Tick(), at_ms=13_000), LeaveStream)  # the caller spoke on and on
+    call.tell(CallerHungUp(), SpeechStopped())
+    commands = call.tell(CallerBack("nobody answered"), Tick(), at_ms=20_000)
+    assert [c.tag for c in only(commands, CreateResponse)] == ["answer"]
 
 
 def test_a_transfer_asked_for_from_outside_while_one_is_under_way_is_warned_of():
