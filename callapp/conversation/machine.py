@@ -416,7 +416,9 @@ class Conversation:
 
     def _go_on(self, at_ms: float) -> list[Command]:
         """What follows from how things stand: a response that may be asked for, or the end."""
-        commands = self.trips.go_on(at_ms)
+        # Whoever may prove to interrupt what has just been heard out has a moment to do it.
+        in_doubt = self.noise.deadline_ms is not None and not self.floor.closed
+        commands = [] if in_doubt else self.trips.go_on(at_ms)
         if self.away.lost:
             return commands + self.course.finish("caller.hung_up")
         scene = self._scene(at_ms)
@@ -437,7 +439,7 @@ class Conversation:
                 self.farewell.begin("limit.silence", at_ms)
         over_the_caller = self.farewell.last or self.noise.deaf(at_ms)
         commands += self.responses.next(at_ms, over_the_caller=over_the_caller)
-        if self.farewell.begun and not self.responses.busy and self.playback.all_heard:
+        if self.farewell.begun and not (self.responses.busy or in_doubt) and self.playback.all_heard:
             commands += self.course.leave(self.farewell.reason, at_ms)
         return commands
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from callapp.conversation.asides import Manners
-from callapp.conversation.commands import CancelResponse, ClearAudio, CreateResponse, TruncateItem
+from callapp.conversation.commands import (
+    AnswerTool,
+    CancelResponse,
+    ClearAudio,
+    CompleteCall,
+    CreateResponse,
+    TruncateItem,
+)
 from callapp.conversation.events import (
     MessageStarted,
     ModelLost,
@@ -16,6 +23,7 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
+    Transfer,
 )
 from tests.conversation.test_machine import Call, audio, end_call, live, only
 
@@ -104,6 +112,37 @@ def test_a_noise_does_not_call_off_the_goodbye():
     end_call(call, "resp_1")
     noise(call, 2_000)
     assert call.conversation.farewell.begun
+
+
+def test_who_begins_to_speak_just_before_the_goodbye_was_heard_is_not_hung_up_on():
+    call = live(manners=HALF_A_SECOND)
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "goodbye", 3_000, done=False)
+    end_call(call, "resp_1")
+    call.tell(SpeechStarted("item_2"), at_ms=3_900)
+    assert call.hear_all() == []
+    call.tell(Tick(), at_ms=4_400)
+    assert not call.conversation.farewell.begun
+
+
+def test_after_a_mere_noise_there_the_call_ends():
+    call = live(manners=HALF_A_SECOND)
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "goodbye", 3_000, done=False)
+    end_call(call, "resp_1")
+    call.tell(SpeechStarted("item_2"), at_ms=3_900)
+    call.hear_all()
+    assert CompleteCall() in call.tell(SpeechStopped(), at_ms=4_200)
+
+
+def test_who_begins_to_speak_just_before_being_put_through_stays():
+    call = live(manners=HALF_A_SECOND)
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 3_000, done=False)
+    call.tell(ToolCalled("resp_1", "call_1", "transfer", "{}"), ToolReturned("call_1", Transfer("sales")))
+    call.tell(ResponseEnded("resp_1"), SpeechStarted("item_2"), at_ms=3_900)
+    assert call.hear_all() == []
+    assert only(call.tell(Tick(), at_ms=4_400), AnswerTool)  # it is not done
 
 
 def test_a_tools_answer_waits_while_it_is_in_doubt_whether_the_caller_speaks():
