@@ -16,17 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from callapp.settings import SETTINGS
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.model import PretendModel
+from callapp.simulators.shelter import sheltered
 
 PROJECT = Path(__file__).resolve().parents[2]
 _READY_S = 20
 _ANSWER_S = 15
 _STOP_S = 8
-
-# What libraries read besides our settings; a demo is not to depend on what a shell has exported.
-_FOREIGN = ("FLASK_", "GUNICORN_", "OPENAI_", "TWILIO_", "WERKZEUG_")
 _ENDED = re.compile(r"x call ended: (\S+) after ")
 
 
@@ -85,7 +82,7 @@ class Server:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
                 [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listener.fileno()}", "wsgi:app"],
                 cwd=PROJECT,
-                env=_environment({**own, **settings}),
+                env=sheltered({**own, **settings}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -171,13 +168,3 @@ class Server:
 def ended_by(log: Sequence[str]) -> str | None:
     """Return why the call ended, as the server's own log line has it; None without one."""
     return next((found.group(1) for line in log if (found := _ENDED.search(line))), None)
-
-
-def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    # An empty variable hides the one of a .env. Proxies are not for what stays on this machine.
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_FOREIGN) and not name.lower().endswith("_proxy")
-    }
-    return {**kept, **dict.fromkeys((setting.name for setting in SETTINGS), ""), **own}

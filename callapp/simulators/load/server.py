@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from callapp.simulators.load.world import ACCOUNT_SID, API_KEY, AUTH_TOKEN, FROM_NUMBER
+from callapp.simulators.shelter import HIDDEN, bare
 
 ROOT = Path(__file__).parents[3]
 _START_S = 30.0
@@ -34,7 +35,7 @@ class Recipe:
 
     Args:
         command: the program and its arguments.
-        environ: on top of ours.
+        environ: on top of ours, of which what is meant for the operator's own server is hidden.
         stream_path, converses: as in `Target`.
     """
 
@@ -96,6 +97,7 @@ def callapp_recipe(folder: Path, workers: int = 1, cap: int | None = None) -> Ma
         return Recipe(
             [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "wsgi:app"],
             {
+                **HIDDEN,
                 **callapp_settings(around.twilio_url, around.realtime_url),
                 **({"SSL_CERT_FILE": str(around.trust)} if around.trust else {}),
                 "PUBLIC_URL": f"http://127.0.0.1:{port}",
@@ -106,11 +108,6 @@ def callapp_recipe(folder: Path, workers: int = 1, cap: int | None = None) -> Ma
                 "MAX_CALL_SECONDS": "7200",
                 "DRAIN_SECONDS": "1",
                 "LOG_LEVEL": "info",
-                "AGENTS_DIR": "",
-                "TOOLS_DIR": "",
-                "DEFAULT_AGENT": "operator",
-                "TRUSTED_PROXIES": "0",
-                "TWILIO_VALIDATE_SIGNATURES": "true",
             },
         )
 
@@ -133,7 +130,7 @@ class Server:
             self._process = subprocess.Popen(  # noqa: S603  ours
                 self.recipe.command,
                 cwd=ROOT,
-                env={**os.environ, **self.recipe.environ},
+                env={**bare(), **self.recipe.environ},
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C is ours to handle

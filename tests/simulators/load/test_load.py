@@ -78,3 +78,23 @@ def test_a_server_that_does_not_start_is_quoted() -> None:
     make: MakeRecipe = recipe
     with pytest.raises(ServerFailed, match="no such thing"), open_load(Plan(), lambda *_: None, make):
         pass
+
+
+def test_the_server_gets_none_of_the_operators_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls are pretended: a real webhook must not be told of them, and no real limit ends them."""
+    monkeypatch.setenv("WEBHOOK_URL", "https://hooks.example.com/callapp")
+    monkeypatch.setenv("MAX_CALL_COST_USD", "0.0001")
+    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--threads 1")
+
+    def recipe(around: Surroundings, port: int) -> Recipe:
+        environ = callapp_recipe(Path("folder"))(around, port).environ
+        return Recipe(["sh", "-c", "env; exit 3"], environ)
+
+    with pytest.raises(ServerFailed) as failed, open_load(Plan(), lambda *_: None, recipe):
+        pass
+    found = dict(line.split("=", 1) for line in str(failed.value).splitlines() if "=" in line)
+    # Empty, not absent: so it hides the one of a .env, too.
+    assert found["WEBHOOK_URL"] == found["MAX_CALL_COST_USD"] == ""
+    assert "GUNICORN_CMD_ARGS" not in found
+    assert found["OPENAI_REALTIME_URL"].startswith("ws://127.0.0.1:")
+    assert "PATH" in found
