@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from rich.console import Console
@@ -22,10 +23,32 @@ from callapp.simulators.load.plot import plot
 from callapp.simulators.load.report import Report, make_report, print_report
 from callapp.simulators.load.run import LoadFailed, Plan, Tell, open_load
 from callapp.simulators.load.server import ServerFailed, callapp_recipe, callapp_settings
+from callapp.values import is_loopback
 
 _MOST_CALLS = 1000
 _STEP_SECONDS = 8.0
 _REDRAW_S = 0.5
+_LISTEN = "127.0.0.1:3990"
+
+
+def _origin(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    url = urlsplit(value)
+    if url.scheme not in ("http", "https") or not url.hostname or url.path.strip("/") or url.query:
+        raise click.BadParameter("expected an origin without a path, e.g. http://127.0.0.1:3000")
+    return value.rstrip("/")
+
+
+def _here(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, int]:
+    host, _, port = value.rpartition(":")
+    # The settings that we print have to be ones that callapp starts with: ws:// on its own machine only.
+    if not is_loopback(host) or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise click.BadParameter(
+            f"expected HOST:PORT of this machine, e.g. {_LISTEN}; a server elsewhere gets there by "
+            "`ssh -R 3990:127.0.0.1:3990 THAT_MACHINE`"
+        )
+    return host, int(port)
 
 
 @click.command("load")
@@ -40,12 +63,19 @@ _REDRAW_S = 0.5
     "--limit-ms",
     default=20.0,
     show_default=True,
+    type=click.FloatRange(0, min_open=True),
     help="Highest p99 of the delay, each way, that --find-capacity takes.",
 )
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="WEB_CONCURRENCY.")
 @click.option("--cap", type=click.IntRange(1), help="MAX_CONCURRENT_CALLS; by default enough for --calls.")
 @click.option("--tls", is_flag=True, help="Speak TLS between the server and the pretend model.")
-@click.option("--call-seconds", default=180.0, show_default=True, help="How long calls last, on average.")
+@click.option(
+    "--call-seconds",
+    default=180.0,
+    show_default=True,
+    type=click.FloatRange(1),
+    help="How long calls last, on average.",
+)
 @click.option(
     "--delta-ms",
     default=20,
@@ -53,16 +83,28 @@ _REDRAW_S = 0.5
     type=click.IntRange(20, 1000),
     help="Audio in each of the model's deltas; a real model's are longer, which costs less.",
 )
-@click.option("--speed", default=2.0, show_default=True, help="Of the model's voice; 1 is real time.")
-@click.option("--url", help="A server that runs already, anywhere; the settings it needs are printed.")
+@click.option(
+    "--speed",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Of the model's voice; 1 is real time.",
+)
+@click.option(
+    "--url", callback=_origin, help="A server that runs already, anywhere; the settings it needs are printed."
+)
 @click.option(
     "--listen",
-    default="127.0.0.1:3990",
+    default=_LISTEN,
     show_default=True,
-    help="With --url: where that server finds the pretend Twilio and OpenAI.",
+    callback=_here,
+    help="With --url: where that server finds the pretend Twilio and OpenAI, on its own machine; from "
+    "another one a tunnel leads here.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures there.")
-@click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Draw a plot there.")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there."
+)
+@click.option("--svg", "svg_file", type=click.Path(dir_okay=False, path_type=Path), help="Draw a plot there.")
 def load(
     calls: int,
     seconds: float,
@@ -75,7 +117,7 @@ def load(
     delta_ms: int,
     speed: float,
     url: str | None,
-    listen: str,
+    listen: tuple[str, int],
     json_file: Path | None,
     svg_file: Path | None,
 ) -> None:
@@ -84,6 +126,11 @@ def load(
     Starts callapp as in production, on a core of its own where there are two, and talks to it from another.
     Needs no account and no key.
     """
+    if url is not None and (tls or cap is not None or workers != 1):
+        raise click.UsageError(
+            "--tls, --workers and --cap are for a server that is started here, not with --url."
+        )
+    _make_room(json_file, svg_file)
     if find_capacity:
         seconds = min(seconds, _STEP_SECONDS)
     plan = Plan(calls, seconds, call_seconds, delta_ms, speed, workers, tls)
@@ -91,9 +138,8 @@ def load(
     with TemporaryDirectory() as folder:
         where: dict[str, Any] = {}
         if url is not None:
-            host, _, port = listen.rpartition(":")
-            where = {"url": url.rstrip("/"), "desk_at": (host, int(port))}
-            _say_settings(listen, console)
+            where = {"url": url, "desk_at": listen}
+            _say_settings("{}:{}".format(*listen), console)
         make = callapp_recipe(Path(folder), workers, cap) if url is None else None
         # Otherwise the end of this process would leave the server behind.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -103,9 +149,26 @@ def load(
             raise click.ClickException(str(error)) from error
     print_report(report, console)
     if json_file is not None:
-        json_file.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        _write(json_file, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     if svg_file is not None:
-        svg_file.write_text(plot(report), encoding="utf-8")
+        _write(svg_file, plot(report))
+
+
+def _make_room(*files: Path | None) -> None:
+    """Make the folders of what is to be written, before it is measured."""
+    for file in files:
+        try:
+            if file is not None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise click.FileError(str(file), str(error)) from error
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.FileError(str(file), str(error)) from error
 
 
 def _run(plan: Plan, make: Any, where: dict[str, Any], limit_ms: float | None, console: Console) -> Report:

@@ -17,7 +17,7 @@ from callapp.simulators.load.server import MakeRecipe, Recipe, ServerFailed, Sur
 
 @pytest.mark.timeout(120)
 def test_five_calls_give_sane_figures(tmp_path: Path) -> None:
-    json_file, svg_file = tmp_path / "load.json", tmp_path / "load.svg"
+    json_file, svg_file = tmp_path / "figures" / "load.json", tmp_path / "load.svg"
     arguments = ["--calls", "5", "--seconds", "3", "--json", str(json_file), "--svg", str(svg_file)]
 
     result = CliRunner().invoke(load, arguments, catch_exceptions=False)
@@ -98,3 +98,27 @@ def test_the_server_gets_none_of_the_operators_own_settings(monkeypatch: pytest.
     assert "GUNICORN_CMD_ARGS" not in found
     assert found["OPENAI_REALTIME_URL"].startswith("ws://127.0.0.1:")
     assert "PATH" in found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ("--url localhost:3000", "expected an origin without a path, e.g. http://127.0.0.1:3000"),
+        ("--url http://127.0.0.1:9 --listen 3990", "expected HOST:PORT of this machine, e.g. 127.0.0.1:3990"),
+        ("--url http://127.0.0.1:9 --listen localhost:99999", "expected HOST:PORT of this machine"),
+        # callapp itself would not start with the settings that are printed.
+        ("--url http://127.0.0.1:9 --listen 10.0.0.1:3990", "`ssh -R 3990:127.0.0.1:3990 THAT_MACHINE`"),
+        ("--url http://127.0.0.1:9 --tls", "are for a server that is started here, not with --url"),
+        ("--url http://127.0.0.1:9 --workers 2", "are for a server that is started here, not with --url"),
+        ("--url http://127.0.0.1:9 --cap 2", "are for a server that is started here, not with --url"),
+        ("--speed 0", "0.0 is not in the range"),
+        ("--call-seconds -1", "-1.0 is not in the range"),
+        ("--limit-ms 0", "0.0 is not in the range"),
+        ("--json .", "is a directory"),
+        (f"--json {__file__}/load.json", f"Could not open file '{__file__}/load.json'"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_measured(arguments: str, error: str) -> None:
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(load, arguments.split(), catch_exceptions=False)
+    assert result.exit_code != 0
+    assert error in result.output
