@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -134,6 +135,8 @@ def load(
     if find_capacity:
         seconds = min(seconds, _STEP_SECONDS)
     plan = Plan(calls, seconds, call_seconds, delta_ms, speed, workers, tls)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a dash that a locale does not have is no reason to end
     console = Console()
     with TemporaryDirectory() as folder:
         where: dict[str, Any] = {}

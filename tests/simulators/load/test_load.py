@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -12,7 +15,14 @@ from click.testing import CliRunner
 
 from callapp.simulators.load.cli import load
 from callapp.simulators.load.run import Plan, open_load
-from callapp.simulators.load.server import MakeRecipe, Recipe, ServerFailed, Surroundings, callapp_recipe
+from callapp.simulators.load.server import (
+    ROOT,
+    MakeRecipe,
+    Recipe,
+    ServerFailed,
+    Surroundings,
+    callapp_recipe,
+)
 
 
 @pytest.mark.timeout(120)
@@ -39,6 +49,20 @@ def test_five_calls_give_sane_figures(tmp_path: Path) -> None:
     assert 1 <= report["server"]["threadsPerCall"] <= 3
     assert len(report["series"]) == 3
     ET.fromstring(svg_file.read_text())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "shift_jis"])
+def test_no_encoding_can_break_the_output(encoding: str) -> None:
+    """After all the measuring: a dash stands where there was nothing to measure, as here no interruption."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "flask", "load", "--calls", "1", "--seconds", "1"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr.decode(errors="replace")
+    assert "phone to model" in ran.stdout.decode(encoding)
 
 
 @pytest.mark.timeout(120)
