@@ -18,7 +18,7 @@ from callapp.simulators.callee import Callee, HangUp, HearPause, Pause, Say
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.clips import clip
 from callapp.simulators.demo_cost import transcription_usd
-from callapp.simulators.demo_report import cost_figure, faults_of_phone, shown_path
+from callapp.simulators.demo_report import cost_figure, faults_of_phone, shown_path, write_recording
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
 from callapp.simulators.demo_server import Server, ServerFailed, pretended
 from callapp.simulators.demo_watch import Line
@@ -84,8 +84,7 @@ def perform_captioned(console: Console, wav: Path, model: PretendModel, *, shows
     failures += [f"The server's log: {line}" for line in log if " ERROR " in line or " CRITICAL " in line]
     if record and calls[0].streams:
         failures += _faults(calls, model, record)
-        wav.parent.mkdir(parents=True, exist_ok=True)
-        calls[0].write_wav(wav)
+        failures += write_recording(calls[0], wav)
         print_figures(console, _figures(calls, model, record, wav))
     if failures:
         print_faults(console, failures, log[-_LOG_LINES:])

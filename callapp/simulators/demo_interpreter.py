@@ -18,7 +18,7 @@ from callapp.simulators.callee import Callee
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.clips import Clip, clip
 from callapp.simulators.demo_cost import transcription_usd
-from callapp.simulators.demo_report import cost_figure, faults_of_phone, shown_path
+from callapp.simulators.demo_report import cost_figure, faults_of_phone, shown_path, write_recording
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
 from callapp.simulators.demo_server import Server, ServerFailed, pretended
 from callapp.simulators.demo_watch import Line
@@ -103,9 +103,8 @@ def perform_interpreted(console: Console, wav: Path, model: PretendModel, *, sho
         delays = _delays(calls, model)
         failures += _faults(calls, model)
         wavs = [wav.with_stem(f"{wav.stem}-{name.lower()}") for name in _NAMES]
-        wav.parent.mkdir(parents=True, exist_ok=True)
         for call, path in zip(calls, wavs, strict=True):
-            call.write_wav(path)
+            failures += write_recording(call, path)
         print_figures(console, _figures(calls, model, delays, wavs))
     if failures:
         print_faults(console, failures, log[-_LOG_LINES:])

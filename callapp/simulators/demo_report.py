@@ -248,6 +248,16 @@ def cost_figure(usd: float | None) -> Figure:
     )
 
 
+def write_recording(call: CallRecord, wav: Path) -> list[str]:
+    """Write what one phone said and heard; return what went wrong with that, if anything did."""
+    try:
+        wav.parent.mkdir(parents=True, exist_ok=True)
+        call.write_wav(wav)
+    except OSError as error:
+        return [f"The recording could not be written: {error}"]
+    return []
+
+
 def shown_path(path: Path) -> str:
     """Return a path as short as it can be written from here."""
     try:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.demo_plays import OPERATOR, Outcome, Play
-from callapp.simulators.demo_report import faults, figures, shown_path
+from callapp.simulators.demo_report import faults, figures, shown_path, write_recording
 from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
 from callapp.simulators.demo_server import Server, ServerFailed, ended_by, pretended
 from callapp.simulators.demo_watch import Watch
@@ -74,11 +74,7 @@ def perform(
         failures += faults(watch, carrier, model, play, end_reason, log)
         failures += outcome.faults
         if watch.call.streams:
-            try:
-                wav.parent.mkdir(parents=True, exist_ok=True)
-                watch.call.write_wav(wav)
-            except OSError as error:
-                failures.append(f"The recording could not be written: {error}")
+            failures += write_recording(watch.call, wav)
             rows = figures(watch, watch.call.stream, watch.session, end_reason, shown_path(wav))
             if outcome.shown:
                 rows.insert(-1, ("Booked", outcome.shown, "\nread from the server's database"))

@@ -14,6 +14,7 @@ import sys
 import time
 import wave
 from array import array
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -211,6 +212,20 @@ def test_the_demo_of_captions_writes_down_two_people_and_keeps_a_recording(tmp_p
     ):
         assert line in screen.getvalue()
     assert [path.name for path in tmp_path.iterdir()] == ["demo.wav"]
+
+
+@pytest.mark.parametrize(
+    ("perform", "pretend"),
+    [(perform_interpreted, pretend_translator), (perform_captioned, pretend_transcriber)],
+)
+def test_a_recording_that_cannot_be_written_is_told_beside_the_figures(
+    tmp_path: Path, perform: Callable[[Console, Path, PretendModel], int], pretend: Callable[[], PretendModel]
+) -> None:
+    (tmp_path / "no-folder").touch()
+    console = Console(file=(screen := io.StringIO()), width=120)
+    assert perform(console, tmp_path / "no-folder" / "demo.wav", pretend()) == 1
+    assert "The recording could not be written:" in screen.getvalue()
+    assert "Duration" in screen.getvalue()
 
 
 def test_every_play_can_be_asked_for() -> None:
