@@ -85,7 +85,7 @@ class Transcription(Strict):
         "whisper-1",
     ]
     language: Language = ""
-    languages: list[Language] = []
+    languages: Annotated[list[Language], Field(min_length=1)] = []
     keywords: list[Annotated[str, AfterValidator(_keyword)]] = []
     prompt: str = ""
     delay: Literal["minimal", "low", "medium", "high", "xhigh"] = "medium"

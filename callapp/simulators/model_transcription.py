@@ -146,7 +146,8 @@ class TranscriptionSession(ServedSession):
         wanted["format"] = format_fields(wanted["format"]["type"])
         self.config["audio"]["input"] = wanted
         detection = wanted["turn_detection"]
-        self._hearing.detect(detection and ServerVad.model_validate(detection).model_dump())
+        kind = SemanticVad if detection and detection["type"] == "semantic_vad" else ServerVad
+        self._hearing.detect(detection and kind.model_validate(detection).model_dump())
         self.emit("session.updated", session=self.config)
 
     def _append(self, audio: bytes) -> None:
@@ -184,14 +185,17 @@ class TranscriptionSession(ServedSession):
         self.emit("input_audio_buffer.committed", item_id=item_id, previous_item_id=self._previous_id)
         self._previous_id = item_id
         self._clear()
-        self.later(self._behaviour.transcript_after_ms / 1000, lambda: self._complete(item_id, audio, told))
+        transcription = self._input["transcription"]
+        if transcription is not None:  # voice detection finds turns without one, too
+            model = transcription["model"]
+            after_s = self._behaviour.transcript_after_ms / 1000
+            self.later(after_s, lambda: self._complete(item_id, audio, told, model))
 
-    def _complete(self, item_id: str, audio: bytes, told: str) -> None:
+    def _complete(self, item_id: str, audio: bytes, told: str, model: str) -> None:
         text = self._words_in(audio)
         rest = text.removeprefix(told)
         if rest:
             self.emit(f"{_TEXT}.delta", item_id=item_id, content_index=0, delta=rest)
-        model = self._input["transcription"]["model"]
         self.emit(
             f"{_TEXT}.completed",
             item_id=item_id,

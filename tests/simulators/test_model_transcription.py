@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,6 +74,23 @@ def test_another_model_tells_nothing_before_the_commit_and_can_find_turns_itself
         ]
 
 
+def test_turns_are_found_by_their_meaning_as_well(model: PretendModel) -> None:
+    turns = {"type": "semantic_vad", "eagerness": "high"}
+    with connect(model, transcription={"model": "gpt-transcribe"}, turn_detection=turns) as client:
+        speak(client, HELLO.audio, ulaw.silence(1500))
+        assert client.next(f"{TEXT}.completed")["transcript"] == HELLO.text
+
+
+def test_turns_that_nobody_is_to_write_down_are_found_and_no_more(model: PretendModel) -> None:
+    turns = {"type": "server_vad", "silence_duration_ms": 300}
+    with connect(model, turn_detection=turns) as client:
+        for _ in range(2):
+            speak(client, HELLO.audio, ulaw.silence(600))
+            client.next("input_audio_buffer.committed")
+            time.sleep(0.1)  # the time in which a transcript would be made
+        assert not [kind for kind in client.types() if kind.startswith(TEXT)]
+
+
 def test_an_empty_buffer_cannot_be_committed(model: PretendModel) -> None:
     with connect(model, transcription=LIVE) as client:
         client.send("input_audio_buffer.commit")
@@ -98,6 +116,13 @@ def test_an_empty_buffer_cannot_be_committed(model: PretendModel) -> None:
                 "audio": {"input": {"transcription": {**LIVE, "language": "ja"}}},
             },
             "session.audio.input.transcription",
+        ),
+        (
+            {
+                "type": "transcription",
+                "audio": {"input": {"transcription": {**LIVE, "languages": []}}},
+            },
+            "session.audio.input.transcription.languages",
         ),
     ],
 )
