@@ -39,6 +39,9 @@ def examine(
         yield from openai.check_model(settings, model, named_by)
         if settings.openai_api_key is None:
             break  # once is enough
+    if settings.openai_api_key is not None:
+        for model, named_by in house.translators_in_use(agents).items():
+            yield from openai.check_model(settings, model, named_by, openai.TRANSLATIONS)
     yield from _examine_way_in(settings)
     with closing(Carrier(settings)) as carrier:
         yield from _examine_twilio(settings, carrier, agents, wants_webhook_set)

@@ -15,7 +15,7 @@ from callapp.call_log.engine import is_sqlite, parse_url
 from callapp.doctor.finding import Finding, fault, ok, warning
 from callapp.errors import ConfigError
 from callapp.peers.wire import WireLost
-from callapp.prices import model_prices
+from callapp.prices import model_prices, usd_per_minute
 from callapp.recording.shelf import Shelf
 from callapp.sentences import N_, Quoted
 from callapp.settings import Settings
@@ -107,6 +107,8 @@ def check_prices(settings: Settings, agents: Agents | None) -> list[Finding]:
     """Whether a limit on what a call may cost can hold for every model."""
     if settings.max_call_cost_usd is None:
         return []
+    unpriced = {model for model in models_in_use(settings, agents) if model_prices(model) is None}
+    unpriced |= {model for model in translators_in_use(agents) if usd_per_minute(model) is None}
     return [
         warning(
             N_(
@@ -115,17 +117,26 @@ def check_prices(settings: Settings, agents: Agents | None) -> list[Finding]:
             ),
             N_("add them to callapp/prices.json, or use another model"),
         )
-        for model in sorted(models_in_use(settings, agents))
-        if model_prices(model) is None
+        for model in sorted(unpriced)
     ]
 
 
 def models_in_use(settings: Settings, agents: Agents | None) -> dict[str, str]:
-    """The realtime models that calls may need, and what names each. A translation model is none of them."""
+    """The models that calls may need to talk, and what names each."""
     models = {settings.openai_realtime_model: "OPENAI_REALTIME_MODEL"}
+    return models | _models_named(agents, translate=False) | models  # what names it for all is told
+
+
+def translators_in_use(agents: Agents | None) -> dict[str, str]:
+    """The same for those that translate, whose sessions are elsewhere."""
+    return _models_named(agents, translate=True)
+
+
+def _models_named(agents: Agents | None, *, translate: bool) -> dict[str, str]:
+    models: dict[str, str] = {}
     for name, agent in (agents or {}).items():
         translates = agent.kind == "interpreter" and agent.engine == "translation"
-        if agent.model is not None and not translates:
+        if agent.model is not None and translates == translate:
             models.setdefault(agent.model, N_("the field model of agent %(agent)s", agent=name))
     return models
 

@@ -15,21 +15,23 @@ from callapp.sentences import N_, Quoted, Sentence
 from callapp.settings import Settings
 
 WAIT_S = 5.0
+TRANSLATIONS = "/translations"
 
 _SET_THE_KEY = N_("set OPENAI_API_KEY to a key from https://platform.openai.com/api-keys")
 
 
-def check_model(settings: Settings, model: str, named_by: str) -> list[Finding]:
+def check_model(settings: Settings, model: str, named_by: str, below: str = "") -> list[Finding]:
     """Whether a session with this model can be opened.
 
     Args:
         named_by: the setting or field that names the model, to say what to correct.
+        below: where such sessions are below OPENAI_REALTIME_URL, if not there itself.
     """
     if settings.openai_api_key is None:
         return [fault(N_("OPENAI_API_KEY is not set"), _SET_THE_KEY)]
     key = settings.openai_api_key.get_secret_value()
     try:
-        first = _first_event(f"{settings.openai_realtime_url}?{urlencode({'model': model})}", key)
+        first = _first_event(f"{settings.openai_realtime_url}{below}?{urlencode({'model': model})}", key)
     except websocket.WebSocketBadStatusException as error:
         return [
             fault(

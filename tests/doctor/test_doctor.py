@@ -559,3 +559,14 @@ def test_every_line_with_a_fault_says_what_to_do(make_patient: Callable[..., Pat
     assert len(lines) >= 5
     for line in lines:
         assert re.search(r": .*\b(set|add|upgrade|start|choose|run|correct)\b", line), line
+
+
+def test_a_model_that_translates_is_asked_for_where_it_is(patient: Patient, tmp_path: Path) -> None:
+    """It has no session among those of the models that talk, and is priced by the minute."""
+    (tmp_path / "voices.md").write_text(
+        "---\nkind: interpreter\nlanguages: [ja, en]\nmodel: gpt-realtime-translate\n---\nTwo people talk.\n"
+    )
+    result = patient.ask(AGENTS_DIR=str(tmp_path), MAX_CALL_COST_USD="0.50")
+    assert told(result, "fault") == told(result, "warning") == []
+    assert "OpenAI opens a session of gpt-realtime-translate" in told(result, "ok")
+    assert [session.received for session in patient.openai.translations] == [[]]
