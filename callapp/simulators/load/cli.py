@@ -144,8 +144,7 @@ def load(
             where = {"url": url, "desk_at": listen}
             _say_settings("{}:{}".format(*listen), console)
         make = callapp_recipe(Path(folder), workers, cap) if url is None else None
-        # Otherwise the end of this process would leave the server behind.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        _end_in_order()
         try:
             report = _run(plan, make, where, limit_ms if find_capacity else None, console)
         except (LoadFailed, ServerFailed, NoCertificate, OSError) as error:
@@ -155,6 +154,13 @@ def load(
         _write(json_file, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     if svg_file is not None:
         _write(svg_file, plot(report))
+
+
+def _end_in_order() -> None:
+    """Let SIGTERM and a closed terminal end the server, too: it would be left behind by this process."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # by nohup
+            signal.signal(number, lambda number, _frame: sys.exit(128 + number))
 
 
 def _make_room(*files: Path | None) -> None:

@@ -138,12 +138,17 @@ class Server:
         finally:
             pin(mine)
         self.pid = self._process.pid
+        try:
+            self._await_listening(port)
+        except BaseException:
+            self.__exit__()  # whoever is stopped while it starts must not leave it behind
+            raise
+
+    def _await_listening(self, port: int) -> None:
         deadline = time.monotonic() + _START_S
         while not _listens(port):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                said = self.log()
-                self.__exit__()
-                raise ServerFailed(f"the server did not start:\n{said}")
+                raise ServerFailed(f"the server did not start:\n{self.log()}")
             time.sleep(0.05)  # nothing tells when somebody begins to listen
 
     def log(self) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from callapp.simulators.load import cli, server
 from callapp.simulators.load.cli import load
-from callapp.simulators.load.run import Plan, open_load
+from callapp.simulators.load.run import LoadFailed, Plan, open_load
 from callapp.simulators.load.server import (
     ROOT,
     MakeRecipe,
@@ -146,3 +149,63 @@ def test_what_cannot_be_is_told_before_anything_is_measured(arguments: str, erro
     result = CliRunner(env={"COLUMNS": "200"}).invoke(load, arguments.split(), catch_exceptions=False)
     assert result.exit_code != 0
     assert error in result.output
+
+
+def test_a_server_that_is_starting_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in a session of its own, so a Ctrl-C does not reach it."""
+    pid_file = tmp_path / "pid"
+
+    def recipe(_around: Surroundings, _port: int) -> Recipe:
+        return Recipe(
+            ["sh", "-c", 'echo $$ > "$0.new" && mv "$0.new" "$0" && exec sleep 60', str(pid_file)], {}
+        )
+
+    def stopped(_port: int) -> bool:
+        if pid_file.exists():
+            raise KeyboardInterrupt
+        return False
+
+    monkeypatch.setattr(server, "_listens", stopped)
+    with pytest.raises(KeyboardInterrupt), open_load(Plan(), lambda *_: None, recipe):
+        pass
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
+
+
+@pytest.fixture
+def heard() -> Iterator[list[int]]:
+    """Signals that were heard by nobody but the test."""
+    heard: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda number, _: heard.append(number)) for number in numbers}
+    yield heard
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def signalled(number: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run a load that is sent a signal; return its exit status, 1 if it went on."""
+
+    def run(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        raise LoadFailed("went on")
+
+    monkeypatch.setattr(cli, "_run", run)
+    return CliRunner().invoke(load, []).exit_code
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_sigterm_and_a_closed_terminal_end_a_load_in_order(
+    number: signal.Signals, heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert signalled(number, monkeypatch) == 128 + number
+    assert heard == []
+
+
+def test_a_load_under_nohup_goes_on_without_its_terminal(
+    heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert signalled(signal.SIGHUP, monkeypatch) == 1
