@@ -94,7 +94,8 @@ def _read_base_url(value: str) -> str:
 
 
 def _read_webhook_url(value: str) -> str:
-    return _read_url(value, ("http", "https"))
+    _read_url(value, ("http", "https"))
+    return value  # as it is: a receiver may know it only with the slash at its end, and we follow no redirect
 
 
 def _read_realtime_url(value: str) -> str:

@@ -225,6 +225,13 @@ def test_databases_we_know(url: str) -> None:
     assert read.split("://")[1] == url.split("://")[1]
 
 
+@pytest.mark.parametrize("path", ["/hooks/callapp/", "/hooks/callapp", "/hooks/?to=callapp", "/", ""])
+def test_where_webhooks_go_is_left_as_it_is(path: str) -> None:
+    """Many servers redirect what lacks the slash at its end, and a redirect is not followed."""
+    url = f"https://example.com{path}"
+    assert load(WEBHOOK_URL=url).webhook_url == url
+
+
 @pytest.mark.parametrize("number", ["+819012345678", "+14155550100", "+442079460000"])
 def test_numbers_that_exist(number: str) -> None:
     assert load(TO_PHONE_NUMBER=number, FROM_PHONE_NUMBER=number).to_phone_number == number
