@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import String, cast, delete, or_, select
 
 from callapp.call_log.models import (
     AwayRow,
@@ -92,6 +92,16 @@ def delete_unplaced_to(store: Store, number: str) -> None:
     over = or_(CallRow.ended_at.is_not(None), CallRow.created_at < datetime.now(UTC) - ENDED_FOR_SURE)
     with store.transaction() as session:
         session.execute(delete(CallRow).where(CallRow.to_number == number, CallRow.call_sid.is_(None), over))
+
+
+def delete_from_parameters(store: Store, number: str) -> None:
+    """Delete a number from the calls of those who were to talk with its owner: there it is a parameter."""
+    holds_it = cast(CallRow.parameters, String).contains(number, autoescape=True)
+    with store.transaction() as session:
+        for call in session.scalars(select(CallRow).where(holds_it)):
+            call.parameters = {
+                name: "" if value == number else value for name, value in call.parameters.items()
+            }
 
 
 def calls_of(store: Store, number: str) -> list[str]:

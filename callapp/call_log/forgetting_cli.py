@@ -12,7 +12,7 @@ import phonenumbers
 from flask.cli import with_appcontext
 
 from callapp.call_log import erasure
-from callapp.call_log.reading import find_call
+from callapp.call_log.reading import find_call, find_unplaced
 from callapp.errors import CallappError
 from callapp.office import of_caller
 from callapp.recording.deletion import delete_recordings
@@ -64,7 +64,7 @@ def export_caller(number: str) -> None:
         calls = [find_call(app.store, call_sid) for call_sid in call_sids]
         known = {
             "number": number,
-            "calls": [call.as_json() for call in calls if call is not None],
+            "calls": [call.as_json() for call in (*calls, *find_unplaced(app.store, number)) if call],
             **of_caller.export(app.store, number, call_sids),
         }
     except CallappError as error:
@@ -91,6 +91,7 @@ def forget_caller(number: str, yes: bool) -> None:
         of_caller.forget(app.store, number, calls)  # first: what is theirs is found by their calls
         gone = _delete(app, calls)
         erasure.delete_unplaced_to(app.store, number)
+        erasure.delete_from_parameters(app.store, number)
     except CallappError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{gone} calls deleted.")

@@ -83,6 +83,17 @@ def find_call(store: Store, call_sid: str) -> WholeCall | None:
         )
 
 
+def find_unplaced(store: Store, number: str) -> list[Call]:
+    """The calls to a number that never came to be, and so have no SID, oldest first.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    query = select(CallRow).where(CallRow.to_number == number, CallRow.call_sid.is_(None))
+    with store.transaction() as session:
+        return _calls(session, session.scalars(query.order_by(CallRow.created_at)).all())
+
+
 @dataclass(frozen=True)
 class Words:
     """What has been said on a call so far, in the order in which it was begun; and whether it is over."""

@@ -26,7 +26,7 @@ from callapp.call_log.models import (
     UtteranceRow,
 )
 from callapp.call_log.reading import Wanted, list_calls
-from callapp.conversation.facts import Began, Recorded
+from callapp.conversation.facts import Began, Closed, Recorded
 from callapp.office.messages import Message, Messages
 from callapp.office.models import MessageRow, ReservationRow
 from callapp.office.reservations import Reservations, Wish
@@ -97,6 +97,36 @@ def test_a_caller_is_forgotten_and_nobody_else(app: Flask) -> None:
     assert left(app) == ["2"]
     known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
     assert known == {"number": CALLER, "calls": [], "messages": [], "reservations": []}
+
+
+def test_a_call_that_twilio_refused_to_place_is_exported_and_forgotten(app: Flask) -> None:
+    """It has a number and parameters, and no SID."""
+    store = parts(app).store
+    for number, to in enumerate([CALLER, OTHER]):
+        store.place_call(PlacedCall(f"p{number}", "operator", {"name": "Tanaka"}, "+15005550006", to))
+        store.dial_failed(f"p{number}")
+    known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
+    assert [call["parameters"] for call in known["calls"] if call["callSid"] is None] == [{"name": "Tanaka"}]
+    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
+    assert [call.to_number for call in list_calls(store, Wanted(status="failed"), 50).calls] == [OTHER]
+
+
+def test_a_number_is_forgotten_in_the_calls_of_those_who_talked_with_its_owner(app: Flask) -> None:
+    """An interpreter's call to one person has the number of the other among its parameters."""
+    call = replace(
+        CALL,
+        call_sid=f"CA{7:032d}",
+        direction="outgoing",
+        from_number="+15005550006",
+        to_number=OTHER,
+        parameters={"otherPhoneNumber": CALLER, "name": "Mia"},
+    )
+    parts(app).record(call, Began(), 0)
+    parts(app).record(call, Closed(9_000), 9_000)
+    assert parts(app).record.writer.flush(20)
+    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
+    kept = list_calls(parts(app).store, Wanted(to_number=OTHER), 50).calls
+    assert [one.parameters for one in kept] == [{"otherPhoneNumber": "", "name": "Mia"}]
 
 
 def test_the_token_of_a_call_that_is_deleted_goes_with_it(store: Store) -> None:
