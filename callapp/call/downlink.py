@@ -124,7 +124,8 @@ class Downlink:
         self._turned.set()
 
     def close(self) -> None:
-        """End the session; the thread is over soon after."""
+        """End the session, and dial no more; the thread is over soon after."""
+        self.stop()
         self._model.close()
 
     def join(self, within_s: float) -> None:

@@ -546,6 +546,23 @@ def test_a_goodbye_that_is_called_off_after_its_model_was_lost_is_followed_by_an
     assert_over(world)
 
 
+def test_whoever_waits_for_a_goodbye_to_be_called_off_is_gone_when_the_downlink_is_closed(
+    world: World,
+) -> None:
+    """However the call came to be cleared up, and before the goodbye has had its time."""
+    world.model.hopeless = False
+    goodbye(world)
+    world.model.hears(LegLost("model", 1006, "gone"))
+    world.journal.wait_for("release")
+    downlink = world.bridge._downlink
+    downlink.close()
+    downlink.join(1)
+    assert not downlink._thread.is_alive()
+    world.caller.hears(CallerHungUp())
+    world.end()
+    assert_over(world)
+
+
 def test_a_model_that_cannot_be_reached_ends_the_call(world: World) -> None:
     def nobody_there() -> None:
         raise LegLost("model", 1006, "connection refused")
