@@ -441,6 +441,17 @@ def test_a_day_is_one_of_its_reader_s_as_the_times_are(
     assert f'name="zone" value="{zone}"' in page
 
 
+def test_a_zero_byte_in_what_is_searched_for_reaches_no_database(make_app: MakeApp) -> None:
+    """PostgreSQL would refuse it, as if it were away."""
+    app = make_app()
+    client = app.test_client()
+    sign_in(client)
+    tell(app.extensions["callapp"], [Began(), Ended(4000, "caller.hung_up"), Closed(4000)], CALL)
+    for name, value in {"agent": CALL.agent, "direction": CALL.direction, "words": CALL_SID}.items():
+        page = client.get("/desk/history", query_string={name: f"\0{value}\0"}, headers=HTML)
+        assert CALL_SID in page.text
+
+
 def test_every_line_of_a_story_has_a_name_also_the_one_that_says_there_is_none(make_app: MakeApp) -> None:
     """By it the page knows a line again; one without was put there anew whenever the phone rang on."""
     app = make_app()

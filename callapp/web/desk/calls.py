@@ -41,9 +41,9 @@ _FILTERS = ("words", "agent", "direction", "since", "until", "zone")
 
 @blueprint.get("/history")
 def history() -> ResponseReturnValue:
-    asked = {name: request.args.get(name, "").strip()[:MOST_CHARACTERS] for name in _FILTERS}
+    asked = {name: _asked(name) for name in _FILTERS}
     wanted = Wanted(
-        words=asked["words"].replace("\0", "") or None,
+        words=asked["words"] or None,
         agent=asked["agent"] or None,
         direction=asked["direction"] or None,
         since=_day(asked["since"], asked["zone"]),
@@ -211,6 +211,11 @@ def _find(call_sid: str) -> WholeCall:
     if found is None:
         raise Problem(404, N_("There is no such call."))
     return found
+
+
+def _asked(name: str) -> str:
+    """What is asked for; PostgreSQL knows no text with a zero byte in it."""
+    return request.args.get(name, "").replace("\0", "").strip()[:MOST_CHARACTERS]
 
 
 def _day(text: str, zone: str, *, following: bool = False) -> datetime | None:
