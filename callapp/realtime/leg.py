@@ -177,11 +177,12 @@ class ModelLeg(SocketLeg):
 
         Of what was taken where it is read. From any thread, one at a time.
         """
-        if self._skimmer is None:
+        skimmer = self._skimmer  # another thread may let go of it
+        if skimmer is None:
             return []
         return [
             (said, at_s)
-            for message, at_s in self._skimmer.take_words()
+            for message, at_s in skimmer.take_words()
             if isinstance(said := self._decode(message), AgentSaid)
         ]
 
