@@ -13,8 +13,6 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from callapp.analysis.schemas import faults_of
-
 VERDICTS = ("resolved", "unresolved", "unclear")
 TAGS = (
     "asked_for_a_person",
@@ -119,6 +117,9 @@ class Question:
             given = from_json(answer.encode("utf-8", "replace"), allow_inf_nan=False)
         except ValueError as error:
             raise Unfit(f"It is not JSON: {error}.") from None
+        # Imported here, as where agent files are read: it takes a while to load, and few have a use for it.
+        from callapp.analysis.schemas import faults_of
+
         faults = faults_of(given, self.schema())
         if faults:
             raise Unfit(f"It does not fit the schema: {'; '.join(faults[:_MOST_FAULTS])}.")

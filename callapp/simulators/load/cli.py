@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import json
-import signal
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 from urllib.parse import urlsplit
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from callapp.simulators.load.capacity import find_capacity
-from callapp.simulators.load.certificate import NoCertificate
-from callapp.simulators.load.plot import plot
-from callapp.simulators.load.report import Report, make_report, print_report
-from callapp.simulators.load.run import LoadFailed, Plan, Tell, open_load
-from callapp.simulators.load.server import ServerFailed, callapp_recipe, callapp_settings
 from callapp.values import is_loopback
 
 _MOST_CALLS = 1000
 _STEP_SECONDS = 8.0
-_REDRAW_S = 0.5
 _LISTEN = "127.0.0.1:3990"
 
 
@@ -131,91 +113,18 @@ def load(
         raise click.UsageError(
             "--tls, --workers and --cap are for a server that is started here, not with --url."
         )
-    _make_room(json_file, svg_file)
+    # Imported here: every server knows this command, and none has a use for the simulators.
+    from callapp.simulators.load.performing import perform
+    from callapp.simulators.load.run import Plan
+
     if find_capacity:
         seconds = min(seconds, _STEP_SECONDS)
-    plan = Plan(calls, seconds, call_seconds, delta_ms, speed, workers, tls)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a dash that a locale does not have is no reason to end
-    console = Console()
-    with TemporaryDirectory() as folder:
-        where: dict[str, Any] = {}
-        if url is not None:
-            where = {"url": url, "desk_at": listen}
-            _say_settings("{}:{}".format(*listen), console)
-        make = callapp_recipe(Path(folder), workers, cap) if url is None else None
-        _end_in_order()
-        try:
-            report = _run(plan, make, where, limit_ms if find_capacity else None, console)
-        except (LoadFailed, ServerFailed, NoCertificate, OSError) as error:
-            raise click.ClickException(str(error)) from error
-    print_report(report, console)
-    if json_file is not None:
-        _write(json_file, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    if svg_file is not None:
-        _write(svg_file, plot(report))
-
-
-def _end_in_order() -> None:
-    """Let SIGTERM and a closed terminal end the server, too: it would be left behind by this process."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # by nohup
-            signal.signal(number, lambda number, _frame: sys.exit(128 + number))
-
-
-def _make_room(*files: Path | None) -> None:
-    """Make the folders of what is to be written, before it is measured."""
-    for file in files:
-        try:
-            if file is not None:
-                file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise click.FileError(str(file), str(error)) from error
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.FileError(str(file), str(error)) from error
-
-
-def _run(plan: Plan, make: Any, where: dict[str, Any], limit_ms: float | None, console: Console) -> Report:
-    most = _MOST_CALLS if limit_ms is not None else plan.calls
-    with _progress(console) as tell, open_load(plan, tell, make, most_calls=most, **where) as load:
-        capacity = None
-        if limit_ms is not None:
-            capacity = find_capacity(load, limit_ms, most)
-            held = [step for step in capacity.steps if step.holds(limit_ms)]
-            measured = max(held or capacity.steps, key=lambda step: step.calls)
-        else:
-            load.grow(plan.calls)
-            measured = load.measure(plan.seconds)
-        load.end()
-        return make_report(plan, measured, load.world.tally, load.idle, capacity)
-
-
-def _say_settings(listen: str, console: Console) -> None:
-    console.print("The server has to run with these settings, and PUBLIC_URL as given by --url:")
-    settings = callapp_settings(f"http://{listen}", f"ws://{listen}/v1/realtime")
-    for name, value in settings.items():
-        console.print(f"  {name}={value}", soft_wrap=True, highlight=False)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Tell]:
-    """Draw a bar; by ourselves and seldom, since a thread that draws would make the load late."""
-    columns = (TextColumn("{task.description:<24}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
-        task = progress.add_task("starting the server", total=1.0)
-        progress.refresh()
-        drawn_at = 0.0
-
-        def tell(what: str, share: float) -> None:
-            nonlocal drawn_at
-            if time.monotonic() - drawn_at >= _REDRAW_S:
-                drawn_at = time.monotonic()
-                progress.update(task, description=what, completed=share)
-                progress.refresh()
-
-        yield tell
+    perform(
+        Plan(calls, seconds, call_seconds, delta_ms, speed, workers, tls),
+        capacity_within=(_MOST_CALLS, limit_ms) if find_capacity else None,
+        cap=cap,
+        url=url,
+        listen=listen,
+        json_file=json_file,
+        svg_file=svg_file,
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from callapp.simulators.load import cli, server
+from callapp.simulators.load import performing, server
 from callapp.simulators.load.cli import load
 from callapp.simulators.load.run import LoadFailed, Plan, open_load
 from callapp.simulators.load.server import (
@@ -192,7 +192,7 @@ def signalled(number: int, monkeypatch: pytest.MonkeyPatch) -> int:
         os.kill(os.getpid(), number)
         raise LoadFailed("went on")
 
-    monkeypatch.setattr(cli, "_run", run)
+    monkeypatch.setattr(performing, "_run", run)
     return CliRunner().invoke(load, []).exit_code
 
 
