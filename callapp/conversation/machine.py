@@ -368,7 +368,8 @@ class Conversation:
         commands = self.voice.response_ended(ended, at_ms)
         for call in ended.tool_calls:
             commands += self.tool_rounds.called(call, at_ms)
-        if not self.responses.ended(response_id, failed=ended.status == "failed", at_ms=at_ms):
+        failed, tools_ask = ended.status == "failed", self.tool_rounds.will_ask(response_id)
+        if not self.responses.ended(response_id, failed=failed, at_ms=at_ms, tools_ask=tools_ask):
             return commands + self.course.finish("openai.failed")
         return commands + self.tool_rounds.response_ended(response_id, at_ms)
 

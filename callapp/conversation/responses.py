@@ -245,8 +245,12 @@ class Responses:
             self._wanted = None  # what it was wanted for, this response does
         return []
 
-    def ended(self, response_id: str, *, failed: bool, at_ms: float) -> bool:
-        """A response is over. Return false when it failed too often to ask once more."""
+    def ended(self, response_id: str, *, failed: bool, at_ms: float, tools_ask: bool = False) -> bool:
+        """A response is over. Return false when it failed too often to ask once more.
+
+        Args:
+            tools_ask: whether an answer is asked for anyway, once the tools that it called are done.
+        """
         if response_id != self.active:
             return True
         tag, self.active, self.active_tag = self.active_tag, None, None
@@ -257,7 +261,8 @@ class Responses:
         self._failures += 1
         if self._failures > MOST_RETRIES:
             return False
-        self._want_again(tag)
+        if not tools_ask:
+            self._want_again(tag)
         self._hold_until_ms = at_ms + RETRY_MS * self._failures
         return True
 

@@ -97,6 +97,10 @@ class ToolCalls:
         call = self._calls.get(tool_call_id)
         return None if call is None or call.answered else call.response_id
 
+    def made_by(self, response_id: str) -> bool:
+        """Whether the response made calls."""
+        return any(call.response_id == response_id for call in self._calls.values())
+
     def batch_done(self, response_id: str) -> bool:
         """Whether the response made calls, all are answered, and the model has something to go on from."""
         batch = [call for call in self._calls.values() if call.response_id == response_id]

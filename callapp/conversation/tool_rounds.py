@@ -86,6 +86,10 @@ class ToolRounds:
         self.remote_answer_due = True
         return self._ask_after_remote_tools() if responses.active is None else []
 
+    def will_ask(self, response_id: str) -> bool:
+        """Whether what a response called, once it is answered, is followed by a request."""
+        return self._calls.made_by(response_id) and not self._farewell.begun
+
     def response_ended(self, response_id: str, at_ms: float) -> list[Command]:
         """A response is over, and all its calls are known."""
         self._ended.add(response_id)

@@ -336,6 +336,26 @@ def test_a_failed_response_is_asked_for_again_but_not_for_ever():
     assert call.given[-1] == Finish("openai.failed")
 
 
+def test_a_response_that_failed_after_it_called_a_tool_is_asked_for_again_once_the_output_is_there():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look", "{}"), at_ms=1_000)
+    assert call.tell(ResponseEnded("resp_1", "failed", "server_error"), Tick(), at_ms=1_100) == []
+    assert call.tell(Tick(), at_ms=1_600) == []
+    commands = call.tell(ToolReturned("call_1", "42"), at_ms=2_000)
+    assert [type(c) for c in commands] == [AnswerTool, CreateResponse]
+    call.tell(OutputTaken("call_1"), ResponseStarted("resp_2", "answer"), ResponseEnded("resp_2"))
+    assert only(call.tell(Tick(), at_ms=9_000), CreateResponse) == [], "one request follows a batch"
+
+
+def test_a_failed_goodbye_that_calls_a_tool_is_said_all_the_same():
+    """Once a goodbye is under way, no output of a tool is followed by a request."""
+    call = live()
+    call.tell(WindUpAsked("server.draining"), at_ms=1_000)
+    call.tell(ResponseStarted("resp_1", "goodbye"), ToolCalled("resp_1", "call_1", "look", "{}"))
+    commands = call.tell(ResponseEnded("resp_1", "failed", "server_error"))
+    assert [c.tag for c in only(commands, CreateResponse)] == ["goodbye"]
+
+
 def test_a_turn_that_ends_under_the_greeting_is_answered_after_it():
     """The caller began before the greeting did: it was not silenced, and is in the answer's way."""
     call = live(greeting="Say hello")
