@@ -365,10 +365,15 @@ class Conversation:
 
     def _on_response_ended(self, ended: ResponseEnded, at_ms: float) -> list[Command]:
         response_id = ended.response_id
+        # Asked first: `Voice` silences what the service cancelled, and forgets what it is done with.
+        silenced, begun = self.responses.silenced(response_id), self.voice.has_begun(response_id)
         commands = self.voice.response_ended(ended, at_ms)
         for call in ended.tool_calls:
             commands += self.tool_rounds.called(call, at_ms)
-        failed, tools_ask = ended.status == "failed", self.tool_rounds.will_ask(response_id)
+        tools_ask = self.tool_rounds.will_ask(response_id)
+        # A filter, a limit or the service may cut it off before it brings anything: nobody would speak then.
+        empty = ended.status != "completed" and not (begun or tools_ask)
+        failed = not silenced and (ended.status == "failed" or empty)
         if not self.responses.ended(response_id, failed=failed, at_ms=at_ms, tools_ask=tools_ask):
             return commands + self.course.finish("openai.failed")
         return commands + self.tool_rounds.response_ended(response_id, at_ms)

@@ -249,12 +249,13 @@ class Responses:
         """A response is over. Return false when it failed too often to ask once more.
 
         Args:
+            failed: whether it was to be heard, and is owed still.
             tools_ask: whether an answer is asked for anyway, once the tools that it called are done.
         """
         if response_id != self.active:
             return True
         tag, self.active, self.active_tag = self.active_tag, None, None
-        if not failed or response_id in self._silenced:
+        if not failed:
             self._failures = 0
             self._gave_up &= response_id in self._silenced
             return True

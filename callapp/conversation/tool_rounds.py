@@ -87,8 +87,9 @@ class ToolRounds:
         return self._ask_after_remote_tools() if responses.active is None else []
 
     def will_ask(self, response_id: str) -> bool:
-        """Whether what a response called, once it is answered, is followed by a request."""
-        return self._calls.made_by(response_id) and not self._farewell.begun
+        """Whether tools that a response called, or the service ran, are followed by a request once done."""
+        called = self.remote_answer_due or self._calls.made_by(response_id)
+        return called and not self._farewell.begun
 
     def response_ended(self, response_id: str, at_ms: float) -> list[Command]:
         """A response is over, and all its calls are known."""

@@ -102,6 +102,10 @@ class Voice:
         """Whether audio of a response went to the phone."""
         return response_id in self._spoken
 
+    def has_begun(self, response_id: str) -> bool:
+        """Whether a response that is not over has brought a message, with a sound or without."""
+        return self.has_spoken(response_id) or response_id in self._unspoken.values()
+
     # -- falling silent -------------------------------------------------------------------------
 
     def silence(self, at_ms: float) -> list[Command]:

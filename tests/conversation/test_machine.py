@@ -39,6 +39,7 @@ from callapp.conversation.events import (
     OutputTaken,
     Part,
     Played,
+    RemoteToolReturned,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -334,6 +335,54 @@ def test_a_failed_response_is_asked_for_again_but_not_for_ever():
         call.tell(Tick(), at_ms=call.now_ms + 2_000)
     assert len(only(call.given, CreateResponse)) == 3
     assert call.given[-1] == Finish("openai.failed")
+
+
+@pytest.mark.parametrize("status", ["incomplete", "cancelled"])
+def test_a_turn_that_is_answered_by_nothing_at_all_is_answered_again_but_not_for_ever(status):
+    """A filter or a limit cuts the answer off before its first sound, or the service cancels it."""
+    call = live()
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=1_000)
+    for number, retry_ms in (1, 500), (2, 1_000):
+        assert call.tell(ResponseStarted(f"resp_{number}"), ResponseEnded(f"resp_{number}", status)) == []
+        commands = call.tell(Tick(), at_ms=call.now_ms + retry_ms)
+        assert [c.tag for c in commands] == ["answer"]
+    call.tell(ResponseStarted("resp_3", "answer"))
+    assert call.tell(ResponseEnded("resp_3", status)) == [Finish("openai.failed")]
+
+
+@pytest.mark.parametrize("status", ["incomplete", "cancelled"])
+@pytest.mark.parametrize(
+    "brought", [MessageStarted("resp_1", "item_2"), audio("resp_1", "item_2", 500)], ids=["message", "sound"]
+)
+def test_an_answer_that_was_cut_off_after_it_had_begun_is_not_asked_for_again(status, brought):
+    call = live()
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), ResponseStarted("resp_1"), brought, at_ms=1_000)
+    call.tell(ResponseEnded("resp_1", status))
+    assert only(call.tell(Tick(), at_ms=5_000), CreateResponse) == []
+
+
+def test_tools_of_an_answer_that_was_cut_off_are_followed_by_one_request():
+    call = live()
+    called = ToolCalled("resp_1", "call_1", "look", "{}")
+    call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", "incomplete", tool_calls=(called,)))
+    assert call.tell(Tick(), at_ms=800) == []
+    assert [type(c) for c in call.tell(ToolReturned("call_1", "42"))] == [AnswerTool, CreateResponse]
+
+
+def test_a_tool_that_the_service_ran_in_an_answer_that_was_cut_off_is_followed_by_one_request_at_once():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), RemoteToolReturned(), at_ms=1_000)
+    commands = call.tell(ResponseEnded("resp_1", "incomplete"))
+    assert [c.tag for c in only(commands, CreateResponse)] == ["answer"]
+    call.tell(ResponseStarted("resp_2", "answer"), ResponseEnded("resp_2"))
+    assert only(call.tell(Tick(), at_ms=5_000), CreateResponse) == []
+
+
+def test_an_empty_answer_that_we_cancelled_ourselves_is_not_asked_for_again():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), SpeechStarted("item_1"), at_ms=1_000)
+    call.tell(ResponseEnded("resp_1", "cancelled"), SpeechStopped())
+    assert only(call.tell(Tick(), at_ms=4_900), CreateResponse) == [], "the model has its time to answer"
 
 
 def test_a_response_that_failed_after_it_called_a_tool_is_asked_for_again_once_the_output_is_there():
