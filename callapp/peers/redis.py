@@ -6,7 +6,8 @@ Source: https://redis.io/docs/latest/develop/pubsub/
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import redis
 from redis.backoff import NoBackoff
@@ -74,10 +75,8 @@ class RedisSender:
         pipeline = self._client.pipeline(transaction=False)
         for channel, text in letters:
             pipeline.publish(channel, text)
-        try:
+        with _told():
             pipeline.execute()
-        except redis.RedisError as error:
-            raise WireLost(str(error)) from error
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -93,23 +92,32 @@ class RedisListener:
 
     def subscribe(self, channels: Sequence[str]) -> None:
         """Listen to these from here on; returns when Redis has said that we do."""
-        try:
+        with _told():
             self._pubsub.subscribe(*channels)
             for _ in channels:
                 if self._pubsub.get_message(timeout=STALL_S) is None:
                     raise WireLost(f"no answer within {STALL_S} s")
-        except redis.RedisError as error:
-            raise WireLost(str(error)) from error
 
     def receive(self, within_s: float) -> list[str]:
         """Wait for letters."""
-        try:
+        with _told():
             message = self._pubsub.get_message(timeout=within_s)
-        except redis.RedisError as error:
-            raise WireLost(str(error)) from error
         return [message["data"]] if message is not None and message["type"] == "message" else []
 
     def close(self) -> None:
         """Let go of the connection."""
         self._pubsub.close()
         self._client.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Make what the library raises a `WireLost`."""
+    try:
+        yield
+    except WireLost:
+        raise
+    except redis.RedisError as error:
+        raise WireLost(str(error)) from error
+    except Exception as error:  # the library trips over what it does not expect, each time elsewhere
+        raise WireLost(f"what answers is no Redis: {type(error).__name__}: {error}") from error
