@@ -129,7 +129,7 @@ class Reservations(Provided):
     ) -> Reservation:
         """Move a reservation; what is not given stays. If it cannot be moved, it stays as it was."""
         wish = self._find(code).wish
-        wish = Wish(day or wish.day, at or wish.at, party_size or wish.party_size)
+        wish = Wish(day or wish.day, at or wish.at, wish.party_size if party_size is None else party_size)
         self._check(wish)
 
         def write(session: Session) -> Reservation:
@@ -157,7 +157,9 @@ class Reservations(Provided):
     def _check(self, wish: Wish) -> None:
         """Refuse what no table could be kept for, whatever else is in the book."""
         now = self._clock().astimezone(TOKYO)
-        if not 1 <= wish.party_size <= LARGEST_PARTY:
+        if wish.party_size < 1:
+            raise ToolError("A table is kept for 1 person at least. Ask how many people come.")
+        if wish.party_size > LARGEST_PARTY:
             raise ToolError(f"The largest table seats {LARGEST_PARTY}. Offer a call back for larger parties.")
         if wish.at not in _starts():
             raise ToolError(

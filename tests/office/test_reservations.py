@@ -78,7 +78,7 @@ def test_the_same_wish_of_the_same_call_is_one_reservation(book: Reservations, s
     ("wish", "told"),
     [
         (Wish(FRIDAY, SEVEN, 7), "The largest table seats 6"),
-        (Wish(FRIDAY, SEVEN, 0), "The largest table seats 6"),
+        (Wish(FRIDAY, SEVEN, 0), "1 person at least. Ask how many people come"),
         (Wish(FRIDAY, time(12, 0), 2), "Tables are kept from 17:00 to 20:30"),
         (Wish(FRIDAY, time(21, 0), 2), "Tables are kept from 17:00 to 20:30"),
         (Wish(FRIDAY, time(19, 10), 2), "on the hour and the half"),
@@ -118,6 +118,14 @@ def test_a_change_that_fails_leaves_the_reservation_as_it_was(book: Reservations
         book.change(kept.code, day=TODAY)
     assert {slot.day for slot in slots(store) if slot.code == kept.code} == {FRIDAY}
     assert book.cancel(kept.code).wish == Wish(FRIDAY, SEVEN, 6)
+
+
+def test_a_change_to_nobody_is_refused(book: Reservations) -> None:
+    """It was taken for a number that was left out, and the caller told that it is changed."""
+    kept = reserve(book, Wish(FRIDAY, SEVEN, 2))
+    with pytest.raises(ToolError, match="Ask how many people come"):
+        book.change(kept.code, at=time(20, 0), party_size=0)
+    assert book.cancel(kept.code).wish == Wish(FRIDAY, SEVEN, 2)
 
 
 def test_a_cancelled_table_is_free_and_its_code_is_no_longer_good(book: Reservations, store: Store) -> None:
