@@ -8,6 +8,7 @@ never itself taken for a template.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
@@ -34,6 +35,8 @@ _ALLOWED = (
     nodes.Compare,
     nodes.Operand,
 )
+# Half of a surrogate pair is no character; control characters can be neither spoken nor written as XML.
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _TESTS = ("defined", "undefined")
 _COMPARISONS = ("eq", "ne")
 WHAT_IS_ALLOWED = (
@@ -75,6 +78,11 @@ def check(text: str) -> None:
         _filled(text, dict.fromkeys(_mentioned(text), "x"), strict=True)
     except CannotFill as error:
         raise TemplateFault(1, str(error)) from None
+
+
+def is_text(value: str) -> bool:
+    """Whether a parameter's name or value can stand in a text."""
+    return _NO_TEXT.search(value) is None
 
 
 def needed(text: str) -> tuple[str, ...]:

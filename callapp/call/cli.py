@@ -18,6 +18,7 @@ import phonenumbers
 from flask.cli import with_appcontext
 
 from callapp.agents import Agent
+from callapp.agents.templates import is_text
 from callapp.call.dial import dial
 from callapp.call.pairing import OTHER_NUMBER
 from callapp.call_log import PlacedCall, StoreUnavailable
@@ -212,6 +213,8 @@ def _parameters(pairs: Iterable[str]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             _fail(f"--param {pair}: expected KEY=VALUE, e.g. --param customerId=12345")
+        if not is_text(pair):
+            _fail(f"--param {pair!r}: expected text without control characters")
         parameters[name] = value
     return parameters
 

@@ -19,6 +19,7 @@ from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from callapp.agents import Agent, Agents
+from callapp.agents.templates import is_text
 from callapp.call.pairing import OTHER_NUMBER
 from callapp.sentences import N_
 from callapp.settings import Settings
@@ -32,8 +33,6 @@ MAX_IDEMPOTENCY_KEY_CHARS = 255
 FIELDS = ("phoneNumber", "agent", "parameters")
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
-# Half of a surrogate pair is no character; control characters can be neither spoken nor written as XML.
-_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -239,7 +238,7 @@ def read_parameters(given: Any) -> dict[str, str]:
             value = str(value)
         elif not isinstance(value, str):
             raise Problem(400, f"The parameter {name!r} has to be a string, a number, true or false.")
-        if not name or _NO_TEXT.search(name) or _NO_TEXT.search(value):
+        if not name or not (is_text(name) and is_text(value)):
             raise Problem(
                 400, N_("The parameter %(name)r has to be text without control characters.", name=name)
             )

@@ -167,6 +167,9 @@ def test_the_other_person_of_an_interpreted_call_is_known_when_the_phone_is_pick
         ),
         ({}, [TO, "--param", "name"], "--param name: expected KEY=VALUE"),
         ({}, [TO, "--param", "=x"], "--param =x: expected KEY=VALUE"),
+        ({}, [TO, "--param", "name=a\x07"], r"--param 'name=a\x07': expected text without control"),
+        ({}, [TO, "--param", "na\x1bme=a"], r"--param 'na\x1bme=a': expected text without control"),
+        ({}, [TO, "--param", "name=\udcff"], r"--param 'name=\udcff': expected text without control"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line_and_nothing_is_dialled(
