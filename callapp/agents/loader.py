@@ -236,6 +236,9 @@ class _File:
         except yaml.YAMLError as error:  # a character that YAML does not take: it has no line
             self._fault(1, f"is not YAML: {str(error).splitlines()[0]}; expected plain text")
             raise ConfigError(self.faults) from None
+        except RecursionError:
+            self._fault(1, "is nested too deeply; expected `field: value` on each line")
+            raise ConfigError(self.faults) from None
         if root is None:
             return {}
         if not isinstance(root, yaml.MappingNode):
@@ -255,12 +258,18 @@ class _File:
             self._field_fault(line, name, f"is there twice, first on line {fields[name].line}")
         else:
             lines: dict[Place, int] = {}
-            self._find_lines(name, node, (), lines)
+            before = len(self.faults)
             try:
+                self._find_lines(name, node, (), lines)
                 value = _value_of(node, yaml.BaseLoader if name in _AS_WRITTEN else yaml.SafeLoader)
             except (yaml.YAMLError, ValueError):
                 written = self.lines[node.start_mark.line][node.start_mark.column :]
                 self._does_not_fit(line, (name,), written)
+                return
+            except RecursionError:
+                del self.faults[before:]  # the same ones, found over and over
+                what = f"an alias stands inside of what it is for; expected {_description((name,))}"
+                self._field_fault(line, name, what)
                 return
             if value is not None and (value or name not in _AS_WRITTEN):
                 # a field with nothing after its colon is as good as left out

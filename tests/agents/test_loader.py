@@ -198,6 +198,20 @@ def test_all_faults_of_a_file_are_told_in_the_order_of_their_lines(read: Read) -
 
 
 @pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ("&a [*a]", "tools"),
+        ("&a [*a]", "numbers"),
+        ("&a {nudge_seconds: 1, nudge_seconds: 2, more: *a}", "idle"),
+        ("&a {<<: *a}", "idle"),
+    ],
+)
+def test_an_alias_of_what_it_stands_in_is_a_fault(read: Read, value: str, field: str) -> None:
+    (fault,) = faults_of(read, front("voice: coral", f"{field}: {value}"))
+    assert fault.startswith(f"shop.md:3: field {field!r}: an alias stands inside of what it is for; expected")
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("", "shop.md:1: no front matter"),
@@ -207,6 +221,7 @@ def test_all_faults_of_a_file_are_told_in_the_order_of_their_lines(read: Read) -
         ("---\n- a\n---\nBe kind.", "shop.md:2: is not a list of fields"),
         ("---\nvoice\n---\nBe kind.", "shop.md:2: is not a list of fields"),
         ("---\n\x07\n---\nBe kind.", "shop.md:1: is not YAML"),
+        (f"---\ntools: {'[' * 1000}\n---\nBe kind.", "shop.md:1: is nested too deeply"),
         ("---\n---\n \n", "shop.md:2: there are no instructions"),
     ],
 )
