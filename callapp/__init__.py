@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -81,5 +82,7 @@ def _serving() -> bool:
 
 def _instance(app: Flask) -> Path:
     folder = Path(app.instance_path)
-    folder.mkdir(parents=True, exist_ok=True)
+    # Who cannot do without it, the database if it is to be there, says so in one line; others can.
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -95,7 +95,12 @@ def upgrade(database_url: str) -> None:
             with _connect(database_url) as connection:
                 _run_migrations(connection)
     except OSError as error:
-        raise ConfigError([f"DATABASE_URL: cannot write {path}: {error.strerror or error}"]) from error
+        raise ConfigError(
+            [
+                f"DATABASE_URL: cannot write {path}: {error.strerror or error}; "
+                "make its folder writable, or give another DATABASE_URL"
+            ]
+        ) from error
 
 
 def head() -> str:
