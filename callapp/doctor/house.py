@@ -146,7 +146,7 @@ def check_database(database_url: str) -> Finding:
     try:
         url = parse_url(database_url)
         path = Path(str(url.database)) if is_sqlite(url) else None
-        if path is not None and not path.exists():
+        if path is not None and not _is_there(path):
             return _check_place(path)
         revision = schema.revision(database_url)
     except ConfigError as error:
@@ -192,8 +192,15 @@ def check_redis(settings: Settings) -> list[Finding]:
     return [ok(N_("Redis: answers"))]
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # its folder may not be looked into
+        return False
+
+
 def _check_place(path: Path) -> Finding:
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = next(parent for parent in path.absolute().parents if _is_there(parent))
     if os.access(folder, os.W_OK | os.X_OK):
         return ok(N_("database: SQLite, %(path)s is made at the first start", path=path))
     return fault(

@@ -220,6 +220,23 @@ def test_databases_of_all_ages(tmp_path: Path) -> None:
     assert house.check_database(url).level is Level.FAULT
 
 
+def test_a_folder_that_may_not_be_looked_into_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pretended: root, as whom the tests may run, may look anywhere."""
+    there = Path.exists
+
+    def forbidden(path: Path) -> bool:
+        if tmp_path in path.parents:
+            raise PermissionError
+        return there(path)
+
+    monkeypatch.setattr(Path, "exists", forbidden)
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)
+    finding = house.check_database(f"sqlite:///{tmp_path}/calls.sqlite")
+    assert (finding.level, finding.what) == (Level.FAULT, f"database: {tmp_path} cannot be written")
+
+
 def test_a_postgresql_that_wants_an_upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "revision", lambda url: None)
     finding = house.check_database("postgresql+psycopg://callapp@localhost/callapp")
