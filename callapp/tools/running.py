@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -27,6 +28,8 @@ Result = str | Wish
 LONGEST_ANSWER = 20_000
 # More would not help the model to call the tool better.
 MOST_FAULTS_TOLD = 3
+# A zero byte as JSON writes it, but no backslash that is followed by "u0000".
+_ZERO_BYTE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class Runnable(Protocol):
@@ -86,6 +89,7 @@ class Tool:
     def _read(self, arguments_json: str) -> dict[str, Any]:
         # Models send an empty text for "no arguments"; half a surrogate pair cannot be UTF-8.
         text = arguments_json.strip().encode("utf-8", "replace") or b"{}"
+        text = _ZERO_BYTE.sub(rb"\1", text)  # PostgreSQL would refuse it, as if it were away
         try:
             read = self.arguments.model_validate_json(text)
         except ValidationError as error:

@@ -69,6 +69,20 @@ def test_a_code_may_be_written_in_the_wide_digits_of_japanese(tools: Tools) -> N
     assert run(tools, "cancel_booking", {"code": wide})["code"] == code
 
 
+def test_a_zero_byte_in_what_the_model_gives_is_left_out(tools: Tools, store: Store) -> None:
+    """PostgreSQL cannot hold it: the caller would hear that it did not work."""
+    booked = run(tools, "book_table", {**WISH, "name": "田\0中", "phone": "\0\00"})
+    assert (booked["status"], booked["name"]) == ("booked", "田中")
+    changed = run(tools, "change_booking", {"code": f"\0{booked['code']}", "time": "20:00"})
+    assert changed["status"] == "changed"
+    message = {"caller_name": "田中\0", "message": "Call\0 me.", "phone": "\0", "for_whom": "\0Sato"}
+    assert run(tools, "take_message", message) == {"status": "taken"}
+    with store.transaction() as session:
+        row = session.scalars(select(MessageRow)).one()
+        kept = (row.caller_name, row.text, row.phone, row.for_whom)
+    assert kept == ("田中", "Call me.", CALL.from_number, "Sato")
+
+
 def test_what_is_full_comes_with_other_times(tools: Tools) -> None:
     wish = {**WISH, "party_size": 6}
     run(tools, "book_table", {**wish, "name": "佐藤"})

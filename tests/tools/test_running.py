@@ -108,6 +108,18 @@ def test_wrong_arguments_are_told_to_the_model(arguments: str, told: str) -> Non
     assert len(error) < 500
 
 
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("a\0b", "ab"), ("\0\0", ""), ("\\\0", "\\"), ("\\u0000", "\\u0000"), ("\\\\u0000", "\\\\u0000")],
+)
+def test_a_zero_byte_is_left_out_and_nothing_else(given: str, taken: str) -> None:
+    def echo(word: str) -> str:
+        """Say it again."""
+        return word
+
+    assert run(echo, json.dumps({"word": given})) == taken
+
+
 def test_an_empty_text_stands_for_no_arguments() -> None:
     def now() -> str:
         """Tell the time."""
