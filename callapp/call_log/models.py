@@ -70,7 +70,8 @@ class CallRow(Base):
     carrier_usd: Mapped[float | None]
     recording_path: Mapped[str | None]
     recording_seconds: Mapped[float | None]
-    # When to ask the carrier what it knows of the call; None for not at all, or not any more.
+    # When to ask the carrier what it knows of the call, or to close one that it knows nothing of if that has
+    # not come to be; None for not at all, or not any more.
     settle_at: Mapped[datetime | None] = mapped_column(index=True)
     settle_tries: Mapped[int] = mapped_column(server_default="0")
     # What came of its analysis; None while there is none. Extracted data may be None after it, too.

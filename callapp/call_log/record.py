@@ -288,6 +288,8 @@ class _Page:
         # What came back had ended for another process, or for a session that was gone; it has not.
         ended = {"status": "in-progress", "end_reason": None, "ended_at": None}
         again = ended if call.resumed else {}
+        if call.direction == "browser":  # written down so late that it was taken to have stayed away
+            again = {"status": "in-progress", "ended_at": None, **again}
         if not self._change(_BEGIN, call, **known, **again, new_answered_at=call.began_at):
             row = {
                 "id": call.call_sid,

@@ -2,6 +2,7 @@
 
 Twilio prices a call some minutes after its end, so it is asked again, ever more rarely. It is asked about
 calls of which nobody told us the end, too: their process may have been killed, or no stream of theirs come.
+Where it has no name for such a call, none came to be: a dial that was not placed, a browser that stayed away.
 Which calls are due stands in the database, so it does not matter which process asks, and none is forgotten
 at a restart.
 """
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import Protocol
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.models import CallRow
@@ -38,6 +39,8 @@ NEXT_AFTER = (
 NO_END_AFTER = timedelta(hours=4)
 LOOK_S = 15.0
 AT_ONCE = 20
+
+_KNOWN_TO_CARRIER = and_(CallRow.call_sid.is_not(None), CallRow.direction != "browser")
 
 
 class Settlement(Protocol):
@@ -89,6 +92,7 @@ class Settler:
         Raises:
             StoreUnavailable: the database does not answer.
         """
+        self._close_what_never_was()
         due = self._take_due()
         for call_sid in due:
             if self._closed.is_set():
@@ -115,6 +119,21 @@ class Settler:
             except Exception:  # a bug with one call's price must not keep the others
                 log.exception("! bug in the settler")
 
+    def _close_what_never_was(self) -> None:
+        """Close the calls that are due and that the carrier cannot be asked about."""
+        query = (
+            select(CallRow.id, CallRow.direction)
+            .where(CallRow.settle_at <= datetime.now(UTC), ~_KNOWN_TO_CARRIER)
+            .limit(AT_ONCE)
+        )
+        with self._store.transaction() as session:
+            unknown = session.execute(query).all()
+        for call_id, direction in unknown:
+            if direction == "browser":
+                self._store.browser_stayed_away(call_id)
+            else:
+                self._store.dial_failed(call_id)
+
     def _take_due(self) -> list[str]:
         """The calls that are due. Each is put off at once, so that no other process asks about it."""
         now = datetime.now(UTC)
@@ -122,7 +141,7 @@ class Settler:
         with self._store.transaction() as session:
             query = (
                 select(CallRow.call_sid, CallRow.settle_at, CallRow.settle_tries)
-                .where(CallRow.settle_at <= now, CallRow.call_sid.is_not(None))
+                .where(CallRow.settle_at <= now, _KNOWN_TO_CARRIER)
                 .order_by(CallRow.settle_at)
                 .limit(AT_ONCE)
             )

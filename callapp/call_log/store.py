@@ -45,13 +45,15 @@ from callapp.errors import CallappError
 
 SWEEP_EVERY_S = 60.0
 # Of a call of which no stream comes nobody here sees the end, and the carrier's word of it may get lost: so
-# long after the dial or the answer the carrier is asked, as of any call that is over.
+# long after the dial or the answer the carrier is asked, as of any call that is over. One that it cannot be
+# asked about has not come to be by then.
 NO_STREAM_AFTER = timedelta(minutes=10)
 
 _CALLS, _TOKENS = table_of(CallRow), table_of(StreamTokenRow)
 # A dial that failed, as far as we know; of a call that has a SID, such a word is the carrier's.
 _NOT_DIALLED = and_(_CALLS.c.call_sid.is_(None), _CALLS.c.status.in_(TERMINAL_STATUSES))
 _ENDED_AT_IF_DIALLED = case((_NOT_DIALLED, null()), else_=_CALLS.c.ended_at)
+_NEW_SETTLE_AT = bindparam("new_settle_at", type_=_CALLS.c.settle_at.type)
 _ANSWER_PLACED = (
     update(_CALLS)
     .where(_CALLS.c.id == bindparam("placed_id"))
@@ -60,6 +62,7 @@ _ANSWER_PLACED = (
         answered_at=unless_known(_CALLS.c.answered_at),
         status=case((_NOT_DIALLED, "in-progress"), else_=_CALLS.c.status),
         ended_at=_ENDED_AT_IF_DIALLED,
+        settle_at=case((_NOT_DIALLED, _NEW_SETTLE_AT), else_=_CALLS.c.settle_at),
     )
 )
 _ISSUE = insert(_TOKENS)
@@ -133,6 +136,7 @@ class Store:
                 "placed_id": admission.slot_key,
                 "new_call_sid": admission.call_sid,
                 "new_answered_at": now,
+                "new_settle_at": now + NO_STREAM_AFTER,
             }
             session.execute(_ANSWER_PLACED, answer)
             return
@@ -147,7 +151,7 @@ class Store:
             "status": "in-progress",
             "created_at": now,
             "answered_at": now,
-            "settle_at": None if admission.direction == "browser" else now + NO_STREAM_AFTER,
+            "settle_at": now + NO_STREAM_AFTER,
         }
         session.execute(insert_new(session, CallRow), call)
 
@@ -217,12 +221,25 @@ class Store:
             )
 
     def dial_failed(self, placed_id: str) -> None:
-        """Twilio did not take the dial: the call never was, unless we hear of it after all."""
+        """Twilio did not take the dial, or is silent: the call never was, unless we hear of it after all."""
         with self.transaction() as session:
             session.execute(
                 update(CallRow)
                 .where(CallRow.id == placed_id, CallRow.call_sid.is_(None))
                 .values(status="failed", ended_at=_now(), settle_at=None)
+            )
+
+    def browser_stayed_away(self, call_sid: str) -> None:
+        """The stream of a browser's call has not come: there was none, so it took no time."""
+        with self.transaction() as session:
+            session.execute(
+                update(CallRow)
+                .where(
+                    CallRow.call_sid == call_sid,
+                    CallRow.model.is_(None),
+                    CallRow.status.not_in(TERMINAL_STATUSES),
+                )
+                .values(status="canceled", ended_at=CallRow.answered_at, settle_at=None)
             )
 
     def find_status(self, call_sid: str) -> str | None:
@@ -273,6 +290,7 @@ class Store:
             values["settle_at"] = case((CallRow.model.is_(None), null()), else_=CallRow.settle_at)
         else:
             values["ended_at"] = _ENDED_AT_IF_DIALLED
+            values["settle_at"] = case((_NOT_DIALLED, _now() + NO_STREAM_AFTER), else_=CallRow.settle_at)
             newer: ColumnElement[bool] = CallRow.status_sequence.is_(None)
             if sequence_number is not None:
                 newer = or_(newer, CallRow.status_sequence < sequence_number)

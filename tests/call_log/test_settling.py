@@ -174,10 +174,54 @@ def test_a_call_of_ours_that_nobody_answered_is_not_asked_about(store: Store, se
 
 def test_a_dial_that_failed_is_not_asked_about(store: Store, settler: Settler) -> None:
     store.place_call(PlacedCall("p1", CALL.agent, {}, "+1", "+81"))
-    hurry(store)
-    assert settler.settle_due() == 0  # it has no name at Twilio's
     store.dial_failed("p1")
     assert settle_at(store) is None
+    assert settler.settle_due() == 0
+
+
+def test_a_dial_that_twilio_never_named_has_failed(store: Store, settler: Settler, twilio: Twilio) -> None:
+    """It may have been placed, or not: Twilio did not answer, and cannot be asked by a SID."""
+    store.place_call(PlacedCall("p1", CALL.agent, {}, "+1", "+81"))
+    assert settler.settle_due() == 0
+    assert end(store) == ("dialling", None, False)  # it may still ring
+    hurry(store)
+    assert settler.settle_due() == 0
+    assert twilio.asked == []
+    assert end(store) == ("failed", None, True)
+    assert settle_at(store) is None
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_dial_that_is_heard_of_after_all_is_alive_and_asked_about(
+    store: Store, settler: Settler, twilio: Twilio, answered: bool
+) -> None:
+    store.place_call(PlacedCall("p1", CALL.agent, {}, "+1", "+81"))
+    hurry(store)
+    settler.settle_due()
+    if answered:
+        store.issue_token(replace(admission("outgoing"), slot_key="p1"), 60)
+    else:
+        assert store.note_status(CALL.call_sid, "ringing", 1, "p1")
+    assert end(store) == ("in-progress" if answered else "ringing", None, False)
+    hurry(store)
+    twilio.told = Told("no-answer", 0)
+    assert settler.settle_due() == 1
+    assert end(store) == ("no-answer", None, answered)
+
+
+def test_a_late_callback_says_what_became_of_a_dial(store: Store, settler: Settler) -> None:
+    store.place_call(PlacedCall("p1", CALL.agent, {}, "+1", "+81"))
+    hurry(store)
+    settler.settle_due()
+    assert store.note_status(CALL.call_sid, "busy", 2, "p1")
+    assert end(store) == ("busy", None, True)
+
+
+def end(store: Store) -> tuple[str, str | None, bool]:
+    """The status and the end reason of the one call there is, and whether it has ended."""
+    with store.transaction() as session:
+        row = session.scalars(select(CallRow)).one()
+        return row.status, row.end_reason, row.ended_at is not None
 
 
 def place(store: Store) -> None:
@@ -189,10 +233,35 @@ def admission(direction: Direction) -> Admission:
     return Admission(CALL.call_sid, CALL.call_sid, CALL.agent, {}, direction, "+1", "+81")
 
 
-@pytest.mark.parametrize(("direction", "asked"), [("incoming", True), ("browser", False)])
-def test_of_a_browsers_call_twilio_knows_nothing(store: Store, direction: Direction, asked: bool) -> None:
-    store.issue_token(admission(direction), 60)
-    assert (settle_at(store) is not None) is asked
+def test_of_a_browsers_call_whose_stream_never_came_twilio_knows_nothing(
+    store: Store, settler: Settler, twilio: Twilio
+) -> None:
+    store.issue_token(admission("browser"), 60)
+    assert settler.settle_due() == 0
+    assert end(store) == ("in-progress", None, False)  # its stream may still come
+    hurry(store)
+    assert settler.settle_due() == 0
+    assert twilio.asked == []
+    assert end(store) == ("canceled", None, True)
+    call = find_call(store, CALL.call_sid)
+    assert call is not None
+    assert call.duration_seconds == 0
+
+
+def test_a_browsers_call_that_goes_on_is_not_closed(store: Store, record: Record, settler: Settler) -> None:
+    """Not even if the database was away when it began, and it seemed to have stayed away."""
+    store.issue_token(admission("browser"), 60)
+    hurry(store)
+    settler.settle_due()
+    call = replace(CALL, direction="browser")
+    for fact in OVER:
+        record(call, fact, fact.at_ms)
+        assert record.writer.flush(WAIT_S)
+        hurry(store)
+        settler.settle_due()
+        over = isinstance(fact, Closed)
+        ended = not isinstance(fact, Began)
+        assert end(store) == ("completed" if over else "in-progress", "agent.ended" if ended else None, ended)
 
 
 def test_a_call_that_twilio_does_not_know_is_left_alone(
