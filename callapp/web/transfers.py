@@ -60,11 +60,10 @@ def over() -> ResponseReturnValue:
             _over(call_sid, HUNG_UP)
             board.stop_ringing(call_sid)
             return _xml(twiml.hang_up())
+        board.away.send_back(call_sid, _WHY.get(dialled, _DECLINED))
+        # Looked up in any case: Twilio asks twice where our first answer was lost, and goes by the second.
         call = board.away.find(call_sid)
-        if call is None or call.outcome is not None:
-            return _xml(twiml.hang_up())
-        call = board.away.send_back(call_sid, _WHY.get(dialled, _DECLINED))
-        if call is not None:
+        if call is not None and call.outcome is None:
             return _xml(board.way_back(call, public_origin(services().settings, request)))
     except CallappError as error:
         log.error("! the caller cannot come back: %s", error)
