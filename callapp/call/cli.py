@@ -14,7 +14,6 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 import click
-import phonenumbers
 from flask.cli import with_appcontext
 
 from callapp.agents import Agent
@@ -24,6 +23,7 @@ from callapp.call.pairing import OTHER_NUMBER
 from callapp.call_log import PlacedCall, StoreUnavailable
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.errors import CarrierError, CarrierRefused, CarrierTimeout
+from callapp.phone_numbers import existing_e164
 from callapp.services import Services, services
 from callapp.settings import Settings
 from callapp.telephony.rest import Carrier
@@ -159,7 +159,7 @@ def _order(
 
 def _callee(number: str, settings: Settings, faults: list[str]) -> str | None:
     """A number as it is dialled; what speaks against dialling it is added to the faults."""
-    e164 = _e164(number)
+    e164 = existing_e164(number)
     if e164 is None:
         faults.append(f"{number!r} is not a number that exists: give it in E.164, e.g. +819012345678")
     elif not settings.may_dial(e164):
@@ -217,17 +217,6 @@ def _parameters(pairs: Iterable[str]) -> dict[str, str]:
             _fail(f"--param {pair!r}: expected text without control characters")
         parameters[name] = value
     return parameters
-
-
-def _e164(number: str) -> str | None:
-    """A number as typed, with its country code, in E.164; ``None`` if there can be no such number."""
-    try:
-        parsed = phonenumbers.parse(number, None)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_valid_number(parsed):
-        return None
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _tell(status: str, detail: str) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import click
-import phonenumbers
 from flask.cli import with_appcontext
 
 from callapp.call_log import erasure
 from callapp.call_log.reading import find_call, find_unplaced
 from callapp.errors import CallappError
 from callapp.office import of_caller
+from callapp.phone_numbers import e164
 from callapp.recording.deletion import delete_recordings
 from callapp.services import Services, services
 
@@ -30,11 +30,10 @@ def _age(_context: click.Context, _parameter: click.Parameter, value: str) -> ti
 
 
 def _number(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    try:
-        number = phonenumbers.parse(value, None)
-    except phonenumbers.NumberParseException:
-        raise click.BadParameter("expected a number in E.164, e.g. +819012345678") from None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    number = e164(value)
+    if number is None:
+        raise click.BadParameter("expected a number in E.164, e.g. +819012345678")
+    return number
 
 
 @click.command("purge")

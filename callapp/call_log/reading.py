@@ -29,10 +29,9 @@ from callapp.call_log.documents import (
 from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.store import Store
+from callapp.phone_numbers import without_spaces
 from callapp.prices import usd_per_minute
 
-# As people write numbers, and as the desk shows them; what is left are digits, perhaps with a plus.
-BETWEEN_DIGITS = re.compile(r"[\s().\u2010-\u2015\uff0d-]")
 _DIGITS = re.compile(r"\+?[0-9]+")
 
 
@@ -186,7 +185,7 @@ def _filtered(wanted: Wanted) -> Select[CallRow]:
         query = query.where(CallRow.created_at < wanted.until)
     if wanted.words is not None:
         said = select(UtteranceRow.call_sid).where(UtteranceRow.text.icontains(wanted.words, autoescape=True))
-        digits = BETWEEN_DIGITS.sub("", wanted.words)
+        digits = without_spaces(wanted.words)
         number = digits if _DIGITS.fullmatch(digits) else wanted.words
         query = query.where(
             or_(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import resource
 import shlex
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from callapp.agents import Agents, load_agents
@@ -81,21 +82,17 @@ def check_agents_and_tools(settings: Settings) -> tuple[list[Finding], Agents | 
 
 def check_features(settings: Settings, environ: MutableMapping[str, str]) -> list[Finding]:
     """Whether what is wanted besides calls can be had: the server does not start without it either."""
+    begins: list[Callable[[], object]] = [lambda: traces_wanted(environ)]
+    if settings.webhook_url is not None:
+        begins.append(lambda: webhook_key(settings))
+    if settings.recordings_url is not None:
+        begins.append(partial(Shelf, settings.recordings_url))
     findings: list[Finding] = []
-    try:
-        if settings.webhook_url is not None:
-            webhook_key(settings)
-    except ConfigError as error:
-        findings += _keeping_from_start(error)
-    try:
-        if settings.recordings_url is not None:
-            Shelf(settings.recordings_url)
-    except ConfigError as error:
-        findings += _keeping_from_start(error)
-    try:
-        traces_wanted(environ)
-    except ConfigError as error:
-        findings += _keeping_from_start(error)
+    for begin in begins:
+        try:
+            begin()
+        except ConfigError as error:
+            findings += _keeping_from_start(error)
     return findings
 
 
@@ -123,8 +120,9 @@ def check_prices(settings: Settings, agents: Agents | None) -> list[Finding]:
 
 def models_in_use(settings: Settings, agents: Agents | None) -> dict[str, str]:
     """The models that calls may need to talk, and what names each."""
-    models = {settings.openai_realtime_model: "OPENAI_REALTIME_MODEL"}
-    return models | _models_named(agents, translate=False) | models  # what names it for all is told
+    named = _models_named(agents, translate=False)
+    named.pop(settings.openai_realtime_model, None)  # what names it for all agents is told
+    return {settings.openai_realtime_model: "OPENAI_REALTIME_MODEL", **named}
 
 
 def translators_in_use(agents: Agents | None) -> dict[str, str]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, TypeVar
 
-import phonenumbers
 from sqlalchemy import select
 
 from callapp.call_log import Store
 from callapp.office.models import MessageRow, ReservationRow
+from callapp.phone_numbers import e164, region_of
 
 Row = TypeVar("Row", MessageRow, ReservationRow)
 
@@ -62,14 +62,5 @@ def forget(store: Store, number: str, call_sids: Collection[str]) -> None:
 
 def _theirs(rows: Iterable[Row], number: str, call_sids: Collection[str]) -> Iterator[Row]:
     calls = frozenset(call_sids)
-    at_home = phonenumbers.region_code_for_number(phonenumbers.parse(number, None))
-    return (row for row in rows if row.call_sid in calls or _e164(row.phone, at_home) == number)
-
-
-def _e164(phone: str, region: str | None) -> str | None:
-    """A number as somebody wrote it, read where it is dialled; ``None`` if it is none."""
-    try:
-        parsed = phonenumbers.parse(phone, region)
-    except phonenumbers.NumberParseException:
-        return None
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    at_home = region_of(number)
+    return (row for row in rows if row.call_sid in calls or e164(row.phone, at_home) == number)

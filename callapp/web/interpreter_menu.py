@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import phonenumbers
-
 from callapp.agents import Agent
 from callapp.call.pairing import OTHER_NUMBER, Place
+from callapp.phone_numbers import existing_e164
 from callapp.telephony import twiml
 from callapp.telephony.interpreter_lines import Lines, lines
 
@@ -74,10 +73,4 @@ class Menu:
 
 def _dialled(digits: str) -> str | None:
     """The number that was typed, in E.164; ``None`` if there is no such number."""
-    try:
-        number = phonenumbers.parse(f"+{digits.removeprefix('00')}", None)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_valid_number(number):
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return existing_e164(f"+{digits.removeprefix('00')}")

@@ -231,9 +231,5 @@ def _zone(name: str) -> tzinfo:
     """A time zone by its name; UTC, in which times are shown without a script, if there is no such zone."""
     try:
         return ZoneInfo(name)
-    except (
-        OSError,
-        LookupError,
-        ValueError,
-    ):  # what it raises for names that are no file's, or are a folder's
+    except (OSError, LookupError, ValueError):  # as it is for names of no file, of a folder, or of neither
         return UTC

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from markupsafe import Markup
 
-from callapp.call_log.reading import BETWEEN_DIGITS
+from callapp.phone_numbers import without_spaces
 from callapp.services import services
 from callapp.web.call_request import CallRequest, check_call_request, read_parameters
 from callapp.web.desk.pages import agents_to_choose, in_words
@@ -55,7 +55,7 @@ def _form() -> dict[str, Any]:
         for name, value in request.form.items()
         if name.startswith(_PARAMETER)
     }
-    number = BETWEEN_DIGITS.sub("", request.form.get("phoneNumber", ""))
+    number = without_spaces(request.form.get("phoneNumber", ""))
     return {"phoneNumber": number, "agent": request.form.get("agent", ""), "parameters": parameters}
 
 

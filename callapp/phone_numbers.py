@@ -1,0 +1,47 @@
+"""Phone numbers as people write them, and in E.164. Pure."""
+
+from __future__ import annotations
+
+import re
+
+import phonenumbers
+
+# As people write numbers, and as the desk shows them.
+_BETWEEN_DIGITS = re.compile(r"[\s().\u2010-\u2015\uff0d-]")
+
+
+def without_spaces(text: str) -> str:
+    """What is left of a number without all that people put between its digits: those, perhaps with a plus."""
+    return _BETWEEN_DIGITS.sub("", text)
+
+
+def e164(text: str, region: str | None = None) -> str | None:
+    """Read a number into E.164; ``None`` if it is none.
+
+    Args:
+        region: where it is dialled, as of ``region_of``, if it may be without its country code.
+    """
+    number = _parsed(text, region)
+    return None if number is None else _format(number)
+
+
+def existing_e164(text: str) -> str | None:
+    """Read a number with its country code into E.164; ``None`` if there can be no such number."""
+    number = _parsed(text, None)
+    return _format(number) if number is not None and phonenumbers.is_valid_number(number) else None
+
+
+def region_of(number: str) -> str | None:
+    """Where a number in E.164 is at home, in two letters; ``None`` if that is nowhere."""
+    return phonenumbers.region_code_for_number(phonenumbers.parse(number, None))
+
+
+def _parsed(text: str, region: str | None) -> phonenumbers.PhoneNumber | None:
+    try:
+        return phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _format(number: phonenumbers.PhoneNumber) -> str:
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
