@@ -84,15 +84,19 @@ def test_the_process_that_carried_a_call_tells_of_its_end_before_that(store: Sto
     assert due(store) == ["call.ended", "analyze"]
 
 
-def test_a_call_whose_process_was_killed_is_told_of_once_twilio_was_asked(store: Store) -> None:
-    follow_ups = everything()
-    tell(store, follow_ups, Began())
+def assert_told_of_once_twilio_is_asked(store: Store, follow_ups: FollowUps) -> None:
     assert due(store) == ["call.started"]
     settler = Settler(store, lambda call_sid: Told(duration_s=9), follow_ups)
     settler._settle(CALL.call_sid)
     assert due(store) == ["call.ended", "analyze"]
     settler._settle(CALL.call_sid)
     assert due(store) == []
+
+
+def test_a_call_whose_process_was_killed_is_told_of_once_twilio_was_asked(store: Store) -> None:
+    follow_ups = everything()
+    tell(store, follow_ups, Began())
+    assert_told_of_once_twilio_is_asked(store, follow_ups)
 
 
 @pytest.mark.parametrize("status", ["in-progress", "completed"])
@@ -103,12 +107,7 @@ def test_a_call_whose_process_was_killed_between_its_end_and_its_close_is_told_o
     follow_ups = everything()
     tell(store, follow_ups, Began(), Ended(900, "agent.ended"))
     store.note_status(CALL.call_sid, status, 3)
-    assert due(store) == ["call.started"]
-    settler = Settler(store, lambda call_sid: Told(duration_s=9), follow_ups)
-    settler._settle(CALL.call_sid)
-    assert due(store) == ["call.ended", "analyze"]
-    settler._settle(CALL.call_sid)
-    assert due(store) == []
+    assert_told_of_once_twilio_is_asked(store, follow_ups)
 
 
 def test_a_call_of_which_no_stream_came_is_told_of_once_twilio_was_asked(store: Store) -> None:

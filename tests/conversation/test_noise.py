@@ -105,20 +105,23 @@ def test_while_the_agent_is_silent_every_word_counts():
     assert call.tell(audio("resp_1", "item_1", 400))
 
 
-def test_a_noise_does_not_call_off_the_goodbye():
+def saying_goodbye():
+    """Three seconds of it, from the first second on."""
     call = live(manners=HALF_A_SECOND)
     call.tell(at_ms=1_000)
     call.speak("resp_1", "goodbye", 3_000, done=False)
     end_call(call, "resp_1")
+    return call
+
+
+def test_a_noise_does_not_call_off_the_goodbye():
+    call = saying_goodbye()
     noise(call, 2_000)
     assert call.conversation.farewell.begun
 
 
 def test_who_begins_to_speak_just_before_the_goodbye_was_heard_is_not_hung_up_on():
-    call = live(manners=HALF_A_SECOND)
-    call.tell(at_ms=1_000)
-    call.speak("resp_1", "goodbye", 3_000, done=False)
-    end_call(call, "resp_1")
+    call = saying_goodbye()
     call.tell(SpeechStarted("item_2"), at_ms=3_900)
     assert call.hear_all() == []
     call.tell(Tick(), at_ms=4_400)
@@ -126,10 +129,7 @@ def test_who_begins_to_speak_just_before_the_goodbye_was_heard_is_not_hung_up_on
 
 
 def test_after_a_mere_noise_there_the_call_ends():
-    call = live(manners=HALF_A_SECOND)
-    call.tell(at_ms=1_000)
-    call.speak("resp_1", "goodbye", 3_000, done=False)
-    end_call(call, "resp_1")
+    call = saying_goodbye()
     call.tell(SpeechStarted("item_2"), at_ms=3_900)
     call.hear_all()
     assert CompleteCall() in call.tell(SpeechStopped(), at_ms=4_200)
