@@ -17,7 +17,6 @@ from tests.databases import (  # noqa: F401 - the fixtures of whoever needs a da
     empty_database,
     postgres,
     postgres_template,
-    sqlite_template,
     store,
 )
 

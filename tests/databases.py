@@ -5,9 +5,10 @@ The fixtures are every test's, by way of ``conftest.py``.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,6 +16,22 @@ from callapp.call_log import Store, schema
 from tests.postgres import Cluster, cluster, programs
 
 KINDS = ["sqlite", "postgresql"]
+
+
+def sqlite_at(path: Path) -> str:
+    """The URL of an SQLite file with our tables, which is made if it is not there."""
+    if not path.exists():
+        path.write_bytes(_our_tables())
+    return f"sqlite:///{path}"
+
+
+@cache
+def _our_tables() -> bytes:
+    """An SQLite file that has them: running the migrations takes longer than most tests."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "template.sqlite"
+        schema.upgrade(f"sqlite:///{path}")
+        return path.read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -35,15 +52,8 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "calls.sqlite"
-    schema.upgrade(f"sqlite:///{path}")
-    return path
-
-
-@pytest.fixture(scope="session")
 def postgres_template(postgres: Cluster) -> str:
-    """The name of a database with our tables: running the migrations takes longer than most tests."""
+    """The name of a database with our tables."""
     schema.upgrade(postgres.new_database("template"))
     return "template"
 
@@ -52,9 +62,7 @@ def postgres_template(postgres: Cluster) -> str:
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a database with our tables, of either kind."""
     if request.param == "sqlite":
-        path = tmp_path / "calls.sqlite"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        return f"sqlite:///{path}"
+        return sqlite_at(tmp_path / "calls.sqlite")
     template = request.getfixturevalue("postgres_template")
     return str(request.getfixturevalue("postgres").new_database(template=template))
 

@@ -38,6 +38,7 @@ from callapp.simulators.model_session import Session
 from callapp.simulators.phone import Call, Callee, Carrier
 from callapp.simulators.speech import babble_clip
 from tests import judges
+from tests.databases import sqlite_at
 
 ROOT = Path(__file__).parent.parent
 DEADLINE_S = 20
@@ -273,7 +274,7 @@ class Server:
             "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{self.model_port}/v1/realtime",
             "FROM_PHONE_NUMBER": OUR_NUMBER,
             "CALLAPP_API_KEY": API_KEY,
-            "DATABASE_URL": f"sqlite:///{folder}/calls.sqlite",
+            "DATABASE_URL": sqlite_at(folder / "calls.sqlite"),
             "AGENTS_DIR": str(folder / "agents"),
             "TOOLS_DIR": str(folder / "tools"),
             "RATE_LIMIT_PER_KEY": "100000/minute",

@@ -17,6 +17,7 @@ from callapp.settings import SETTINGS, Settings
 from callapp.tools import CallContext
 from callapp.tools.registry import BUILT_IN, load_tools
 from callapp.web.desk.reasons import WORDS
+from tests.databases import sqlite_at
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -32,7 +33,7 @@ def readme() -> str:
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Flask]:
-    app = create_app(Settings(database_url=f"sqlite:///{tmp_path}/calls.sqlite"))
+    app = create_app(Settings(database_url=sqlite_at(tmp_path / "calls.sqlite")))
     yield app
     app.extensions["callapp"].close()
 

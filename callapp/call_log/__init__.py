@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from callapp.call_log import schema
 from callapp.call_log.records import Admission, Claim, ClaimOutcome, PlacedCall
 from callapp.call_log.store import Store, StoreUnavailable, Taken
 
@@ -23,7 +24,5 @@ def open_store(database_url: str) -> Store:
     Raises:
         ConfigError: it cannot be opened, or it is a PostgreSQL on which ``flask db upgrade`` is due.
     """
-    from callapp.call_log.schema import prepare  # Alembic is needed at the start only
-
-    prepare(database_url)
+    schema.prepare(database_url)
     return Store(database_url)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import count
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Update, bindparam, select, update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, StatementError
@@ -25,7 +25,6 @@ from callapp.call_log.recordings import write_part
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.settling import FIRST_AFTER, NO_END_AFTER
 from callapp.call_log.statements import (
-    Insert,
     dialect_of,
     insert_for,
     insert_new,
@@ -55,6 +54,9 @@ from callapp.conversation.facts import (
 )
 from callapp.errors import CallappError
 from callapp.logs import call_logger
+
+if TYPE_CHECKING:
+    from callapp.call_log.statements import Insert
 
 # The end reason of a call that has come back to another process, which tells the rest of it.
 MOVED = "server.moved"

@@ -2,6 +2,8 @@
 
 SQLite is upgraded at every start, however many processes start at once. PostgreSQL is upgraded by
 ``flask db upgrade``, once, when the operator says so; a start only checks it.
+
+Alembic runs the migrations, and is loaded only where there are some to run: it makes every start slower.
 """
 
 from __future__ import annotations
@@ -12,23 +14,25 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from callapp.call_log.engine import BUSY_S, is_sqlite, open_engine, parse_url
 from callapp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 log = logging.getLogger(__name__)
 
 UPGRADE_S = 60  # for the lock and for each statement of a migration
 LOCK_POLL_S = 0.05
 ADVISORY_LOCK = 0x63616C6C  # any number that no other program on this database uses
+MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 def prepare(database_url: str) -> None:
@@ -40,10 +44,8 @@ def prepare(database_url: str) -> None:
     if is_sqlite(parse_url(database_url)):
         upgrade(database_url)
         return
-    with _connect(database_url) as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
+    current, wanted = revision(database_url, UPGRADE_S), head()
     _require_known(current)
-    wanted = head()
     if current != wanted:
         raise ConfigError(
             [
@@ -58,21 +60,19 @@ def default_url(instance: Path) -> str:
     return f"sqlite:///{instance / 'callapp.db'}"
 
 
-def revision(database_url: str) -> str | None:
+def revision(database_url: str, busy_s: int = BUSY_S) -> str | None:
     """The schema that a database has; ``None`` if it has none yet. Changes nothing.
 
     Raises:
         ConfigError: it cannot be opened, or not be written.
     """
-    with _connect(database_url, BUSY_S) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+    with _connect(database_url, busy_s) as connection:
+        return _revision(connection)
 
 
 def known(revision: str) -> bool:
     """Whether this version of callapp can upgrade a database of that schema."""
-    return any(
-        script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions()
-    )
+    return revision in _revisions()
 
 
 def upgrade(database_url: str) -> None:
@@ -105,27 +105,40 @@ def upgrade(database_url: str) -> None:
 
 def head() -> str:
     """The revision this version of callapp is written for."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
+    return _revisions()[-1]
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    return config
+@cache
+def _revisions() -> list[str]:
+    """All that there are, the oldest first: each migration's file begins with its own."""
+    return sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return version
 
 
 def _run_migrations(connection: Connection) -> None:
-    before = MigrationContext.configure(connection).get_current_revision()
-    wanted = head()
+    before, wanted = _revision(connection), head()
     if before == wanted:
         return
     _require_known(before)
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    from alembic import command
+
+    command.upgrade(_config(connection), "head")
     log.info("= database schema upgraded from %s to %s", before or "nothing", wanted)
+
+
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
 
 
 def _require_known(current: str | None) -> None:

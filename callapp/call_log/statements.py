@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Column, ColumnElement, CursorResult, Executable, Table, bindparam, func
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
 from callapp.call_log.models import Base
 
-Insert = sqlite.Insert | postgresql.Insert
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
+
+    Insert = sqlite.Insert | postgresql.Insert
 
 
 def table_of(row: type[Base]) -> Table:
@@ -30,8 +33,11 @@ def insert_into(session: Session, row: type[Base]) -> Insert:
 
 def insert_for(dialect: str, row: type[Base]) -> Insert:
     """As ``insert_into``, for the database that speaks this dialect."""
-    known = table_of(row)
-    return sqlite.insert(known) if dialect == "sqlite" else postgresql.insert(known)
+    if dialect == "sqlite":
+        return sqlite.insert(table_of(row))
+    from sqlalchemy.dialects import postgresql  # and asyncio with it: half of what loading SQLAlchemy takes
+
+    return postgresql.insert(table_of(row))
 
 
 def insert_new(session: Session, row: type[Base]) -> Insert:

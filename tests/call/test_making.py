@@ -18,6 +18,7 @@ from callapp.call_log import Admission
 from callapp.realtime.session import SessionConfig
 from callapp.settings import Settings
 from callapp.telephony.media_streams import Started
+from tests.databases import sqlite_at
 
 CALL_SID = "CA" + "1" * 32
 NUMBER = "+815012345678"
@@ -38,7 +39,7 @@ def carrier() -> FakeCarrier:
 
 @pytest.fixture
 def maker(tmp_path: Path, carrier: FakeCarrier) -> Iterator[CallMaker]:
-    app = create_app(Settings(database_url=f"sqlite:///{tmp_path}/calls.sqlite"))
+    app = create_app(Settings(database_url=sqlite_at(tmp_path / "calls.sqlite")))
     services = app.extensions["callapp"]
     yield replace(services.maker, carrier=cast(Any, carrier))
     services.close()

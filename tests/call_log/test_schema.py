@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from callapp.call_log import Store, open_store, schema
@@ -27,6 +28,30 @@ def test_the_migrations_lead_to_the_tables_of_the_models(database: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
     engine.dispose()
+
+
+def test_the_files_of_the_migrations_are_named_in_their_order(database: str) -> None:
+    """So that a start knows which schema it needs without loading Alembic."""
+    engine = open_engine(database)
+    with engine.begin() as connection:
+        in_order = [
+            script.revision
+            for script in ScriptDirectory.from_config(schema._config(connection)).walk_revisions()
+        ]
+    engine.dispose()
+    assert schema._revisions() == in_order[::-1]
+    assert schema.head() == schema.revision(database) == in_order[0]
+
+
+def test_a_start_on_a_database_that_is_up_to_date_does_not_load_alembic(database: str) -> None:
+    program = (
+        "import sys; from callapp.call_log import open_store; "
+        f"open_store({database!r}).close(); print([name for name in sys.modules if 'alembic' in name])"
+    )
+    started = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, timeout=50, check=True
+    )
+    assert started.stdout == "[]\n"
 
 
 def test_upgrading_twice_changes_nothing(database: str) -> None:
@@ -104,8 +129,6 @@ def test_the_schema_can_be_taken_back(database: str) -> None:
 
     engine = open_engine(database)
     with engine.begin() as connection:
-        config = schema._config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+        command.downgrade(schema._config(connection), "base")
     assert inspect(engine).get_table_names() == ["alembic_version"]
     engine.dispose()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -51,6 +50,7 @@ from callapp.web import (
 )
 from callapp.web.rate_limits import RateLimits
 from callapp.web.urls import apply_proxy_fix
+from tests.databases import sqlite_at
 
 AUTH_TOKEN = "0123456789abcdef0123456789abcdef"
 API_KEY = "an-api-key"
@@ -164,11 +164,9 @@ MakeWorld = Callable[..., World]
 
 
 @pytest.fixture
-def database(tmp_path: Path, sqlite_template: Path) -> str:
+def database(tmp_path: Path) -> str:
     """SQLite alone: most doors have little to do with the database. Tests of those that do ask for both."""
-    path = tmp_path / "calls.sqlite"
-    shutil.copy(sqlite_template, path)
-    return f"sqlite:///{path}"
+    return sqlite_at(tmp_path / "calls.sqlite")
 
 
 @pytest.fixture

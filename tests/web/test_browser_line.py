@@ -13,6 +13,7 @@ from werkzeug.exceptions import Forbidden
 
 from callapp import create_app
 from callapp.settings import Settings
+from tests.databases import sqlite_at
 from tests.web.test_desk import HTML, KEY, csrf_token, sign_in
 
 OURS = "http://localhost"
@@ -25,7 +26,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
             callapp_api_key=KEY,
             twilio_auth_token="0" * 32,
             max_concurrent_calls=2,
-            database_url=f"sqlite:///{tmp_path}/calls.sqlite",
+            database_url=sqlite_at(tmp_path / "calls.sqlite"),
         )
     )
     yield app

@@ -36,6 +36,7 @@ from callapp.conversation.facts import (
 from callapp.prices import TextTokens
 from callapp.settings import Settings
 from callapp.web.desk.sign_in import signing_key
+from tests.databases import sqlite_at
 from tests.web.test_calls import CALL, CALL_SID, tell
 
 KEY = "a-long-api-key"
@@ -51,7 +52,7 @@ def make_app(tmp_path: Path) -> Iterator[MakeApp]:
     apps = []
 
     def make(**settings: object) -> Flask:
-        given = {"callapp_api_key": KEY, "database_url": f"sqlite:///{tmp_path}/calls.sqlite", **settings}
+        given = {"callapp_api_key": KEY, "database_url": sqlite_at(tmp_path / "calls.sqlite"), **settings}
         apps.append(create_app(Settings(**given)))
         return apps[-1]
 

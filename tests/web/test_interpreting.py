@@ -13,6 +13,7 @@ from callapp.call.pairing import Place
 from callapp.call_log import Admission
 from callapp.settings import Settings
 from callapp.web.interpreting import interpreted_side
+from tests.databases import sqlite_at
 
 UNKNOWN = "model-of-tomorrow"
 
@@ -23,7 +24,7 @@ def test_a_limit_that_cannot_hold_for_a_model_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, engine: Any, most_usd: float | None, warned: bool
 ) -> None:
     model = f"{UNKNOWN}-{engine}-{warned}"  # some are told of once a process
-    settings = Settings(database_url=f"sqlite:///{tmp_path}/calls.sqlite", max_call_cost_usd=most_usd)
+    settings = Settings(database_url=sqlite_at(tmp_path / "calls.sqlite"), max_call_cost_usd=most_usd)
     services = create_app(settings).extensions["callapp"]
     agent = Agent(
         name="mine", instructions="", kind="interpreter", languages=("ja", "en"), engine=engine, model=model
