@@ -26,7 +26,9 @@ from callapp.call_log.store import Store
 ENDED_FOR_SURE = timedelta(minutes=10)
 # So many calls are deleted in one transaction: live calls write to the same database.
 AT_ONCE = 200
+# The calls first: who writes down what belongs to one holds on to it meanwhile, and is waited for.
 _TABLES = (
+    CallRow,
     StreamTokenRow,
     RecordingPartRow,
     AwayRow,
@@ -36,7 +38,6 @@ _TABLES = (
     UsageRow,
     CallEventRow,
     JobRow,
-    CallRow,
 )
 
 

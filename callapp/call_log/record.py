@@ -26,6 +26,7 @@ from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.settling import FIRST_AFTER, NO_END_AFTER
 from callapp.call_log.statements import (
     dialect_of,
+    held,
     insert_for,
     insert_new,
     rows_changed,
@@ -64,7 +65,7 @@ MOVED = "server.moved"
 _HOPELESS = (DataError, IntegrityError, ProgrammingError)
 
 _CALLS = table_of(CallRow)
-_KNOWN = select(_CALLS.c.call_sid).where(_CALLS.c.call_sid.in_(bindparam("of_calls", expanding=True)))
+_KNOWN = held(select(_CALLS.c.call_sid).where(_CALLS.c.call_sid.in_(bindparam("of_calls", expanding=True))))
 _CHANGE = update(_CALLS).where(_CALLS.c.call_sid == bindparam("of_call"))
 _BEGIN = _CHANGE.values(answered_at=unless_known(_CALLS.c.answered_at))
 _HEAR = _CHANGE.values(first_audio_ms=unless_known(_CALLS.c.first_audio_ms))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy import Column, ColumnElement, CursorResult, Executable, Table, bindparam, func
+from sqlalchemy import Column, ColumnElement, CursorResult, Executable, Select, Table, bindparam, func
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
     Insert = sqlite.Insert | postgresql.Insert
+SelectRows = TypeVar("SelectRows", bound=Select[Any])
 
 
 def table_of(row: type[Base]) -> Table:
@@ -48,6 +49,14 @@ def insert_new(session: Session, row: type[Base]) -> Insert:
 def dialect_of(session: Session) -> str:
     """Which database it is."""
     return session.get_bind().dialect.name
+
+
+def held(rows: SelectRows) -> SelectRows:
+    """A query whose rows nobody deletes before the transaction is over; changed they may be.
+
+    On SQLite a transaction has the database to itself.
+    """
+    return rows.with_for_update(read=True, key_share=True)
 
 
 def rows_changed(session: Session, statement: Executable, values: Mapping[str, Any] | None = None) -> int:

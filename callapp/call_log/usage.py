@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from callapp.call.journal import Particulars
 from callapp.call_log.models import CallRow, UsageRow
+from callapp.call_log.statements import held
 from callapp.conversation.events import Usage
 from callapp.conversation.facts import Used
 from callapp.prices import ModelPrices, TextTokens, model_prices, text_usd, usd_per_minute
@@ -44,7 +45,7 @@ def write_analysis_usage(session: Session, call_sid: str, model: str, tokens: Te
     Args:
         tokens: ``None`` if the service does not say: then what the call cost is not known any more.
     """
-    if session.scalar(select(CallRow.id).where(CallRow.call_sid == call_sid)) is None:
+    if session.scalar(held(select(CallRow.id).where(CallRow.call_sid == call_sid))) is None:
         return
     nothing = dict.fromkeys(
         ("input_text", "input_audio", "cached_text", "cached_audio", "output_text", "output_audio"), 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -12,12 +14,14 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from callapp import create_app
 from callapp.call_log import Admission, PlacedCall, Store
 from callapp.call_log.erasure import delete_calls
 from callapp.call_log.models import (
     CallEventRow,
+    CallRow,
     JobRow,
     StreamTokenRow,
     ToolRunRow,
@@ -26,6 +30,8 @@ from callapp.call_log.models import (
     UtteranceRow,
 )
 from callapp.call_log.reading import Wanted, list_calls
+from callapp.call_log.record import Entry, _Page
+from callapp.call_log.usage import write_analysis_usage
 from callapp.conversation.facts import Began, Closed, Recorded
 from callapp.office.messages import Message, Messages
 from callapp.office.models import MessageRow, ReservationRow
@@ -212,6 +218,33 @@ def test_what_a_process_still_tells_of_a_call_that_was_forgotten_is_not_kept(app
     with parts(app).store.transaction() as session:
         for table in (UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, JobRow):
             assert not session.scalars(select(table.call_sid).where(table.call_sid == gone.call_sid)).all()
+
+
+def say(session: Session) -> None:
+    told = [Entry(f"e{number}", CALL, fact, fact.at_ms) for number, fact in enumerate(TALK[1:])]
+    _Page(session).write(told)
+
+
+def analyse(session: Session) -> None:
+    write_analysis_usage(session, CALL.call_sid, "gpt-5.6-luna", None)
+
+
+@pytest.mark.parametrize("write", [say, analyse])
+def test_what_is_being_written_down_while_a_call_is_deleted_is_deleted_with_it(
+    database: str, write: Callable[[Session], None]
+) -> None:
+    """It belonged to no call, and neither a purge nor its owner's wish to be forgotten would ever find it."""
+    with closing(Store(database)) as store, closing(Store(database)) as other, ThreadPoolExecutor(1) as pool:
+        with store.transaction() as session:
+            _Page(session).write([Entry("began", CALL, Began(), 0)])
+        with store.transaction() as session:
+            write(session)
+            deleting = pool.submit(delete_calls, other, [CALL.call_sid])
+            wait([deleting], 0.5)  # it may be faster than who writes
+        deleting.result(20)
+        with store.transaction() as session:
+            for table in (UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, CallRow):
+                assert session.scalars(select(table.call_sid)).all() == [], table
 
 
 def test_nobody_is_forgotten_by_mistake(app: Flask) -> None:
