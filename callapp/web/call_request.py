@@ -39,7 +39,8 @@ _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 class CallRequest:
     """A call that may be placed, as far as the request itself goes.
 
-    ``other`` is who is called as well, to talk to them; most agents speak themselves.
+    ``other`` is who is called as well, to talk to them; most agents speak themselves. ``body_hash`` is of the
+    body and of who is called by it: a setting or a file may say so.
     """
 
     to: str
@@ -128,7 +129,7 @@ def check_call_request(
                 allowed=", ".join(allowed),
             ),
         )
-    return CallRequest(to, other, agent, parameters, origin, key, _hash(body))
+    return CallRequest(to, other, agent, parameters, origin, key, _hash([body, to, other]))
 
 
 def read_json(request: Request) -> dict[str, Any]:
@@ -253,6 +254,6 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
-def _hash(body: Mapping[str, Any]) -> str:
+def _hash(asked: Any) -> str:
     """The same for the same JSON, whatever its spaces and the order of its fields."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

@@ -54,7 +54,7 @@ def outgoing_call() -> ResponseReturnValue:
         case ClaimOutcome.NEW:
             return _dial_once(call, claim), 201
         case ClaimOutcome.REPLAY:
-            return dict(claim.body or {}), claim.status
+            return {**(claim.body or {}), **_whom(call)}, claim.status
         case ClaimOutcome.OTHER_BODY:
             raise Problem(
                 422, "This Idempotency-Key was used for a different call: take a new key for a new call."
@@ -88,7 +88,9 @@ def _dial_once(call: CallRequest, claim: Claim) -> dict[str, Any]:
             log.error("! idempotency key not released: %s", error)
         raise
     try:
-        keys.remember(claim, 201, body)
+        # But for the numbers, which stand in each request with this key: whoever is forgotten is here, too.
+        whom = _whom(call)
+        keys.remember(claim, 201, {name: value for name, value in body.items() if name not in whom})
     except StoreUnavailable as error:  # the phone rings: the answer is still 201
         log.error("! answer not remembered for its idempotency key: %s", error)
     return body
@@ -142,7 +144,7 @@ def _dial_both(call: CallRequest, other: str, from_number: str) -> dict[str, Any
         raise
     if _is_over(first):  # picked up and put down meanwhile: its end found no second phone to call off
         _call_off(placed_other.sid)
-    return _body(call, placed, from_number) | {"otherCallSid": placed_other.sid, "otherTo": other}
+    return _body(call, placed, from_number) | {"otherCallSid": placed_other.sid}
 
 
 def _is_over(call: PlacedCall) -> bool:
@@ -165,10 +167,15 @@ def _body(call: CallRequest, placed: Placed, from_number: str) -> dict[str, Any]
     return {
         "callSid": placed.sid,
         "status": placed.status,
-        "to": call.to,
         "from": from_number,
         "agent": call.agent.name,
+        **_whom(call),
     }
+
+
+def _whom(call: CallRequest) -> dict[str, str]:
+    """Who is called, as the answer names them."""
+    return {"to": call.to} | ({} if call.other is None else {"otherTo": call.other})
 
 
 def _dial(call: PlacedCall, origin: str, detection_s: int | None = None) -> Placed:

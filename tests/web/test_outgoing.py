@@ -8,10 +8,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from callapp.call_log import StoreUnavailable
 from callapp.call_log.idempotency import IdempotencyKeys
+from callapp.call_log.models import IdempotencyKeyRow
 from callapp.call_log.reading import find_call
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
 from tests.web.conftest import API_KEY, FROM, ORIGIN, TO, MakeWorld, World
@@ -476,6 +478,21 @@ def test_the_same_key_with_another_body_is_refused(world: World) -> None:
     world.call(headers=KEY)
     assert "Idempotency-Key" in detail(world.call({"phoneNumber": "+819012345679"}, headers=KEY), 422)
     assert len(world.carrier.dialled) == 1
+
+
+def test_a_number_is_not_kept_with_the_answer(world: World) -> None:
+    """There it would outlive the call by up to a day, also when its owner wants to be forgotten."""
+    first = world.call(headers=KEY)
+    with world.services.store.transaction() as session:
+        (kept,) = session.scalars(select(IdempotencyKeyRow.answer_body))
+    assert TO not in json.dumps(kept)
+    assert world.call(headers=KEY).json == first.json
+
+
+def test_who_is_called_by_a_setting_is_a_part_of_what_is_asked_for(make_world: MakeWorld) -> None:
+    """An answer with the new number would be of a call to the old one."""
+    assert make_world(to_phone_number=TO).call({}, headers=KEY).status_code == 201
+    detail(make_world(to_phone_number="+819012345679").call({}, headers=KEY), 422)
 
 
 def test_another_key_dials_again(world: World) -> None:
