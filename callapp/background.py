@@ -11,6 +11,7 @@ from callapp.agents import Agent
 from callapp.analysis.work import Analyst
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.store import Store
+from callapp.prices import TextTokens
 from callapp.settings import Settings
 from callapp.webhooks.delivery import Webhooks, open_webhooks
 
@@ -40,6 +41,7 @@ def open_background(
     store: Store,
     follow_ups: FollowUps,
     on_outcome: Callable[[str, str], None],
+    on_tokens: Callable[[str, TextTokens], None],
 ) -> Background:
     """What the settings ask for.
 
@@ -51,5 +53,5 @@ def open_background(
     if webhooks is not None:
         workers.append(webhooks)
     if settings.openai_api_key is not None:
-        workers.append(Analyst(settings, agents, store, follow_ups, on_outcome))
+        workers.append(Analyst(settings, agents, store, follow_ups, on_outcome, on_tokens))
     return Background(workers, follow_ups)

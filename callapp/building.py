@@ -84,7 +84,7 @@ def build_services(
     # Who is told what happens on calls.
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
     meter = Meter(Instruments(), _present(registry, record, tool_pool, lambda: relay), tools)
-    background = open_background(settings, agents, store, follow_ups, meter.job_done)
+    background = open_background(settings, agents, store, follow_ups, meter.job_done, meter.analysis_asked)
     traces = open_traces(os.environ)
     relay = Relay([meter] if traces is None else [meter, traces.reader])
     listeners = (relay, record)

@@ -18,6 +18,7 @@ from callapp.call_log.store import Store
 from callapp.call_log.usage import write_analysis_usage
 from callapp.jobs.runner import GiveUp, Runner
 from callapp.logs import call_logger
+from callapp.prices import TextTokens
 from callapp.settings import Settings
 
 OFF = "off"
@@ -40,6 +41,7 @@ class Analyst:
 
     Args:
         on_outcome: as the runner's.
+        on_tokens: told the text model, and what an answer of it took, if the service says so.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class Analyst:
         store: Store,
         follow_ups: FollowUps,
         on_outcome: Callable[[str, str], None],
+        on_tokens: Callable[[str, TextTokens], None],
     ) -> None:
         key = settings.openai_api_key
         self._settings = settings
         self._agents = agents
         self._store = store
         self._follow_ups = follow_ups
+        self._on_tokens = on_tokens
         self._text_model = TextModel(settings.openai_rest_url, key.get_secret_value() if key else "")
         self.runner = Runner(
             "analysis", JobQueue(store), [ANALYZE], self.analyze, GIVE_UP_AFTER_S, on_outcome
@@ -106,6 +110,8 @@ class Analyst:
     ) -> str:
         """Ask once. It is a part of what the call costs, whatever the answer is worth."""
         answered = self._text_model.ask(model, messages, question.schema())
+        if answered.tokens is not None:
+            self._on_tokens(model, answered.tokens)
         with self._store.transaction() as session:
             write_analysis_usage(session, call_sid, model, answered.tokens)
         if answered.text is None:

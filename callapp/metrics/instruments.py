@@ -104,7 +104,7 @@ class Instruments:
             "callapp_transcribed_seconds_total", "Seconds of the callers' speech that were transcribed."
         )
         self.cost = counter(
-            "callapp_cost_usd_total", "What the model cost, in US dollars, where its prices are known."
+            "callapp_cost_usd_total", "What the models cost, in US dollars, where their prices are known."
         )
 
         # What got lost, and what is done besides

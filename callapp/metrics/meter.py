@@ -22,7 +22,7 @@ from callapp.conversation.facts import (
     Used,
 )
 from callapp.metrics.instruments import Instruments
-from callapp.prices import model_prices, usd_per_minute
+from callapp.prices import TextTokens, model_prices, text_usd, usd_per_minute
 
 TOKEN_KINDS = ("input_text", "input_audio", "cached_text", "cached_audio", "output_text", "output_audio")
 """As in the usage of a call; the cached ones are among those of the input."""
@@ -92,6 +92,12 @@ class Meter:
     def job_done(self, kind: str, outcome: str) -> None:
         """Count an attempt at a job; from the thread that made it."""
         self._instruments.jobs.labels(kind, outcome).inc()
+
+    def analysis_asked(self, model: str, tokens: TextTokens) -> None:
+        """Count what an answer about a call took; from the thread that asked."""
+        self._instruments.tokens.labels("analysis_input").inc(tokens.read)
+        self._instruments.tokens.labels("analysis_output").inc(tokens.written)
+        self._instruments.cost.inc(text_usd(model, tokens) or 0.0)
 
     def tick(self) -> None:
         """Look at the present."""

@@ -21,6 +21,7 @@ from callapp.call_log.reading import find_call
 from callapp.call_log.record import Record
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Uttered
 from callapp.jobs.runner import GiveUp
+from callapp.prices import TextTokens, text_usd
 from callapp.settings import Settings
 from callapp.simulators.text_model import Answer, PretendTextModel, Refusal
 from tests.call_log.test_record import CALL
@@ -49,7 +50,15 @@ class World:
         settings = Settings(openai_api_key=KEY, openai_base_url=self.pretend.url)
         follow_ups = FollowUps(tells=True, analyzes=lambda agent: True)
         agents = {} if known is None else {known.name: known}
-        self.analyst = Analyst(settings, agents, store, follow_ups, lambda kind, outcome: None)
+        self.asked: list[tuple[str, TextTokens]] = []
+        self.analyst = Analyst(
+            settings,
+            agents,
+            store,
+            follow_ups,
+            lambda kind, outcome: None,
+            lambda model, tokens: self.asked.append((model, tokens)),
+        )
         self.record = Record(store, follow_ups)
 
     def tell(self, *facts: Fact) -> Job:
@@ -131,6 +140,8 @@ def test_the_analysis_is_a_part_of_the_cost_each_question_that_was_answered(make
     # Twice, per million: 44 × 0.20 + 256 × 0.02 + 100 × 0.25 + 60 × 1.20.
     assert world.call["cost"]["analysisUsd"] == pytest.approx(2 * 110.92e-6, abs=1e-6)
     assert world.call["cost"]["totalUsd"] == world.call["cost"]["analysisUsd"]
+    spent = [text_usd(model, tokens) for model, tokens in world.asked]
+    assert spent == [pytest.approx(110.92e-6)] * 2
     usage = world.call["usage"]
     assert (usage["analysisInputTokens"], usage["analysisOutputTokens"]) == (800, 120)
     assert usage["inputTextTokens"] == 0  # those of the talk

@@ -26,6 +26,7 @@ from callapp.conversation.facts import (
 )
 from callapp.metrics.instruments import Instruments
 from callapp.metrics.meter import Meter, Present
+from callapp.prices import TextTokens, text_usd
 
 
 class Numbers:
@@ -150,6 +151,17 @@ def test_usage_becomes_tokens_and_dollars() -> None:
     dollars = numbers["callapp_cost_usd_total"]
     assert dollars is not None
     assert dollars == pytest.approx(20 + 0.0045, abs=0.01)  # prices.json: 20 a million, 0.0045 a minute
+
+
+def test_the_analysis_is_a_part_of_what_is_spent() -> None:
+    """The record counts it among a call's cost; a budget that is watched here has to hold as much."""
+    numbers = Numbers()
+    tokens = TextTokens(read=1_000_000, cached=0, cache_written=0, written=1_000_000)
+    numbers.meter.analysis_asked("gpt-5.6-luna", tokens)
+    numbers.meter.analysis_asked("from-somewhere", tokens)
+    assert numbers["callapp_tokens_total{kind='analysis_input'}"] == 2_000_000
+    assert numbers["callapp_tokens_total{kind='analysis_output'}"] == 2_000_000
+    assert numbers["callapp_cost_usd_total"] == text_usd("gpt-5.6-luna", tokens)
 
 
 def test_a_model_whose_prices_are_unknown_costs_nothing_here() -> None:
