@@ -22,6 +22,7 @@ from callapp.call.verdicts import Verdicts
 from callapp.call_log import schema
 from callapp.call_log.away import CallsAway
 from callapp.call_log.follow_ups import FollowUps
+from callapp.call_log.later import Later
 from callapp.call_log.notices import Notices
 from callapp.call_log.record import Record
 from callapp.call_log.recordings import note_part
@@ -80,10 +81,11 @@ def build_services(
     record = Record(store, follow_ups, shelf.delete)
     bench = Bench((shelf.folder_here or instance / "recordings") / "in-progress")
     recorder = Recorder(shelf, bench, record, partial(note_part, store))
+    later = Later()
 
     # Who is told what happens on calls.
     registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
-    meter = Meter(Instruments(), _present(registry, record, tool_pool, lambda: relay), tools)
+    meter = Meter(Instruments(), _present(registry, record, later, tool_pool, lambda: relay), tools)
     background = open_background(settings, agents, store, follow_ups, meter.job_done, meter.analysis_asked)
     traces = open_traces(os.environ)
     relay = Relay([meter] if traces is None else [meter, traces.reader])
@@ -117,6 +119,7 @@ def build_services(
         shelf=shelf,
         bench=bench,
         recorder=recorder,
+        later=later,
         listeners=listeners,
         stand_in=stand_in,
         pairs=_pairs(settings, database_url),
@@ -136,7 +139,9 @@ def _pairs(settings: Settings, database_url: str) -> Pairs:
     return Pairs() if wire is None else FarPairs(Exchange(wire))
 
 
-def _present(registry: Registry, record: Record, tool_pool: ToolPool, relay: Callable[[], Relay]) -> Present:
+def _present(
+    registry: Registry, record: Record, later: Later, tool_pool: ToolPool, relay: Callable[[], Relay]
+) -> Present:
     """What is asked for at each scrape. The relay is made later: it is one of the meter's sources."""
     return Present(
         calls_active=lambda: registry.active,
@@ -144,12 +149,12 @@ def _present(registry: Registry, record: Record, tool_pool: ToolPool, relay: Cal
         calls_capacity=registry.max_calls,
         queue_depths={
             "facts": lambda: relay().depth,
-            "record": lambda: record.writer.queued,
+            "record": lambda: record.writer.queued + later.writer.queued,
             "tools": lambda: tool_pool.depth,
         },
         queue_drops={
             "facts": lambda: relay().dropped,
-            "record": lambda: record.writer.dropped,
+            "record": lambda: record.writer.dropped + later.writer.dropped,
             "tools": lambda: tool_pool.refused,
         },
         writer_lag_s=lambda: record.writer.lag_s,

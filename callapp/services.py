@@ -18,6 +18,7 @@ from callapp.call.relay import Relay
 from callapp.call.switchboard import Switchboard
 from callapp.call.verdicts import Verdicts
 from callapp.call_log.follow_ups import FollowUps
+from callapp.call_log.later import Later
 from callapp.call_log.record import Record
 from callapp.call_log.settling import Settler
 from callapp.call_log.store import Store
@@ -70,6 +71,7 @@ class Services:
     listeners: tuple[Listener, ...] = ()
     stand_in: StandIn = field(default_factory=StandIn)
     pairs: Pairs = field(default_factory=Pairs)
+    later: Later = field(default_factory=Later)
     event_streams: EventStreams = field(default_factory=EventStreams)
 
     def start(self, *, settling: bool, background: bool) -> None:
@@ -97,6 +99,7 @@ class Services:
         self.relay.close(RELAY_S)
         self.recorder.close()
         self.record.close()
+        self.later.writer.close()
         if self.traces is not None:
             self.traces.close(TRACES_S)
         self.background.close(BACKGROUND_S)

@@ -15,7 +15,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Update, bindparam, select, update
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError, StatementError
 from sqlalchemy.orm import Session
 
 from callapp.call.journal import Particulars
@@ -61,8 +60,6 @@ if TYPE_CHECKING:
 
 # The end reason of a call that has come back to another process, which tells the rest of it.
 MOVED = "server.moved"
-# What a database will never take, however often it is asked.
-_HOPELESS = (DataError, IntegrityError, ProgrammingError)
 
 _CALLS = table_of(CallRow)
 _KNOWN = held(select(_CALLS.c.call_sid).where(_CALLS.c.call_sid.in_(bindparam("of_calls", expanding=True))))
@@ -123,9 +120,7 @@ class Record:
                 deleted = _Page(session).write(entries)
                 self._follow_up(session, [entry for entry in entries if entry.call.call_sid not in deleted])
         except StoreUnavailable as error:
-            cause = error.__cause__
-            foreign = isinstance(cause, StatementError) and not isinstance(cause, DBAPIError)
-            if foreign or isinstance(cause, _HOPELESS):
+            if error.hopeless:
                 raise Refused(str(error)) from error
             raise
         closed = {entry.call.call_sid for entry in entries if isinstance(entry.fact, Closed)}

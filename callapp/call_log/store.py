@@ -28,7 +28,14 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+    StatementError,
+)
 from sqlalchemy.orm import Session, sessionmaker
 
 from callapp.call_log.engine import open_engine
@@ -79,6 +86,13 @@ _REDEEM = (
 
 class StoreUnavailable(CallappError):
     """The database does not answer, or refused what we asked of it."""
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it will never take that, however often it is asked."""
+        cause = self.__cause__
+        foreign = isinstance(cause, StatementError) and not isinstance(cause, DBAPIError)
+        return foreign or isinstance(cause, (DataError, IntegrityError, ProgrammingError))
 
 
 class Store:

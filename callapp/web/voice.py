@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -25,7 +26,7 @@ from callapp.errors import CallappError
 from callapp.logs import CallLogger, call_logger, mask_number
 from callapp.recording.at_twilio import path_of
 from callapp.recording.deletion import delete_at_twilio
-from callapp.services import services
+from callapp.services import Services, services
 from callapp.telephony import interpreter_lines, twiml
 from callapp.web.forwarding import STREAM_WITHIN_S, TOKEN_LIVES_S, forward
 from callapp.web.guard import require_twilio
@@ -70,7 +71,7 @@ def call_status() -> ResponseReturnValue:
             call_sid, status, _sequence_number(fields), placed_id, app.follow_ups.said_to_be_over
         ):
             log.info("= %s", status)
-    except StoreUnavailable as error:
+    except StoreUnavailable as error:  # Twilio is asked how the call ended
         log.error("! status %s not noted: %s", status, error)
     if status in TERMINAL_STATUSES:
         if placed_id is not None:
@@ -100,10 +101,8 @@ def answered_by() -> ResponseReturnValue:
     call_sid = _required(fields, "CallSid")
     who = _required(fields, "AnsweredBy")[:LONGEST_ANSWERED_BY]
     app = services()
-    try:
-        app.store.note_answered_by(call_sid, who, request.args.get("placed"))
-    except StoreUnavailable as error:
-        call_logger(call_sid, __name__).error("! answered by %s, not noted: %s", who, error)
+    note = partial(app.store.note_answered_by, call_sid, who, request.args.get("placed"))
+    app.later.note(note, f"answered by {who}", call_logger(call_sid, __name__))
     app.verdicts.arrived(call_sid, who)
     return "", 204
 
@@ -117,15 +116,19 @@ def recording_status() -> ResponseReturnValue:
     seconds = fields.get("RecordingDuration", "")
     if fields.get("RecordingStatus") == "completed" and re.fullmatch("RE[0-9a-f]{32}", recording_sid):
         seconds_known = float(seconds) if re.fullmatch("[0-9]{1,9}", seconds) else None
-        if not services().store.note_recording(call_sid, path_of(recording_sid), seconds_known):
-            _delete_recording(recording_sid, call_logger(call_sid, __name__))
+        log = call_logger(call_sid, __name__)
+        note = partial(_note_recording, services(), call_sid, recording_sid, seconds_known, log)
+        services().later.note(note, f"recording {recording_sid}", log)
     return "", 204
 
 
-def _delete_recording(recording_sid: str, log: CallLogger) -> None:
-    """The call was deleted before its recording was there."""
-    try:
-        delete_at_twilio(recording_sid, services().carrier)
+def _note_recording(
+    app: Services, call_sid: str, recording_sid: str, seconds: float | None, log: CallLogger
+) -> None:
+    if app.store.note_recording(call_sid, path_of(recording_sid), seconds):
+        return
+    try:  # the call was deleted before its recording was there
+        delete_at_twilio(recording_sid, app.carrier)
     except CallappError as error:
         log.error(
             "! the call was deleted, its recording %s at Twilio was not: delete it by hand. %s",

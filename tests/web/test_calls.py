@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from callapp.call.journal import Particulars
+from callapp.call_log import StoreUnavailable
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
 from callapp.recording.reel import wav_header
@@ -293,6 +295,32 @@ def test_a_recording_of_twilios_is_handed_on(recorded_by_twilio: World) -> None:
 def test_a_deleted_call_is_deleted_at_twilio_too(recorded_by_twilio: World) -> None:
     assert recorded_by_twilio.client.delete(f"/calls/{CALL_SID}").status_code == 204
     assert recorded_by_twilio.carrier.recordings == {}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_twilio_tells_of_a_recording_while_the_database_is_away(
+    talked: World, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
+    """It does so once: a recording that we do not know of is neither heard nor ever deleted."""
+    away, store = threading.Event(), talked.services.store
+    note_recording = store.note_recording
+
+    def down(*args: Any) -> bool:
+        if away.is_set():
+            raise StoreUnavailable("connection refused")
+        return note_recording(*args)
+
+    monkeypatch.setattr(store, "note_recording", down)
+    away.set()
+    tell_of_recording(talked)
+    assert talked.services.later.writer.queued == 1
+    if deleted:
+        assert talked.client.delete(f"/calls/{CALL_SID}").status_code == 204
+    away.clear()
+    assert talked.services.later.writer.flush(20)
+    talked.services.later.writer.close()
+    assert talked.client.get(f"/calls/{CALL_SID}/recording").status_code == (404 if deleted else 200)
+    assert bool(talked.carrier.recordings) is not deleted
 
 
 def test_what_twilio_has_recorded_of_a_call_that_was_deleted_meanwhile_is_deleted(talked: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -359,12 +360,18 @@ def test_who_answered_a_call_that_nobody_knows_harms_nothing(world: World) -> No
 def test_the_call_is_told_who_answered_also_while_the_database_is_away(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And it is written down once the database is there: Twilio does not say it again."""
     heard: list[str] = []
+    there, store = threading.Event(), world.services.store
+    note_answered_by = store.note_answered_by
 
-    def down(*_: object) -> bool:
+    def down(*args: Any) -> bool:
+        if there.is_set():
+            return note_answered_by(*args)
         raise StoreUnavailable("no connection")
 
-    monkeypatch.setattr(world.services.store, "note_answered_by", down)
+    store.place_call(PLACED)
+    monkeypatch.setattr(store, "note_answered_by", down)
     monkeypatch.setattr(world.services.verdicts, "_find", down)
     world.services.verdicts.expect(CALL_SID, heard.append, 30)
     try:
@@ -372,6 +379,10 @@ def test_the_call_is_told_who_answered_also_while_the_database_is_away(
     finally:
         world.services.verdicts.close()
     assert heard == ["human"]
+    there.set()
+    assert world.services.later.writer.flush(20)
+    world.services.later.writer.close()
+    assert store.find_answered_by([CALL_SID]) == {CALL_SID: "human"}
 
 
 # -- what is no webhook ---------------------------------------------------------------------------
