@@ -40,7 +40,10 @@ def _number(_context: click.Context, _parameter: click.Parameter, value: str) ->
 @click.option("--older-than", required=True, callback=_age, metavar="AGE", help="E.g. 90d, 12w or 36h.")
 @with_appcontext
 def purge(older_than: timedelta) -> None:
-    """Delete the calls that began longer ago, with everything of them. For a nightly job."""
+    """Delete the calls that began longer ago, with everything of them. For a nightly job.
+
+    Messages and reservations that were made in them stay.
+    """
     app, before = services(), datetime.now(UTC) - older_than
     try:
         old = erasure.calls_before(app.store, before)

@@ -229,7 +229,7 @@ def transfer(call_sid: str) -> ResponseReturnValue:
 @blueprint.delete("/calls/<call_sid>")
 @operation(
     Operation(
-        "Delete a call, with everything of it",
+        "Delete a call, with everything of it; messages and reservations that were made in it stay",
         path=_SID,
         answers={204: Answer("it is gone")},
         errors={
