@@ -7,6 +7,7 @@ is the call's uplink, so it stays until the call is over.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,13 +18,15 @@ from simple_websocket import Server
 
 from callapp.call.bridge import Bridge
 from callapp.call.making import detection_s
+from callapp.call_log.records import Admission
 from callapp.call_log.store import StoreUnavailable
 from callapp.errors import CallappError, LegLost
 from callapp.logs import CallLogger, call_logger
 from callapp.services import Services, services
 from callapp.telephony.leg import MOST_MESSAGE_BYTES, QUIET_S, WRITE_S, CallerLeg
+from callapp.telephony.media_streams import Started
 from callapp.telephony.signature import valid_upgrade
-from callapp.telephony.twiml import TOKEN_PARAMETER, stream_url
+from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER, stream_url
 from callapp.web import browser_line
 from callapp.web.desk.sign_in import session_of_request
 from callapp.web.urls import public_origin
@@ -128,14 +131,19 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
     call_sid = started.call_sid
     call_log = call_logger(call_sid)
     caller.log = call_log
-    admission = parts.store.redeem_token(started.parameters.get(TOKEN_PARAMETER, ""), call_sid)
+    origin = public_origin(parts.settings, request)
+    try:
+        admission = parts.store.redeem_token(started.parameters.get(TOKEN_PARAMETER, ""), call_sid)
+        away = parts.switchboard.away.take(call_sid) if admission is not None else None
+    except StoreUnavailable:
+        if not from_browser:
+            _apologise_for_the_database(started, parts, origin, call_log)
+        raise
     agent = parts.agents.get(admission.agent) if admission is not None else None
     if admission is None or agent is None or from_browser != (admission.direction == "browser"):
         call_log.warning("! stream refused: its token is unknown, used or of another call")
         caller.close(POLICY_VIOLATION, "token")
         return
-    origin = public_origin(parts.settings, request)
-    away = parts.switchboard.away.take(call_sid)
     live = parts.registry.find(call_sid)
     if away is not None and isinstance(live, Bridge) and live.rejoin(caller, away.why):
         _see_through(partial(live.carry_on, caller), call_sid, parts)
@@ -165,6 +173,17 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
     if isinstance(call, Bridge) and within_s is not None and away is None:
         parts.verdicts.expect(call_sid, call.answered, within_s)
     _see_through(call.run, call_sid, parts)
+
+
+def _apologise_for_the_database(started: Started, parts: Services, origin: str, call_log: CallLogger) -> None:
+    """Say sorry to a caller of whom nothing is known but what their stream says."""
+    call_sid, agent = started.call_sid, parts.agents.get(started.parameters.get(AGENT_PARAMETER, ""))
+    if not re.fullmatch("CA[0-9a-f]{32}", call_sid) or parts.registry.find(call_sid) is not None:
+        return  # a call that is live goes on, whoever opens a second stream in its name
+    if agent is None or agent.kind != "assistant":
+        return
+    said = Admission(call_sid, call_sid, agent.name, started.parameters, "incoming", "", "")
+    _apologise(parts.maker.apology(call_sid, said, agent, origin), call_log)
 
 
 def _apologise(apologise: Callable[[], None] | None, call_log: CallLogger) -> None:

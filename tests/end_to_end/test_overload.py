@@ -84,13 +84,20 @@ def test_a_locked_database_is_noticed_by_new_calls_only(server: Server, tmp_path
         assert scene.ending(call).reason == "caller.hung_up"
 
 
-def test_a_stream_whose_token_cannot_be_looked_up_is_told_to_go(server: Server, tmp_path: Path) -> None:
-    """What the TwiML has after the stream is heard then; a bug would be logged as one."""
+@pytest.mark.parametrize(("agent", "requests"), [("bare", 1), ("quiet", 0)])
+def test_a_stream_whose_token_cannot_be_looked_up_is_told_to_go_and_the_caller_hears_why(
+    server: Server, tmp_path: Path, agent: str, requests: int
+) -> None:
+    """What the TwiML has after the stream is heard then, if it has anything; a bug would be logged as one."""
     with server.scene() as scene:
         call_sid = "CA" + "3" * 32
-        token = server.token(call_sid)
-        with locked(tmp_path), upgraded(server, CONNECTED, start_of(token, call_sid)) as stream:
+        first = start_of(server.token(call_sid, agent), call_sid)
+        first["start"]["customParameters"]["agent"] = agent
+        with locked(tmp_path), upgraded(server, CONNECTED, first) as stream:
             assert close_of(stream) == 1013
+        asked = [one for one in scene.carrier.requests if one.method == "POST" and call_sid in one.path]
+        assert len(asked) == requests
+        assert all("We are sorry" in one.form["Twiml"][-1] for one in asked)
         assert scene.model.attempts == 0
         assert any("stream refused: database" in line for line in scene.warnings())
         server.webhook("/call-status", CallSid=call_sid, CallStatus="completed")
