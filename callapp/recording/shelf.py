@@ -85,8 +85,9 @@ class Shelf:
             ShelfUnavailable: that did not work.
         """
         try:
-            # The folder is called as it is called: its name may have brackets.
-            for path in self._files.glob(f"{escape(str(self._folder))}/{call_sid}*.wav"):
+            # The folder is called as it is called: its name may have brackets. Of what could not be written
+            # to its end a part is left.
+            for path in self._files.glob(f"{escape(str(self._folder))}/{call_sid}*.wav*"):
                 self._files.rm(path)
         except FileNotFoundError:
             pass

@@ -269,6 +269,20 @@ def test_of_a_call_that_was_deleted_meanwhile_nothing_is_saved(
     assert list(bench.left_behind()) == []
 
 
+def test_what_a_full_disk_has_taken_of_a_recording_is_deleted_with_it(tmp_path: Path) -> None:
+    class Voice(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell():
+                raise OSError(ENOSPC, "No space left on device")
+            return super().read(3)
+
+    shelf = Shelf(str(tmp_path))
+    with pytest.raises(ShelfUnavailable):
+        shelf.write(shelf.path_of("CA1"), Voice(b"RIFF..."))
+    shelf.delete("CA1")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_the_shelf_or_the_database_will_not_take_now_stays_for_the_next_start(
     make: Callable[..., Recorder], bench: Bench, shelf: FailingShelf, recorder: Recorder
 ) -> None:
