@@ -138,11 +138,14 @@ def read_json(request: Request) -> dict[str, Any]:
     Raises:
         Problem: 400, 413 or 415.
     """
-    request.max_content_length = MAX_BODY_BYTES
+    # A chunked body, which does not say its length, is cut at the limit without a word.
+    request.max_content_length = MAX_BODY_BYTES + 1
     try:
         # Read even if it turns out to be of the wrong type: a body left in the socket would be taken
         # for the next request.
         raw = request.get_data(cache=False)
+        if len(raw) > MAX_BODY_BYTES:
+            raise RequestEntityTooLarge
     except RequestEntityTooLarge:
         raise Problem(413, f"The body is over {MAX_BODY_BYTES // 1024} KiB.") from None
     if request.mimetype != "application/json":

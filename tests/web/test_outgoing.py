@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from typing import Any
@@ -137,6 +138,16 @@ def test_a_body_over_16_kib(world: World) -> None:
     fits = json.dumps({"phoneNumber": TO}).ljust(16 * 1024)
     assert world.call(data=fits, json=None, content_type="application/json").status_code == 201
     detail(world.call(data=fits + " ", json=None, content_type="application/json"), 413)
+
+
+@pytest.mark.parametrize(("size", "status"), [(16 * 1024, 201), (16 * 1024 + 1, 413), (40_000, 413)])
+def test_a_chunked_body_over_16_kib(world: World, size: int, status: int) -> None:
+    """It does not say its length; cut where it is too long, it could still be JSON."""
+    body = io.BytesIO(json.dumps({"phoneNumber": TO}).ljust(size).encode())
+    chunked = {"wsgi.input": body, "wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    answer = world.call(json=None, content_type="application/json", environ_overrides=chunked)
+    assert answer.status_code == status
+    assert len(world.carrier.dialled) == (status == 201)
 
 
 @pytest.mark.parametrize(
