@@ -17,6 +17,7 @@ from http import HTTPStatus
 from time import monotonic
 
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import ClientDisconnected
@@ -96,20 +97,29 @@ def _see_off(sock: socket.socket) -> None:
 
 
 def register(app: Flask) -> None:
-    """Answer requests whose body does not come."""
+    """Answer requests whose body does not come, or whose chunks are none."""
     app.register_error_handler(TimeoutError, _gave_up)
     app.register_error_handler(
         ClientDisconnected, _gave_up
     )  # so werkzeug says it, from where it counts bytes
+    app.register_error_handler(ParseException, _made_no_sense)
 
 
 def _gave_up(error: Exception) -> Response:
     log.warning("! a request's body did not come: %s %s: %s", request.method, request.path, error)
-    problem = Problem(
-        HTTPStatus.REQUEST_TIMEOUT,
-        f"The body did not come whole, or not within {ARRIVES_S:.0f} s.",
-        headers={"Connection": "close"},  # or gunicorn would wait for it once more
+    return _no_body(
+        HTTPStatus.REQUEST_TIMEOUT, f"The body did not come whole, or not within {ARRIVES_S:.0f} s."
     )
-    answered = answer(problem)
+
+
+def _made_no_sense(error: Exception) -> Response:
+    # gunicorn reads a head before anything of ours runs, but chunks when the body is asked for.
+    log.warning("! a request's body made no sense: %s %s: %s", request.method, request.path, error)
+    return _no_body(HTTPStatus.BAD_REQUEST, "The body's chunks are not as HTTP has them.")
+
+
+def _no_body(status: int, detail: str) -> Response:
+    # Kept alive, gunicorn would look for the rest of the body once more.
+    answered = answer(Problem(status, detail, headers={"Connection": "close"}))
     assert isinstance(answered, Response)
     return answered

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask, request
+from gunicorn.http.body import Body, ChunkedReader
+from gunicorn.http.unreader import IterUnreader
 
 from callapp.web import patience, problems
 
@@ -54,6 +56,11 @@ class Silence(io.RawIOBase):
         raise TimeoutError("timed out")
 
 
+def chunked(sent: bytes) -> Body:
+    """A body as gunicorn gives it to an app, of what was sent as its chunks."""
+    return Body(ChunkedReader(None, IterUnreader([sent])))
+
+
 @pytest.fixture
 def app() -> Flask:
     app = Flask("callapp")
@@ -70,6 +77,18 @@ def test_a_body_that_does_not_come_is_a_408_and_the_end_of_the_connection(app: F
     assert answer.status_code == 408
     assert answer.headers["Connection"] == "close"
     assert answer.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize("sent", [b"zz\r\n", b"3\r\nabcde\r\n", b"1;\x01\r\na\r\n"])
+def test_chunks_that_are_none_are_a_400_and_no_bug(
+    app: Flask, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    """Anybody can send them, to a webhook, say."""
+    environ = {"wsgi.input": chunked(sent), "wsgi.input_terminated": True}
+    answer = app.test_client().post("/", environ_overrides=environ)
+    assert (answer.status_code, answer.headers["Connection"]) == (400, "close")
+    assert answer.content_type == "application/problem+json"
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 @pytest.mark.parametrize(("each_byte_takes_s", "bytes_read"), [(0.5, 20), (0.0, 1_000), (30.0, 0)])
