@@ -50,7 +50,10 @@ LONGEST_MODEL_SESSION_S = 3_300
 
 
 def _setting(default: Any, *, help: str, expected: str, secret: bool = False, **rules: Any) -> Any:  # noqa: A002
-    """One setting. ``expected`` completes the sentence of a fault: "PORT: read '0', expected …"."""
+    """One setting. ``expected`` completes the sentence of a fault: "PORT: read '0', expected …".
+
+    A whole phone number in it would be masked there, as any is.
+    """
     return Field(
         default,
         description=help,
@@ -90,12 +93,12 @@ class Settings(BaseModel):
     from_phone_number: OwnNumber | None = _setting(
         None,
         help="Our Twilio number, which calls are placed from.",
-        expected="a number in E.164, e.g. +14155550100",
+        expected="a number in E.164, e.g. +1415…",
     )
     to_phone_number: Callee | None = _setting(
         None,
         help="Who is called when a request to /outgoing-call names nobody.",
-        expected="an existing number in E.164, e.g. +819012345678",
+        expected="an existing number in E.164, e.g. +8190…",
     )
 
     # The way in

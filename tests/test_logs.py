@@ -16,6 +16,7 @@ import requests
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response
 
+from callapp.agents.model import Agent
 from callapp.errors import ConfigError
 from callapp.logs import (
     QUIET_LOGGERS,
@@ -27,7 +28,7 @@ from callapp.logs import (
     mask_numbers,
     refuse_to_start,
 )
-from callapp.settings import Settings
+from callapp.settings import SETTINGS, Settings
 
 CALL_SID = "CA0123456789abcdef0123456789012345"
 NUMBER = "+819012345678"
@@ -91,6 +92,15 @@ def test_a_masked_number_keeps_its_first_three_and_last_two_characters() -> None
 )
 def test_numbers_inside_a_text_are_masked_and_nothing_else(text: str, masked: str) -> None:
     assert mask_numbers(text) == masked
+
+
+def test_what_the_operator_is_to_write_is_no_number_that_is_masked() -> None:
+    """Who is told that `+81********78` is expected does not know how to write a number."""
+    told = [
+        *(setting.expected for setting in SETTINGS),
+        *(field.description or "" for field in Agent.model_fields.values()),
+    ]
+    assert [mask_numbers(expected) for expected in told] == told
 
 
 def test_text_lines_have_time_level_source_and_call() -> None:

@@ -82,7 +82,7 @@ def test_every_fault_is_told_at_once_one_line_each() -> None:
         TO_PHONE_NUMBER="09012345678",
     )
     assert told == [
-        "TO_PHONE_NUMBER: read '09012345678', expected an existing number in E.164, e.g. +819012345678",
+        "TO_PHONE_NUMBER: read '09012345678', expected an existing number in E.164, e.g. +8190…",
         "PORT: read '99999', expected a whole number from 1 to 65535",
         "MAX_CONCURRENT_CALLS: read 'many', expected a whole number from 1 to 5000",
         "DRAIN_SECONDS: read '-1', expected a whole number from 0 to 86400",

@@ -96,6 +96,6 @@ def _check_interpreter(fields: Mapping[str, Any]) -> None:
 
 def _check_captions(fields: Mapping[str, Any]) -> None:
     if "forward_to" in fields and fields["forward_to"] is None:
-        raise ValueError("captions need a call; expected e.g. `forward_to: +815012345678` with it")
+        raise ValueError("captions need a call; expected e.g. `forward_to: +8150…` with it")
     if "transcription" in fields and fields["transcription"] is None:
         raise ValueError("captions are a transcription; expected no `transcription: off`")

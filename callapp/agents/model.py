@@ -123,16 +123,14 @@ class Agent(BaseModel):
         default=None,
         description="the text to leave on a machine, hang_up, or the fields message and timeout_seconds",
     )
-    numbers: PhoneNumbers = Field(
-        default=(), description="a list of phone numbers in E.164, e.g. [+815012345678]"
-    )
+    numbers: PhoneNumbers = Field(default=(), description="a list of phone numbers in E.164, e.g. [+8150…]")
     transfer_to: Destinations = Field(
         default={},
-        description="names and their phone numbers in E.164, e.g. {sales: +815012345678}",
+        description="names and their phone numbers in E.164, e.g. {sales: +8150…}",
     )
     dtmf: Literal["carrier", "inband"] = Field(default="carrier", description="carrier or inband")
     fallback_number: PhoneNumber | None = Field(
-        default=None, description="a phone number in E.164, e.g. +815012345678"
+        default=None, description="a phone number in E.164, e.g. +8150…"
     )
     max_call_seconds: Annotated[int, Field(strict=True, ge=1)] | None = Field(
         default=None, description="a whole number of seconds, 1 or more"
@@ -162,18 +160,14 @@ class Agent(BaseModel):
     languages: Languages = Field(
         default=(), description="two language codes, whose speakers are to talk, e.g. [ja, en]"
     )
-    other_party: PhoneNumber | None = Field(
-        default=None, description="a phone number in E.164, e.g. +815012345678"
-    )
+    other_party: PhoneNumber | None = Field(default=None, description="a phone number in E.164, e.g. +8150…")
     original_voice: Annotated[float, Field(strict=True, ge=0, le=1)] = Field(
         default=0.15, description="a number from 0 (off) to 1 (as loud as it came)"
     )
     engine: Literal["translation", "realtime"] = Field(
         default="translation", description="translation or realtime"
     )
-    forward_to: PhoneNumber | None = Field(
-        default=None, description="a phone number in E.164, e.g. +815012345678"
-    )
+    forward_to: PhoneNumber | None = Field(default=None, description="a phone number in E.164, e.g. +8150…")
     # The last one: what it is checked against has been read by then.
     kind: Kind = Field(
         default="assistant", validate_default=True, description="assistant, interpreter or captions"

@@ -477,7 +477,7 @@ def test_captions_are_of_a_call_to_somebody_and_written_while_it_goes_on(read: R
 @pytest.mark.parametrize(
     ("lines", "fault"),
     [
-        (["kind: captions"], "2: field 'kind': captions need a call; expected e.g. `forward_to: +8150"),
+        (["kind: captions"], "2: field 'kind': captions need a call; expected e.g. `forward_to: +8150…`"),
         (["forward_to: +442079460000"], "1: field 'kind': 'assistant' has no use for 'forward_to'"),
         ([*CAPTIONS, "transcription: off"], "2: field 'kind': captions are a transcription; expected no"),
         (
