@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from twilio.base.exceptions import TwilioException
+
 from callapp.errors import CarrierRefused, CarrierUnreachable, ConfigError
 from callapp.sentences import N_, Quoted
 from callapp.settings import Settings
@@ -234,8 +236,8 @@ class Carrier:
         client = self._open(LIVE_TIMEOUT_S if live else TIMEOUT_S)
         try:
             return send(client)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            # Twilio's client takes whatever JSON comes apart without looking.
+        except (ValueError, TypeError, AttributeError, KeyError, TwilioException) as error:
+            # Twilio's client takes whatever JSON comes apart without looking, but for lists.
             raise CarrierUnreachable(
                 N_("Twilio's answer makes no sense: %(error)s", error=Quoted(error))
             ) from error

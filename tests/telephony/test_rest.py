@@ -241,6 +241,15 @@ def test_nonsense_is_as_good_as_not_there(carrier: Carrier, twilio: Twilio, stat
         place(carrier)
 
 
+@pytest.mark.parametrize(
+    "body", ["<html>Welcome</html>", "[]", "null", "{}", '{"sid": "AC1", "status": "active"}']
+)
+def test_what_is_no_list_of_numbers_is_nonsense_too(carrier: Carrier, twilio: Twilio, body: str) -> None:
+    twilio.answers(200, body)
+    with pytest.raises(CarrierUnreachable):
+        carrier.own_number("+14155550100")
+
+
 def test_a_server_that_is_not_there(twilio: Twilio) -> None:
     with closing(Carrier(settings("http://127.0.0.1:9"))) as carrier, pytest.raises(CarrierUnreachable):
         place(carrier)
