@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -103,6 +104,22 @@ def test_the_key_lets_in_and_signing_out_ends_it(client: FlaskClient) -> None:
     assert page.status_code == 200
     client.post("/desk/sign-out", data={"csrf_token": csrf_token(page)}, headers=HTML)
     assert client.get("/desk/phone", headers=HTML).status_code == 303
+
+
+def test_a_session_ends_12_hours_after_its_sign_in_whatever_is_done_meanwhile(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each change of the language makes a new cookie."""
+    began_s = time.time()
+    sign_in(client)
+    for hours, status in ((11, 200), (13, 303)):
+        now_s = began_s + hours * 3600
+        monkeypatch.setattr(time, "time", lambda now_s=now_s: now_s)
+        page = client.get("/desk/phone", headers=HTML)
+        assert page.status_code == status
+        if status == 200:
+            form = {"csrf_token": csrf_token(page), "language": "ja", "back": "/desk/phone"}
+            assert client.post("/desk/language", data=form, headers=HTML).status_code == 303
 
 
 @pytest.mark.parametrize("key", ["", "wrong", KEY + "x", KEY[:-1]])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -105,7 +106,8 @@ def session_of_request() -> str | None:
     if services().settings.callapp_api_key is None:
         if not direct_from_loopback(request.environ):
             return None
-    elif session.get(_SIGNED_IN) is not True:
+    # The cookie's own age is of its newest text: each notice, and each other language, makes it young again.
+    elif time.time() - session.get(_SIGNED_IN, 0) > SESSION_LIVES.total_seconds():
         return None
     session_id = session.get(_ID)
     return session_id if isinstance(session_id, str) else None
@@ -169,7 +171,7 @@ def sign_in() -> ResponseReturnValue:
         return render_template("desk/sign_in.html", fault=fault), 403
     _begin_anew()
     session.permanent = True
-    session.update({_SIGNED_IN: True, _ID: secrets.token_hex(16)})
+    session.update({_SIGNED_IN: int(time.time()), _ID: secrets.token_hex(16)})
     return redirect(url_for("desk.home"), 303)
 
 
