@@ -134,6 +134,21 @@ def test_a_page_of_a_call_says_when_the_server_does_not_answer(server: Server, d
     desk.complaints()  # of what was kept from it
 
 
+def test_a_page_says_so_when_the_server_takes_a_question_and_never_answers(desk: Browser) -> None:
+    """A process that hangs, or a network that is gone: the browser would wait for minutes."""
+    desk.open("/desk/phone")
+    ask = """
+        const [done] = arguments;
+        const patience = AbortSignal.timeout;
+        AbortSignal.timeout = (ms) => patience.call(AbortSignal, ms / 100);
+        window.fetch = (_url, { signal } = {}) =>
+          new Promise((_answer, fail) => signal?.addEventListener("abort", () => fail(signal.reason)));
+        const { watch } = await import("/static/desk/watch.js");
+        watch("calls/none/now", () => null, done);
+    """
+    assert desk.driver.execute_async_script(f"(async function () {{{ask}}}).apply(null, arguments)") is True
+
+
 def test_a_model_that_is_lost_and_comes_back_is_seen_to(server: Server, desk: Browser, axe: str) -> None:
     with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
         call, session = scene.live(agent="quiet")

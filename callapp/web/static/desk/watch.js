@@ -1,6 +1,7 @@
 // Asks for what is new, again and again, while somebody looks. What has not changed costs a 304.
 
 const RETRY_MS = 4000;
+const PATIENCE_MS = 10000; // a server that hangs, or is behind a network that is gone, says nothing for minutes
 
 /**
  * @param {string} url
@@ -29,7 +30,7 @@ export function watch(url, take, tell = () => {}, signedOut = () => {}) {
     looking = true;
     try {
       const headers = known ? { "If-None-Match": known } : {};
-      const answer = await fetch(url, { headers, cache: "no-store" });
+      const answer = await fetch(url, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
       if (over) return;
       if (answer.redirected) {
         signedOut(); // it was led to the sign-in page
