@@ -149,6 +149,24 @@ def test_a_page_says_so_when_the_server_takes_a_question_and_never_answers(desk:
     assert desk.driver.execute_async_script(f"(async function () {{{ask}}}).apply(null, arguments)") is True
 
 
+def test_a_page_whose_call_was_deleted_says_so(server: Server, desk: Browser) -> None:
+    """It said that the server does not answer, and asked for ever."""
+    desk.driver.execute_cdp_cmd("Network.enable", {})
+    with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
+        call, _ = scene.live(agent="quiet")
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
+        desk.open(f"/desk/calls/{call.sid}")
+        desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events", "*/now"]})
+        try:  # it does not see the end
+            call.hang_up()
+            scene.ending(call)
+            assert eventually(lambda: server.request("DELETE", f"/calls/{call.sid}").status == 204)
+        finally:
+            desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+        desk.wait(lambda: "There is no such call" in desk.text("main"))
+    desk.complaints()  # of what is not there
+
+
 def test_a_model_that_is_lost_and_comes_back_is_seen_to(server: Server, desk: Browser, axe: str) -> None:
     with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
         call, session = scene.live(agent="quiet")

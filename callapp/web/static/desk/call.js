@@ -7,5 +7,5 @@ const over = () => document.querySelectorAll("#orders, #levels").forEach((part) 
 const fault = document.getElementById("fault");
 const tell = (failed) => (fault.hidden = !failed);
 // The phone's page does not do this: it would hang up.
-const signedOut = () => location.reload();
-follow(now, now.dataset.url, { follows: true, over, tell, signedOut });
+const turnedAway = () => location.reload();
+follow(now, now.dataset.url, { follows: true, over, tell, turnedAway });

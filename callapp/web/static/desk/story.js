@@ -12,11 +12,11 @@ const POLL_MS = 1000;
  * Keep a piece of the page up to date until the call is over.
  * @param {HTMLElement} now holds the facts and the story, or nothing yet.
  * @param {string} url of the newest state of it; when there is one is told at `events` beside it.
- * @param {{follows?: boolean, over?: Function, tell?: Function, signedOut?: Function}} options `follows`: scroll along
- *   with what is said; `tell`, `signedOut`: see `watch`.
+ * @param {{follows?: boolean, over?: Function, tell?: Function, turnedAway?: Function}} options `follows`: scroll along
+ *   with what is said; `tell`, `turnedAway`: see `watch`.
  * @returns {() => void} stops it.
  */
-export function follow(now, url, { follows = false, over = () => {}, tell, signedOut } = {}) {
+export function follow(now, url, { follows = false, over = () => {}, tell, turnedAway } = {}) {
   const take = async (answer) => {
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     localise(fresh);
@@ -32,7 +32,7 @@ export function follow(now, url, { follows = false, over = () => {}, tell, signe
     }
     return isOver ? null : POLL_MS;
   };
-  const asking = watch(url, take, tell, signedOut);
+  const asking = watch(url, take, tell, turnedAway);
   const unlisten = listen(
     url.replace(/now$/, "events"),
     {

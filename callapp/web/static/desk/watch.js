@@ -8,11 +8,12 @@ const PATIENCE_MS = 10000; // a server that hangs, or is behind a network that i
  * @param {(answer: Response) => Promise<number | null>} take gets what is new; returns how long to wait for the
  *   next, in ms, or null to stop.
  * @param {(failed: boolean) => void} tell is told when the server does not answer, and when it does again.
- * @param {Function} signedOut is called when the session is over; then it is asked on, for there may be a new one.
+ * @param {Function} turnedAway is called when the session is over, or there is no such thing; then it is asked on, for
+ *   there may be one.
  * @returns {{look: Function, rest: (resting: boolean) => void, stop: Function}} `look` asks at once; while it
  *   rests, nothing is asked by itself.
  */
-export function watch(url, take, tell = () => {}, signedOut = () => {}) {
+export function watch(url, take, tell = () => {}, turnedAway = () => {}) {
   let timer = 0;
   let waitMs = 0;
   let known = null;
@@ -32,9 +33,9 @@ export function watch(url, take, tell = () => {}, signedOut = () => {}) {
       const headers = known ? { "If-None-Match": known } : {};
       const answer = await fetch(url, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
       if (over) return;
-      if (answer.redirected) {
-        signedOut(); // it was led to the sign-in page
-        throw new Error("signed out");
+      if (answer.redirected || answer.status === 404) {
+        turnedAway(); // a redirect is one to the sign-in page
+        throw new Error("turned away");
       }
       if (answer.status !== 304 && !answer.ok) throw new Error(String(answer.status));
       if (answer.status !== 304) {
