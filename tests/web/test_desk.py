@@ -31,10 +31,12 @@ from callapp.conversation.facts import (
     Fault,
     KeysPressed,
     ModelConnected,
+    Recorded,
     ToolRan,
     Uttered,
 )
 from callapp.prices import TextTokens
+from callapp.recording.reel import wav_header
 from callapp.settings import Settings
 from callapp.web.desk.sign_in import signing_key
 from tests.databases import sqlite_at
@@ -553,3 +555,19 @@ def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:
         assert shown in page, shown
     assert re.search(r"<dt>guests</dt><dd[^>]*>2</dd>", page)
     assert "[&#34;寿司&#34;, &#34;fish &amp; chips&#34;]" in page
+
+
+def test_the_wave_form_is_always_that_of_the_recording_that_there_is(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    """Another process may add its part, and what was deleted is to be nowhere, a browser's disk included."""
+    app = make_app(recordings_url=str(tmp_path / "recordings"))
+    client = app.test_client()
+    sign_in(client)
+    parts = app.extensions["callapp"]
+    path = parts.shelf.path_of(CALL_SID)
+    parts.shelf.write(path, BytesIO(wav_header(800) + bytes(1600)))
+    tell(parts, [Began(), Recorded(4000, path, 0.1), Ended(4000, "agent.ended"), Closed(4000)])
+    answer = client.get(f"/desk/calls/{CALL_SID}/wave", headers=HTML)
+    assert "<svg" in answer.text
+    assert answer.headers["Cache-Control"] == "no-store"

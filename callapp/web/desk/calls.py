@@ -113,8 +113,7 @@ def wave(call_sid: str) -> ResponseReturnValue:
     _find(call_sid)
     file, size = open_recording(call_sid)
     with file:
-        picture = waveform.draw(*waveform.peaks(file, size))
-    return Response(picture, headers={"Cache-Control": "private, max-age=3600"})
+        return Response(waveform.draw(*waveform.peaks(file, size)))
 
 
 @blueprint.post("/calls/<call_sid>/hang-up")
