@@ -32,7 +32,8 @@ from callapp.call_log.store import Store
 from callapp.phone_numbers import without_spaces
 from callapp.prices import usd_per_minute
 
-_DIGITS = re.compile(r"\+?[0-9]+")
+# Who knows a number from home begins with a 0 that it has not in E.164.
+_NUMBER = re.compile(r"0*(\+?[0-9]+)")
 
 
 class BadCursor(ValueError):
@@ -185,8 +186,8 @@ def _filtered(wanted: Wanted) -> Select[CallRow]:
         query = query.where(CallRow.created_at < wanted.until)
     if wanted.words is not None:
         said = select(UtteranceRow.call_sid).where(UtteranceRow.text.icontains(wanted.words, autoescape=True))
-        digits = without_spaces(wanted.words)
-        number = digits if _DIGITS.fullmatch(digits) else wanted.words
+        digits = _NUMBER.fullmatch(without_spaces(wanted.words))
+        number = digits[1] if digits else wanted.words
         query = query.where(
             or_(
                 CallRow.call_sid.in_(said),

@@ -420,6 +420,9 @@ def test_a_call_of_a_browser_is_over_when_it_closes(store: Store, record: Record
         ("9012345", 1),
         ("+81 90-1234-5678", 1),  # as the desk shows it
         ("+81 90-1234-5679", 0),
+        ("090-1234-5678", 1),  # as it is dialled at home
+        ("090-1234-5679", 0),
+        ("0", 1),
         ("CA" + "1" * 32, 1),
     ],
 )
