@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import phonenumbers
 
-# As people write numbers, and as the desk shows them.
-_BETWEEN_DIGITS = re.compile(r"[\s().\u2010-\u2015\uff0d-]")
+# As people write numbers, with the dashes of Japanese keyboards, and as the desk shows them; besides, what
+# cannot be seen and is copied along with them: marks of direction, above all.
+_BETWEEN_DIGITS = re.compile(r"[\s().\u2010-\u2015\u2212\u30fc\u200b-\u200f\u202a-\u202e\u2060-\u2069-]")
 
 
 def without_spaces(text: str) -> str:
     """What is left of a number without all that people put between its digits: those, perhaps with a plus."""
-    return _BETWEEN_DIGITS.sub("", text)
+    return _BETWEEN_DIGITS.sub("", unicodedata.normalize("NFKC", text))  # ０ is 0
 
 
 def e164(text: str, region: str | None = None) -> str | None:

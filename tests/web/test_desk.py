@@ -296,6 +296,9 @@ def test_a_fault_is_told_in_its_reader_s_language(make_app: MakeApp) -> None:
         ("+81 90 1", "電話番号: 実在しない番号です。国番号と桁数を確かめてください。"),
         ("+81 090-1234-5678", "電話番号: E.164 の形ではありません。+819012345678 のことですか?"),
         ("+81 90-1234-5678", None),
+        ("＋８１\u3000（９０）１２３４−５６７８", None),  # as a Japanese keyboard writes it
+        ("+81 90ー1234ー5678", None),
+        ("\u202a+81 90\u20111234\u20115678\u202c", None),  # as some address books have it copied
     ],
 )
 def test_a_form_is_checked_in_its_reader_s_language(
