@@ -17,7 +17,7 @@ from callapp.simulators.phone import Callee, HearPause, WaitForEnd
 from callapp.simulators.phone import Say as Speak
 from callapp.simulators.speech import Speech
 from tests.browser.conftest import Browser, browser_at
-from tests.browser.test_pages import faults
+from tests.browser.test_pages import WIDTHS, faults, overhang
 from tests.stage import DEADLINE_S, Server, eventually, words
 
 QUESTION = words("When are you open?", 900)
@@ -252,6 +252,26 @@ def test_a_call_is_found_by_its_words_and_heard_again(server: Server, desk: Brow
         desk.open("/desk/history?words=never+said")
         assert "No call was found" in desk.text("main")
     assert desk.complaints() == []
+
+
+def test_what_has_no_place_to_break_makes_no_page_wider(server: Server, desk: Browser) -> None:
+    """Parameters and tools have names like that."""
+    width, height = WIDTHS["phone"]
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    desk.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        with server.scene(Script([Tool("w" * 64, {})], Say(ANSWER)), **known(QUESTION, ANSWER)) as scene:
+            call = scene.dial(asker(), agent="handy", parameters={"n" * 64: "v" * 64})
+            assert eventually(lambda: "From ten" in server.get(f"/calls/{call.sid}").text, DEADLINE_S)
+            desk.open(f"/desk/calls/{call.sid}")
+            assert overhang(desk) == 0
+            call.hang_up()
+            scene.ending(call)
+        desk.open("/desk/numbers")
+        assert "w" * 64 in desk.text("main")
+        assert overhang(desk) == 0
+    finally:
+        desk.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_what_is_told_late_is_put_where_it_belongs(desk: Browser) -> None:
