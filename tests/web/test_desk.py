@@ -420,6 +420,25 @@ def test_no_call_is_placed_for_captions(make_app: MakeApp, tmp_path: Path) -> No
     assert 'value="heard"' not in page
 
 
+def test_an_interpreter_is_told_of_the_other_person_in_the_form(make_app: MakeApp, tmp_path: Path) -> None:
+    """It had no field for their number, and refused the call for want of it."""
+    front = "---\nkind: interpreter\nlanguages: [ja, en]\nother_party: +442079460000\n---\nBetween two.\n"
+    (tmp_path / "shop.md").write_text(front)
+    client = make_app(agents_dir=tmp_path, public_url=ORIGIN).test_client()
+    sign_in(client)
+    page = client.get("/desk/dial", headers=HTML)
+    assert '<option value="interpreter" data-needs="otherPhoneNumber"' in page.text
+    assert '<option value="shop" data-needs=""' in page.text  # it knows whom
+    form = {
+        "csrf_token": csrf_token(page),
+        "phoneNumber": "+81 90-1234-5678",
+        "agent": "interpreter",
+        "parameter.otherPhoneNumber": "+44 20 7946 0000",
+    }
+    answer = client.post("/desk/dial/check", data=form)
+    assert answer.json == {"fault": None, "to": "+819012345678"}
+
+
 def test_how_a_call_stands_is_said_in_words(make_app: MakeApp) -> None:
     app = make_app()
     client = app.test_client()

@@ -9,6 +9,8 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from markupsafe import Markup
 
+from callapp.agents import Agent
+from callapp.call.pairing import OTHER_NUMBER
 from callapp.phone_numbers import without_spaces
 from callapp.services import services
 from callapp.web.call_request import CallRequest, check_call_request, read_parameters
@@ -55,6 +57,8 @@ def _form() -> dict[str, Any]:
         for name, value in request.form.items()
         if name.startswith(_PARAMETER)
     }
+    if OTHER_NUMBER in parameters:
+        parameters[OTHER_NUMBER] = without_spaces(parameters[OTHER_NUMBER])
     number = without_spaces(request.form.get("phoneNumber", ""))
     return {"phoneNumber": number, "agent": request.form.get("agent", ""), "parameters": parameters}
 
@@ -69,4 +73,13 @@ def _check(form: dict[str, Any]) -> CallRequest:
 def _page(form: dict[str, Any], fault: Markup | None = None) -> str:
     # Captions are of calls that come in.
     agents = [agent for agent in agents_to_choose() if agent.kind != "captions"]
-    return render_template("desk/dial.html", agents=agents, form=form, fault=fault)
+    needs = {agent.name: _needs(agent) for agent in agents}
+    return render_template("desk/dial.html", agents=agents, needs=needs, form=form, fault=fault)
+
+
+def _needs(agent: Agent) -> list[str]:
+    """What has to be filled in for it: the values of its texts, and whom else an interpreter is to call."""
+    needed = set(agent.missing({}))
+    if agent.kind == "interpreter" and agent.other_party is None:
+        needed.add(OTHER_NUMBER)
+    return sorted(needed)
