@@ -215,10 +215,10 @@ class Settings(BaseModel):
     agents_dir: Folder | None = _setting(
         None,
         help="Folder of agent files added to the built-in ones; the same name replaces.",
-        expected="a folder that exists",
+        expected="a folder that can be read",
     )
     tools_dir: Folder | None = _setting(
-        None, help="Folder of Python files with tools of your own.", expected="a folder that exists"
+        None, help="Folder of Python files with tools of your own.", expected="a folder that can be read"
     )
     tools_modules: Modules = _setting(
         (),

@@ -161,10 +161,10 @@ def _check_prefixes(value: tuple[str, ...]) -> tuple[str, ...]:
 def _read_folder(value: Path) -> Path:
     try:
         folder = value.expanduser()
-    except RuntimeError as error:  # ~ of somebody who has no account here
+        # Looked into: where it or a folder above it is somebody else's, `is_dir` raises or says yes.
+        next(folder.iterdir(), None)
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~ of somebody who has no account here
         raise ValueError from error
-    if not folder.is_dir():
-        raise ValueError
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -153,6 +154,21 @@ def test_a_wrong_value_is_a_fault_that_names_the_variable(name: str, value: str)
     assert fault.startswith(f"{name}: read ")
     assert ", expected " in fault
     assert "\n" not in fault
+
+
+@pytest.mark.parametrize("name", ["AGENTS_DIR", "TOOLS_DIR"])
+def test_a_folder_that_may_not_be_looked_into_is_a_fault(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pretended: root, as whom the tests may run, may look anywhere."""
+
+    def forbidden(path: Path) -> NoReturn:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    assert faults(**{name: str(tmp_path)}) == [
+        f"{name}: read '{tmp_path}', expected a folder that can be read"
+    ]
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in SETTINGS if setting.secret])
