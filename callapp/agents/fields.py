@@ -272,7 +272,11 @@ Languages = Annotated[
 
 
 def _https(value: str) -> str:
-    url = urlsplit(value)
+    try:
+        url = urlsplit(value)
+        _ = url.port
+    except ValueError as error:
+        raise ValueError from error  # its words would show what may be a secret
     if url.scheme != "https" or not url.hostname or "@" in url.netloc or re.search(r"\s", value):
         raise ValueError
     return value

@@ -48,6 +48,7 @@ _AS_WRITTEN = frozenset({"numbers", "fallback_number", "forward_to", "other_part
 _NEVER_SHOWN = frozenset({"mcp", "server_url", "authorization"})
 _AGENT_NAME = re.compile(r"[\w.-]{1,64}")
 _LONGEST_SHOWN = 40
+_MOST_VALUES = 10_000  # in one field
 
 
 class Agents(Mapping[str, Agent]):
@@ -233,7 +234,8 @@ class _File:
                 "line, the value in quotes if it has a colon or begins with a sign",
             )
             raise ConfigError(self.faults) from None
-        except yaml.YAMLError as error:  # a character that YAML does not take: it has no line
+        except (yaml.YAMLError, OverflowError, ValueError) as error:
+            # A character that YAML does not take, or that there is not ("\\U00110000"): it has no line.
             self._fault(1, f"is not YAML: {str(error).splitlines()[0]}; expected plain text")
             raise ConfigError(self.faults) from None
         except RecursionError:
@@ -262,7 +264,8 @@ class _File:
             try:
                 self._find_lines(name, node, (), lines)
                 value = _value_of(node, yaml.BaseLoader if name in _AS_WRITTEN else yaml.SafeLoader)
-            except (yaml.YAMLError, ValueError):
+            except (yaml.YAMLError, AttributeError, LookupError, ValueError):
+                # Two of them are how PyYAML fails at a value that is not of its tag, as `!!bool perhaps`.
                 written = self.lines[node.start_mark.line][node.start_mark.column :]
                 self._does_not_fit(line, (name,), written)
                 return
@@ -276,7 +279,13 @@ class _File:
                 fields[name] = _Field(value, line, lines)
 
     def _find_lines(self, name: str, node: yaml.Node, place: Place, lines: dict[Place, int]) -> None:
-        """Note the line of each value inside a field."""
+        """Note the line of each value inside a field.
+
+        Raises:
+            ValueError: they are too many. Aliases of aliases can come to more than there is memory.
+        """
+        if len(lines) > _MOST_VALUES:
+            raise ValueError
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 lines[*place, index] = item.start_mark.line + 1

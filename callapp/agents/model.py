@@ -58,8 +58,8 @@ def _blank_is_none(value: object) -> object:
 def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, LookupError) as error:  # LookupError: ZoneInfoNotFoundError
-        raise ValueError from error
+    except (OSError, LookupError, ValueError) as error:  # LookupError: ZoneInfoNotFoundError
+        raise ValueError from error  # with no words of its own, which say nothing of what is expected
     return name
 
 

@@ -192,6 +192,7 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
         (["speed: true"], 2, "field 'speed': True does not fit; expected a number"),
         (["reasoning: hard"], 2, "field 'reasoning': 'hard' does not fit; expected minimal, low, medium"),
         (["timezone: Japan/Tokyo"], 2, "field 'timezone': 'Japan/Tokyo' does not fit; expected the name of"),
+        (["timezone: /Japan"], 2, "field 'timezone': '/Japan' does not fit; expected the name of"),
         (
             ["noise_reduction: strong"],
             2,
@@ -303,6 +304,11 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
             ["mcp:", "  - server_label: crm", "    server_url: http://crm.example.com"],
             4,
             "field 'mcp.server_url': what is written there does not fit; expected an https address",
+        ),
+        (
+            ["mcp:", "  - server_label: crm", "    server_url: https://crm.example.com:sk-123"],
+            4,
+            "field 'mcp.server_url': what is written there does not fit",
         ),
         (
             ["mcp:", "  - server_label: crm", "    server_url: https://me:sk-123@crm.example.com"],

@@ -211,6 +211,19 @@ def test_an_alias_of_what_it_stands_in_is_a_fault(read: Read, value: str, field:
     assert fault.startswith(f"shop.md:3: field {field!r}: an alias stands inside of what it is for; expected")
 
 
+@pytest.mark.parametrize("value", ["!!bool perhaps", "!!timestamp soon", "!!int some"])
+def test_a_value_that_is_not_of_its_tag_is_a_fault(read: Read, value: str) -> None:
+    (fault,) = faults_of(read, front("voice: coral", f"closing: {value}"))
+    assert fault.startswith(f"shop.md:3: field 'closing': {value!r} does not fit; expected what is")
+
+
+def test_aliases_that_come_to_more_than_there_is_memory_are_a_fault(read: Read) -> None:
+    lists = ["  a0: &a0 [1]", *(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 20))]
+    (fault,) = faults_of(read, front("extract:", *lists))
+    assert fault.startswith("shop.md:2: field 'extract': ")
+    assert fault.endswith("does not fit; expected a JSON Schema with `type: object` and properties")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -221,6 +234,8 @@ def test_an_alias_of_what_it_stands_in_is_a_fault(read: Read, value: str, field:
         ("---\n- a\n---\nBe kind.", "shop.md:2: is not a list of fields"),
         ("---\nvoice\n---\nBe kind.", "shop.md:2: is not a list of fields"),
         ("---\n\x07\n---\nBe kind.", "shop.md:1: is not YAML"),
+        ('---\nopening: "\\U00110000"\n---\nBe kind.', "shop.md:1: is not YAML"),
+        ('---\nopening: "\\Uffffffff"\n---\nBe kind.', "shop.md:1: is not YAML"),
         (f"---\ntools: {'[' * 1000}\n---\nBe kind.", "shop.md:1: is nested too deeply"),
         ("---\n---\n \n", "shop.md:2: there are no instructions"),
     ],
