@@ -11,7 +11,6 @@ from typing import Any
 
 import docstring_parser
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
-from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
@@ -145,7 +144,7 @@ def _parameter_fault(parameter: inspect.Parameter, annotations: dict[str, Any]) 
         return None
     try:
         TypeAdapter(annotation).json_schema()
-    except (PydanticUserError, TypeError) as error:
+    except Exception as error:  # noqa: BLE001 - user code as well; a bad pattern is a SchemaError
         return (
             f"has a type that cannot be given as JSON ({_one_line(error)}); expected e.g. "
             "str, int, float, bool, datetime.date, list[str], Literal or a pydantic model"
@@ -193,5 +192,7 @@ def _joined(text: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    # Not the first line alone: what is wrong with a pattern goes over several. What pydantic says of further
+    # information is a paragraph of its own.
+    words = _joined(str(error).strip().partition("\n\n")[0])
+    return words.rstrip(".") or type(error).__name__

@@ -190,6 +190,19 @@ def test_every_fault_is_told_with_file_and_line() -> None:
     assert "parameter 'more' takes any number of values" in told
 
 
+def test_a_pattern_that_pydantic_does_not_take_is_a_fault() -> None:
+    """Its engine looks neither ahead nor behind, as that of Python's `re` does."""
+
+    def find_order(number: Annotated[str, Field(pattern="^(?!0)[0-9]+$")]) -> str:
+        """Find an order."""
+        return number
+
+    (fault,) = faults_of(find_order)
+    assert "parameter 'number' has a type that cannot be given as JSON" in fault
+    assert "look-around, including look-ahead and look-behind, is not supported" in fault
+    assert "\n" not in fault
+
+
 def test_a_type_that_is_only_there_for_the_type_checker_is_a_fault() -> None:
     def search(found: OrderedDict[str, str]) -> str:
         """Search."""
