@@ -42,8 +42,10 @@ _WITHIN: Mapping[str, type[BaseModel]] = {
     "turn_detection": TurnDetection,
     "voicemail": Voicemail,
 }
-# YAML would take +81… for a number, and lose the sign.
-_AS_WRITTEN = frozenset({"numbers", "fallback_number", "forward_to", "other_party", "transfer_to"})
+# YAML would take +81… for a number, and lose the sign, and `no`, which is Norwegian, for false.
+_AS_WRITTEN = frozenset(
+    {"numbers", "fallback_number", "forward_to", "languages", "other_party", "transfer_to"}
+)
 # What stands there may hold a secret that was put in the wrong place.
 _NEVER_SHOWN = frozenset({"mcp", "server_url", "authorization"})
 _AGENT_NAME = re.compile(r"[\w.-]{1,64}")

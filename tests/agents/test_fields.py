@@ -440,6 +440,12 @@ def test_an_interpreter_connects_two_languages(read: Read) -> None:
     assert (swedish.languages, swedish.engine, agent.engine) == (("sv", "en"), "realtime", "translation")
 
 
+def test_norwegian_needs_no_quotes(read: Read) -> None:
+    """YAML takes a bare ``no`` for false."""
+    agent = read("kind: interpreter", "languages: [no, en]", "engine: realtime")
+    assert agent.languages == ("no", "en")
+
+
 @pytest.mark.parametrize(
     ("lines", "fault"),
     [
