@@ -79,7 +79,9 @@ def _ended_by_signals() -> Iterator[None]:
 
     After the first of them all are ignored: cleaning up is short, and is not to be interrupted.
     """
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # by nohup
+        signals.append(signal.SIGHUP)
 
     def end(_number: int, _frame: FrameType | None) -> None:
         for number in signals:

@@ -22,7 +22,7 @@ import pytest
 from rich.console import Console
 
 from callapp.simulators import demo_interpreter
-from callapp.simulators.demo import demo
+from callapp.simulators.demo import _ended_by_signals, demo
 from callapp.simulators.demo_captions import perform_captioned, pretend_transcriber
 from callapp.simulators.demo_cost import model_usd, transcription_usd
 from callapp.simulators.demo_interpreter import perform_interpreted, pretend_translator
@@ -259,6 +259,17 @@ def test_a_demo_that_is_stopped_leaves_no_process(project: Path, number: signal.
     assert "Stopped." in rest
     assert "Traceback" not in rest
     assert_nobody_serves(output)
+
+
+def test_a_demo_under_nohup_goes_on_without_its_terminal() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _ended_by_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+    except KeyboardInterrupt:
+        pytest.fail("It ended.")
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_model_that_refuses_is_a_failure_with_its_reason_and_the_servers_log(tmp_path: Path) -> None:
