@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
+import flask.cli
 from flask import Flask
 
 from callapp.settings import Settings, load_settings
@@ -47,6 +48,8 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     settings = settings or load_settings()
     configure_logging(settings)
+    if settings.log_format == "json":
+        flask.cli.show_server_banner = _no_banner
     app = Flask(__name__, static_folder="web/static", template_folder="web/templates")
     app.json.sort_keys = False  # type: ignore[attr-defined]  # answers read in the order that they were made in
     app.config["SOCK_SERVER_OPTIONS"] = media.SOCK_SERVER_OPTIONS
@@ -67,6 +70,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     register_commands(app)
     apply_proxy_fix(app, settings)
     return app
+
+
+def _no_banner(debug: bool, app_import_path: str | None) -> None:
+    """In place of two lines which `flask run` prints, whatever the log's format is."""
 
 
 def _in_development() -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,8 @@ from flask import Flask
 from callapp import create_app
 from callapp.errors import ConfigError
 from callapp.settings import Settings
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -35,3 +41,23 @@ def test_with_the_database_elsewhere_no_folder_is_needed(tmp_path: Path) -> None
     """As in a container that cannot be written."""
     app = create_app(Settings(database_url=f"sqlite:///{tmp_path}/calls.sqlite"))
     app.extensions["callapp"].close()
+
+
+def test_flask_run_writes_json_alone_when_json_is_asked_for(tmp_path: Path) -> None:
+    """Flask's banner is printed, past every formatter."""
+    environ = {"DATABASE_URL": f"sqlite:///{tmp_path}/calls.sqlite", "LOG_FORMAT": "json"}
+    messages: list[str] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "flask", "run", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            while not any("Running on" in message for message in messages):
+                messages.append(json.loads(process.stdout.readline())["message"])
+        finally:
+            process.kill()
