@@ -202,6 +202,7 @@ class Interpreting:
         self._dialled = 0  # translators so far
         self._dialling: int | None = None  # the one that is not ready yet
         self._using: int | None = None
+        self._finishing: dict[int, float] = {}  # those with words left to say, and until when at the latest
         self._losses = 0  # since one was ready
         self._until_ms: float = PARTNER_WITHIN_MS  # of the phase; of no meaning while together
         self._renew_ms: float | None = None
@@ -227,8 +228,11 @@ class Interpreting:
                 return self._end()
             case TranslatorReady(number=number) if number == self._dialling:
                 return self._on_ready(number, now_ms)
+            case TranslatorFinished() | TranslatorLost() if event.number in self._finishing:
+                return self._on_finished(event.number)
             case TranslatorFinished(number=number) if number == self._using:
-                return self._on_finished()
+                # It went by itself, as if the socket had been lost.
+                return self._on_lost(TranslatorLost(number, "openai.disconnected"))
             case TranslatorLost() if event.number in (self._dialling, self._using):
                 return self._on_lost(event)
             case Told(reason=reason):
@@ -249,11 +253,13 @@ class Interpreting:
         self._losses = 0
         self._renew_ms = now_ms + self._terms.session_ms
         # What the one before has yet to say is heard to its end.
-        return [UseTranslator(number), *([FinishTranslator(before)] if before is not None else [])]
+        return [UseTranslator(number), *([self._finish(before, now_ms)] if before is not None else [])]
+
+    def _finish(self, number: int, now_ms: float) -> Command:
+        self._finishing[number] = now_ms + LAST_WORDS_MS
+        return FinishTranslator(number)
 
     def _on_lost(self, lost: TranslatorLost) -> list[Command]:
-        if self.phase is Phase.LAST_WORDS:
-            return self._on_finished()
         self._losses += 1
         if lost.number == self._dialling:
             self._dialling = None
@@ -265,11 +271,11 @@ class Interpreting:
             return commands + self._leave(lost.reason)
         return commands if self._dialling is not None else [*commands, self._dial()]
 
-    def _on_finished(self) -> list[Command]:
-        if self.phase is not Phase.LAST_WORDS:  # it went by itself, as if the socket had been lost
-            assert self._using is not None
-            return self._on_lost(TranslatorLost(self._using, "openai.disconnected"))
-        return [LetPartnerGo(self._reason), *self._end()]
+    def _on_finished(self, number: int) -> list[Command]:
+        del self._finishing[number]
+        if self.phase is not Phase.LAST_WORDS or self._finishing:
+            return []
+        return self._leave(self._reason)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -279,14 +285,17 @@ class Interpreting:
         return self.end_reason
 
     def _on_phone_lost(self, reason: str, now_ms: float) -> list[Command]:
-        if self.phase is not Phase.TOGETHER or self._using is None:
+        # One that was replaced a moment ago may not have said all yet. One that hangs is not waited for.
+        self._finishing = {one: by_ms for one, by_ms in self._finishing.items() if by_ms > now_ms}
+        last = self._using
+        if self.phase is not Phase.TOGETHER or (last is None and not self._finishing):
             return self._leave(reason)
         self.phase = Phase.LAST_WORDS
         self.end_reason = reason
         self._until_ms = now_ms + LAST_WORDS_MS
-        # A replacement has heard nothing of them: the one that has is left to finish.
-        self._dialling = self._renew_ms = None
-        return [FinishTranslator(self._using)]
+        # A replacement has heard nothing of them: those that have are left to finish.
+        self._using = self._dialling = self._renew_ms = None
+        return [self._finish(last, now_ms)] if last is not None else []
 
     def _on_partner_left(self, reason: str, heard_at_ms: float) -> list[Command]:
         if self.phase is Phase.PARTING:
@@ -301,9 +310,7 @@ class Interpreting:
 
     def _on_time(self, now_ms: float) -> list[Command]:
         if self.phase is not Phase.TOGETHER and now_ms >= self._until_ms:
-            if self.phase is Phase.ALONE:
-                return self._leave("other.unreachable")
-            return self._on_finished() if self.phase is Phase.LAST_WORDS else self._end()
+            return self._leave("other.unreachable")  # once they were there, there is another reason
         if now_ms >= self._terms.most_ms:
             return self._leave("limit.call_seconds")
         if self._renew_ms is not None and now_ms >= self._renew_ms and self._dialling is None:

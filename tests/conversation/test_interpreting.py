@@ -149,6 +149,29 @@ def test_the_last_words_are_those_of_the_translator_that_heard_them_not_of_its_r
     ]
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_the_last_words_are_also_those_that_a_translator_just_replaced_has_yet_to_say(first: int) -> None:
+    """Somebody hangs up in the second or two after an old session was replaced."""
+    one = side(*TALKING)
+    one.receive(TimePassed(), TERMS.session_ms)
+    one.receive(TranslatorReady(2), TERMS.session_ms + 500)
+    assert one.receive(PhoneLost("caller.hung_up"), TERMS.session_ms + 900) == [FinishTranslator(2)]
+    assert one.receive(TranslatorFinished(first), TERMS.session_ms + 1500) == []
+    assert one.receive(TranslatorFinished(3 - first), TERMS.session_ms + 1600) == [
+        LetPartnerGo("caller.hung_up"),
+        DropTranslators(),
+        End("caller.hung_up"),
+    ]
+
+
+def test_a_replaced_translator_that_has_never_finished_is_not_waited_for_at_the_end() -> None:
+    one = side(*TALKING)
+    one.receive(TimePassed(), TERMS.session_ms)
+    one.receive(TranslatorReady(2), TERMS.session_ms)
+    one.receive(PhoneLost("caller.hung_up"), TERMS.session_ms + LAST_WORDS_MS)
+    assert one.receive(TranslatorFinished(2), TERMS.session_ms + LAST_WORDS_MS)[-1] == End("caller.hung_up")
+
+
 @pytest.mark.parametrize("event", [PhoneLost("caller.hung_up"), PartnerLeft("other.hung_up", 3000)])
 def test_nobody_is_dialled_any_more_once_one_of_the_two_is_gone(event: Event) -> None:
     one = side(*TALKING)
