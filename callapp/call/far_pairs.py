@@ -25,8 +25,7 @@ from callapp.peers.exchange import Exchange, Receiver
 from callapp.peers.wire import MOST_LETTER_BYTES
 
 EVERYBODY = "callapp_pairs"
-# A side sends audio all the time, silence too; but for the seconds in which its last words are translated.
-# With nothing for so long, its process is gone, or the wire is.
+# A side sends audio all the time, silence too. With nothing for so long, its process is gone, or the wire is.
 LOST_S = 10.0
 CLOSE_S = 2.0
 # Base64 makes four bytes of three; some are for the words before it.

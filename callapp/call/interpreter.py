@@ -2,7 +2,8 @@
 
 What this phone says goes to the translator; what the translator makes of it is laid over the voice
 itself and goes to the partner's phone. The phone sends audio all the time, silence too, so it is the
-clock of both: for each chunk that it brings, the partner is given a chunk as long.
+clock of both: for each chunk that it brings, the partner is given a chunk as long. Once it is gone, time
+itself is the clock of its last words.
 
 Threads, and what each may touch:
 
@@ -24,7 +25,9 @@ from threading import Event as Flag
 from threading import Thread
 from time import monotonic
 
-from callapp.audio.g711 import Samples, decode
+import numpy as np
+
+from callapp.audio.g711 import SAMPLES_PER_MS, Samples, decode
 from callapp.audio.mixing import Mixer
 from callapp.audio.pacing import Pacing
 from callapp.audio.ringing import Ringing
@@ -72,8 +75,8 @@ from callapp.realtime.translator import (
 from callapp.telephony.leg import NO_MEDIA_S, STOP_WITHIN_S, CallerLeg
 from callapp.telephony.media_streams import CallerAudio
 
-# How often the inbox is looked into once the phone is gone.
-TICK_S = 0.25
+# How often the inbox is looked into once the phone is gone, and how much is then heard at a time.
+TICK_MS = 20
 # The dial of the partner takes no longer: ten seconds of Twilio's, and what the database takes.
 DIALLED_S = 20.0
 
@@ -132,6 +135,7 @@ class InterpretedSide:
         self._past_ms = 0.0  # what those heard that are over
         self._using: int | None = None
         self._phone_gone = False
+        self._heard_to_ms = 0.0  # so far the partner has heard this side, once its phone is gone
         self._gone: tuple[str, float] | None = None  # why, and from when on without the stream's word
         self._over = Flag()
         self._closed = False  # nobody looks into the inbox any more
@@ -276,10 +280,12 @@ class InterpretedSide:
             self._partner.hear(self.mixer.frame(voice))
 
     def _wait_for_news(self) -> None:
-        try:
-            self._take_news(self._inbox.get(timeout=TICK_S))
-        except Empty:
-            return
+        with suppress(Empty):
+            self._take_news(self._inbox.get(timeout=TICK_MS / 1000))
+        passed_ms = int(self._now_ms() - self._heard_to_ms)
+        if self._partner is not None and self.conversation.phase is Phase.LAST_WORDS and passed_ms >= TICK_MS:
+            self._heard_to_ms += passed_ms
+            self._partner.hear(self.mixer.frame(np.zeros(passed_ms * SAMPLES_PER_MS, np.int16)))
 
     def _take_news(self, news: Event | Written | Took) -> None:
         if isinstance(news, Written):
@@ -291,11 +297,10 @@ class InterpretedSide:
 
     def _lose_phone(self, reason: str) -> None:
         self._phone_gone = True
+        self._heard_to_ms = self._now_ms()
         self._tell(PhoneLost(reason))
 
     def _tell(self, event: Event) -> None:
-        if isinstance(event, PhoneLost):
-            self._phone_gone = True
         for command in self.conversation.receive(event, self._now_ms()):
             self._perform(command)
         if isinstance(event, TranslatorLost | TranslatorFinished):

@@ -25,6 +25,7 @@ from callapp.realtime.translator import Finished, Ready, Spoken, Translator
 from callapp.simulators.ulaw import tone
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
+from tests.stage import eventually
 
 WAIT_S = 5.0
 VOICE = CallerAudio(b64encode(tone(300, 20)), None)
@@ -187,6 +188,26 @@ def test_last_words_are_given_to_the_partner_before_they_are_let_go(world: World
     translator.outbox.put(Finished())
     assert world.partner.left.get(timeout=WAIT_S) == "other.hung_up"
     assert np.abs(decode(world.partner.heard)[-800:].astype(int)).min() > 4000
+    assert world.ended() == "caller.hung_up"
+
+
+def test_the_last_words_are_heard_as_they_are_translated_though_their_speaker_is_gone(world: World) -> None:
+    """The phone that was put down was the clock: what is being heard then must not stop within a word."""
+    translator = world.together()
+    world.phone.inbox.put(CallerHungUp())
+    assert translator.finished.wait(WAIT_S)
+    before = len(world.partner.heard)
+
+    def loud() -> np.ndarray[Any, Any]:
+        return np.flatnonzero(np.abs(decode(world.partner.heard[before:]).astype(int)) > 4000)
+
+    translator.outbox.put(Spoken(np.full(800, 5000, np.int16)))
+    assert eventually(lambda: len(loud()) == 800, WAIT_S)
+    assert world.partner.left.empty(), "it was heard only when all had been translated"
+    assert np.ptp(loud()) == 799, "torn"
+    translator.outbox.put(Finished())
+    assert world.partner.left.get(timeout=WAIT_S) == "other.hung_up"
+    assert len(loud()) == 800
     assert world.ended() == "caller.hung_up"
 
 
