@@ -33,7 +33,7 @@ class Books:
         self._spent_usd = 0.0
         self._told_s = 0.0  # of what was translated, how much the journal has been told
         self._phrases = Phrases()
-        self._waits_since_ms = 0.0  # for a translator
+        self._waits_since_ms: float | None = 0.0  # for a translator
         self._again = False
 
     def begin(self) -> None:
@@ -47,8 +47,10 @@ class Books:
     def translating(self, now_ms: float, *, translating: bool) -> None:
         """A translator is there, or is there no more."""
         if translating:
-            self._journal(ModelConnected(now_ms, now_ms - self._waits_since_ms, self._again), now_ms)
-            self._again = True
+            # One that replaces another is there when it is: nobody has waited for it.
+            since_ms = now_ms if self._waits_since_ms is None else self._waits_since_ms
+            self._journal(ModelConnected(now_ms, now_ms - since_ms, self._again), now_ms)
+            self._waits_since_ms, self._again = None, True
         else:
             self._waits_since_ms = now_ms
             self._journal(ModelDisconnected(now_ms, "openai.disconnected"), now_ms)

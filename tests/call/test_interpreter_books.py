@@ -28,6 +28,18 @@ def test_both_texts_and_the_use_are_told_and_the_end_is_the_last() -> None:
     assert facts[-2:] == [Ended(10_000, "caller.hung_up"), Closed(10_000)]
 
 
+def test_nobody_has_waited_for_a_translator_that_replaces_another() -> None:
+    """It is the age of the one before, of nearly an hour, that would stand among the delays."""
+    facts: list[Fact] = []
+    books = Books(lambda fact, _at_ms: facts.append(fact))
+    books.translating(500, translating=True)
+    books.translating(3_000_000, translating=True)
+    books.translating(3_100_000, translating=False)
+    books.translating(3_100_400, translating=True)
+    connected = [(fact.after_ms, fact.again) for fact in facts if isinstance(fact, ModelConnected)]
+    assert connected == [(500, False), (0, True), (400, True)]
+
+
 def test_no_more_is_translated_than_may_be_paid_for() -> None:
     books = Books(
         lambda _fact, _at_ms: None, 1.0, lambda usage: usage.transcribed_s / 60 + usage.output_audio
