@@ -56,6 +56,7 @@ class Phrases:
             # A transcript can be told after the translation; what was said was said before it all the same.
             source.start_ms = min(source.start_ms, target.start_ms)
             target.start_ms = max(target.start_ms, source.start_ms + 1)
+            target.end_ms = max(target.end_ms, target.start_ms)
         for side, role in _ROLES.items():
             one = growing.get(side)
             if one is not None:
