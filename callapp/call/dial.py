@@ -67,7 +67,7 @@ def call_off(placed_id: str, store: Store, carrier: Carrier) -> None:
     """
     placed = store.find_placed(placed_id)
     if placed is not None and placed.call_sid is not None and not placed.answered and not placed.over:
-        carrier.complete_call(placed.call_sid)
+        carrier.cancel_call(placed.call_sid)  # it may have been picked up by now: that is told later
 
 
 def _note_failure(placed_id: str, store: Store) -> None:

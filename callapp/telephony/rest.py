@@ -139,6 +139,10 @@ class Carrier:
         """Hang up. That the call has ended already is fine. Raises as ``place_call`` does."""
         self._update(call_sid, status="completed")
 
+    def cancel_call(self, call_sid: str) -> None:
+        """Stop a phone from ringing; one that was picked up is left alone. Raises as ``place_call`` does."""
+        self._update(call_sid, status="canceled")
+
     def apologise(self, call_sid: str, language: str, fallback: twiml.Fallback | None = None) -> None:
         """Cut whatever goes on in the call, say sorry, and hang up, or let a person at a number take it.
 

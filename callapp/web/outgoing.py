@@ -140,6 +140,8 @@ def _dial_both(call: CallRequest, other: str, from_number: str) -> dict[str, Any
     try:
         placed_other = _dial(second, call.origin)
     except BaseException:
+        # Whoever has picked up already is told.
+        services().pairs.give_up(place.pair, "other.unreachable")
         _call_off(placed.sid)
         raise
     if _is_over(first):  # picked up and put down meanwhile: its end found no second phone to call off
@@ -158,7 +160,7 @@ def _is_over(call: PlacedCall) -> bool:
 
 def _call_off(call_sid: str) -> None:
     try:
-        services().carrier.complete_call(call_sid)
+        services().carrier.cancel_call(call_sid)
     except CarrierError as error:
         log.error("! a call could not be called off: %s", error, extra={"call_sid": call_sid})
 

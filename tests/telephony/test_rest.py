@@ -296,12 +296,23 @@ def test_hanging_up_completes_the_call(carrier: Carrier, twilio: Twilio) -> None
     assert (method, path, form) == ("POST", f"{CALLS}/{CALL_SID}.json", {"Status": ["completed"]})
 
 
+def test_a_call_that_only_rings_is_called_off_by_a_word_that_cuts_nobody(
+    carrier: Carrier, twilio: Twilio
+) -> None:
+    """It may have been picked up in the same moment."""
+    twilio.answers(200, {"sid": CALL_SID, "status": "canceled"})
+    carrier.cancel_call(CALL_SID)
+    [(method, path, form, _)] = twilio.requests
+    assert (method, path, form) == ("POST", f"{CALLS}/{CALL_SID}.json", {"Status": ["canceled"]})
+
+
 @pytest.mark.parametrize(("status", "body"), [(400, ENDED), (404, NOT_FOUND)])
 def test_hanging_up_a_call_that_has_ended_is_done(
     carrier: Carrier, twilio: Twilio, status: int, body: dict[str, Any]
 ) -> None:
     twilio.answers(status, body)
     carrier.complete_call(CALL_SID)
+    carrier.cancel_call(CALL_SID)
     carrier.apologise(CALL_SID, "en-US")
 
 

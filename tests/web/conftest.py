@@ -99,6 +99,7 @@ class FakeCarrier:
         self.dialled: list[dict[str, str]] = []
         self.redirected: list[tuple[str, str]] = []
         self.completed: list[str] = []
+        self.canceled: list[str] = []
         self.recordings: dict[str, bytes] = {}
         self.error: Exception | None = None
         self.before_answer: Callable[[dict[str, str]], object] = lambda dial: None
@@ -126,6 +127,11 @@ class FakeCarrier:
         if self.error is not None:
             raise self.error
         self.completed.append(call_sid)
+
+    def cancel_call(self, call_sid: str) -> None:
+        if self.error is not None:
+            raise self.error
+        self.canceled.append(call_sid)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from callapp.call.pairing import PAIR
 from callapp.call_log import StoreUnavailable
 from callapp.call_log.idempotency import IdempotencyKeys
 from callapp.call_log.models import IdempotencyKeyRow
@@ -666,7 +667,10 @@ def test_when_the_second_cannot_be_dialled_the_first_is_called_off(world: World)
     world.carrier.before_answer = refuse_the_second
     detail(world.call(TWO), 502)
     assert len(world.carrier.dialled) == 2
-    assert world.carrier.completed == [f"CA{1:032d}"]
+    place = world.services.store.find_placed(world.carrier.dialled[0]["url"].rpartition("placed=")[2])
+    assert place is not None
+    assert world.services.pairs.is_over(place.parameters[PAIR]), "who has picked up by then is told"
+    assert world.carrier.canceled == [f"CA{1:032d}"]
 
 
 def test_who_picks_up_and_hangs_up_before_the_second_is_dialled_leaves_no_phone_ringing(
@@ -682,7 +686,7 @@ def test_who_picks_up_and_hangs_up_before_the_second_is_dialled_leaves_no_phone_
 
     world.carrier.before_answer = hang_up
     assert world.call(TWO).status_code == 201
-    assert world.carrier.completed == [f"CA{2:032d}"]
+    assert world.carrier.canceled == [f"CA{2:032d}"]
 
 
 def test_both_calls_stand_though_the_database_is_gone_after_the_dials(
@@ -695,5 +699,5 @@ def test_both_calls_stand_though_the_database_is_gone_after_the_dials(
 
     monkeypatch.setattr(world.services.store, "find_placed", down)
     assert world.call(TWO).status_code == 201
-    assert world.carrier.completed == []
+    assert world.carrier.canceled == []
     assert "connection refused" in caplog.text

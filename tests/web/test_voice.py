@@ -293,7 +293,7 @@ def test_when_one_of_two_is_gone_the_others_phone_rings_no_longer(world: World, 
     query = ring_other(world)
     fields = {"CallSid": CALL_SID, "CallStatus": value, "SequenceNumber": "2"}
     assert world.webhook(f"/call-status{query}", fields).status_code == 204
-    assert world.carrier.completed == [OTHER_SID]
+    assert world.carrier.canceled == [OTHER_SID]
 
 
 @pytest.mark.parametrize("end", ["answered", "over"])
@@ -306,7 +306,7 @@ def test_when_one_of_two_is_gone_a_call_that_does_not_ring_is_left_alone(world: 
         world.services.store.note_status(OTHER_SID, "no-answer", 2)
     fields = {"CallSid": CALL_SID, "CallStatus": "completed", "SequenceNumber": "2"}
     assert world.webhook(f"/call-status{query}", fields).status_code == 204
-    assert world.carrier.completed == []
+    assert world.carrier.canceled == []
 
 
 def test_that_the_others_phone_rings_on_since_twilio_is_away_is_logged(
