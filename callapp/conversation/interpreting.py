@@ -302,11 +302,13 @@ class Interpreting:
             return []
         if self.phase is Phase.LAST_WORDS:
             return self._end()
+        # One who is not to be had may be rung all the same: the dial's answer was late.
+        rung: list[Command] = [CallOff()] if self.phase is Phase.ALONE else []
         self.phase = Phase.PARTING
         self.end_reason = reason
         self._using = self._dialling = self._renew_ms = None  # nobody is left to translate for
         self._until_ms = heard_at_ms + MARK_SPARE_MS
-        return [DropTranslators(), MarkEnd(LAST_MARK)]
+        return [*rung, DropTranslators(), MarkEnd(LAST_MARK)]
 
     def _on_time(self, now_ms: float) -> list[Command]:
         if self.phase is not Phase.TOGETHER and now_ms >= self._until_ms:

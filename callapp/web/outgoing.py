@@ -14,11 +14,11 @@ from typing import Any
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
-from callapp.call.dial import dial
+from callapp.call.dial import call_off, dial
 from callapp.call.pairing import Place
 from callapp.call_log import Claim, ClaimOutcome, PlacedCall, StoreUnavailable
 from callapp.call_log.idempotency import IdempotencyKeys
-from callapp.errors import CarrierError, CarrierTimeout
+from callapp.errors import CallappError, CarrierError, CarrierTimeout
 from callapp.logs import mask_number
 from callapp.sentences import N_, words_of
 from callapp.services import services
@@ -136,17 +136,27 @@ def _dial_both(call: CallRequest, other: str, from_number: str) -> dict[str, Any
         placed = _dial(first, call.origin)
     except BaseException:
         registry.give_back(second.id)
+        _give_up(place.pair, first)
         raise
     try:
         placed_other = _dial(second, call.origin)
     except BaseException:
-        # Whoever has picked up already is told.
-        services().pairs.give_up(place.pair, "other.unreachable")
+        _give_up(place.pair, second)
         _call_off(placed.sid)
         raise
     if _is_over(first):  # picked up and put down meanwhile: its end found no second phone to call off
         _call_off(placed_other.sid)
     return _body(call, placed, from_number) | {"otherCallSid": placed_other.sid}
+
+
+def _give_up(pair: str, undialled: PlacedCall) -> None:
+    """One of two cannot be called, as far as is known: who has picked up is told, and no phone is to ring."""
+    app = services()
+    app.pairs.give_up(pair, "other.unreachable")
+    try:
+        call_off(undialled.id, app.store, app.carrier)
+    except CallappError as error:
+        log.error("! a call that may ring could not be called off: %s", error)
 
 
 def _is_over(call: PlacedCall) -> bool:

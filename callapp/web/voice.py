@@ -63,7 +63,7 @@ def call_status() -> ResponseReturnValue:
     fields = _fields()
     call_sid = _required(fields, "CallSid")
     status = _required(fields, "CallStatus")
-    placed_id = request.args.get("placed")
+    placed_id, pair = request.args.get("placed"), request.args.get("pair")
     log = call_logger(call_sid, __name__)
     app = services()
     try:
@@ -77,10 +77,11 @@ def call_status() -> ResponseReturnValue:
         if placed_id is not None:
             app.registry.also_known_as(placed_id, call_sid)  # this may be the first we hear of its SID
         app.registry.call_ended_elsewhere(call_sid, status)
-        pair = request.args.get("pair")
         if pair is not None:
             app.pairs.give_up(pair, "other.hung_up" if status == "completed" else "other.unreachable")
-            _call_off(pair, log)
+    # A phone may begin to ring after that: Twilio took its dial, and we did not hear of it in time.
+    if pair is not None and app.pairs.is_over(pair):
+        _call_off(pair, log)
     return "", 204
 
 

@@ -259,6 +259,7 @@ def test_a_partner_who_cannot_be_called_is_unreachable(world: World) -> None:
         world.phone.inbox.put(Played(LAST_MARK))
         world.phone.closed.wait(0.02)
     assert world.ended() == "other.unreachable"
+    assert world.called_off.is_set(), "Twilio may have taken a dial that it did not answer"
 
 
 def test_who_meets_a_side_that_has_just_ended_is_told(world: World) -> None:

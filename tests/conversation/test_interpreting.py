@@ -238,7 +238,11 @@ def test_a_partner_who_does_not_come_is_not_waited_for_for_ever() -> None:
 
 def test_a_partner_who_cannot_be_reached_is_told_of_as_one_who_left() -> None:
     one = Interpreting(TERMS)
-    assert one.receive(PartnerLeft("other.unreachable"), 0) == [DropTranslators(), MarkEnd(LAST_MARK)]
+    assert one.receive(PartnerLeft("other.unreachable"), 0) == [
+        CallOff(),
+        DropTranslators(),
+        MarkEnd(LAST_MARK),
+    ], "a dial that Twilio did not answer may ring all the same"
 
 
 @pytest.mark.parametrize(

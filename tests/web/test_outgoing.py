@@ -657,6 +657,23 @@ def test_when_the_first_cannot_be_dialled_both_lines_are_free(make_world: MakeWo
     assert world.slots == 0
 
 
+@pytest.mark.parametrize("late", [TWO["phoneNumber"], OTHER])
+def test_where_twilio_does_not_answer_a_dial_neither_phone_rings_on(make_world: MakeWorld, late: str) -> None:
+    """It has taken the dial all the same, and has told so before we gave up waiting."""
+    world = make_world()
+
+    def be_late(dial: dict[str, str]) -> None:
+        if dial["to"] == late:
+            fields = {"CallSid": "CA" + "9" * 32, "CallStatus": "ringing", "SequenceNumber": "1"}
+            assert world.webhook(dial["status_callback"].removeprefix(ORIGIN), fields).status_code == 204
+            raise CarrierTimeout("Twilio did not answer within 10 s")
+
+    world.carrier.before_answer = be_late
+    detail(world.call(TWO), 504)
+    assert "CA" + "9" * 32 in world.carrier.canceled
+    assert len(set(world.carrier.canceled)) == len(world.carrier.dialled)
+
+
 def test_when_the_second_cannot_be_dialled_the_first_is_called_off(world: World) -> None:
     """Somebody whose phone rings for nobody would pick up, and hear nobody."""
 

@@ -309,6 +309,22 @@ def test_when_one_of_two_is_gone_a_call_that_does_not_ring_is_left_alone(world: 
     assert world.carrier.canceled == []
 
 
+@pytest.mark.parametrize("value", ["initiated", "ringing"])
+def test_a_phone_that_rings_after_the_other_was_told_that_it_cannot_be_reached_is_called_off(
+    world: World, value: str
+) -> None:
+    """Twilio took the dial, and its answer to us was lost."""
+    place = PAIR_OF_TWO
+    world.services.store.place_call(replace(PLACED, id=place.placed_id))
+    fields = {"CallSid": CALL_SID, "CallStatus": value, "SequenceNumber": "0"}
+    query = f"?placed={place.placed_id}&pair={place.pair}"
+    assert world.webhook(f"/call-status{query}", fields).status_code == 204
+    assert world.carrier.canceled == [], "nobody has given up yet"
+    world.services.pairs.give_up(place.pair, "other.unreachable")
+    assert world.webhook(f"/call-status{query}", fields).status_code == 204
+    assert world.carrier.canceled == [CALL_SID]
+
+
 def test_that_the_others_phone_rings_on_since_twilio_is_away_is_logged(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
