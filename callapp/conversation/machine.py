@@ -365,14 +365,13 @@ class Conversation:
 
     def _on_response_ended(self, ended: ResponseEnded, at_ms: float) -> list[Command]:
         response_id = ended.response_id
-        # Asked first: `Voice` silences what the service cancelled, and forgets what it is done with.
-        silenced, begun = self.responses.silenced(response_id), self.voice.has_begun(response_id)
+        silenced = self.responses.silenced(response_id)  # `Voice` silences what the service cancelled
         commands = self.voice.response_ended(ended, at_ms)
         for call in ended.tool_calls:
             commands += self.tool_rounds.called(call, at_ms)
         tools_ask = self.tool_rounds.will_ask(response_id)
-        # A filter, a limit or the service may cut it off before it brings anything: nobody would speak then.
-        empty = ended.status != "completed" and not (begun or tools_ask)
+        # A filter, a limit or the service may cut it off before its first sound: nobody would speak then.
+        empty = ended.status != "completed" and not (self.voice.has_spoken(response_id) or tools_ask)
         failed = not silenced and (ended.status == "failed" or empty)
         if not self.responses.ended(response_id, failed=failed, at_ms=at_ms, tools_ask=tools_ask):
             return commands + self.course.finish("openai.failed")

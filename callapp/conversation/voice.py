@@ -95,16 +95,16 @@ class Voice:
             self.responses.silence(response_id)
             commands += self.silence(at_ms)
         commands += self._playback.end_response(response_id, at_ms)
-        self._unspoken = {i: r for i, r in self._unspoken.items() if r != response_id}
+        for item_id in [i for i, r in self._unspoken.items() if r == response_id]:
+            del self._unspoken[item_id]
+            if ended.status != "completed":  # its words may have come before its sound
+                self._history.cut(item_id, 0)
+                commands += self._forget(item_id)
         return commands
 
     def has_spoken(self, response_id: str) -> bool:
         """Whether audio of a response went to the phone."""
         return response_id in self._spoken
-
-    def has_begun(self, response_id: str) -> bool:
-        """Whether a response that is not over has brought a message, with a sound or without."""
-        return self.has_spoken(response_id) or response_id in self._unspoken.values()
 
     # -- falling silent -------------------------------------------------------------------------
 

@@ -351,14 +351,21 @@ def test_a_turn_that_is_answered_by_nothing_at_all_is_answered_again_but_not_for
 
 
 @pytest.mark.parametrize("status", ["incomplete", "cancelled"])
-@pytest.mark.parametrize(
-    "brought", [MessageStarted("resp_1", "item_2"), audio("resp_1", "item_2", 500)], ids=["message", "sound"]
-)
-def test_an_answer_that_was_cut_off_after_it_had_begun_is_not_asked_for_again(status, brought):
+def test_an_answer_that_was_cut_off_after_its_first_sound_is_not_asked_for_again(status):
     call = live()
-    call.tell(SpeechStarted("item_1"), SpeechStopped(), ResponseStarted("resp_1"), brought, at_ms=1_000)
-    call.tell(ResponseEnded("resp_1", status))
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), ResponseStarted("resp_1"), at_ms=1_000)
+    call.tell(audio("resp_1", "item_2", 500), ResponseEnded("resp_1", status))
     assert only(call.tell(Tick(), at_ms=5_000), CreateResponse) == []
+
+
+@pytest.mark.parametrize("status", ["incomplete", "cancelled", "failed"])
+def test_an_answer_that_was_cut_off_before_its_first_sound_is_forgotten_and_asked_for_again(status):
+    call = live()
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), ResponseStarted("resp_1"), at_ms=1_000)
+    call.tell(MessageStarted("resp_1", "item_2"), AgentSaid("item_2", "We open at"))
+    assert call.tell(ResponseEnded("resp_1", status)) == [DeleteItem("item_2")]
+    assert [c.tag for c in only(call.tell(Tick(), at_ms=1_500), CreateResponse)] == ["answer"]
+    assert call.conversation.history.lines() == []
 
 
 def test_tools_of_an_answer_that_was_cut_off_are_followed_by_one_request():
