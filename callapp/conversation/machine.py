@@ -13,7 +13,7 @@ from callapp.conversation.away import ON_THE_WAY, Away
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.budget import Budget
 from callapp.conversation.chronicle import Chronicle
-from callapp.conversation.commands import Command, OpenAudio, Tell
+from callapp.conversation.commands import Command, OpenAudio, Tell, Warn
 from callapp.conversation.course import Course, Phase
 from callapp.conversation.events import (
     AgentSaid,
@@ -373,6 +373,8 @@ class Conversation:
         # A filter, a limit or the service may cut it off before its first sound: nobody would speak then.
         empty = ended.status != "completed" and not (self.voice.has_spoken(response_id) or tools_ask)
         failed = not silenced and (ended.status == "failed" or empty)
+        if failed and ended.status != "failed":  # which is told anyway
+            commands.append(Warn(f"a response was cut off before its first sound: {ended.status}"))
         if not self.responses.ended(response_id, failed=failed, at_ms=at_ms, tools_ask=tools_ask):
             return commands + self.course.finish("openai.failed")
         return commands + self.tool_rounds.response_ended(response_id, at_ms)

@@ -22,6 +22,7 @@ from callapp.conversation.commands import (
     RunTool,
     SendMark,
     TruncateItem,
+    Warn,
 )
 from callapp.conversation.course import Phase
 from callapp.conversation.events import (
@@ -343,11 +344,12 @@ def test_a_turn_that_is_answered_by_nothing_at_all_is_answered_again_but_not_for
     call = live()
     call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=1_000)
     for number, retry_ms in (1, 500), (2, 1_000):
-        assert call.tell(ResponseStarted(f"resp_{number}"), ResponseEnded(f"resp_{number}", status)) == []
+        told = call.tell(ResponseStarted(f"resp_{number}"), ResponseEnded(f"resp_{number}", status))
+        assert told == [Warn(f"a response was cut off before its first sound: {status}")]
         commands = call.tell(Tick(), at_ms=call.now_ms + retry_ms)
         assert [c.tag for c in commands] == ["answer"]
     call.tell(ResponseStarted("resp_3", "answer"))
-    assert call.tell(ResponseEnded("resp_3", status)) == [Finish("openai.failed")]
+    assert call.tell(ResponseEnded("resp_3", status))[-1] == Finish("openai.failed")
 
 
 @pytest.mark.parametrize("status", ["incomplete", "cancelled"])
@@ -363,7 +365,8 @@ def test_an_answer_that_was_cut_off_before_its_first_sound_is_forgotten_and_aske
     call = live()
     call.tell(SpeechStarted("item_1"), SpeechStopped(), ResponseStarted("resp_1"), at_ms=1_000)
     call.tell(MessageStarted("resp_1", "item_2"), AgentSaid("item_2", "We open at"))
-    assert call.tell(ResponseEnded("resp_1", status)) == [DeleteItem("item_2")]
+    commands = call.tell(ResponseEnded("resp_1", status))
+    assert [c for c in commands if not isinstance(c, Warn)] == [DeleteItem("item_2")]
     assert [c.tag for c in only(call.tell(Tick(), at_ms=1_500), CreateResponse)] == ["answer"]
     assert call.conversation.history.lines() == []
 
