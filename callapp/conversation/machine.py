@@ -314,6 +314,7 @@ class Conversation:
                 return self.tool_rounds.called(event, at_ms)
             case RemoteToolCalled():
                 self.responses.stirred(at_ms + TOOL_MS)  # until then it has nothing else to bring
+                self.tool_rounds.remote_tool_called()
                 return []
             case RemoteToolReturned():
                 return self.tool_rounds.remote_tool_returned()
@@ -359,8 +360,7 @@ class Conversation:
         return commands + self.floor.hush(at_ms)
 
     def _on_message_started(self, response_id: str, item_id: str) -> list[Command]:
-        if not self.responses.silenced(response_id):
-            self.tool_rounds.remote_answer_due = False
+        self.tool_rounds.message_started(response_id)
         return self.voice.message_started(response_id, item_id)
 
     def _on_response_ended(self, ended: ResponseEnded, at_ms: float) -> list[Command]:

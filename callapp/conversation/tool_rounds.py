@@ -37,6 +37,8 @@ class ToolRounds:
         self._ended: set[str] = set()  # responses that are over
         self._end_asked: dict[str, str] = {}  # tool calls that ask for the end, and their response
         self.remote_answer_due = False  # the service ran a tool, and nothing was said since
+        self._remote_caller: str | None = None  # the response in which it began to run the newest one
+        self._unaware: str | None = None  # a response that had begun before the tool was done
 
     @property
     def pending(self) -> bool:
@@ -78,13 +80,23 @@ class ToolRounds:
         self._end_asked[tool_call_id] = response_id
         return self._settle(response_id, at_ms)
 
+    def remote_tool_called(self) -> None:
+        """The service begins to run a tool by itself."""
+        self._remote_caller = self._voice.responses.active
+
     def remote_tool_returned(self) -> list[Command]:
         """The service ran a tool by itself: unless its response goes on to speak, ask for another one."""
-        responses = self._voice.responses
+        active = self._voice.responses.active
         # One that had to be approved comes back when its response is over, and is no part of another.
-        self._calls.count_round(responses.active or f"after {len(self._ended)} responses")
+        self._calls.count_round(active or f"after {len(self._ended)} responses")
         self.remote_answer_due = True
-        return self._ask_after_remote_tools() if responses.active is None else []
+        self._unaware = active if active != self._remote_caller else None
+        return self._ask_after_remote_tools() if active is None else []
+
+    def message_started(self, response_id: str) -> None:
+        """A response goes on to speak: of what the service's tool has brought, if it can know it."""
+        if response_id != self._unaware and not self._voice.responses.silenced(response_id):
+            self.remote_answer_due = False
 
     def will_ask(self, response_id: str) -> bool:
         """Whether tools that a response called, or the service ran, are followed by a request once done."""

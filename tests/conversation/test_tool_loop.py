@@ -12,6 +12,7 @@ from callapp.conversation.events import (
     MessageStarted,
     ModelLost,
     Part,
+    RemoteToolCalled,
     RemoteToolReturned,
     ResponseEnded,
     ResponseStarted,
@@ -138,8 +139,23 @@ def test_remote_tools_count_as_well() -> None:
 def test_a_response_that_goes_on_to_speak_after_its_remote_tool_needs_no_other() -> None:
     call = Call()
     response_id = call.begin()
+    call.feed(RemoteToolCalled("mcp-1"))
     call.feed(RemoteToolReturned())
     call.feed(MessageStarted(response_id, "item-1"))
+    assert of(CreateResponse, call.feed(ResponseEnded(response_id))) == []
+
+
+def test_a_response_that_begins_before_an_approved_remote_tool_is_done_is_followed_by_another_one() -> None:
+    """The caller spoke meanwhile, and the model answers that."""
+    call = Call()
+    call.feed(ResponseEnded(call.begin()))
+    call.feed(RemoteToolCalled("mcp-1"))
+    response_id = call.begin()
+    call.feed(RemoteToolReturned())
+    call.feed(MessageStarted(response_id, "item-1"))
+    assert len(of(CreateResponse, call.feed(ResponseEnded(response_id)))) == 1
+    response_id = call.begin()
+    call.feed(MessageStarted(response_id, "item-2"))
     assert of(CreateResponse, call.feed(ResponseEnded(response_id))) == []
 
 
