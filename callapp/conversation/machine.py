@@ -225,7 +225,7 @@ class Conversation:
             return self.voice.play(event, at_ms) if self._audible else []
         if type(event) is AgentSaid and not event.whole:  # nor on these: they put deadlines off, at most
             self.responses.stirred(at_ms)
-            self.voice.said(event)
+            self._on_agent_said(event)
             return []
         self.playback.flow.close()
         if self.phase is Phase.ENDED and not isinstance(event, CallerSaid | AgentSaid):
@@ -286,7 +286,7 @@ class Conversation:
                 self.history.settle(CALLER, item_id, text)
                 return self._on_caller_said(text)
             case AgentSaid():
-                self.voice.said(event)
+                self._on_agent_said(event)
                 return []
             case _ if self.phase is not Phase.LIVE:
                 return []
@@ -362,6 +362,11 @@ class Conversation:
     def _on_message_started(self, response_id: str, item_id: str) -> list[Command]:
         self.tool_rounds.message_started(response_id)
         return self.voice.message_started(response_id, item_id)
+
+    def _on_agent_said(self, said: AgentSaid) -> None:
+        # What still comes of an item while the call leaves is played to nobody.
+        if self.phase is not Phase.LEAVING or not self.playback.unended(said.item_id):
+            self.voice.said(said)
 
     def _on_response_ended(self, ended: ResponseEnded, at_ms: float) -> list[Command]:
         response_id = ended.response_id

@@ -153,13 +153,8 @@ class Playback:
             self._add(response_id, part, payload, at_ms, commands)
         else:
             for start in range(0, len(payload), PIECE_CHARS):
-                self._add(
-                    response_id,
-                    part,
-                    payload[start : start + PIECE_CHARS],
-                    at_ms,
-                    commands,
-                )
+                piece = payload[start : start + PIECE_CHARS]
+                self._add(response_id, part, piece, at_ms, commands)
         return commands
 
     def let_flow(self, part: Part) -> None:
@@ -332,6 +327,10 @@ class Playback:
     def items(self) -> set[str]:
         """The items of which something may still be unheard, or still come."""
         return {part.item_id for part in self._ledgers}
+
+    def unended(self, item_id: str) -> bool:
+        """Whether an item that was begun gets more audio."""
+        return any(not one.ended for part, one in self._ledgers.items() if part.item_id == item_id)
 
     @property
     def all_heard(self) -> bool:

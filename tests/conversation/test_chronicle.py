@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from callapp.conversation.commands import SendMark
+from callapp.conversation.commands import CompleteCall, SendMark
 from callapp.conversation.events import (
     AgentSaid,
     AudioArrived,
@@ -292,6 +292,19 @@ def test_a_call_cut_short_by_its_limit_was_interrupted_by_nobody():
     call.tell(WindUpAsked("limit.call_seconds"), at_ms=2_000)
     assert call.all(BargedIn) == []
     assert call.only(Uttered).interrupted
+
+
+def test_words_that_come_after_the_last_goodbye_ran_out_of_time_were_heard_by_nobody():
+    call = live()
+    call.tell(WindUpAsked("limit.call_seconds"), at_ms=1_000)
+    call.tell(ResponseStarted("resp_1", "goodbye"), MessageStarted("resp_1", "item_1"), at_ms=7_000)
+    call.tell(AudioArrived("resp_1", Part("item_1", 0), b64encode(LOUD * 4_000)))
+    call.tell(AgentSaid("item_1", "Your time"))
+    call.tell(Tick(), at_ms=7_500)
+    assert any(isinstance(command, CompleteCall) for command in call.commands)
+    call.tell(AgentSaid("item_1", " is up. Goodbye!"), at_ms=7_600)
+    call.tell(AgentSaid("item_1", "Your time is up. Goodbye!", whole=True), CallerHungUp(), at_ms=7_700)
+    assert [said.text for said in call.utterances()] == ["Your time"]
 
 
 # -- tools ----------------------------------------------------------------------------------------
