@@ -6,7 +6,7 @@ What the model begins to say out of turn is silenced before it is heard, or as s
 
 from __future__ import annotations
 
-from callapp.conversation.asides import NOISE, Asides
+from callapp.conversation.asides import Asides
 from callapp.conversation.away import Away
 from callapp.conversation.commands import Command
 from callapp.conversation.farewell import Farewell
@@ -114,7 +114,8 @@ class Floor:
         tag = responses.active_tag
         over_agent = self._playback.playing(at_ms)
         time_is_up = (self._farewell.last or self._voicemail.reached) and tag != GOODBYE
-        if responses.caller_speaking and not self._farewell.last and tag not in (GREETING, NOISE):
+        heeded = responses.caller_speaking and not (self._farewell.last or self._noise.doubtful)
+        if heeded and tag != GREETING:
             return self._voice.hush(at_ms)  # the caller went on speaking: their turn is not over
         if time_is_up or (tag is None and self._noise.answered(at_ms, over_agent=over_agent)):
             return self._voice.hush(at_ms)

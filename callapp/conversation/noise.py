@@ -38,6 +38,11 @@ class Noise:
         """When speech that goes on has become long enough."""
         return self._doubt_until_ms
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether speech goes on that does not count, or may yet prove not to."""
+        return self._dismissing or self._doubt_until_ms is not None
+
     def deaf(self, at_ms: float) -> bool:
         """Whether nothing interrupts at present."""
         return at_ms < self._deaf_until_ms

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callapp.conversation.asides import Manners
 from callapp.conversation.commands import (
     AnswerTool,
@@ -87,6 +89,18 @@ def test_a_response_that_we_asked_for_is_not():
     noise(call, 2_000)
     [create] = only(call.tell(ToolReturned("call_1", "42")), CreateResponse)
     assert call.tell(ResponseStarted("resp_3", create.tag)) == []
+
+
+@pytest.mark.parametrize("ms", [300, 800], ids=["noise", "speech"])
+def test_a_response_that_we_asked_for_and_that_begins_while_it_is_in_doubt_is_given_up_for_speech_alone(ms):
+    call = speaking(HALF_A_SECOND)
+    call.tell(ResponseStarted("resp_2"), ToolCalled("resp_2", "call_1", "look_up", "{}"))
+    call.tell(ResponseEnded("resp_2"))
+    [create] = only(call.tell(ToolReturned("call_1", "42")), CreateResponse)
+    call.tell(SpeechStarted("item_2"), at_ms=2_000)
+    assert call.tell(ResponseStarted("resp_3", create.tag), at_ms=2_100) == []
+    commands = call.tell(SpeechStopped(), at_ms=2_000 + ms)
+    assert only(commands, CancelResponse) == ([] if ms == 300 else [CancelResponse("resp_3")])
 
 
 def test_a_short_word_at_the_agents_last_is_answered():
@@ -200,6 +214,19 @@ def test_then_nothing_interrupts_for_some_seconds_and_no_noise_is_answered():
     assert noise(call, 8_000) == []
     call.tell(ResponseEnded("line"))
     assert call.tell(ResponseStarted("resp_2"), at_ms=9_000) == [CancelResponse("resp_2")]
+
+
+def test_what_a_tool_brings_meanwhile_is_said_over_the_noise():
+    call = speaking(AT_MOST_FOUR)
+    interrupt(call, 4)
+    call.tell(ResponseStarted("resp_2"), ToolCalled("resp_2", "call_1", "look_up", "{}"))
+    call.tell(ResponseEnded("resp_2"))
+    [create] = only(call.tell(SpeechStarted("noise"), at_ms=6_000), CreateResponse)
+    call.speak("line", "line", 1_000)
+    call.tell(SpeechStopped(), at_ms=6_500)
+    call.tell(SpeechStarted("more noise"), at_ms=6_600)
+    [create] = only(call.tell(ToolReturned("call_1", "42"), at_ms=6_700), CreateResponse)
+    assert call.tell(ResponseStarted("resp_3", create.tag), at_ms=6_800) == []
 
 
 def test_who_speaks_when_the_line_was_heard_out_is_answered():
