@@ -31,6 +31,9 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
+        self._left: dict[
+            str, float
+        ] = {}  # open calls of sessions that are gone, and until when they may take
         self._rounds: set[str] = set()  # since the caller last spoke: responses that called tools
 
     @property
@@ -64,6 +67,7 @@ class ToolCalls:
         Args:
             silent: the answer gives the model nothing to speak about.
         """
+        self._left.pop(tool_call_id, None)
         call = self._calls.get(tool_call_id)
         if call is None or call.answered:
             return None
@@ -87,8 +91,13 @@ class ToolCalls:
         return all(call.taken for call in self._calls.values() if call.answered)
 
     def abandon(self) -> list[tuple[str, str]]:
-        """Forget all calls: their session is gone. Return those still open, with their names."""
+        """Forget all calls but until when they may take: their session is gone.
+
+        Returns:
+            Those still open, with their names.
+        """
         left = [(tool_call_id, call.name) for tool_call_id, call in self._calls.items() if not call.answered]
+        self._left = self._deadlines
         self._calls.clear()
         return left
 
@@ -120,17 +129,14 @@ class ToolCalls:
         )
 
     def expired(self, at_ms: float) -> list[str]:
-        """Calls that should have been answered by now."""
-        return [
-            tool_call_id
-            for tool_call_id, call in self._calls.items()
-            if not call.answered and at_ms >= call.deadline_ms
-        ]
+        """Calls that should have been answered by now, also those that a lost session has left."""
+        return [tool_call_id for tool_call_id, until_ms in self._deadlines.items() if at_ms >= until_ms]
 
     @property
     def deadline_ms(self) -> float | None:
         """When the next open call expires."""
-        return min(
-            (c.deadline_ms for c in self._calls.values() if not c.answered),
-            default=None,
-        )
+        return min(self._deadlines.values(), default=None)
+
+    @property
+    def _deadlines(self) -> dict[str, float]:
+        return self._left | {i: call.deadline_ms for i, call in self._calls.items() if not call.answered}

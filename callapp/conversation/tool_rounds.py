@@ -110,6 +110,8 @@ class ToolRounds:
 
     def session_lost(self) -> list[tuple[str, str]]:
         """Let go of all calls: their session is gone. Return those still open, with their names."""
+        for tool_call_id in self._end_asked:
+            self._calls.answer(tool_call_id)  # nobody waits for it: the next session may call it again
         self._end_asked.clear()
         self.remote_answer_due = False
         return self._calls.abandon()

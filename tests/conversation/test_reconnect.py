@@ -21,6 +21,7 @@ from callapp.conversation.commands import (
 from callapp.conversation.events import (
     AgentSaid,
     CallerSaid,
+    EndCall,
     MessageStarted,
     ModelLost,
     ResponseEnded,
@@ -34,6 +35,7 @@ from callapp.conversation.events import (
     Whispered,
     WindUpAsked,
 )
+from callapp.conversation.tool_calls import TOOL_MS
 from tests.conversation.test_machine import Call, end_call, live, only
 
 LINE = b64encode(b"\x55" * 1_500 * 8)
@@ -170,6 +172,23 @@ def test_a_tool_that_a_lost_session_called_is_told_to_the_next_in_words():
     [note] = [c for c in commands if isinstance(c, Tell) and "table 4" in c.text]
     assert note.role == "system"
     assert only(commands, CreateResponse)
+
+
+def test_a_tool_that_a_lost_session_called_and_that_never_returns_is_told_to_the_next_as_well():
+    """Its session would have been told; and the caller waits."""
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look", "{}"), at_ms=1_000)
+    call.tell(ToolCalled("resp_1", "call_2", "end_call", "{}"), ToolReturned("call_2", EndCall("done")))
+    call.tell(LOST, at_ms=3_000)
+    call.tell(SessionConfirmed(), at_ms=3_500)
+    call.speak("resp_2", "item_2", 500)
+    call.hear_all()
+    assert call.conversation.deadline_ms == 1_000 + TOOL_MS
+    told, asked = call.tell(Tick(), at_ms=1_000 + TOOL_MS)
+    assert "look" in told.text
+    assert "too long" in told.text
+    assert asked.tag == "answer"
+    assert call.tell(ToolReturned("call_1", "42")) == []
 
 
 def test_a_goodbye_whose_session_is_lost_is_heard_as_far_as_it_came():
