@@ -81,6 +81,11 @@ class History:
         """The items of one side, in order."""
         return [item_id for item_id, utterance in self._utterances.items() if utterance.role == role]
 
+    @property
+    def agent_heard(self) -> bool:
+        """Whether anything of the agent was heard, or may be still."""
+        return any(one.role == AGENT and one.heard_share != 0 for one in self._utterances.values())
+
     def said(self, item_id: str) -> Said | None:
         """What is known of an item's words; ``None`` for an item that is not known itself."""
         utterance = self._utterances.get(item_id)

@@ -59,7 +59,7 @@ from callapp.conversation.events import (
 )
 from callapp.conversation.farewell import Farewell
 from callapp.conversation.floor import Floor
-from callapp.conversation.history import AGENT, CALLER, History
+from callapp.conversation.history import CALLER, History
 from callapp.conversation.keypad import Keypad
 from callapp.conversation.keys import Keys
 from callapp.conversation.lifeline import Lifeline
@@ -340,7 +340,7 @@ class Conversation:
         resumed = self.plan.resumed is not None
         if self.voicemail.reached:
             pass  # nobody is there to be greeted or answered
-        elif self.plan.greeting is not None and not (resumed or self.history.items(AGENT)):
+        elif self.plan.greeting is not None and not (resumed or self.history.agent_heard):
             self.responses.want(Request(GREETING, self.plan.greeting, tools_allowed=False))
         elif self.briefing.answer_owed:
             self.responses.want(self.tool_rounds.request())

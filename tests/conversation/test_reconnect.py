@@ -108,6 +108,15 @@ def test_a_greeting_that_was_never_begun_is_said_by_the_next_session():
     assert create.instructions == "Say hello"
 
 
+def test_a_greeting_of_which_no_sound_came_is_said_by_the_next_session():
+    """Its item alone is nothing that anybody heard."""
+    call = live(greeting="Say hello")
+    call.tell(ResponseStarted("resp_1", "greeting"), MessageStarted("resp_1", "item_1"))
+    call.tell(LOST, at_ms=400)
+    [create] = only(call.tell(SessionConfirmed(), at_ms=900), CreateResponse)
+    assert create.instructions == "Say hello"
+
+
 def test_tries_grow_apart_and_end():
     call = live()
     waits = [only(call.tell(LOST, at_ms=at_ms), Reconnect) for at_ms in (1_000, 1_010, 1_520, 2_530, 4_540)]
