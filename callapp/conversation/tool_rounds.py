@@ -15,7 +15,7 @@ from callapp.conversation.responses import ANSWER, Request
 from callapp.conversation.tool_calls import ToolCalls
 from callapp.conversation.voice import Voice
 
-CUT_SHORT = '{"error": "The caller interrupted before this call was complete. It was not run."}'
+CUT_SHORT = '{"error": "Not run: you were cut off before this call was complete."}'
 TOO_MANY_ROUNDS = (
     '{"error": "Not run: too many tool calls in a row. Call no more tools now. Tell the caller what you '
     'know, and ask how to go on."}'

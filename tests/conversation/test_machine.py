@@ -465,6 +465,15 @@ def test_a_call_that_an_interruption_cut_short_is_answered_without_being_run():
     assert [type(c) for c in commands] == [AnswerTool]
 
 
+def test_a_call_that_a_limit_cut_short_is_not_said_to_have_been_interrupted_by_the_caller():
+    """The model would answer for something that nobody did."""
+    call = live()
+    cut = ToolCalled("resp_1", "call_1", "look_up", '{"na', complete=False)
+    commands = call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", "incomplete", tool_calls=(cut,)))
+    [answer] = only(commands, AnswerTool)
+    assert "caller" not in answer.output
+
+
 def test_a_tool_of_an_interrupted_response_is_answered_too():
     call = live()
     call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
