@@ -113,7 +113,7 @@ class Dialling:
             with self._lock:
                 if self._socket is not None:
                     self._socket.close()
-            raise LegLost("model", NO_CLOSE_FRAME, str(error).partition("\n")[0]) from error
+            raise LegLost("model", NO_CLOSE_FRAME, _words_of(error)) from error
 
     def break_off(self) -> None:
         """Have an attempt under way fail now, and one that is yet to come."""
@@ -130,6 +130,15 @@ class Dialling:
             self._socket = sock
             if self._broken_off:
                 raise ConnectionAbortedError("broken off")
+
+
+def _words_of(error: Exception) -> str:
+    """Why there is no socket, for the log."""
+    if not isinstance(error, websocket.WebSocketBadStatusException):
+        return str(error).partition("\n")[0]
+    # The library's own words hold the headers and the body of the answer, which may repeat the key.
+    # OpenAI says that a key is wrong once the socket is open (observed 2026-11), other endpoints before.
+    return f"HTTP {error.status_code}" + (", invalid_api_key" if error.status_code == 401 else "")
 
 
 def _connect(addresses: Sequence[tuple[str, int]], deadline: float) -> socket.socket:

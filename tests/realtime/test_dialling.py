@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 import trustme
+from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
+from callapp.conversation.events import ModelLost
 from callapp.errors import LegLost
 from callapp.realtime import dialling
-from callapp.realtime.dialling import Dialling
+from callapp.realtime.dialling import Dialling, Endpoint
+from callapp.realtime.leg import ModelLeg
+from tests.realtime.test_decode import CONFIG
 
 
 @contextmanager
-def server(tls: ssl.SSLContext | None = None) -> Iterator[tuple[int, list[str]]]:
-    """A WebSocket server that notes the keys it was shown and closes with 1000."""
+def server(
+    tls: ssl.SSLContext | None = None,
+    answer: Callable[[ServerConnection, Request], Response] | None = None,
+) -> Iterator[tuple[int, list[str]]]:
+    """A WebSocket server that notes the keys it was shown and closes with 1000, or gives another answer."""
     shown: list[str] = []
 
     def note(connection: ServerConnection) -> None:
         shown.append(connection.request.headers["Authorization"])
 
-    with serve(note, "localhost", 0, ssl=tls) as running:
+    with serve(note, "localhost", 0, ssl=tls, process_request=answer) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         try:
@@ -75,6 +83,26 @@ def test_nobody_there():
         port = listener.getsockname()[1]
     with pytest.raises(LegLost):
         Dialling().open(f"ws://127.0.0.1:{port}/", [], 3)
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [(401, ModelLost("openai.refused", hopeless=True)), (503, ModelLost("openai.unreachable"))],
+)
+def test_an_upgrade_that_is_refused_is_told_by_its_status_alone_and_a_wrong_key_is_hopeless(status, meaning):
+    """The answer may repeat the key, and its reason goes to the log."""
+
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(status, f"not with {request.headers['Authorization']}")
+
+    with server(answer=refuse) as (port, _):
+        leg = ModelLeg(
+            Endpoint(f"ws://localhost:{port}", "m", "sk-secret"), CONFIG, logging.getLogger("test")
+        )
+        with pytest.raises(LegLost, match=f"HTTP {status}") as lost:
+            leg.dial()
+    assert "sk-secret" not in lost.value.reason
+    assert leg.meaning_of(lost.value) == meaning
 
 
 def test_a_server_that_says_nothing_is_not_waited_for_long():
