@@ -31,9 +31,8 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._calls: dict[str, _Call] = {}
-        self._left: dict[
-            str, float
-        ] = {}  # open calls of sessions that are gone, and until when they may take
+        # Open calls of sessions that are gone, and until when they may take.
+        self._left: dict[str, float] = {}
         self._rounds: set[str] = set()  # since the caller last spoke: responses that called tools
 
     @property
