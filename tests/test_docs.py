@@ -12,7 +12,8 @@ import pytest
 from flask import Flask
 
 from callapp import create_app
-from callapp.agents.loader import BUILT_IN_DIR, FIELDS, load_agents
+from callapp.agents.front_matter import FIELDS
+from callapp.agents.loader import BUILT_IN_DIR, load_agents
 from callapp.settings import SETTINGS, Settings
 from callapp.tools import CallContext
 from callapp.tools.registry import BUILT_IN, load_tools

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callapp.agents import Agent, CannotFill, load_agents
-from callapp.agents.loader import FIELDS, read_agent
+from callapp.agents.front_matter import FIELDS
+from callapp.agents.loader import read_agent
 from callapp.errors import ConfigError
 from callapp.tools.registry import BUILT_IN_NAMES
 
