@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import click
-import flask.cli
 from flask import Flask
+from flask import cli as flask_cli  # `cli` is a module of ours
 
 from callapp.settings import Settings, load_settings
 
@@ -48,8 +48,8 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     settings = settings or load_settings()
     configure_logging(settings)
-    if settings.log_format == "json":
-        flask.cli.show_server_banner = _no_banner
+    if settings.log_format == "json" and _in_development():
+        flask_cli.show_server_banner = _no_banner
     app = Flask(__name__, static_folder="web/static", template_folder="web/templates")
     app.json.sort_keys = False  # type: ignore[attr-defined]  # answers read in the order that they were made in
     app.config["SOCK_SERVER_OPTIONS"] = media.SOCK_SERVER_OPTIONS
@@ -72,14 +72,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _no_banner(debug: bool, app_import_path: str | None) -> None:
-    """In place of two lines which `flask run` prints, whatever the log's format is."""
-
-
 def _in_development() -> bool:
     """Whether this is ``flask run``, where agents are edited between two calls."""
     context = click.get_current_context(silent=True)
     return context is not None and context.info_name == "run"
+
+
+def _no_banner(debug: bool, app_import_path: str | None) -> None:
+    """In place of Flask's, which is printed past all logging."""
 
 
 def _serving() -> bool:

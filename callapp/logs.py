@@ -71,8 +71,7 @@ class TextFormatter(logging.Formatter):
         call_sid = getattr(record, "call_sid", None)
         source = f"{record.name} {call_sid}" if call_sid else record.name
         # A path or a header may hold a line break, which would forge a line.
-        message = _COLOUR.sub("", mask_numbers(record.getMessage()))
-        message = _CONTROL.sub(lambda found: repr(found.group())[1:-1], message)
+        message = _CONTROL.sub(lambda found: repr(found.group())[1:-1], _message(record))
         line = f"{clock}.{int(record.msecs):03} {record.levelname} {source}: {message}"
         details = mask_numbers(_exception(self, record))
         return f"{line}\n{details}" if details else line
@@ -89,13 +88,17 @@ class JsonFormatter(logging.Formatter):
             "time": f"{clock}.{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": mask_numbers(record.getMessage()),
+            "message": _message(record),
         }
         if call_sid := getattr(record, "call_sid", None):
             line["call_sid"] = str(call_sid)
         if details := _exception(self, record):
             line["exception"] = mask_numbers(details)
         return json.dumps(line, ensure_ascii=False)
+
+
+def _message(record: logging.LogRecord) -> str:
+    return _COLOUR.sub("", mask_numbers(record.getMessage()))
 
 
 def formatter_for(settings: Settings) -> logging.Formatter:

@@ -197,6 +197,7 @@ def test_the_development_server_does_not_tell_what_is_searched_for(
     line = capsys.readouterr().err
     assert "GET /desk/history HTTP/1.1" in line
     assert "1234" not in line
+    assert "[33m" not in line  # its colour
 
 
 @pytest.mark.usefixtures("logging_left_as_it_was")
