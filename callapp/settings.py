@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -334,20 +335,30 @@ def load_settings(environ: Mapping[str, str] | None = None, dotenv: str | Path =
 
 def json_wanted(environ: Mapping[str, str] | None = None, dotenv: str | Path = ".env") -> bool:
     """Tell whether LOG_FORMAT asks for JSON; needed to report that other settings are wrong."""
-    given = _given(os.environ if environ is None else environ, dotenv)
-    return given.get("LOG_FORMAT", "").lower() == "json"
+    environ = os.environ if environ is None else environ
+    with suppress(ConfigError):  # the file cannot be read: what the environment says has to do
+        environ = _given(environ, dotenv)
+    return environ.get("LOG_FORMAT", "").lower() == "json"
 
 
 def read_variable(name: str, dotenv: str | Path = ".env") -> str | None:
     """Read a variable that is none of the settings, e.g. a token that an agent file names."""
-    return os.environ.get(name) or dotenv_values(dotenv).get(name) or None
+    return os.environ.get(name) or _read(dotenv).get(name) or None
 
 
 def _given(environ: Mapping[str, str], dotenv: str | Path) -> dict[str, str]:
     """Return what is set of our variables. An empty one in the environment hides the one in ``dotenv``."""
-    found = {**dotenv_values(dotenv), **environ}
+    found = {**_read(dotenv), **environ}
     given = {setting.name: (found.get(setting.name) or "").strip() for setting in SETTINGS}
     return {name: value for name, value in given.items() if value}
+
+
+def _read(dotenv: str | Path) -> Mapping[str, str | None]:
+    try:
+        return dotenv_values(dotenv)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{dotenv}:{line}: is not UTF-8; expected a UTF-8 text file"]) from None
 
 
 def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:

@@ -258,6 +258,17 @@ def test_the_wish_for_json_is_known_even_when_settings_are_wrong() -> None:
     assert not json_wanted({"PORT": "x"}, NO_DOTENV)
 
 
+def test_a_dotenv_that_is_not_utf_8_is_a_fault_of_one_line(tmp_path: Path) -> None:
+    """A comment in Shift JIS is enough."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes("LOG_FORMAT=json\n# 電話番号\n".encode("shift_jis"))
+    with pytest.raises(ConfigError) as caught:
+        load_settings({}, dotenv)
+    assert caught.value.faults == (f"{dotenv}:2: is not UTF-8; expected a UTF-8 text file",)
+    assert json_wanted({"LOG_FORMAT": "json"}, dotenv)
+    assert not json_wanted({}, dotenv)
+
+
 @pytest.mark.parametrize(
     ("host", "loopback"),
     [
