@@ -1,4 +1,4 @@
-"""Frames that the system did not take at once, each with the time by which it has to be out. No I/O."""
+"""Frames that the system did not take at once, and by when the first of them has to be out. No I/O."""
 
 from __future__ import annotations
 
@@ -7,34 +7,42 @@ from collections.abc import Callable
 
 
 class Backlog:
-    """What waits to be written on one connection."""
+    """What waits to be written on one connection.
 
-    __slots__ = ("_frames", "size_bytes")
+    Args:
+        frame_s: how long one frame may take. The time of each begins when those before it are out: a
+            minute of speech that was made at once may well take longer than one frame may.
 
-    def __init__(self) -> None:
-        self._frames: deque[tuple[memoryview, float]] = deque()
+    Attributes:
+        until_s: by when the first of them has to be out.
+    """
+
+    __slots__ = ("_frame_s", "_frames", "size_bytes", "until_s")
+
+    def __init__(self, frame_s: float) -> None:
+        self._frame_s = frame_s
+        self._frames: deque[memoryview] = deque()
         self.size_bytes = 0
+        self.until_s = 0.0
 
-    def add(self, frame: bytes | memoryview, until_s: float) -> None:
+    def add(self, frame: bytes | memoryview, now_s: float) -> None:
         """Put a frame, or the rest of one, behind the others."""
-        self._frames.append((memoryview(frame), until_s))
+        if not self._frames:
+            self.until_s = now_s + self._frame_s
+        self._frames.append(memoryview(frame))
         self.size_bytes += len(frame)
 
-    def write(self, write: Callable[[memoryview], int]) -> None:
+    def write(self, write: Callable[[memoryview], int], now_s: float) -> None:
         """Write what goes; ``write`` returns how many bytes of a frame did, or raises `BlockingIOError`."""
         while self._frames:
-            frame, until_s = self._frames[0]
+            frame = self._frames[0]
             try:
                 written = write(frame)
             except BlockingIOError:
                 return
             self.size_bytes -= written
             if written < len(frame):
-                self._frames[0] = frame[written:], until_s
+                self._frames[0] = frame[written:]
                 return
             self._frames.popleft()
-
-    @property
-    def until_s(self) -> float:
-        """By when the first of them has to be out."""
-        return self._frames[0][1]
+            self.until_s = now_s + self._frame_s

@@ -62,7 +62,7 @@ class Connection(Outgoing):
         quiet_s: how long `receive` waits for a message.
         asking: whether a peer that is quiet for so long is asked for a sign of life instead, and lost if it
             has given none when that time has passed again.
-        write_s: how long a frame may take to be written; then the connection is lost.
+        write_s: how long a frame may take to be written, see `Outgoing`; then the connection is lost.
 
     Attributes:
         heard_s: when the peer last said something that was received, or taken; by the reader's clock.

@@ -29,7 +29,7 @@ class Outgoing(Watched):
     Args:
         sock: connected and upgraded; plain or TLS.
         masked: whether frames are to be masked.
-        write_s: how long a frame may take to be written; then it is late.
+        write_s: how long a frame may take to be written once it is its turn; then it is late.
     """
 
     __slots__ = (
@@ -57,7 +57,8 @@ class Outgoing(Watched):
         """Send a text message, UTF-8. From any thread; it goes out by itself.
 
         Raises:
-            LegLost: the connection has ended. It does when a frame has not gone out after ``write_s``.
+            LegLost: the connection has ended. It does when a frame has not gone out ``write_s`` after
+                those before it.
         """
         if self._end is not None:
             raise self._lost()
@@ -98,11 +99,11 @@ class Outgoing(Watched):
     def _put_by(self, frame: bytes) -> None:
         """There may be no room for this, or there are others that wait for it."""
         if self._backlog is None:
-            self._backlog = Backlog()
+            self._backlog = Backlog(self._write_s)
         elif self._backlog.size_bytes > MOST_UNSENT_BYTES:
             self.on_broken(TimeoutError(f"peer left {self._backlog.size_bytes} bytes waiting"))
             return
-        self._backlog.add(frame, monotonic() + self._write_s)
+        self._backlog.add(frame, monotonic())
         self._reader.watch(self, more=WRITE)
         self._reader.remind(self, self._late_s)
 
@@ -116,7 +117,7 @@ class Outgoing(Watched):
         if self._backlog is None:
             return
         try:
-            self._backlog.write(self.sock.send)
+            self._backlog.write(self.sock.send, monotonic())
         except OSError as error:
             self.on_broken(error)
             return
