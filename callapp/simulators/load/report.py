@@ -178,7 +178,7 @@ def _facts(report: Report) -> Table:
     )
     facts.add_row("sessions left open", str(seen["sessionsLeftOpen"]))
     if server is None:
-        facts.add_row("server", "not on this machine, or no /proc: its use of CPU and memory is not known")
+        facts.add_row("server", "not started here, or no /proc: its use of CPU and memory is not known")
     else:
         switches = server["switchesPerCallSecond"]
         facts.add_row(

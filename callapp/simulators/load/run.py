@@ -108,7 +108,7 @@ class Load:
     """Phones and a model around one server.
 
     Args:
-        pid: of the server's first process, if it is on this machine.
+        pid: of the server's first process, if it was started here.
     """
 
     def __init__(self, plan: Plan, world: World, pid: int | None, tell: Tell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import xml.etree.ElementTree as ET
 from base64 import b64decode
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from rich.console import Console
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
@@ -26,7 +28,7 @@ from callapp.simulators.load.loop import Loop, clock
 from callapp.simulators.load.phone import Phone
 from callapp.simulators.load.plot import plot
 from callapp.simulators.load.process import cpu_s_of, processes_of, usage_of
-from callapp.simulators.load.report import make_report, remarks
+from callapp.simulators.load.report import make_report, print_report, remarks
 from callapp.simulators.load.run import Measured, Plan, Second
 from callapp.simulators.load.server import pin, split_cores
 from callapp.simulators.load.tally import Delays, Tally
@@ -270,6 +272,13 @@ def test_a_load_that_was_too_slow_says_so() -> None:
     assert report["load"]["bottleneck"]
     assert any("bottleneck" in line for line in remarks(report))
     assert not remarks(make_report(Plan(), measured(10), Tally(), None))
+
+
+def test_what_a_server_uses_that_runs_already_is_not_known() -> None:
+    """Wherever it runs, this machine included."""
+    console = Console(file=io.StringIO(), width=120)
+    print_report(make_report(Plan(), measured(10), Tally(), None), console)
+    assert "not started here, or no /proc: its use of" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_plot_is_an_svg_whatever_was_measured() -> None:
