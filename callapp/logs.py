@@ -1,4 +1,4 @@
-"""Log lines: for people or as JSON, with the call they belong to, and never with a whole phone number.
+"""Log lines: for people or as JSON, with the call they belong to; whole phone numbers and secrets never.
 
 Every line the process writes goes through ``formatter_for(settings)``: ours, gunicorn's (see
 ``gunicorn.conf.py``), Python's warnings, and exceptions that nobody caught. Lines about a call begin with a
@@ -13,9 +13,11 @@ import re
 import sys
 import threading
 import time
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from types import TracebackType
 from typing import Any, TextIO
+
+from pydantic import SecretStr
 
 from callapp.errors import ConfigError
 from callapp.settings import Settings, json_wanted
@@ -25,6 +27,9 @@ QUIET_LOGGERS = ("twilio.http_client", "urllib3", "alembic", "httpx2", "openai")
 
 REFUSED_TO_START = 4
 """Exit status. gunicorn's master stops for good when a worker ends with it, instead of starting the next."""
+
+SHORTEST_SECRET = 8
+"""One that is shorter stands by chance in all kinds of words."""
 
 # A number with its plus (also URL-encoded), as typed with single separators; or ten digits and more on their
 # own, which is how a number looks when the plus got lost. Identifiers with letters in them are left alone.
@@ -63,7 +68,30 @@ def call_logger(call_sid: str, name: str = "callapp.call") -> CallLogger:
     return _CallLogger(logging.getLogger(name), {"call_sid": call_sid})
 
 
-class TextFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """What all lines have in common.
+
+    Args:
+        secrets: never written: what others tell us and we log, an error of a service, say, may repeat one.
+    """
+
+    def __init__(self, secrets: Collection[str] = ()) -> None:
+        super().__init__()
+        self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
+
+    def _message(self, record: logging.LogRecord) -> str:
+        return _COLOUR.sub("", self._masked(record.getMessage()))
+
+    def _details(self, record: logging.LogRecord) -> str:
+        return self._masked(_exception(self, record))
+
+    def _masked(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return mask_numbers(text)
+
+
+class TextFormatter(_Formatter):
     """``2026-11-23 18:34:00.123 INFO callapp.call CA…: = live``, local time."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -71,13 +99,13 @@ class TextFormatter(logging.Formatter):
         call_sid = getattr(record, "call_sid", None)
         source = f"{record.name} {call_sid}" if call_sid else record.name
         # A path or a header may hold a line break, which would forge a line.
-        message = _CONTROL.sub(lambda found: repr(found.group())[1:-1], _message(record))
+        message = _CONTROL.sub(lambda found: repr(found.group())[1:-1], self._message(record))
         line = f"{clock}.{int(record.msecs):03} {record.levelname} {source}: {message}"
-        details = mask_numbers(_exception(self, record))
+        details = self._details(record)
         return f"{line}\n{details}" if details else line
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_Formatter):
     """One object a line: ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``message``; where there is one,
     ``call_sid`` and ``exception``.
     """
@@ -88,22 +116,19 @@ class JsonFormatter(logging.Formatter):
             "time": f"{clock}.{int(record.msecs):03}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _message(record),
+            "message": self._message(record),
         }
         if call_sid := getattr(record, "call_sid", None):
             line["call_sid"] = str(call_sid)
-        if details := _exception(self, record):
-            line["exception"] = mask_numbers(details)
+        if details := self._details(record):
+            line["exception"] = details
         return json.dumps(line, ensure_ascii=False)
-
-
-def _message(record: logging.LogRecord) -> str:
-    return _COLOUR.sub("", mask_numbers(record.getMessage()))
 
 
 def formatter_for(settings: Settings) -> logging.Formatter:
     """Return the formatter that LOG_FORMAT asks for."""
-    return JsonFormatter() if settings.log_format == "json" else TextFormatter()
+    secrets = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    return JsonFormatter(secrets) if settings.log_format == "json" else TextFormatter(secrets)
 
 
 def _without_query(record: logging.LogRecord) -> bool:

@@ -24,6 +24,7 @@ from callapp.logs import (
     TextFormatter,
     call_logger,
     configure_logging,
+    formatter_for,
     mask_number,
     mask_numbers,
     refuse_to_start,
@@ -157,6 +158,20 @@ def test_a_call_logger_puts_the_call_into_every_line(caplog: pytest.LogCaptureFi
     assert [entry.call_sid for entry in caplog.records] == [CALL_SID, CALL_SID]  # type: ignore[attr-defined]
     assert caplog.records[1].stream_sid == "MZ1"  # type: ignore[attr-defined]
     assert caplog.records[0].name == "callapp.call"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_secrets_are_not_logged_whoever_repeats_them(log_format: str) -> None:
+    """A service may quote the key that it refuses, and a library the header that it could not send."""
+    key, token = "sk-0123456789abcdefghij", "0123456789abcdef0123456789abcdef"
+    settings = Settings(
+        log_format=log_format, openai_api_key=key, twilio_auth_token=token, callapp_api_key="key"
+    )
+    line = formatter_for(settings).format(
+        record("! a wrong key: %s", key, exception=raised(f"could not send {token}"))
+    )
+    assert "! a wrong key: ***" in line
+    assert "could not send ***" in line
 
 
 @pytest.mark.usefixtures("logging_left_as_it_was")
