@@ -149,6 +149,25 @@ def test_a_page_says_so_when_the_server_takes_a_question_and_never_answers(desk:
     assert desk.driver.execute_async_script(f"(async function () {{{ask}}}).apply(null, arguments)") is True
 
 
+def test_a_page_that_is_told_of_news_while_it_asks_asks_once_more(desk: Browser) -> None:
+    """And not for ever, as fast as it can, where nothing has changed since."""
+    desk.open("/desk/phone")
+    ask = """
+        const [done] = arguments;
+        let asked = 0;
+        window.fetch = async () => {
+          if (++asked > 1) return new Response(null, { status: 304 });
+          await null;
+          asking.look();
+          return new Response();
+        };
+        const { watch } = await import("/static/desk/watch.js");
+        const asking = watch("calls/none/now", () => 60000);
+        setTimeout(() => done(asked), 300);
+    """
+    assert desk.driver.execute_async_script(f"(async function () {{{ask}}}).apply(null, arguments)") == 2
+
+
 def test_a_page_whose_call_was_deleted_says_so(server: Server, desk: Browser) -> None:
     """It said that the server does not answer, and asked for ever."""
     desk.driver.execute_cdp_cmd("Network.enable", {})

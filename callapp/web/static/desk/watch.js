@@ -18,6 +18,7 @@ export function watch(url, take, tell = () => {}, turnedAway = () => {}) {
   let waitMs = 0;
   let known = null;
   let resting = false;
+  let failed = false;
   let over = false;
   let looking = false;
   let again = false;
@@ -29,6 +30,7 @@ export function watch(url, take, tell = () => {}, turnedAway = () => {}) {
       return;
     }
     looking = true;
+    again = failed = false;
     try {
       const headers = known ? { "If-None-Match": known } : {};
       const answer = await fetch(url, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
@@ -45,18 +47,18 @@ export function watch(url, take, tell = () => {}, turnedAway = () => {}) {
       tell(false);
     } catch {
       tell(true);
-      waitMs = RETRY_MS;
+      failed = true;
     }
     looking = false;
     over ||= waitMs === null;
-    if (again) waitMs = 0;
-    again = false;
     next();
   }
 
   function next() {
     clearTimeout(timer);
-    if (!over && !document.hidden && (!resting || waitMs === 0 || waitMs === RETRY_MS)) timer = setTimeout(look, waitMs);
+    if (over || document.hidden) return;
+    if (again) look();
+    else if (failed || !resting) timer = setTimeout(look, failed ? RETRY_MS : waitMs);
   }
 
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : look()));
