@@ -39,10 +39,13 @@ def is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
 
 
-def open_engine(database_url: str, *, busy_s: int = BUSY_S) -> Engine:
+def open_engine(database_url: str, *, busy_s: int = BUSY_S, reads_only: bool = False) -> Engine:
     """Make an engine; nothing is connected yet. Safe to use from many threads.
 
     Its errors do not quote what was to be written: names and words of callers would get into the log.
+
+    Args:
+        reads_only: whether nothing is written by it.
     """
     url = parse_url(database_url)
     if is_sqlite(url):
@@ -57,7 +60,7 @@ def open_engine(database_url: str, *, busy_s: int = BUSY_S) -> Engine:
             hide_parameters=True,
         )
         event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "begin", _begin if reads_only else _begin_immediate)
         return engine
     engine = create_engine(
         url,
@@ -87,6 +90,11 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     # In WAL mode this loses nothing but the last moments before a power cut, and saves an fsync a commit.
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _begin(connection: Connection) -> None:
+    # Who only reads sees the database as it was when they began, and is in no writer's way.
+    connection.exec_driver_sql("BEGIN")
 
 
 def _begin_immediate(connection: Connection) -> None:

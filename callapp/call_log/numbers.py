@@ -67,7 +67,7 @@ def count(store: Store, until: date, days: int) -> Numbers:
     reasons: Counter[str] = Counter()
     waits: dict[date, list[float]] = defaultdict(list)
     usd: dict[date, float] = defaultdict(float)
-    with store.transaction() as session:
+    with store.reading() as session:
         for created_at, reason, carrier_usd in _newest(session, _CALLS.where(wanted)):
             calls[created_at.date()] += 1
             usd[created_at.date()] += carrier_usd or 0.0

@@ -164,7 +164,7 @@ def list_calls(store: Store, wanted: Wanted, limit: int, cursor: str | None = No
     query = _filtered(wanted).order_by(CallRow.created_at.desc(), CallRow.id.desc()).limit(limit + 1)
     if cursor is not None:
         query = query.where(tuple_(CallRow.created_at, CallRow.id) < tuple_(*_read_cursor(cursor)))
-    with store.transaction() as session:
+    with store.reading() as session:
         rows = session.scalars(query).all()
         page = rows[:limit]
         more = _cursor(page[-1]) if len(rows) > limit else None

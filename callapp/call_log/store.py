@@ -38,7 +38,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.orm import Session, sessionmaker
 
-from callapp.call_log.engine import open_engine
+from callapp.call_log.engine import is_sqlite, open_engine
 from callapp.call_log.models import (
     AwayRow,
     CallRow,
@@ -102,12 +102,16 @@ class Store:
         self.database_url = database_url
         self._engine = open_engine(database_url)
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+        on_one_connection = is_sqlite(self._engine.url)
+        self._reading = open_engine(database_url, reads_only=True) if on_one_connection else self._engine
+        self._readers = sessionmaker(self._reading, expire_on_commit=False)
         self._sweep_lock = threading.Lock()
         self._swept_at = time.monotonic()
 
     def close(self) -> None:
         """Close every idle connection."""
         self._engine.dispose()
+        self._reading.dispose()
 
     # -- one-time tokens ---------------------------------------------------------------------
 
@@ -366,13 +370,18 @@ class Store:
             Taken: a row with this key is there already.
             StoreUnavailable: anything else that the database does wrong.
         """
-        try:
-            with self._sessions.begin() as session:
-                yield session
-        except IntegrityError as error:
-            raise Taken(str(error.orig)) from error
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from error
+        with _our_errors(), self._sessions.begin() as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """One that may take long and writes nothing: on SQLite others get at the database meanwhile.
+
+        Raises:
+            StoreUnavailable: the database does something wrong.
+        """
+        with _our_errors(), self._readers.begin() as session:
+            yield session
 
     def sweep(self, session: Session, now: datetime) -> None:
         """Delete what has expired, at most once a minute in a process."""
@@ -384,6 +393,16 @@ class Store:
         session.execute(delete(UpgradeTicketRow).where(UpgradeTicketRow.expires_at <= now))
         session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.expires_at <= now))
         session.execute(delete(AwayRow).where(AwayRow.expires_at <= now))
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise Taken(str(error.orig)) from error
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from error
 
 
 def columns_of(admission: Admission) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import delete, select
 
 from callapp.call_log import Store
+from callapp.call_log.models import CallRow
 from callapp.call_log.numbers import ToolFigures, count
+from callapp.call_log.reading import Wanted, list_calls
 from callapp.call_log.record import Record
 from callapp.conversation.facts import Began, Closed, Ended, Fact, ToolRan, TurnAnswered
 from tests.call_log.test_record import BEGAN, CALL, TALK, WAIT_S
@@ -48,6 +52,26 @@ def test_a_tool_that_did_not_do_its_work_is_counted(store: Store) -> None:
         ToolFigures("look_up", 4, 2),
         ToolFigures("end_call", 1, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: count(store, BEGAN.date(), 1).days[0].calls,
+        lambda store: len(list_calls(store, Wanted(words="order"), 5).calls),
+    ],
+)
+def test_who_looks_at_many_calls_and_who_writes_do_not_wait_for_each_other(
+    store: Store, read: Callable[[Store], int]
+) -> None:
+    """It takes seconds where there are a hundred thousand calls, and a phone that rings is written down."""
+    call_of(store, 1, 0, *TALK)
+    with store.transaction() as session:
+        session.execute(delete(CallRow).where(CallRow.id == "none"))
+        assert read(store) == 1
+    with store.reading() as session:
+        session.execute(select(CallRow.id)).all()
+        call_of(store, 2, 0, *TALK)
 
 
 @pytest.mark.parametrize("days", [1, 90])
