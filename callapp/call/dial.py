@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from callapp.call.pairing import Place
 from callapp.call_log import PlacedCall, Store, StoreUnavailable
+from callapp.call_log.never_was import dial_failed
 from callapp.errors import CarrierTimeout
 from callapp.telephony.answering import Detection
 from callapp.telephony.rest import Carrier, Placed
@@ -72,6 +73,6 @@ def call_off(placed_id: str, store: Store, carrier: Carrier) -> None:
 
 def _note_failure(placed_id: str, store: Store) -> None:
     try:
-        store.dial_failed(placed_id)
+        dial_failed(store, placed_id)
     except StoreUnavailable as error:
         log.error("! failed dial not noted: %s", error)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import binascii
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
 from pydantic_core import from_json
-from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from callapp.call_log.documents import (
     Call,
     CallEvent,
-    CallPage,
     Cost,
     Recording,
     ToolRun,
@@ -29,29 +25,7 @@ from callapp.call_log.documents import (
 from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.store import Store
-from callapp.phone_numbers import without_spaces
 from callapp.prices import usd_per_minute
-
-# Who knows a number from home begins with a 0 that it has not in E.164.
-_NUMBER = re.compile(r"0*(\+?[0-9]+)")
-
-
-class BadCursor(ValueError):
-    """A cursor that no page of ours has handed out."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which calls are asked for; ``None`` asks for any."""
-
-    status: str | None = None
-    direction: str | None = None
-    agent: str | None = None
-    from_number: str | None = None
-    to_number: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    words: str | None = None  # somewhere in what was said, or in the numbers
 
 
 @dataclass(frozen=True)
@@ -72,7 +46,7 @@ def find_call(store: Store, call_sid: str) -> WholeCall | None:
         row = _row(session, call_sid)
         if row is None:
             return None
-        (call,) = _calls(session, [row])
+        (call,) = calls_of(session, [row])
         utterances = _of(session, UtteranceRow, call_sid, UtteranceRow.start_ms, UtteranceRow.end_ms)
         return WholeCall(
             **dict(call),
@@ -91,7 +65,7 @@ def find_unplaced(store: Store, number: str) -> list[Call]:
     """
     query = select(CallRow).where(CallRow.to_number == number, CallRow.call_sid.is_(None))
     with store.transaction() as session:
-        return _calls(session, session.scalars(query.order_by(CallRow.created_at)).all())
+        return calls_of(session, session.scalars(query.order_by(CallRow.created_at)).all())
 
 
 @dataclass(frozen=True)
@@ -138,7 +112,7 @@ def list_live(store: Store, since: datetime, limit: int) -> list[LiveCall]:
         .limit(limit)
     )
     with store.transaction() as session:
-        calls = _calls(session, session.scalars(query).all())
+        calls = calls_of(session, session.scalars(query).all())
         latest = _latest(session, [call.call_sid for call in calls if call.call_sid is not None])
         return [LiveCall(call, latest.get(call.call_sid or "")) for call in calls]
 
@@ -149,69 +123,6 @@ def recording_path(store: Store, call_sid: str) -> str | None:
         return session.scalars(
             select(CallRow.recording_path).where(CallRow.call_sid == call_sid)
         ).one_or_none()
-
-
-def list_calls(store: Store, wanted: Wanted, limit: int, cursor: str | None = None) -> CallPage:
-    """Calls, newest first, a page at a time.
-
-    Args:
-        cursor: where the page begins: the ``next_cursor`` of the one before.
-
-    Raises:
-        BadCursor: it is none of ours.
-        StoreUnavailable: the database does not answer.
-    """
-    query = _filtered(wanted).order_by(CallRow.created_at.desc(), CallRow.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        query = query.where(tuple_(CallRow.created_at, CallRow.id) < tuple_(*_read_cursor(cursor)))
-    with store.reading() as session:
-        rows = session.scalars(query).all()
-        page = rows[:limit]
-        more = _cursor(page[-1]) if len(rows) > limit else None
-        return CallPage(calls=_calls(session, page), next_cursor=more)
-
-
-def _filtered(wanted: Wanted) -> Select[CallRow]:
-    equal = (
-        (CallRow.status, wanted.status),
-        (CallRow.direction, wanted.direction),
-        (CallRow.agent, wanted.agent),
-        (CallRow.from_number, wanted.from_number),
-        (CallRow.to_number, wanted.to_number),
-    )
-    query = select(CallRow).where(*(column == value for column, value in equal if value is not None))
-    if wanted.since is not None:
-        query = query.where(CallRow.created_at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(CallRow.created_at < wanted.until)
-    if wanted.words is not None:
-        said = select(UtteranceRow.call_sid).where(UtteranceRow.text.icontains(wanted.words, autoescape=True))
-        digits = _NUMBER.fullmatch(without_spaces(wanted.words))
-        number = digits[1] if digits else wanted.words
-        query = query.where(
-            or_(
-                CallRow.call_sid.in_(said),
-                CallRow.call_sid == wanted.words,
-                CallRow.from_number.contains(number, autoescape=True),
-                CallRow.to_number.contains(number, autoescape=True),
-            )
-        )
-    return query
-
-
-def _cursor(row: CallRow) -> str:
-    return urlsafe_b64encode(f"{row.created_at.isoformat()} {row.id}".encode()).decode()
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        created_at, _, row_id = urlsafe_b64decode(cursor.encode()).decode().partition(" ")
-        moment = datetime.fromisoformat(created_at)
-    except (ValueError, binascii.Error, UnicodeError) as error:
-        raise BadCursor(cursor) from error
-    if moment.tzinfo is None or "\0" in row_id:
-        raise BadCursor(cursor)
-    return moment, row_id
 
 
 def _latest(session: Session, call_sids: Sequence[str]) -> dict[str, Utterance]:
@@ -241,7 +152,8 @@ def _of(session: Session, table: Any, call_sid: str, *order: Any) -> Sequence[An
     return session.scalars(select(table).where(table.call_sid == call_sid).order_by(*order)).all()
 
 
-def _calls(session: Session, rows: Sequence[CallRow]) -> list[Call]:
+def calls_of(session: Session, rows: Sequence[CallRow]) -> list[Call]:
+    """Rows as documents, with what each call has used."""
     used = _used(session, [row.call_sid for row in rows if row.call_sid is not None])
     return [_call(row, used.get(row.call_sid or "", _Used())) for row in rows]
 

@@ -15,10 +15,11 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from typing import Protocol
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import select, update
 
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.models import CallRow
+from callapp.call_log.never_was import AT_ONCE, KNOWN_TO_CARRIER, close_due
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.statements import rows_changed
 from callapp.call_log.store import Store
@@ -38,9 +39,6 @@ NEXT_AFTER = (
 # A call that is alive is asked about only if it never ends.
 NO_END_AFTER = timedelta(hours=4)
 LOOK_S = 15.0
-AT_ONCE = 20
-
-_KNOWN_TO_CARRIER = and_(CallRow.call_sid.is_not(None), CallRow.direction != "browser")
 
 
 class Settlement(Protocol):
@@ -92,7 +90,7 @@ class Settler:
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        self._close_what_never_was()
+        close_due(self._store)
         due = self._take_due()
         for call_sid in due:
             if self._closed.is_set():
@@ -119,21 +117,6 @@ class Settler:
             except Exception:  # a bug with one call's price must not keep the others
                 log.exception("! bug in the settler")
 
-    def _close_what_never_was(self) -> None:
-        """Close the calls that are due and that the carrier cannot be asked about."""
-        query = (
-            select(CallRow.id, CallRow.direction)
-            .where(CallRow.settle_at <= datetime.now(UTC), ~_KNOWN_TO_CARRIER)
-            .limit(AT_ONCE)
-        )
-        with self._store.transaction() as session:
-            unknown = session.execute(query).all()
-        for call_id, direction in unknown:
-            if direction == "browser":
-                self._store.browser_stayed_away(call_id)
-            else:
-                self._store.dial_failed(call_id)
-
     def _take_due(self) -> list[str]:
         """The calls that are due. Each is put off at once, so that no other process asks about it."""
         now = datetime.now(UTC)
@@ -141,7 +124,7 @@ class Settler:
         with self._store.transaction() as session:
             query = (
                 select(CallRow.call_sid, CallRow.settle_at, CallRow.settle_tries)
-                .where(CallRow.settle_at <= now, _KNOWN_TO_CARRIER)
+                .where(CallRow.settle_at <= now, KNOWN_TO_CARRIER)
                 .order_by(CallRow.settle_at)
                 .limit(AT_ONCE)
             )

@@ -10,8 +10,7 @@ import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -28,17 +27,9 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    ProgrammingError,
-    SQLAlchemyError,
-    StatementError,
-)
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
-from callapp.call_log.engine import is_sqlite, open_engine
+from callapp.call_log.database import Database, StoreUnavailable, Taken
 from callapp.call_log.models import (
     AwayRow,
     CallRow,
@@ -46,20 +37,14 @@ from callapp.call_log.models import (
     StreamTokenRow,
     UpgradeTicketRow,
 )
+from callapp.call_log.never_was import ENDED_AT_IF_DIALLED, NO_STREAM_AFTER, NOT_DIALLED
 from callapp.call_log.records import TERMINAL_STATUSES, Admission, Direction, PlacedCall
 from callapp.call_log.statements import insert_new, rows_changed, table_of, unless_known
-from callapp.errors import CallappError
+
+__all__ = ["Store", "StoreUnavailable", "Taken", "admission_of", "columns_of"]
 
 SWEEP_EVERY_S = 60.0
-# Of a call of which no stream comes nobody here sees the end, and the carrier's word of it may get lost: so
-# long after the dial or the answer the carrier is asked, as of any call that is over. One that it cannot be
-# asked about has not come to be by then.
-NO_STREAM_AFTER = timedelta(minutes=10)
-
 _CALLS, _TOKENS = table_of(CallRow), table_of(StreamTokenRow)
-# A dial that failed, as far as we know; of a call that has a SID, such a word is the carrier's.
-_NOT_DIALLED = and_(_CALLS.c.call_sid.is_(None), _CALLS.c.status.in_(TERMINAL_STATUSES))
-_ENDED_AT_IF_DIALLED = case((_NOT_DIALLED, null()), else_=_CALLS.c.ended_at)
 _NEW_SETTLE_AT = bindparam("new_settle_at", type_=_CALLS.c.settle_at.type)
 _ANSWER_PLACED = (
     update(_CALLS)
@@ -67,9 +52,9 @@ _ANSWER_PLACED = (
     .values(
         call_sid=unless_known(_CALLS.c.call_sid),
         answered_at=unless_known(_CALLS.c.answered_at),
-        status=case((_NOT_DIALLED, "in-progress"), else_=_CALLS.c.status),
-        ended_at=_ENDED_AT_IF_DIALLED,
-        settle_at=case((_NOT_DIALLED, _NEW_SETTLE_AT), else_=_CALLS.c.settle_at),
+        status=case((NOT_DIALLED, "in-progress"), else_=_CALLS.c.status),
+        ended_at=ENDED_AT_IF_DIALLED,
+        settle_at=case((NOT_DIALLED, _NEW_SETTLE_AT), else_=_CALLS.c.settle_at),
     )
 )
 _ISSUE = insert(_TOKENS)
@@ -84,34 +69,13 @@ _REDEEM = (
 )
 
 
-class StoreUnavailable(CallappError):
-    """The database does not answer, or refused what we asked of it."""
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether it will never take that, however often it is asked."""
-        cause = self.__cause__
-        foreign = isinstance(cause, StatementError) and not isinstance(cause, DBAPIError)
-        return foreign or isinstance(cause, (DataError, IntegrityError, ProgrammingError))
-
-
-class Store:
+class Store(Database):
     """The database. Its schema must be in place: see ``schema.prepare``."""
 
     def __init__(self, database_url: str) -> None:
-        self.database_url = database_url
-        self._engine = open_engine(database_url)
-        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
-        on_one_connection = is_sqlite(self._engine.url)
-        self._reading = open_engine(database_url, reads_only=True) if on_one_connection else self._engine
-        self._readers = sessionmaker(self._reading, expire_on_commit=False)
+        super().__init__(database_url)
         self._sweep_lock = threading.Lock()
         self._swept_at = time.monotonic()
-
-    def close(self) -> None:
-        """Close every idle connection."""
-        self._engine.dispose()
-        self._reading.dispose()
 
     # -- one-time tokens ---------------------------------------------------------------------
 
@@ -238,28 +202,6 @@ class Store:
                 .values(status=status)
             )
 
-    def dial_failed(self, placed_id: str) -> None:
-        """Twilio did not take the dial, or is silent: the call never was, unless we hear of it after all."""
-        with self.transaction() as session:
-            session.execute(
-                update(CallRow)
-                .where(CallRow.id == placed_id, CallRow.call_sid.is_(None))
-                .values(status="failed", ended_at=_now(), settle_at=None)
-            )
-
-    def browser_stayed_away(self, call_sid: str) -> None:
-        """The stream of a browser's call has not come: there was none, so it took no time."""
-        with self.transaction() as session:
-            session.execute(
-                update(CallRow)
-                .where(
-                    CallRow.call_sid == call_sid,
-                    CallRow.model.is_(None),
-                    CallRow.status.not_in(TERMINAL_STATUSES),
-                )
-                .values(status="canceled", ended_at=CallRow.answered_at, settle_at=None)
-            )
-
     def find_status(self, call_sid: str) -> str | None:
         """The newest of the carrier's words about a call; ``None`` for one that is not known."""
         with self.transaction() as session:
@@ -298,7 +240,7 @@ class Store:
         """
         this_call = _call(call_sid, placed_id)
         terminal = status in TERMINAL_STATUSES
-        conditions = [this_call, or_(CallRow.status.not_in(TERMINAL_STATUSES), _NOT_DIALLED)]
+        conditions = [this_call, or_(CallRow.status.not_in(TERMINAL_STATUSES), NOT_DIALLED)]
         values: dict[str, Any] = {"call_sid": call_sid, "status": status}
         if sequence_number is not None:
             values["status_sequence"] = sequence_number
@@ -307,8 +249,8 @@ class Store:
             # One that had no stream has nothing more to be asked about.
             values["settle_at"] = case((CallRow.model.is_(None), null()), else_=CallRow.settle_at)
         else:
-            values["ended_at"] = _ENDED_AT_IF_DIALLED
-            values["settle_at"] = case((_NOT_DIALLED, _now() + NO_STREAM_AFTER), else_=CallRow.settle_at)
+            values["ended_at"] = ENDED_AT_IF_DIALLED
+            values["settle_at"] = case((NOT_DIALLED, _now() + NO_STREAM_AFTER), else_=CallRow.settle_at)
             newer: ColumnElement[bool] = CallRow.status_sequence.is_(None)
             if sequence_number is not None:
                 newer = or_(newer, CallRow.status_sequence < sequence_number)
@@ -360,28 +302,7 @@ class Store:
                 .values(end_reason=None)
             )
 
-    # -- tables of others --------------------------------------------------------------------
-
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """A short transaction on a connection of its own, for tables that are looked after elsewhere, too.
-
-        Raises:
-            Taken: a row with this key is there already.
-            StoreUnavailable: anything else that the database does wrong.
-        """
-        with _our_errors(), self._sessions.begin() as session:
-            yield session
-
-    @contextmanager
-    def reading(self) -> Iterator[Session]:
-        """One that may take long and writes nothing: on SQLite others get at the database meanwhile.
-
-        Raises:
-            StoreUnavailable: the database does something wrong.
-        """
-        with _our_errors(), self._readers.begin() as session:
-            yield session
+    # -- what has expired --------------------------------------------------------------------
 
     def sweep(self, session: Session, now: datetime) -> None:
         """Delete what has expired, at most once a minute in a process."""
@@ -393,16 +314,6 @@ class Store:
         session.execute(delete(UpgradeTicketRow).where(UpgradeTicketRow.expires_at <= now))
         session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.expires_at <= now))
         session.execute(delete(AwayRow).where(AwayRow.expires_at <= now))
-
-
-@contextmanager
-def _our_errors() -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError as error:
-        raise Taken(str(error.orig)) from error
-    except SQLAlchemyError as error:
-        raise StoreUnavailable(str(getattr(error, "orig", None) or error)) from error
 
 
 def columns_of(admission: Admission) -> dict[str, Any]:
@@ -429,10 +340,6 @@ def admission_of(row: AwayRow | Row[Any]) -> Admission:
         from_number=row.from_number,
         to_number=row.to_number,
     )
-
-
-class Taken(StoreUnavailable):
-    """A row with this key is there already."""
 
 
 def _call(call_sid: str, placed_id: str | None) -> ColumnElement[bool]:

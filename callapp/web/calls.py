@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from callapp.call_log.documents import CallPage, Document, Utterance, WholeCall
 from callapp.call_log.erasure import delete_calls, going_on
-from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
+from callapp.call_log.listing import BadCursor, Wanted, list_calls
+from callapp.call_log.reading import find_call
 from callapp.call_log.records import Direction
 from callapp.errors import CarrierTimeout
 from callapp.recording.deletion import delete_recordings

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from callapp import create_app
 from callapp.call_log import Admission, PlacedCall, Store
 from callapp.call_log.erasure import delete_calls
+from callapp.call_log.listing import Wanted, list_calls
 from callapp.call_log.models import (
     CallEventRow,
     CallRow,
@@ -29,7 +30,7 @@ from callapp.call_log.models import (
     UsageRow,
     UtteranceRow,
 )
-from callapp.call_log.reading import Wanted, list_calls
+from callapp.call_log.never_was import dial_failed
 from callapp.call_log.record import Entry, _Page
 from callapp.call_log.usage import write_analysis_usage
 from callapp.conversation.facts import Began, Closed, Recorded
@@ -110,7 +111,7 @@ def test_a_call_that_twilio_refused_to_place_is_exported_and_forgotten(app: Flas
     store = parts(app).store
     for number, to in enumerate([CALLER, OTHER]):
         store.place_call(PlacedCall(f"p{number}", "operator", {"name": "Tanaka"}, "+15005550006", to))
-        store.dial_failed(f"p{number}")
+        dial_failed(store, f"p{number}")
     known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
     assert [call["parameters"] for call in known["calls"] if call["callSid"] is None] == [{"name": "Tanaka"}]
     assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
@@ -172,7 +173,7 @@ def test_calls_to_them_that_never_came_to_be_are_forgotten_too(app: Flask) -> No
     for placed_id, number in [("refused", CALLER), ("another's", OTHER), ("being dialled", CALLER)]:
         store.place_call(PlacedCall(placed_id, "shop", {"name": "山田"}, "+14155550100", number))
         if placed_id != "being dialled":
-            store.dial_failed(placed_id)
+            dial_failed(store, placed_id)
     assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
     assert store.find_placed("refused") is None
     assert store.find_placed("another's") is not None

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import delete, select
 
 from callapp.call_log import Store
+from callapp.call_log.listing import Wanted, list_calls
 from callapp.call_log.models import CallRow
 from callapp.call_log.numbers import ToolFigures, count
-from callapp.call_log.reading import Wanted, list_calls
 from callapp.call_log.record import Record
 from callapp.conversation.facts import Began, Closed, Ended, Fact, ToolRan, TurnAnswered
 from tests.call_log.test_record import BEGAN, CALL, TALK, WAIT_S

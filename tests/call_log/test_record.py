@@ -16,8 +16,9 @@ from sqlalchemy import select
 from callapp.call.journal import Particulars
 from callapp.call_log import Admission, PlacedCall, Store, schema
 from callapp.call_log.documents import WholeCall
+from callapp.call_log.listing import BadCursor, Wanted, list_calls
 from callapp.call_log.models import CallRow
-from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls, list_live
+from callapp.call_log.reading import find_call, list_live
 from callapp.call_log.record import Record
 from callapp.conversation.events import Usage
 from callapp.conversation.facts import (

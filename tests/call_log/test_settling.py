@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from callapp.call_log import Admission, PlacedCall, Store
 from callapp.call_log.models import CallRow
+from callapp.call_log.never_was import dial_failed
 from callapp.call_log.reading import find_call
 from callapp.call_log.record import Record
 from callapp.call_log.records import Direction
@@ -174,7 +175,7 @@ def test_a_call_of_ours_that_nobody_answered_is_not_asked_about(store: Store, se
 
 def test_a_dial_that_failed_is_not_asked_about(store: Store, settler: Settler) -> None:
     store.place_call(PlacedCall("p1", CALL.agent, {}, "+1", "+81"))
-    store.dial_failed("p1")
+    dial_failed(store, "p1")
     assert settle_at(store) is None
     assert settler.settle_due() == 0
 

@@ -17,6 +17,7 @@ from callapp.call_log import Admission, PlacedCall, Store, StoreUnavailable
 from callapp.call_log import store as store_module
 from callapp.call_log.idempotency import IdempotencyKeys
 from callapp.call_log.models import CallRow, IdempotencyKeyRow, StreamTokenRow
+from callapp.call_log.never_was import dial_failed
 
 T = TypeVar("T")
 
@@ -196,7 +197,7 @@ def test_a_status_of_an_unknown_call_is_no_news(store: Store) -> None:
 
 def test_a_dial_that_twilio_refused_has_failed(store: Store) -> None:
     store.place_call(PLACED)
-    store.dial_failed("placed-1")
+    dial_failed(store, "placed-1")
     assert status_of(store) == "failed"
 
 

@@ -16,7 +16,8 @@ from flask_babel import gettext as _
 
 from callapp.call.levels import Levels
 from callapp.call_log.documents import WholeCall
-from callapp.call_log.reading import BadCursor, Wanted, find_call, list_calls
+from callapp.call_log.listing import BadCursor, Wanted, list_calls
+from callapp.call_log.reading import find_call
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.sentences import N_
 from callapp.services import Services, services
