@@ -12,7 +12,7 @@ from sqlalchemy import Select, or_, select, tuple_
 
 from callapp.call_log.documents import CallPage
 from callapp.call_log.models import CallRow, UtteranceRow
-from callapp.call_log.reading import calls_of
+from callapp.call_log.reading import as_calls
 from callapp.call_log.store import Store
 from callapp.phone_numbers import without_spaces
 
@@ -55,7 +55,7 @@ def list_calls(store: Store, wanted: Wanted, limit: int, cursor: str | None = No
         rows = session.scalars(query).all()
         page = rows[:limit]
         more = _cursor(page[-1]) if len(rows) > limit else None
-        return CallPage(calls=calls_of(session, page), next_cursor=more)
+        return CallPage(calls=as_calls(session, page), next_cursor=more)
 
 
 def _filtered(wanted: Wanted) -> Select[CallRow]:

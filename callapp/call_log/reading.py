@@ -46,7 +46,7 @@ def find_call(store: Store, call_sid: str) -> WholeCall | None:
         row = _row(session, call_sid)
         if row is None:
             return None
-        (call,) = calls_of(session, [row])
+        (call,) = as_calls(session, [row])
         utterances = _of(session, UtteranceRow, call_sid, UtteranceRow.start_ms, UtteranceRow.end_ms)
         return WholeCall(
             **dict(call),
@@ -65,7 +65,7 @@ def find_unplaced(store: Store, number: str) -> list[Call]:
     """
     query = select(CallRow).where(CallRow.to_number == number, CallRow.call_sid.is_(None))
     with store.transaction() as session:
-        return calls_of(session, session.scalars(query.order_by(CallRow.created_at)).all())
+        return as_calls(session, session.scalars(query.order_by(CallRow.created_at)).all())
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def list_live(store: Store, since: datetime, limit: int) -> list[LiveCall]:
         .limit(limit)
     )
     with store.transaction() as session:
-        calls = calls_of(session, session.scalars(query).all())
+        calls = as_calls(session, session.scalars(query).all())
         latest = _latest(session, [call.call_sid for call in calls if call.call_sid is not None])
         return [LiveCall(call, latest.get(call.call_sid or "")) for call in calls]
 
@@ -152,7 +152,7 @@ def _of(session: Session, table: Any, call_sid: str, *order: Any) -> Sequence[An
     return session.scalars(select(table).where(table.call_sid == call_sid).order_by(*order)).all()
 
 
-def calls_of(session: Session, rows: Sequence[CallRow]) -> list[Call]:
+def as_calls(session: Session, rows: Sequence[CallRow]) -> list[Call]:
     """Rows as documents, with what each call has used."""
     used = _used(session, [row.call_sid for row in rows if row.call_sid is not None])
     return [_call(row, used.get(row.call_sid or "", _Used())) for row in rows]

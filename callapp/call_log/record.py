@@ -32,7 +32,7 @@ from callapp.call_log.statements import (
     table_of,
     unless_known,
 )
-from callapp.call_log.store import Store, StoreUnavailable
+from callapp.call_log.store import Store, StoreUnavailable, answered_call
 from callapp.call_log.usage import usage_row
 from callapp.call_log.writer import Refused, Writer
 from callapp.conversation.facts import (
@@ -289,18 +289,8 @@ class _Page:
         if call.direction == "browser":  # written down so late that it was taken to have stayed away
             again = {"status": "in-progress", "ended_at": None, **again}
         if not self._change(_BEGIN, call, **known, **again, new_answered_at=call.began_at):
-            row = {
-                "id": call.call_sid,
-                "call_sid": call.call_sid,
-                "direction": call.direction,
-                "from_number": call.from_number,
-                "to_number": call.to_number,
-                "status": "in-progress",
-                "created_at": call.began_at,
-                "answered_at": call.began_at,
-                **known,
-            }
-            self._session.execute(insert_new(self._session, CallRow), row)
+            row = answered_call(call, call.began_at)
+            self._session.execute(insert_new(self._session, CallRow), {**row, **known})
 
     def _end(self, call: Particulars, ended: Ended) -> None:
         self._change(

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import (
     ColumnElement,
@@ -41,7 +41,10 @@ from callapp.call_log.never_was import ENDED_AT_IF_DIALLED, NO_STREAM_AFTER, NOT
 from callapp.call_log.records import TERMINAL_STATUSES, Admission, Direction, PlacedCall
 from callapp.call_log.statements import insert_new, rows_changed, table_of, unless_known
 
-__all__ = ["Store", "StoreUnavailable", "Taken", "admission_of", "columns_of"]
+if TYPE_CHECKING:
+    from callapp.call.journal import Particulars
+
+__all__ = ["Store", "StoreUnavailable", "Taken", "admission_of", "answered_call", "columns_of"]
 
 SWEEP_EVERY_S = 60.0
 _CALLS, _TOKENS = table_of(CallRow), table_of(StreamTokenRow)
@@ -122,20 +125,8 @@ class Store(Database):
             }
             session.execute(_ANSWER_PLACED, answer)
             return
-        call = {
-            "id": admission.call_sid,
-            "call_sid": admission.call_sid,
-            "direction": admission.direction,
-            "agent": admission.agent,
-            "parameters": dict(admission.parameters),
-            "from_number": admission.from_number,
-            "to_number": admission.to_number,
-            "status": "in-progress",
-            "created_at": now,
-            "answered_at": now,
-            "settle_at": now + NO_STREAM_AFTER,
-        }
-        session.execute(insert_new(session, CallRow), call)
+        call = answered_call(admission, now)
+        session.execute(insert_new(session, CallRow), {**call, "settle_at": now + NO_STREAM_AFTER})
 
     # -- tickets of browsers -----------------------------------------------------------------
 
@@ -314,6 +305,22 @@ class Store(Database):
         session.execute(delete(UpgradeTicketRow).where(UpgradeTicketRow.expires_at <= now))
         session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.expires_at <= now))
         session.execute(delete(AwayRow).where(AwayRow.expires_at <= now))
+
+
+def answered_call(call: Admission | Particulars, at: datetime) -> dict[str, Any]:
+    """The row of a call that was not dialled: it begins with its answer."""
+    return {
+        "id": call.call_sid,
+        "call_sid": call.call_sid,
+        "direction": call.direction,
+        "agent": call.agent,
+        "parameters": dict(call.parameters),
+        "from_number": call.from_number,
+        "to_number": call.to_number,
+        "status": "in-progress",
+        "created_at": at,
+        "answered_at": at,
+    }
 
 
 def columns_of(admission: Admission) -> dict[str, Any]:
