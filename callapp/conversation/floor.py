@@ -93,7 +93,7 @@ class Floor:
             return []
         too_often = self._playback.playing(at_ms) and self._noise.interrupted(at_ms)
         commands = self.take(at_ms)
-        if too_often and not self._voice.responses.wanting:
+        if too_often and self._voice.responses.wanted is None:
             self._voice.responses.want(self._asides.about_the_noise())
         return commands
 

@@ -355,9 +355,13 @@ class Conversation:
     # -- the agent speaks -----------------------------------------------------------------------
 
     def _on_response_started(self, response_id: str, tag: str | None, at_ms: float) -> list[Command]:
+        wanted = self.responses.wanted
         commands = self.responses.started(response_id, tag, at_ms, covers_tools=self.tool_calls.all_taken)
         self.asides.begun(self.responses.active_tag)
-        return commands + self.floor.hush(at_ms)
+        commands += self.floor.hush(at_ms)
+        if wanted is not None and not wanted.aside and self.responses.silenced(response_id):
+            self.responses.want(wanted)  # one that nobody hears has not done it
+        return commands
 
     def _on_message_started(self, response_id: str, item_id: str) -> list[Command]:
         self.tool_rounds.message_started(response_id)

@@ -102,9 +102,9 @@ class Responses:
         return self.speaking or self._asked is not None or self._wanted is not None
 
     @property
-    def wanting(self) -> bool:
-        """Whether a response is wanted that could not be asked for yet."""
-        return self._wanted is not None
+    def wanted(self) -> Request | None:
+        """The response that is wanted and could not be asked for yet."""
+        return self._wanted
 
     @property
     def speaking(self) -> bool:
@@ -190,7 +190,7 @@ class Responses:
 
     def overdue(self, at_ms: float) -> bool:
         """Whether the model has left a request unanswered for the second time, or refused it for too long."""
-        if self.wanting and self._blocked_since_ms is not None:
+        if self._wanted is not None and self._blocked_since_ms is not None:
             return at_ms >= self._blocked_since_ms + REQUEST_MS
         if self._asked is None or at_ms < self._asked.until_ms:
             return False

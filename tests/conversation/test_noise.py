@@ -16,6 +16,7 @@ from callapp.conversation.commands import (
 from callapp.conversation.events import (
     MessageStarted,
     ModelLost,
+    OutputTaken,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -101,6 +102,19 @@ def test_a_response_that_we_asked_for_and_that_begins_while_it_is_in_doubt_is_gi
     assert call.tell(ResponseStarted("resp_3", create.tag), at_ms=2_100) == []
     commands = call.tell(SpeechStopped(), at_ms=2_000 + ms)
     assert only(commands, CancelResponse) == ([] if ms == 300 else [CancelResponse("resp_3")])
+
+
+def test_what_the_model_begins_to_answer_to_a_noise_does_not_stand_for_what_we_asked_for():
+    """It was in the way of our request, which was refused, and is told of after that."""
+    call = speaking(HALF_A_SECOND)
+    call.tell(ResponseStarted("resp_2"), ToolCalled("resp_2", "call_1", "look_up", "{}"))
+    call.tell(ResponseEnded("resp_2"))
+    noise(call, 2_000)
+    [create] = only(call.tell(ToolReturned("call_1", "42")), CreateResponse)
+    call.tell(OutputTaken("call_1"), RequestRefused(create.request_id), at_ms=2_400)
+    assert call.tell(ResponseStarted("resp_3"), at_ms=2_450) == [CancelResponse("resp_3")]
+    commands = call.tell(ResponseEnded("resp_3", "cancelled"), Tick(), at_ms=2_900)
+    assert [c.tag for c in only(commands, CreateResponse)] == ["answer"]
 
 
 def test_a_short_word_at_the_agents_last_is_answered():
