@@ -119,7 +119,7 @@ class Outage:
         """Let go of everything that lived in the session that is lost."""
         responses = self._voice.responses
         self._briefing.session_lost(
-            answer_owed=responses.answer_due or self._tool_rounds.remote_answer_due,
+            answer_owed=responses.answer_due or self._tool_rounds.remote_answer_owed,
             turn_cut=responses.caller_speaking,
             open_tools=self._tool_rounds.session_lost(),
         )

@@ -36,9 +36,15 @@ class ToolRounds:
         self._briefing = briefing
         self._ended: set[str] = set()  # responses that are over
         self._end_asked: dict[str, str] = {}  # tool calls that ask for the end, and their response
-        self.remote_answer_due = False  # the service ran a tool, and nothing was said since
+        self._remote_answer_due = False  # the service ran a tool, and nothing was said since
+        self._remote_at_work = False  # it runs one, and nothing was said since
         self._remote_caller: str | None = None  # the response in which it began to run the newest one
         self._unaware: str | None = None  # a response that had begun before the tool was done
+
+    @property
+    def remote_answer_owed(self) -> bool:
+        """Whether the caller waits for what a tool brings that the service runs, or has run."""
+        return self._remote_answer_due or self._remote_at_work
 
     @property
     def pending(self) -> bool:
@@ -82,6 +88,7 @@ class ToolRounds:
 
     def remote_tool_called(self) -> None:
         """The service begins to run a tool by itself."""
+        self._remote_at_work = True
         self._remote_caller = self._voice.responses.active
 
     def remote_tool_returned(self) -> list[Command]:
@@ -89,18 +96,21 @@ class ToolRounds:
         active = self._voice.responses.active
         # One that had to be approved comes back when its response is over, and is no part of another.
         self._calls.count_round(active or f"after {len(self._ended)} responses")
-        self.remote_answer_due = True
+        self._remote_answer_due, self._remote_at_work = True, False
         self._unaware = active if active != self._remote_caller else None
         return self._ask_after_remote_tools() if active is None else []
 
     def message_started(self, response_id: str) -> None:
         """A response goes on to speak: of what the service's tool has brought, if it can know it."""
-        if response_id != self._unaware and not self._voice.responses.silenced(response_id):
-            self.remote_answer_due = False
+        if self._voice.responses.silenced(response_id):
+            return
+        self._remote_at_work = False
+        if response_id != self._unaware:
+            self._remote_answer_due = False
 
     def will_ask(self, response_id: str) -> bool:
         """Whether tools that a response called, or the service ran, are followed by a request once done."""
-        called = self.remote_answer_due or self._calls.made_by(response_id)
+        called = self._remote_answer_due or self._calls.made_by(response_id)
         return called and not self._farewell.begun
 
     def response_ended(self, response_id: str, at_ms: float) -> list[Command]:
@@ -113,13 +123,13 @@ class ToolRounds:
         for tool_call_id in self._end_asked:
             self._calls.answer(tool_call_id)  # nobody waits for it: the next session may call it again
         self._end_asked.clear()
-        self.remote_answer_due = False
+        self._remote_answer_due = self._remote_at_work = False
         return self._calls.abandon()
 
     def _ask_after_remote_tools(self) -> list[Command]:
-        if not self.remote_answer_due or self._farewell.begun:
+        if not self._remote_answer_due or self._farewell.begun:
             return []
-        self.remote_answer_due = False
+        self._remote_answer_due = False
         self._voice.responses.want(self.request())
         return [Warn("tool loop cut: the next answer has to do without")] if self._calls.looping else []
 

@@ -159,6 +159,26 @@ def test_a_response_that_begins_before_an_approved_remote_tool_is_done_is_follow
     assert of(CreateResponse, call.feed(ResponseEnded(response_id))) == []
 
 
+def test_who_waits_for_an_approved_remote_tool_when_the_session_is_lost_is_answered_by_the_next() -> None:
+    """Nobody else would speak: the tool is gone with its session."""
+    call = Call()
+    call.feed(ResponseEnded(call.begin()))
+    call.feed(RemoteToolCalled("mcp-1"))
+    call.feed(ModelLost("openai.disconnected"))
+    assert len(of(CreateResponse, call.feed(SessionConfirmed()))) == 1
+
+
+def test_who_was_told_what_a_remote_tool_brought_waits_for_nothing_when_the_session_is_lost() -> None:
+    call = Call()
+    response_id = call.begin()
+    call.feed(RemoteToolCalled("mcp-1"))
+    call.feed(RemoteToolReturned())
+    call.feed(MessageStarted(response_id, "item-1"))
+    call.feed(ResponseEnded(response_id))
+    call.feed(ModelLost("openai.disconnected"))
+    assert of(CreateResponse, call.feed(SessionConfirmed())) == []
+
+
 def test_a_new_session_and_a_tool_of_the_lost_one_do_not_begin_the_count_anew() -> None:
     call = Call()
     for _ in range(MOST_ROUNDS - 1):
