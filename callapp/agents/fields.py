@@ -23,9 +23,14 @@ from pydantic import (
     model_validator,
 )
 
+from callapp.agents.templates import is_text
+
 DEFAULT_TRANSCRIBER = "gpt-transcribe"
 LIVE_TRANSCRIBER = "gpt-live-transcribe"
 """Writes words down while they are said."""
+
+_NOTHING = ("", "~", "null")
+"""In YAML that is taken as it is written."""
 
 # They take several languages, and words to expect.
 _TAKE_LISTS = frozenset({DEFAULT_TRANSCRIBER, LIVE_TRANSCRIBER})
@@ -87,6 +92,25 @@ PhoneNumbers = Annotated[tuple[PhoneNumber, ...], BeforeValidator(_as_tuple)]
 Destinations = dict[
     Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)], PhoneNumber
 ]
+
+
+def _names_with_values(value: object) -> object:
+    """A list of names is one of those without a value; so is a name with nothing after its colon."""
+    if isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value):
+        return dict.fromkeys(value)
+    if isinstance(value, Mapping):
+        return {name: None if inner in _NOTHING else inner for name, inner in value.items()}
+    return value
+
+
+def _parameter_text(text: str) -> str:
+    if not text or not is_text(text):
+        raise ValueError
+    return text
+
+
+_ParameterText = Annotated[str, AfterValidator(_parameter_text)]
+Parameters = Annotated[dict[_ParameterText, _ParameterText | None], BeforeValidator(_names_with_values)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 Names = Annotated[tuple[Word, ...], BeforeValidator(_as_tuple)]
 

@@ -11,9 +11,9 @@ from callapp.agents.faults import Faults, Place, description
 from callapp.agents.model import Agent
 
 FIELDS = tuple(field for field in Agent.model_fields if field not in ("name", "instructions"))
-# YAML would take +81… for a number, and lose the sign, and `no`, which is Norwegian, for false.
+# YAML would take +81… for a number, and lose the sign, 007 for 7, and `no`, which is Norwegian, for false.
 _AS_WRITTEN = frozenset(
-    {"numbers", "fallback_number", "forward_to", "languages", "other_party", "transfer_to"}
+    {"numbers", "fallback_number", "forward_to", "languages", "other_party", "parameters", "transfer_to"}
 )
 _MOST_VALUES = 10_000  # in one field
 

@@ -25,6 +25,7 @@ _OF_USE_TO: Mapping[str, frozenset[Kind]] = {
     "dtmf": frozenset({"assistant", "interpreter"}),
     "opening": frozenset({"assistant", "captions"}),
     "closing": frozenset({"assistant", "captions"}),
+    "parameters": frozenset({"assistant", "captions"}),
     **dict.fromkeys(
         (
             "record",

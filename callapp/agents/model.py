@@ -26,6 +26,7 @@ from callapp.agents.fields import (
     Interruptions,
     Languages,
     McpServers,
+    Parameters,
     PhoneNumber,
     PhoneNumbers,
     Recording,
@@ -103,6 +104,11 @@ class Agent(BaseModel):
         default=None, description=f"what is read out before the agent is connected: {_TEXT}"
     )
     closing: Line = Field(default=None, description=f"what is read out after the agent has left: {_TEXT}")
+    parameters: Parameters = Field(
+        default={},
+        description="names of parameters, those that a call need not give with their values, e.g. "
+        "{customerId: , shop: Shibuya}",
+    )
     tools: tuple[str, ...] = Field(
         default=(), strict=True, description="a list of tool names, e.g. [end_call]"
     )
@@ -196,11 +202,15 @@ class Agent(BaseModel):
         """For how long the carrier is to listen for an answering machine; ``None`` not at all."""
         return self.voicemail.timeout_seconds if self.voicemail is not None else None
 
+    def parameters_of(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The parameters of a call: those that it gives, and the file's own for others."""
+        return {name: value for name, value in self.parameters.items() if value is not None} | dict(given)
+
     def missing(self, parameters: Mapping[str, str]) -> list[str]:
-        """The names that the agent's texts need and that the call does not give, sorted."""
+        """The names that the agent needs, or its texts, and that nobody gives, sorted."""
         texts = (self.instructions, *(self._written(which) for which in LINES))
-        needed = {name for text in texts if text for name in templates.needed(text)}
-        return sorted(needed - parameters.keys() - PROVIDED)
+        needed = {name for text in texts if text for name in templates.needed(text)} - PROVIDED
+        return sorted((needed | self.parameters.keys()) - self.parameters_of(parameters).keys())
 
     def fill(self, parameters: Mapping[str, str], *, strict: bool, at: datetime | None = None) -> str:
         """The instructions for one call; the same parameters always give the same bytes.
@@ -239,4 +249,5 @@ class Agent(BaseModel):
             weekday = f"({_WEEKDAYS_JA[here.weekday()]}曜日)"
         else:
             weekday = f" ({_WEEKDAYS[here.weekday()]})"
-        return {"today": f"{here:%Y-%m-%d}{weekday}", "now": f"{here:%H:%M}", **parameters}
+        provided = {"today": f"{here:%Y-%m-%d}{weekday}", "now": f"{here:%H:%M}"}
+        return provided | self.parameters_of(parameters)

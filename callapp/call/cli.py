@@ -145,6 +145,7 @@ def _order(
             f"the agent {name!r} needs a value for {missing!r}: add --param {missing}=…"
             for missing in agent.missing(parameters)
         ]
+        parameters = agent.parameters_of(parameters)
         if agent.kind == "captions":
             faults.append(f"the agent {name!r} only listens to calls that come in: point a number at it")
     to_number = _callee(number, settings, faults)

@@ -110,6 +110,7 @@ def check_call_request(
             ),
         )
     missing = agent.missing(parameters)
+    parameters = agent.parameters_of(parameters)
     if missing:
         raise Problem(
             400,

@@ -261,7 +261,7 @@ def _who(call_sid: str, fields: MultiDict[str, str]) -> _Who:
     agent = app.agents.get(name)
     if agent is None:
         raise _CannotAnswer(f"there is no agent {name!r}")
-    return _Who(agent, admission)
+    return _Who(agent, replace(admission, parameters=agent.parameters_of(admission.parameters)))
 
 
 def _agent_of(number: str) -> str:

@@ -69,6 +69,50 @@ def test_a_wrong_destination_is_told_with_its_line(read: Read, lines: list[str],
     assert fault in str(caught.value)
 
 
+def test_which_parameters_a_call_has_to_give_and_what_stands_for_the_others(read: Read) -> None:
+    agent = read(
+        "parameters:", "  customerId:", "  shop: Shibuya", "  counter: 007", "  vip: no", "  floor: ~"
+    )
+    assert agent.missing({}) == ["customerId", "floor"]
+    assert agent.missing({"customerId": "12345", "floor": "3"}) == []
+    assert agent.parameters_of({"shop": "Ueno", "customerId": "12345"}) == {
+        "shop": "Ueno",
+        "counter": "007",
+        "vip": "no",
+        "customerId": "12345",
+    }
+    assert read("parameters: [customerId, shop]").missing({"shop": "Ueno"}) == ["customerId"]
+    assert read("parameters:").missing({}) == []
+
+
+def test_texts_are_filled_with_the_files_own_values(tmp_path: Path) -> None:
+    path = tmp_path / "shop.md"
+    path.write_text(
+        "---\ngreeting: 'This is {{ shop }}.'\nparameters: {shop: Shibuya}\n---\nYou are at {{ shop }}.\n"
+    )
+    agent = read_agent(path, [])
+    assert agent.missing({}) == []
+    assert agent.fill({}, strict=True) == "You are at Shibuya."
+    assert agent.line("greeting", {}) == "This is Shibuya."
+    assert agent.line("greeting", {"shop": "Ueno"}) == "This is Ueno."
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("parameters: shop", ":2: field 'parameters': 'shop' does not fit; expected names of parameters"),
+        ("parameters: {shop: [Ueno]}", ":2: field 'parameters.shop': ['Ueno'] does not fit; expected names"),
+        ("parameters: [shop, [Ueno]]", ":2: field 'parameters': "),
+        ("parameters: {shop: Ueno, shop: Shibuya}", ":2: field 'parameters.shop': is there twice"),
+        ("parameters: {'': Ueno}", ":2: field 'parameters.': nothing does not fit"),
+    ],
+)
+def test_parameters_that_are_none_are_told_with_their_line(read: Read, line: str, fault: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(line)
+    assert fault in str(caught.value)
+
+
 def test_transfer_call_needs_somebody_to_transfer_to(tmp_path: Path) -> None:
     path = tmp_path / "shop.md"
     path.write_text("---\ntools: [transfer_call]\n---\nBe kind.\n")

@@ -92,6 +92,15 @@ A call between two.
 """
 
 
+BRANCH = """---
+language: en-GB
+opening: This is {{ shop }}.
+parameters: {customerId: , shop: Shibuya}
+---
+You answer the phone.
+"""
+
+
 class FakeCarrier:
     """Takes every dial, or raises what it is told to raise."""
 
@@ -197,6 +206,7 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
             (agents_dir / "plain.md").write_text(PLAIN)
             (agents_dir / "staffed.md").write_text(STAFFED)
             (agents_dir / "heard.md").write_text(HEARD)
+            (agents_dir / "branch.md").write_text(BRANCH)
             store = open_store(database)
             stack.callback(store.close)
             carrier = FakeCarrier()

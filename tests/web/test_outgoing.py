@@ -76,6 +76,17 @@ def test_the_callee_falls_back_to_the_setting(make_world: MakeWorld) -> None:
     assert answer.json["to"] == "+81312345678"
 
 
+def test_what_a_call_does_not_give_its_agents_file_does(world: World) -> None:
+    """Also what no text asks for: a tool may need it."""
+    order = {"phoneNumber": TO, "agent": "branch"}
+    assert "customerId" in detail(world.call(order), 400)
+    assert world.call({**order, "parameters": {"customerId": "12345"}}).status_code == 201
+    (dial,) = world.carrier.dialled
+    placed = world.services.store.find_placed(parse_qs(urlsplit(dial["url"]).query)["placed"][0])
+    assert placed is not None
+    assert placed.parameters == {"customerId": "12345", "shop": "Shibuya"}
+
+
 def test_numbers_and_booleans_among_the_parameters_become_text(world: World) -> None:
     world.call({"phoneNumber": TO, "parameters": {"a": 1, "b": 1.5, "c": True, "d": "x", "e": "改行\n可"}})
     placed_id = parse_qs(urlsplit(world.carrier.dialled[0]["url"]).query)["placed"][0]

@@ -135,6 +135,15 @@ def test_a_missing_value_is_left_empty(world: World, caplog: pytest.LogCaptureFi
     assert "ERROR" in caplog.text
 
 
+def test_a_call_that_comes_in_has_the_parameters_of_its_agents_file(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = world.webhook("/incoming-call?agent=branch")
+    assert document(answer)[0].text == "This is Shibuya."
+    assert parameters(answer)["shop"] == "Shibuya"
+    assert "lacks values for: customerId" in caplog.text
+
+
 def test_at_capacity_a_busy_line_is_spoken(make_world: MakeWorld) -> None:
     world = make_world(max_concurrent_calls=1)
     world.services.registry.take_slot("another call")

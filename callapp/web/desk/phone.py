@@ -35,7 +35,7 @@ def open_call() -> ResponseReturnValue:
     agent = app.agents.get(str(body.get("agent", app.settings.default_agent)))
     if agent is None:
         raise Problem(404, N_("There is no such agent any more: load the page again."))
-    parameters = read_parameters(body.get("parameters", {}))
+    parameters = agent.parameters_of(read_parameters(body.get("parameters", {})))
     missing = agent.missing(parameters)
     if missing:
         raise Problem(400, N_("The agent needs values for: %(names)s.", names=", ".join(missing)))
