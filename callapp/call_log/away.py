@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, and_, bindparam, delete, insert, select, update
 
 from callapp.call_log.models import AwayRow
 from callapp.call_log.records import AwayCall
@@ -18,12 +18,14 @@ from callapp.call_log.statements import rows_changed, table_of
 from callapp.call_log.store import Store, admission_of, columns_of
 
 _AWAY = table_of(AwayRow)
-# Of every call whose stream comes in or ends.
-_TAKE = (
-    delete(_AWAY)
-    .where(_AWAY.c.call_sid == bindparam("of_call"), _AWAY.c.expires_at > bindparam("now"))
-    .returning(_AWAY)
-)
+# A call that is away, with the parameters that `_of` gives.
+_IS_AWAY = and_(_AWAY.c.call_sid == bindparam("of_call"), _AWAY.c.expires_at > bindparam("now"))
+_FIND = select(_AWAY).where(_IS_AWAY)
+# Until it is over for us.
+_CHANGE = update(_AWAY).where(_IS_AWAY, _AWAY.c.outcome.is_(None))
+_DECIDE = _CHANGE.where(_AWAY.c.coming_back.is_(False))
+_SEND_BACK = _DECIDE.values(coming_back=True).returning(_AWAY)
+_TAKE = delete(_AWAY).where(_IS_AWAY).returning(_AWAY)
 
 
 class CallsAway:
@@ -56,43 +58,38 @@ class CallsAway:
     def find(self, call_sid: str) -> AwayCall | None:
         """The call, if it is away."""
         with self._store.transaction() as session:
-            row = session.scalars(select(AwayRow).where(_alive(call_sid))).one_or_none()
+            row = session.execute(_FIND, _of(call_sid)).one_or_none()
         return None if row is None else _call(row)
 
     def note_colleague(self, call_sid: str, colleague_sid: str) -> bool:
         """The colleague of a warm transfer is being called; false if nobody waits for them any more."""
-        waits = _alive(call_sid) & AwayRow.outcome.is_(None)
         with self._store.transaction() as session:
-            noted = update(AwayRow).where(waits).values(colleague_sid=colleague_sid)
-            return rows_changed(session, noted) > 0
+            return rows_changed(session, _CHANGE, _of(call_sid, colleague_sid=colleague_sid)) > 0
 
     def send_back(self, call_sid: str, why: str) -> AwayCall | None:
         """Decide that the caller comes back; ``None`` if something was decided already."""
-        undecided = _alive(call_sid) & AwayRow.outcome.is_(None) & AwayRow.coming_back.is_(False)
         with self._store.transaction() as session:
-            if not rows_changed(session, update(AwayRow).where(undecided).values(coming_back=True, why=why)):
-                return None
-            row = session.scalars(select(AwayRow).where(AwayRow.call_sid == call_sid)).one()
-        return _call(row)
+            row = session.execute(_SEND_BACK, _of(call_sid, why=why)).one_or_none()
+        return None if row is None else _call(row)
 
     def decide(self, call_sid: str, outcome: str) -> bool:
         """Decide that the call is over for us, with this end reason; false if it was decided otherwise."""
-        undecided = _alive(call_sid) & AwayRow.outcome.is_(None) & AwayRow.coming_back.is_(False)
         with self._store.transaction() as session:
-            return rows_changed(session, update(AwayRow).where(undecided).values(outcome=outcome)) > 0
+            return rows_changed(session, _DECIDE, _of(call_sid, outcome=outcome)) > 0
 
     def take(self, call_sid: str) -> AwayCall | None:
         """The call's stream is back, or the call is over: it is away no more."""
         with self._store.transaction() as session:
-            row = session.execute(_TAKE, {"of_call": call_sid, "now": datetime.now(UTC)}).one_or_none()
+            row = session.execute(_TAKE, _of(call_sid)).one_or_none()
         return None if row is None else _call(row)
 
 
-def _alive(call_sid: str) -> Any:
-    return (AwayRow.call_sid == call_sid) & (AwayRow.expires_at > datetime.now(UTC))
+def _of(call_sid: str, **changes: str) -> dict[str, Any]:
+    """The parameters of a statement about a call that is away, and what it changes."""
+    return {"of_call": call_sid, "now": datetime.now(UTC), **changes}
 
 
-def _call(row: AwayRow | Row[Any]) -> AwayCall:
+def _call(row: Row[Any]) -> AwayCall:
     return AwayCall(
         admission=admission_of(row),
         trip=row.trip,

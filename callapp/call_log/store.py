@@ -336,7 +336,7 @@ def columns_of(admission: Admission) -> dict[str, Any]:
     }
 
 
-def admission_of(row: AwayRow | Row[Any]) -> Admission:
+def admission_of(row: Row[Any]) -> Admission:
     """The admission that a row holds."""
     return Admission(
         slot_key=row.slot_key,
