@@ -7,6 +7,8 @@ are told apart here, where the answer is still whole.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -30,22 +32,8 @@ class TwilioHttp(TwilioHttpClient):  # type: ignore[misc]  # Twilio ships no typ
         self.session.trust_env = use_proxies
 
     def request(self, *args: Any, **kwargs: Any) -> Response:
-        try:
+        with _our_errors(self.timeout):
             response = super().request(*args, **kwargs)
-        except requests.ConnectTimeout as error:  # nothing has been sent
-            raise CarrierUnreachable(N_("Twilio could not be reached: no connection in time")) from error
-        except requests.Timeout as error:
-            raise CarrierTimeout(
-                N_("Twilio did not answer within %(seconds)g s", seconds=self.timeout)
-            ) from error
-        except requests.RequestException as error:
-            if "Read timed out" in str(error):  # how requests tells it when the body stalls half-way
-                raise CarrierTimeout(
-                    N_("Twilio did not finish its answer within %(seconds)g s", seconds=self.timeout)
-                ) from error
-            raise CarrierUnreachable(
-                N_("Twilio could not be reached: %(error)s", error=type(error).__name__)
-            ) from error
         if response.status_code >= 300:
             raise _refusal(response.status_code, response.text)
         return response
@@ -57,19 +45,32 @@ def fetch(session: requests.Session, url: str, auth: tuple[str, str], timeout_s:
     Raises:
         CarrierRefused, CarrierUnreachable, CarrierTimeout: as for any request.
     """
-    try:
+    with _our_errors(timeout_s):
         response = session.get(url, auth=auth, timeout=timeout_s)
-    except requests.Timeout as error:
-        raise CarrierTimeout(N_("Twilio did not answer within %(seconds)g s", seconds=timeout_s)) from error
-    except requests.RequestException as error:
-        raise CarrierUnreachable(
-            N_("Twilio could not be reached: %(error)s", error=type(error).__name__)
-        ) from error
     if response.status_code == 404:
         return None
     if response.status_code >= 300:
         raise _refusal(response.status_code, response.text)
     return bytes(response.content)
+
+
+@contextmanager
+def _our_errors(timeout_s: float) -> Iterator[None]:
+    """Make what `requests` raises ours."""
+    try:
+        yield
+    except requests.ConnectTimeout as error:  # nothing has been sent
+        raise CarrierUnreachable(N_("Twilio could not be reached: no connection in time")) from error
+    except requests.Timeout as error:
+        raise CarrierTimeout(N_("Twilio did not answer within %(seconds)g s", seconds=timeout_s)) from error
+    except requests.RequestException as error:
+        if "Read timed out" in str(error):  # how requests tells it when the body stalls half-way
+            raise CarrierTimeout(
+                N_("Twilio did not finish its answer within %(seconds)g s", seconds=timeout_s)
+            ) from error
+        raise CarrierUnreachable(
+            N_("Twilio could not be reached: %(error)s", error=type(error).__name__)
+        ) from error
 
 
 def _refusal(status: int, body: str) -> CarrierRefused | CarrierUnreachable:

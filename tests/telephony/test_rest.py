@@ -270,6 +270,17 @@ def test_an_answer_that_stalls_half_way(twilio: Twilio, monkeypatch: pytest.Monk
         place(carrier)
 
 
+def test_a_recording_that_stalls_half_way(twilio: Twilio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever wants to hear it is not told that Twilio is not there: 504, and not 502."""
+    monkeypatch.setattr(rest, "TIMEOUT_S", 0.2)
+    twilio.promised_bytes = 10
+    with (
+        closing(Carrier(settings(twilio.url))) as carrier,
+        pytest.raises(CarrierTimeout, match="did not finish"),
+    ):
+        carrier.fetch_recording("RE1")
+
+
 @pytest.mark.parametrize(
     ("status", "duration", "duration_s"),
     [("in-progress", None, None), ("completed", "41", 41), ("completed", 41, 41), ("completed", "x", None)],
