@@ -322,7 +322,7 @@ class Connection(Outgoing):
                     return []
                 case Close(code=code, reason=reason):
                     self._take_or_hand_over(wanted)
-                    self._settle_end(code, reason, self._close_frame(code, ""))
+                    self._settle_end(code, reason, told="")
                     self._on_their_goodbye()
                     return []
         return wanted
@@ -331,7 +331,7 @@ class Connection(Outgoing):
 
     def _end_with_goodbye(self, code: int, heard: str, told: str) -> None:
         """End for one reason as we hear it and as the peer is told it; give the peer a while to answer."""
-        if self._settle_end(code, heard, self._close_frame(code, told)):
+        if self._settle_end(code, heard, told):
             self._linger_until_s = monotonic() + LINGER_S
             self._reader.remind(self, self._linger_until_s)
 
@@ -342,23 +342,21 @@ class Connection(Outgoing):
         self._shut_down()
         self._reader.watch(self, less=READ | WRITE)
 
-    def _close_frame(self, code: int, reason: str) -> bytes:
-        return self._encoder.encode(CLOSE, close_payload(code, reason))
-
-    def _settle_end(self, code: int, reason: str, goodbye: bytes = b"") -> bool:
+    def _settle_end(self, code: int, heard: str, told: str | None = None) -> bool:
         """Say why the connection ends, and wake whoever receives; false when that has been said before.
 
         Args:
-            goodbye: the close frame, if the peer can be told.
+            told: the reason in our close frame; ``None`` if the peer cannot be told.
         """
         with self._ending:
             if self._end is not None:
                 return False
-            self._goodbye = goodbye  # first: without one, what waits to be written is not written any more
-            self._end = (code, reason)
+            if told is not None:  # first: without one, what waits to be written is not written any more
+                self._goodbye = self._encoder.encode(CLOSE, close_payload(code, told))
+            self._end = (code, heard)
         self._inbox.put(None)
-        if goodbye:
-            self._reader.say(self, goodbye)
+        if told is not None:
+            self._reader.say(self, self._goodbye)
         return True
 
     def _on_their_goodbye(self) -> None:
