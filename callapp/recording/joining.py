@@ -7,7 +7,7 @@ from shutil import copyfileobj
 from typing import IO
 
 from callapp.conversation.flow import BYTES_PER_MS
-from callapp.recording.reel import HEADER_BYTES, PIECE_BYTES, SILENCE, wav_header
+from callapp.recording.reel import HEADER_BYTES, wav_header, write_silence
 
 
 def join(parts: Iterable[tuple[int, IO[bytes]]], whole: IO[bytes]) -> int:
@@ -21,10 +21,7 @@ def join(parts: Iterable[tuple[int, IO[bytes]]], whole: IO[bytes]) -> int:
     for from_ms, part in parts:
         at = 2 * from_ms * BYTES_PER_MS
         whole.seek(HEADER_BYTES + length)
-        while length < at:
-            gap = min(at - length, PIECE_BYTES)
-            whole.write(SILENCE * gap)
-            length += gap
+        write_silence(whole, at - length)
         whole.seek(HEADER_BYTES + at)
         part.seek(HEADER_BYTES)
         copyfileobj(part, whole)

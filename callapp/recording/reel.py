@@ -44,10 +44,7 @@ class Track:
             audio, at = audio[-at:], 0
         if at > self.length:
             self._file.seek(self.length)
-            while self.length < at:
-                gap = min(at - self.length, PIECE_BYTES)
-                self._file.write(SILENCE * gap)
-                self.length += gap
+            write_silence(self._file, at - self.length)
         self._file.seek(at)
         self._file.write(audio)
         self.length = max(self.length, at + len(audio))
@@ -157,6 +154,12 @@ def _least_delay(taken: Iterable[Taken]) -> float | None:
 
 def _length_ms(audio: CallerAudio) -> float:
     return len(binascii.a2b_base64(audio.payload)) / BYTES_PER_MS
+
+
+def write_silence(file: IO[bytes], size_bytes: int) -> None:
+    """Write so much silence, if any; a long one in pieces."""
+    for at in range(0, size_bytes, PIECE_BYTES):
+        file.write(SILENCE * min(PIECE_BYTES, size_bytes - at))
 
 
 def wav_header(length: int) -> bytes:
