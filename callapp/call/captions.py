@@ -44,9 +44,10 @@ from callapp.conversation.captioning import (
     Told,
 )
 from callapp.conversation.commands import PlayAudio
-from callapp.conversation.dictation import BYTES_PER_MS, EndPiece, SendSpeech, Tell
+from callapp.conversation.dictation import EndPiece, SendSpeech, Tell
 from callapp.conversation.events import CallerHungUp
 from callapp.conversation.facts import Began, Closed, Ended, Fact
+from callapp.conversation.flow import BYTES_PER_MS
 from callapp.conversation.speaking import FRAME_MS
 from callapp.errors import LegLost
 from callapp.logs import Log

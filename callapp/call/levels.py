@@ -16,10 +16,10 @@ from time import monotonic
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from callapp.conversation.commands import PlayAudio
+from callapp.conversation.flow import BYTES_PER_MS
 
 T = TypeVar("T")
 
-BYTES_PER_MS = 8
 LOUDEST = 9
 # What the agent is shown at while it says what was sent before somebody watched.
 UNKNOWN = 4

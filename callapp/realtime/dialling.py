@@ -19,9 +19,8 @@ from urllib.parse import urlencode, urlsplit
 import websocket
 
 from callapp.errors import LegLost
-from callapp.websocket.connection import Connection
+from callapp.websocket.connection import NO_CLOSE_FRAME, Connection
 
-NO_CLOSE_FRAME = 1006
 # At the start of a call nobody waits for a socket longer than that: the caller sits in silence.
 DIAL_S = 3.0
 # A service that has been quiet for so long is asked for a sign of life; if it gives none for as long

@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from callapp.conversation.events import CallerHungUp
+from callapp.conversation.flow import BYTES_PER_MS
 from callapp.errors import BadMessage
+from callapp.telephony.gaps import SMALLEST_GAP_MS
 from callapp.telephony.media_streams import CallerAudio, OtherAudio, Started, decode
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import Binary
-
-# Of mu-law.
-_BYTES_PER_MS = 8
-# Less is jitter, or a lost packet.
-_SMALLEST_GAP_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ class ListeningLeg:
         """A chunk in its place: after the one before it, but where Twilio's clock tells of a gap."""
         ulaw = a2b_base64(audio.payload)
         at_ms = self._until_ms[type(audio)]
-        if audio.at_ms is not None and audio.at_ms - at_ms >= _SMALLEST_GAP_MS:
+        if audio.at_ms is not None and audio.at_ms - at_ms >= SMALLEST_GAP_MS:
             at_ms = audio.at_ms
-        self._until_ms[type(audio)] = at_ms + len(ulaw) / _BYTES_PER_MS
+        self._until_ms[type(audio)] = at_ms + len(ulaw) / BYTES_PER_MS
         return Sound("caller" if isinstance(audio, CallerAudio) else "other", ulaw, at_ms)
