@@ -32,7 +32,7 @@ from callapp.call.downlink import Downlink
 from callapp.call.errands import Errands
 from callapp.call.levels import Tap
 from callapp.call.outside import Outside
-from callapp.call.sessions import JOIN_S
+from callapp.call.threads import JOIN_S
 from callapp.conversation.commands import (
     AnswerTool,
     CancelResponse,

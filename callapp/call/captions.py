@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
-from threading import Thread
 from time import monotonic
 from typing import Protocol
 
 from callapp.audio.levels import speech_dbfs
 from callapp.call.levels import Tap
-from callapp.call.sessions import JOIN_S, Session, carry
+from callapp.call.sessions import Session, carry
+from callapp.call.threads import JOIN_S, Threads
 from callapp.conversation.captioning import (
     Captioning,
     Command,
@@ -102,7 +102,7 @@ class CaptionedCall:
         self._gone: tuple[str, float] | None = None  # why, and from when on without the stream's word
         self._stream_over = False
         self._over = Flag()
-        self._threads: list[Thread] = []
+        self._threads = Threads()
         self._tap: Tap | None = None  # of those who watch how loud it is
         self._other_bytes = 0  # of what the other person said: it is heard as it is said
         self._began_s = monotonic()
@@ -118,9 +118,7 @@ class CaptionedCall:
             self._perform(self.captions.receive(Told("server.error", at_once=True), self._now_ms()))
             self._over.set()
             self._stream.close()
-            deadline_s = monotonic() + JOIN_S
-            for thread in self._threads:
-                thread.join(max(0.0, deadline_s - monotonic()))
+            self._threads.join(monotonic() + JOIN_S)
             reason = self.captions.end_reason or "server.error"
             self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
             self._journal(Ended(self._now_ms(), reason), self._now_ms())
@@ -239,14 +237,7 @@ class CaptionedCall:
 
     def _dial(self, speaker: Speaker, number: int, after_ms: float) -> None:
         session = self._sessions[speaker] = self._new_transcriber()
-        thread = Thread(
-            target=self._transcribe,
-            args=(speaker, number, session, after_ms),
-            name="transcriber",
-            daemon=True,
-        )
-        self._threads = [*(one for one in self._threads if one.is_alive()), thread]
-        thread.start()
+        self._threads.start(lambda: self._transcribe(speaker, number, session, after_ms), "transcriber")
 
     # -- the transcriber's thread ---------------------------------------------------------------
 

@@ -7,10 +7,9 @@ call: a call that is over is freed at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Thread
-from time import monotonic
 
 from callapp.call.outside import Outside
+from callapp.call.threads import Threads
 from callapp.conversation.commands import LeaveStream
 from callapp.conversation.events import CompletionFailed, LeavingFailed
 from callapp.errors import CallappError
@@ -25,7 +24,7 @@ class Errands:
     def __init__(self, outside: Outside, log: Log) -> None:
         self._outside = outside
         self._log = log
-        self._threads: list[Thread] = []
+        self._threads = Threads()
 
     def complete_call(self, feed: Feed) -> None:
         """End the phone call."""
@@ -46,13 +45,10 @@ class Errands:
 
     def join(self, until_s: float) -> None:
         """Wait for those under way, until a moment of the ``monotonic`` clock."""
-        for thread in self._threads:
-            thread.join(max(0.0, until_s - monotonic()))
+        self._threads.join(until_s)
 
     def _run(self, errand: Callable[[], None]) -> None:
-        thread = Thread(target=errand, name="errand", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._threads.start(errand, "errand")
 
     def _complete_call(self, feed: Feed) -> None:
         try:

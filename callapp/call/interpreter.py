@@ -34,7 +34,8 @@ from callapp.audio.ringing import Ringing
 from callapp.call.interpreter_books import Books
 from callapp.call.levels import Tap
 from callapp.call.pairs import Side
-from callapp.call.sessions import JOIN_S, carry
+from callapp.call.sessions import carry
+from callapp.call.threads import JOIN_S, Threads
 from callapp.conversation.commands import PlayAudio, SendMark
 from callapp.conversation.events import CallerHungUp, Played
 from callapp.conversation.interpreting import (
@@ -139,7 +140,7 @@ class InterpretedSide:
         self._gone: tuple[str, float] | None = None  # why, and from when on without the stream's word
         self._over = Flag()
         self._closed = False  # nobody looks into the inbox any more
-        self._threads: list[Thread] = []
+        self._threads = Threads()
         self._calling: Thread | None = None  # dials the partner, where that is for us to do
         self._began_s = monotonic()
 
@@ -152,7 +153,7 @@ class InterpretedSide:
         try:
             self._outside.join(self)
             if self._outside.call_partner is not None:
-                self._calling = self._start(self._call_partner, "errand")
+                self._calling = self._threads.start(self._call_partner, "errand")
             self._uplink()
         finally:
             self._tell(Told("server.error"))  # of no effect unless this is an exception
@@ -161,9 +162,7 @@ class InterpretedSide:
             self._closed = True
             if self._partner is not None:  # who may have met us in the moment in which we left
                 self._partner.partner_left("other.hung_up")
-            deadline_s = monotonic() + JOIN_S
-            for thread in self._threads:
-                thread.join(max(0.0, deadline_s - monotonic()))
+            self._threads.join(monotonic() + JOIN_S)
             reason = self.conversation.end_reason or "server.error"
             if self.mixer.skipped_ms:
                 self._log.info("= %d ms of pauses were left out of the translation", self.mixer.skipped_ms)
@@ -316,7 +315,7 @@ class InterpretedSide:
         match command:
             case DialTranslator(number=number, after_ms=after_ms):
                 translator = self._translators[number] = self._outside.new_translator()
-                self._start(lambda: self._translate(number, translator, after_ms), "translator")
+                self._threads.start(lambda: self._translate(number, translator, after_ms), "translator")
             case UseTranslator(number=using):
                 if using is None:
                     self._log.warning("= translator away: the voice is passed through")
@@ -335,7 +334,7 @@ class InterpretedSide:
             case LetPartnerGo(reason=reason):
                 self._let_partner_go(reason)
             case CallOff():
-                self._start(self._call_off, "errand")
+                self._threads.start(self._call_off, "errand")
             case End(reason=reason):
                 self._end(reason)
 
@@ -355,7 +354,7 @@ class InterpretedSide:
 
     def _end(self, reason: str) -> None:
         if reason.startswith("openai.") and not self._phone_gone:
-            self._start(self._apologise, "errand")
+            self._threads.start(self._apologise, "errand")
         else:
             self._caller.close()
 
@@ -396,12 +395,6 @@ class InterpretedSide:
         return TranslatorLost(number, meaning.reason, meaning.hopeless)
 
     # -- errands --------------------------------------------------------------------------------
-
-    def _start(self, target: Callable[[], None], name: str) -> Thread:
-        thread = Thread(target=target, name=name, daemon=True)
-        self._threads = [*(one for one in self._threads if one.is_alive()), thread]
-        thread.start()
-        return thread
 
     def _call_partner(self) -> None:
         assert self._outside.call_partner is not None

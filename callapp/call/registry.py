@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Protocol
 
+from callapp.call.threads import Threads
 from callapp.call_log.records import end_reason_of
 
 log = logging.getLogger(__name__)
@@ -263,9 +265,7 @@ class Registry:
 
 def _tell_each(calls: list[LiveCall], tell: Callable[[LiveCall], None]) -> None:
     """Tell all calls at once: one whose socket is stuck takes seconds, for which the others must not wait."""
-    threads = [Thread(target=tell, args=(call,), name="drain", daemon=True) for call in calls]
-    for thread in threads:
-        thread.start()
-    deadline_s = monotonic() + TELL_S
-    for thread in threads:
-        thread.join(max(0.0, deadline_s - monotonic()))
+    threads = Threads()
+    for call in calls:
+        threads.start(partial(tell, call), "drain")
+    threads.join(monotonic() + TELL_S)

@@ -10,10 +10,6 @@ from callapp.errors import LegLost
 
 T = TypeVar("T")
 
-# After its end a call waits so long for its threads: what the system looks up for them, such as a
-# name, cannot be broken off.
-JOIN_S = 5.0
-
 
 class Session(Protocol[T]):
     """What such a session is to the thread that carries it."""
