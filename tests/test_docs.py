@@ -111,7 +111,7 @@ def _commands(group: click.Group, prefix: str = "") -> Iterator[str]:
 
 def test_every_end_reason_is_in_the_readme_and_no_other(readme: str) -> None:
     written = set()
-    for folder in ("call", "conversation", "realtime", "web", "call_log"):
+    for folder in ("call", "conversation", "realtime", "telephony", "web", "call_log"):
         for path in (ROOT / "callapp" / folder).glob("*.py"):
             written |= set(END_REASON.findall(path.read_text(encoding="utf-8")))
     documented = {name for name in names(readme, "## What ends a call") if not name.startswith("MAX")}

@@ -77,7 +77,7 @@ from callapp.conversation.plan import Plan
 from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.telephony.answering import read_answered_by
-from callapp.telephony.leg import NO_MEDIA_S, CallerLeg
+from callapp.telephony.leg import NO_MEDIA_S, CallerLeg, reason_of
 from callapp.telephony.media_streams import CallerAudio
 
 # The caller's last words may become known after the call's end; the model's session goes on so long for
@@ -332,8 +332,7 @@ class Bridge:
             if self.conversation.over or leg is not self._caller:
                 return
             self._log.info("< caller leg lost: %s %s", loss.code, loss.reason)
-            stalled = isinstance(loss.__cause__, TimeoutError)
-            self.feed(CallerLost("twilio.stalled" if stalled else "twilio.disconnected"))
+            self.feed(CallerLost(reason_of(loss)))
 
     def _tell(self) -> None:
         """Tell what is new, after it was done: so the journal knows when that was."""

@@ -53,7 +53,7 @@ from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.realtime.loss import Loss
 from callapp.realtime.transcription import Ready, TranscriberEvent
-from callapp.telephony.leg import NO_MEDIA_S, STOP_WITHIN_S
+from callapp.telephony.leg import NO_MEDIA_S, STOP_WITHIN_S, reason_of
 from callapp.telephony.listening import ListeningLeg, Sound
 
 # How often the inbox is looked into once the stream is over.
@@ -170,8 +170,7 @@ class CaptionedCall:
         try:
             heard = self._stream.receive()
         except LegLost as loss:
-            stalled = isinstance(loss.__cause__, TimeoutError)
-            self._end_stream("twilio.stalled" if stalled else "twilio.disconnected")
+            self._end_stream(reason_of(loss))
             return heard_s
         for event in heard:
             match event:

@@ -73,7 +73,7 @@ from callapp.realtime.translator import (
     TranslatorEvent,
     Written,
 )
-from callapp.telephony.leg import NO_MEDIA_S, STOP_WITHIN_S, CallerLeg
+from callapp.telephony.leg import NO_MEDIA_S, STOP_WITHIN_S, CallerLeg, reason_of
 from callapp.telephony.media_streams import CallerAudio
 
 # How often the inbox is looked into once the phone is gone, and how much is then heard at a time.
@@ -251,7 +251,7 @@ class InterpretedSide:
         try:
             heard = self._caller.receive()
         except LegLost as loss:
-            self._lose_phone(_reason(loss))
+            self._lose_phone(reason_of(loss))
             return heard_s
         for event in heard:
             if isinstance(event, CallerAudio):
@@ -418,8 +418,3 @@ class InterpretedSide:
         except CallappError as error:
             self._log.error("! no apology could be spoken: %s", error)
         self._caller.close()
-
-
-def _reason(loss: LegLost) -> str:
-    stalled = isinstance(loss.__cause__, TimeoutError)
-    return "twilio.stalled" if stalled else "twilio.disconnected"

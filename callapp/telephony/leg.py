@@ -48,6 +48,11 @@ WRITE_S = 5.0
 Heard = CallerAudio | Played | DigitPressed | CallerHungUp
 
 
+def reason_of(loss: LegLost) -> str:
+    """Why a call ends whose stream is lost."""
+    return "twilio.stalled" if isinstance(loss.__cause__, TimeoutError) else "twilio.disconnected"
+
+
 class Ear(Protocol):
     """Who hears the caller."""
 
