@@ -9,7 +9,7 @@ Threads, and what each may touch:
 
 - *uplink*, the thread of the Flask request: reads the phone, feeds the translator and the partner's
   phone, and is the only one that touches the conversation;
-- *translator*, ours, one a session: dials and reads it, and fills the mixer;
+- *translator*, ours, one a session, see `Translators`: dials and reads it, and fills the mixer;
 - *errand*, ours and brief: asks the carrier to ring the partner, or to stop it;
 - any other leaves what happened in the inbox, where the uplink finds it within 20 ms.
 """
@@ -21,7 +21,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Event as Flag
 from threading import Thread
 from time import monotonic
 
@@ -34,8 +33,8 @@ from callapp.audio.ringing import Ringing
 from callapp.call.interpreter_books import Books
 from callapp.call.levels import Tap
 from callapp.call.pairs import Side
-from callapp.call.sessions import carry
 from callapp.call.threads import JOIN_S, Threads
+from callapp.call.translators import News, Translators
 from callapp.conversation.commands import PlayAudio, SendMark
 from callapp.conversation.events import CallerHungUp, Played
 from callapp.conversation.interpreting import (
@@ -59,20 +58,11 @@ from callapp.conversation.interpreting import (
     Told,
     TranslatorFinished,
     TranslatorLost,
-    TranslatorReady,
     UseTranslator,
 )
 from callapp.errors import CallappError, LegLost
 from callapp.logs import Log
-from callapp.realtime.translator import (
-    Finished,
-    Ready,
-    Spoken,
-    Took,
-    Translator,
-    TranslatorEvent,
-    Written,
-)
+from callapp.realtime.translator import Took, Translator, Written
 from callapp.telephony.leg import NO_MEDIA_S, STOP_WITHIN_S, CallerLeg, reason_of
 from callapp.telephony.media_streams import CallerAudio
 
@@ -126,21 +116,21 @@ class InterpretedSide:
         self._caller = caller
         self._outside = outside
         self._log = log
-        self._inbox: SimpleQueue[Event | Written | Took] = SimpleQueue()
+        self._inbox: SimpleQueue[Event | News] = SimpleQueue()
         self._partner: Side | None = None
         self._tap: Tap | None = None  # of those who watch how loud it is
         self._heard_bytes = 0  # what the phone was sent: no sooner than it plays it
         self._pacing = Pacing()  # of what this phone hears; one thread at a time has it hear
         self._ringing = Ringing()
-        self._translators: dict[int, Translator] = {}
-        self._past_ms = 0.0  # what those heard that are over
+        self._threads = Threads()
+        self._translators = Translators(
+            outside.new_translator, self.mixer, self._inbox.put, self._threads, log
+        )
         self._using: int | None = None
         self._phone_gone = False
         self._heard_to_ms = 0.0  # so far the partner has heard this side, once its phone is gone
         self._gone: tuple[str, float] | None = None  # why, and from when on without the stream's word
-        self._over = Flag()
         self._closed = False  # nobody looks into the inbox any more
-        self._threads = Threads()
         self._calling: Thread | None = None  # dials the partner, where that is for us to do
         self._began_s = monotonic()
 
@@ -158,7 +148,7 @@ class InterpretedSide:
         finally:
             self._tell(Told("server.error"))  # of no effect unless this is an exception
             self._outside.leave(self)
-            self._over.set()
+            self._translators.drop()
             self._closed = True
             if self._partner is not None:  # who may have met us in the moment in which we left
                 self._partner.partner_left("other.hung_up")
@@ -166,18 +156,12 @@ class InterpretedSide:
             reason = self.conversation.end_reason or "server.error"
             if self.mixer.skipped_ms:
                 self._log.info("= %d ms of pauses were left out of the translation", self.mixer.skipped_ms)
-            self._log.info("= translated: %.1f s of audio", self.translated_s)
+            self._log.info("= translated: %.1f s of audio", self._translators.heard_s)
             self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
             while not self._inbox.empty():
                 self._take_news(self._inbox.get())
-            self._books.close(reason, self.translated_s, self._now_ms())
+            self._books.close(reason, self._translators.heard_s, self._now_ms())
         return reason
-
-    @property
-    def translated_s(self) -> float:
-        """Audio that translators were sent so far: what they cost goes by it, silence included."""
-        alive_ms = sum(translator.heard_ms for translator in self._translators.values())
-        return (self._past_ms + alive_ms) / 1000
 
     def wind_up(self, reason: str) -> None:
         """End the call, soon: the TwiML after the stream says goodbye. Safe from any thread."""
@@ -240,7 +224,7 @@ class InterpretedSide:
             while not self._inbox.empty():
                 self._take_news(self._inbox.get())
             self._tell(TimePassed())
-            if not self._books.keep(self.translated_s, self._now_ms()):
+            if not self._books.keep(self._translators.heard_s, self._now_ms()):
                 self._tell(Told("limit.cost"))
 
     def _listen(self, heard_s: float) -> float:
@@ -275,7 +259,7 @@ class InterpretedSide:
             self.hear(self._ringing.frame(len(voice)))
         elif self.conversation.phase is Phase.TOGETHER:
             if self._using is not None:
-                self._ask(self._using, lambda translator: translator.hear(voice))
+                self._translators.hear(self._using, voice)
             self._partner.hear(self.mixer.frame(voice))
 
     def _wait_for_news(self) -> None:
@@ -286,7 +270,7 @@ class InterpretedSide:
             self._heard_to_ms += passed_ms
             self._partner.hear(self.mixer.frame(np.zeros(passed_ms * SAMPLES_PER_MS, np.int16)))
 
-    def _take_news(self, news: Event | Written | Took) -> None:
+    def _take_news(self, news: Event | News) -> None:
         if isinstance(news, Written):
             self._books.wrote(news, self._now_ms())
         elif isinstance(news, Took):
@@ -303,8 +287,7 @@ class InterpretedSide:
         for command in self.conversation.receive(event, self._now_ms()):
             self._perform(command)
         if isinstance(event, TranslatorLost | TranslatorFinished):
-            over = self._translators.pop(event.number, None)
-            self._past_ms += over.heard_ms if over is not None else 0.0
+            self._translators.forget(event.number)
 
     def _now_ms(self) -> float:
         return (monotonic() - self._began_s) * 1000
@@ -314,8 +297,7 @@ class InterpretedSide:
     def _perform(self, command: Command) -> None:
         match command:
             case DialTranslator(number=number, after_ms=after_ms):
-                translator = self._translators[number] = self._outside.new_translator()
-                self._threads.start(lambda: self._translate(number, translator, after_ms), "translator")
+                self._translators.dial(number, after_ms)
             case UseTranslator(number=using):
                 if using is None:
                     self._log.warning("= translator away: the voice is passed through")
@@ -323,11 +305,9 @@ class InterpretedSide:
                 self.mixer.duck(translating=using is not None)
                 self._books.translating(self._now_ms(), translating=using is not None)
             case FinishTranslator(number=number):
-                self._ask(number, lambda translator: translator.finish())
+                self._translators.finish(number)
             case DropTranslators():
-                self._over.set()
-                for translator in self._translators.values():
-                    translator.close()
+                self._translators.drop()
             case MarkEnd(mark=mark):
                 with suppress(LegLost):
                     self._caller.send(SendMark(mark))
@@ -337,13 +317,6 @@ class InterpretedSide:
                 self._threads.start(self._call_off, "errand")
             case End(reason=reason):
                 self._end(reason)
-
-    def _ask(self, number: int, deed: Callable[[Translator], None]) -> None:
-        translator = self._translators.get(number)
-        if translator is None:
-            return
-        with suppress(LegLost):  # the translator's own thread will hear of it
-            deed(translator)
 
     def _let_partner_go(self, reason: str) -> None:
         assert self._partner is not None
@@ -357,42 +330,6 @@ class InterpretedSide:
             self._threads.start(self._apologise, "errand")
         else:
             self._caller.close()
-
-    # -- the translator's thread ----------------------------------------------------------------
-
-    def _translate(self, number: int, translator: Translator, after_ms: float) -> None:
-        """Carry one session, from the dial until it is over."""
-        try:
-            loss = carry(translator, after_ms, self._over, lambda event: self._take(number, event))
-        except Exception:  # noqa: BLE001 - the top of a thread: whatever it is, the call ends
-            self._log.exception("! bug in the translator's thread")
-            self._inbox.put(Told("server.error"))
-            return
-        if loss is not None:
-            if not self._over.is_set():
-                self._log.warning("< translator lost: %s %s", loss.code, loss.reason)
-            self._inbox.put(self._lost(number, translator, loss))
-
-    def _take(self, number: int, event: TranslatorEvent) -> bool:
-        """Take what the session tells; false when it has said all."""
-        match event:
-            case Spoken(samples=samples):
-                self.mixer.add(samples)
-            case Written(side=side, text=text):
-                self._log.debug("< %s: %s", side, text)
-                self._inbox.put(Written(side, text))
-            case Took():
-                self._inbox.put(event)
-            case Ready():
-                self._inbox.put(TranslatorReady(number))
-            case Finished():
-                self._inbox.put(TranslatorFinished(number))
-                return False
-        return True
-
-    def _lost(self, number: int, translator: Translator, loss: LegLost) -> TranslatorLost:
-        meaning = translator.meaning_of(loss)
-        return TranslatorLost(number, meaning.reason, meaning.hopeless)
 
     # -- errands --------------------------------------------------------------------------------
 
