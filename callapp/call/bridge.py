@@ -34,14 +34,10 @@ from callapp.call.levels import Tap
 from callapp.call.outside import Outside
 from callapp.call.threads import JOIN_S
 from callapp.conversation.commands import (
-    AnswerTool,
-    CancelResponse,
     ClearAudio,
     CloseAudio,
     Command,
     CompleteCall,
-    CreateResponse,
-    DeleteItem,
     DropModel,
     Finish,
     LeaveStream,
@@ -51,9 +47,6 @@ from callapp.conversation.commands import (
     Reconnect,
     RunTool,
     SendMark,
-    Tell,
-    TimeSilence,
-    TruncateItem,
     Warn,
 )
 from callapp.conversation.events import (
@@ -351,16 +344,6 @@ class Bridge:
                         keep(command)
                 with suppress(LegLost):
                     leg.send(command)
-            case (
-                CreateResponse()
-                | CancelResponse()
-                | TruncateItem()
-                | DeleteItem()
-                | AnswerTool()
-                | Tell()
-                | TimeSilence()
-            ):
-                self._downlink.send(command)
             case OpenAudio():
                 if not self._downlink.gone:
                     self._lane.open(self._downlink.model)
@@ -386,6 +369,8 @@ class Bridge:
                 self._errands.complete_call(self.feed)
             case Finish(reason=reason):
                 self._finish(reason)
+            case _:  # all others are the model's to carry out
+                self._downlink.send(command)
 
     def _finish(self, reason: str) -> None:
         """Let both reading threads come to their end."""
