@@ -48,6 +48,7 @@ from callapp.realtime.messages import (
     index_of,
     index_or_none,
     object_of,
+    object_or_empty,
     read,
     text_of,
     text_or_none,
@@ -149,9 +150,8 @@ def _audio_done(message: Message) -> AudioEnded:
 
 def _response_created(message: Message) -> ResponseStarted:
     response = object_of(message, "response")
-    metadata = response.get("metadata")
-    tag = metadata.get("tag") if isinstance(metadata, dict) else None
-    return ResponseStarted(text_of(response, "id"), tag if isinstance(tag, str) else None)
+    tag = text_or_none(object_or_empty(response, "metadata"), "tag")
+    return ResponseStarted(text_of(response, "id"), tag)
 
 
 def _item_added(message: Message) -> MessageStarted | None:
@@ -214,9 +214,8 @@ def _response_done(message: Message) -> ResponseEnded:
     response = object_of(message, "response")
     response_id = text_of(response, "id")
     status = text_or_none(response, "status") or "completed"
-    details = response.get("status_details")
-    error = details.get("error") if isinstance(details, dict) else None
-    code = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
+    error = object_or_empty(object_or_empty(response, "status_details"), "error")
+    code = error.get("code") or error.get("type")
     output = response.get("output")
     calls = [
         _tool_called(item, response_id, cut=status != "completed")
@@ -236,10 +235,10 @@ def _usage(reported: Any) -> Usage | None:
     """What a response took. Any part of the report can be null, and then counts as nothing."""
     if not isinstance(reported, dict):
         return None
-    read = _part(reported, "input_token_details")
+    read = object_or_empty(reported, "input_token_details")
     # Where it is not told what of the input was cached, it counts at the full price.
-    cached = _part(read, "cached_tokens_details")
-    written = _part(reported, "output_token_details")
+    cached = object_or_empty(read, "cached_tokens_details")
+    written = object_or_empty(reported, "output_token_details")
     return Usage(
         input_text=_count(read, "text_tokens"),
         input_audio=_count(read, "audio_tokens"),
@@ -250,11 +249,6 @@ def _usage(reported: Any) -> Usage | None:
     )
 
 
-def _part(report: Message, key: str) -> Message:
-    part = report.get(key)
-    return part if isinstance(part, dict) else {}
-
-
 def _count(report: Message, key: str) -> int:
     count = report.get(key)
     return count if isinstance(count, int) and count > 0 else 0
@@ -262,8 +256,7 @@ def _count(report: Message, key: str) -> int:
 
 def _caller_said(message: Message) -> CallerSaid:
     # The newer models are billed by time; what the older ones report, tokens, is not counted.
-    reported = message.get("usage")
-    seconds = reported.get("seconds") if isinstance(reported, dict) else None
+    seconds = object_or_empty(message, "usage").get("seconds")
     usage = Usage(transcribed_s=seconds) if isinstance(seconds, int | float) and seconds > 0 else None
     return CallerSaid(text_of(message, "item_id"), text_of(message, "transcript"), usage)
 

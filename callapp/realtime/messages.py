@@ -78,6 +78,12 @@ def object_of(message: Message, key: str) -> Message:
     return value
 
 
+def object_or_empty(message: Message, key: str) -> Message:
+    """An object; an empty one where there is none."""
+    value = message.get(key)
+    return value if isinstance(value, dict) else {}
+
+
 def index_of(message: Message, key: str) -> int:
     """A whole number.
 

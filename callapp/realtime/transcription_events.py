@@ -23,6 +23,7 @@ from callapp.realtime.messages import (
     SessionCreated,
     complaint,
     object_of,
+    object_or_empty,
     read,
     text_of,
     text_or_none,
@@ -58,7 +59,9 @@ def decode(data: bytes) -> Decoded | None:
             return PieceTaken(text_of(message, "item_id"))
         case "conversation.item.input_audio_transcription.completed":
             return TextDone(
-                text_of(message, "item_id"), text_of(message, "transcript"), _seconds(message.get("usage"))
+                text_of(message, "item_id"),
+                text_of(message, "transcript"),
+                _seconds(object_or_empty(message, "usage")),
             )
         case "conversation.item.input_audio_transcription.failed":
             return TextFailed(text_of(message, "item_id"))
@@ -72,23 +75,17 @@ def decode(data: bytes) -> Decoded | None:
             return None
 
 
-def _seconds(usage: Any) -> float | None:
+def _seconds(usage: Message) -> float | None:
     """What is billed, where that is time; the older models report tokens."""
-    seconds = usage.get("seconds") if isinstance(usage, dict) else None
+    seconds = usage.get("seconds")
     return float(seconds) if isinstance(seconds, int | float) and seconds >= 0 else None
 
 
 def _session_set(session: Message) -> SessionSet:
-    audio_input = _part(_part(session, "audio"), "input")
-    takes = _part(audio_input, "format")
-    return SessionSet(
-        takes.get("type") == _FORMAT["type"], text_or_none(_part(audio_input, "transcription"), "model")
-    )
-
-
-def _part(message: Message, key: str) -> Message:
-    part = message.get(key)
-    return part if isinstance(part, dict) else {}
+    audio_input = object_or_empty(object_or_empty(session, "audio"), "input")
+    takes = object_or_empty(audio_input, "format")
+    transcription = object_or_empty(audio_input, "transcription")
+    return SessionSet(takes.get("type") == _FORMAT["type"], text_or_none(transcription, "model"))
 
 
 # -- what we send -------------------------------------------------------------------------------

@@ -20,8 +20,10 @@ from callapp.realtime.messages import (
     SessionCreated,
     complaint,
     object_of,
+    object_or_empty,
     read,
     text_of,
+    text_or_none,
 )
 
 # Writes down what the speaker says; without one there is only the text of the translation.
@@ -75,7 +77,8 @@ def decode(data: bytes) -> Decoded | None:
         case "session.created":
             return SessionCreated(text_of(object_of(message, "session"), "id"))
         case "session.updated":
-            return SessionSet(_language(object_of(message, "session")))
+            audio = object_or_empty(object_of(message, "session"), "audio")
+            return SessionSet(text_or_none(object_or_empty(audio, "output"), "language"))
         case "session.closed":
             return SessionClosed()
         case "error":
@@ -89,13 +92,6 @@ def _pcm(delta: str) -> bytes:
         return binascii.a2b_base64(delta, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise BadMessage(f"session.output_audio.delta: delta is not base64: {error}") from error
-
-
-def _language(session: dict[str, Any]) -> str | None:
-    audio = session.get("audio")
-    output = audio.get("output") if isinstance(audio, dict) else None
-    language = output.get("language") if isinstance(output, dict) else None
-    return language if isinstance(language, str) else None
 
 
 # -- what we send -------------------------------------------------------------------------------
