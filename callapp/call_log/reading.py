@@ -117,14 +117,6 @@ def list_live(store: Store, since: datetime, limit: int) -> list[LiveCall]:
         return [LiveCall(call, latest.get(call.call_sid or "")) for call in calls]
 
 
-def recording_path(store: Store, call_sid: str) -> str | None:
-    """Where the recording of a call is kept, if there is one."""
-    with store.transaction() as session:
-        return session.scalars(
-            select(CallRow.recording_path).where(CallRow.call_sid == call_sid)
-        ).one_or_none()
-
-
 def _latest(session: Session, call_sids: Sequence[str]) -> dict[str, Utterance]:
     """What was said last in each of these calls."""
     spoken = (UtteranceRow.call_sid.in_(call_sids), UtteranceRow.text != "")

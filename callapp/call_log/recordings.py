@@ -40,6 +40,16 @@ def note_part(store: Store, call_sid: str, recorded: Recorded) -> bool:
         return write_part(session, call_sid, recorded)
 
 
+def recording_path(store: Store, call_sid: str) -> str | None:
+    """Where the recording of a call is kept, or the first part of it, if there is one.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    with store.transaction() as session:
+        return _path(session, call_sid)
+
+
 def recording_parts(store: Store, call_sid: str) -> list[tuple[int, str]]:
     """The parts of a call's recording in order, each after the millisecond of the call at which it begins."""
     parts = select(RecordingPartRow).where(RecordingPartRow.call_sid == call_sid)
@@ -47,5 +57,9 @@ def recording_parts(store: Store, call_sid: str) -> list[tuple[int, str]]:
         found = [(row.from_ms, row.path) for row in session.scalars(parts.order_by(RecordingPartRow.from_ms))]
         if found:
             return found
-        path = session.scalar(select(CallRow.recording_path).where(CallRow.call_sid == call_sid))
+        path = _path(session, call_sid)
         return [] if path is None else [(0, path)]
+
+
+def _path(session: Session, call_sid: str) -> str | None:
+    return session.scalar(select(CallRow.recording_path).where(CallRow.call_sid == call_sid))

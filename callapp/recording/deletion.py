@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callapp.call_log.reading import recording_path
+from callapp.call_log.recordings import recording_path
 from callapp.call_log.store import Store
 from callapp.errors import CarrierRefused
 from callapp.recording.at_twilio import sid_of
