@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 import phonenumbers
 
@@ -31,6 +32,21 @@ def existing_e164(text: str) -> str | None:
     """Read a number with its country code into E.164; ``None`` if there can be no such number."""
     number = _parsed(text, None)
     return _format(number) if number is not None and phonenumbers.is_valid_number(number) else None
+
+
+def possible_e164(text: str) -> str | None:
+    """As ``existing_e164``, of any number that is as long as one there; libphonenumber need not know it."""
+    number = _parsed(text, None)
+    return _format(number) if number is not None and phonenumbers.is_possible_number(number) else None
+
+
+@lru_cache(maxsize=4096)  # the desk shows the same ones again and again
+def as_read(text: str) -> str:
+    """A number as people read it, ``+81 90-1234-5678``; whatever else the phone company says, as it is."""
+    number = _parsed(text, None)
+    if number is None:
+        return text
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
 def region_of(number: str) -> str | None:

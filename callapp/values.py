@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import limits
-import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from callapp.phone_numbers import existing_e164, possible_e164
 from callapp.webhooks.signing import read_secret
 
 
@@ -39,28 +39,19 @@ def _check_secret(value: SecretStr) -> SecretStr:
     return value
 
 
-def _read_number(value: str, exists: bool) -> str:
-    """Check a phone number; return it in E.164.
-
-    Raises:
-        ValueError: it has no country code, or no such number can exist.
-    """
-    try:
-        number = phonenumbers.parse(value, None)
-    except phonenumbers.NumberParseException as error:
-        raise ValueError from error
-    if not (phonenumbers.is_valid_number(number) if exists else phonenumbers.is_possible_number(number)):
-        raise ValueError
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-
-
 def _read_callee(value: str) -> str:
-    return _read_number(value, exists=True)
+    return _number(existing_e164(value))
 
 
 def _read_own_number(value: str) -> str:
     # Twilio gave it to us, so it exists, also when libphonenumber has not heard of its range yet.
-    return _read_number(value, exists=False)
+    return _number(possible_e164(value))
+
+
+def _number(read: str | None) -> str:
+    if read is None:
+        raise ValueError
+    return read
 
 
 def _read_url(value: str, schemes: tuple[str, ...]) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-import phonenumbers
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -24,6 +23,7 @@ from pydantic import (
 )
 
 from callapp.agents.templates import is_text
+from callapp.phone_numbers import possible_e164
 
 DEFAULT_TRANSCRIBER = "gpt-transcribe"
 LIVE_TRANSCRIBER = "gpt-live-transcribe"
@@ -77,12 +77,7 @@ def check_extract(schema: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _phone_number(value: str) -> str:
-    try:
-        number = phonenumbers.parse(value, None)
-    except phonenumbers.NumberParseException as error:
-        raise ValueError from error
-    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    if value != e164 or not phonenumbers.is_possible_number(number):
+    if possible_e164(value) != value:
         raise ValueError
     return value
 

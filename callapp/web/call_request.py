@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-import phonenumbers
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from callapp.agents import Agent, Agents
 from callapp.agents.templates import is_text
 from callapp.call.pairing import OTHER_NUMBER
+from callapp.phone_numbers import e164, existing_e164
 from callapp.sentences import N_
 from callapp.settings import Settings
 from callapp.web.problems import Problem
@@ -210,19 +210,17 @@ def _e164(number: object, name: str) -> str:
             400,
             N_("%(field)s has to be a string in E.164, without spaces, e.g. +819012345678.", field=name),
         )
-    try:
-        parsed = phonenumbers.parse(number, None)
-    except phonenumbers.NumberParseException:
-        raise Problem(400, N_("%(field)s has a country code that does not exist.", field=name)) from None
-    if not phonenumbers.is_valid_number(parsed):
+    if e164(number) is None:
+        raise Problem(400, N_("%(field)s has a country code that does not exist.", field=name))
+    existing = existing_e164(number)
+    if existing is None:
         raise Problem(
             400,
             N_("%(field)s is not a number that exists: check its country code and its length.", field=name),
         )
-    e164 = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    if number != e164:  # e.g. the 0 that is dialled at home, kept after the country code
-        raise Problem(400, N_("%(field)s is not in E.164; did you mean %(e164)s?", field=name, e164=e164))
-    return e164
+    if number != existing:  # e.g. the 0 that is dialled at home, kept after the country code
+        raise Problem(400, N_("%(field)s is not in E.164; did you mean %(e164)s?", field=name, e164=existing))
+    return number
 
 
 def read_parameters(given: Any) -> dict[str, str]:

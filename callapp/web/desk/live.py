@@ -17,8 +17,8 @@ from flask import Response, render_template, request
 from flask.typing import ResponseReturnValue
 
 from callapp.call_log.reading import LiveCall, list_live
+from callapp.phone_numbers import as_read
 from callapp.services import Services, services
-from callapp.web.desk.pages import phone_number
 from callapp.web.desk.sign_in import blueprint
 from callapp.web.event_streams import EventStream, event
 
@@ -125,7 +125,7 @@ def _row(live_call: LiveCall) -> dict[str, Any]:
     return {
         "key": call.call_sid or call.created_at.isoformat(),
         "sid": call.call_sid,
-        "who": phone_number(call.from_number if call.direction == "incoming" else call.to_number),
+        "who": as_read(call.from_number if call.direction == "incoming" else call.to_number),
         "direction": call.direction,
         "agent": call.agent,
         "status": call.status,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-import phonenumbers
 from flask import Flask, Response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import Babel, get_locale
@@ -17,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from callapp.agents import Agent
 from callapp.call_log import StoreUnavailable
+from callapp.phone_numbers import as_read
 from callapp.recording.shelf import ShelfUnavailable
 from callapp.sentences import N_, Quoted, Sentence
 from callapp.services import services
@@ -63,15 +62,7 @@ def agents_to_choose() -> list[Agent]:
     return sorted(agents.values(), key=lambda agent: (agent is not agents.default, agent.name))
 
 
-@blueprint.app_template_filter("phone")
-@lru_cache(maxsize=4096)
-def phone_number(text: str) -> str:
-    """A number as people read it; whatever else the phone company says, as it is."""
-    try:
-        number = phonenumbers.parse(text, None)
-    except phonenumbers.NumberParseException:
-        return text
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+blueprint.add_app_template_filter(as_read, "phone")
 
 
 @blueprint.context_processor
