@@ -85,15 +85,6 @@ def load_agents(
     return Agents(agents, default_agent)
 
 
-def read_agent(path: Path, tools: Collection[str]) -> Agent:
-    """Read one file.
-
-    Raises:
-        ConfigError: one fault for each thing that is wrong with it.
-    """
-    return AgentFile(path, tools).agent
-
-
 def _files(folder: Path) -> dict[str, Path]:
     """The agent files of a folder by agent name; a README among them is not one.
 

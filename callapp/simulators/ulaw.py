@@ -102,11 +102,6 @@ def _alaw_decode(code: int) -> int:
     return magnitude if code & 0x80 else -magnitude
 
 
-def bytes_per_ms(audio_format: str) -> int:
-    """How many bytes a millisecond takes in one of the Realtime API's formats."""
-    return 48 if audio_format == "audio/pcm" else BYTES_PER_MS
-
-
 def from_ulaw(audio: bytes, audio_format: str) -> bytes:
     """Mu-law as ``audio/pcmu``, ``audio/pcma`` or ``audio/pcm`` (24 kHz, 16 bit)."""
     if audio_format == "audio/pcm":

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from callapp.agents import Agent, load_agents
+from callapp.agents.agent_file import AgentFile
 from callapp.agents.fields import Transcription, TurnDetection
-from callapp.agents.loader import read_agent
 from callapp.errors import ConfigError
 
 Read = Callable[..., Agent]
@@ -21,7 +21,7 @@ def read(tmp_path: Path) -> Read:
     def read_lines(*lines: str, instructions: str = "Be kind.") -> Agent:
         path = tmp_path / "shop.md"
         path.write_text("\n".join(["---", *lines, "---", instructions]), encoding="utf-8")
-        return read_agent(path, ("end_call",))
+        return AgentFile(path, ("end_call",)).agent
 
     return read_lines
 
@@ -90,7 +90,7 @@ def test_texts_are_filled_with_the_files_own_values(tmp_path: Path) -> None:
     path.write_text(
         "---\ngreeting: 'This is {{ shop }}.'\nparameters: {shop: Shibuya}\n---\nYou are at {{ shop }}.\n"
     )
-    agent = read_agent(path, [])
+    agent = AgentFile(path, []).agent
     assert agent.missing({}) == []
     assert agent.fill({}, strict=True) == "You are at Shibuya."
     assert agent.line("greeting", {}) == "This is Shibuya."
@@ -117,7 +117,7 @@ def test_transfer_call_needs_somebody_to_transfer_to(tmp_path: Path) -> None:
     path = tmp_path / "shop.md"
     path.write_text("---\ntools: [transfer_call]\n---\nBe kind.\n")
     with pytest.raises(ConfigError, match="nobody to transfer to"):
-        read_agent(path, ("transfer_call",))
+        AgentFile(path, ("transfer_call",))
 
 
 def test_how_it_speaks(read: Read) -> None:

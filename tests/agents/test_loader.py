@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callapp.agents import Agent, CannotFill, load_agents
+from callapp.agents.agent_file import AgentFile
 from callapp.agents.front_matter import FIELDS
-from callapp.agents.loader import read_agent
 from callapp.errors import ConfigError
 from callapp.tools.registry import BUILT_IN_NAMES
 
@@ -40,7 +40,7 @@ def path(tmp_path: Path) -> Path:
 def read(path: Path) -> Read:
     def read_text(text: str) -> Agent:
         path.write_text(text, encoding="utf-8", newline="")
-        return read_agent(path, TOOLS)
+        return AgentFile(path, TOOLS).agent
 
     return read_text
 
@@ -249,14 +249,14 @@ def test_a_file_of_another_shape_is_a_fault(read: Read, text: str, told: str) ->
 def test_a_file_in_another_encoding_is_a_fault(path: Path) -> None:
     path.write_bytes(b"---\n---\n\n" + "もしもし".encode("shift_jis"))
     with pytest.raises(ConfigError, match=r"shop\.md:4: is not UTF-8"):
-        read_agent(path, TOOLS)
+        AgentFile(path, TOOLS)
 
 
 def test_a_file_name_that_no_url_would_like_is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "my shop.md"
     path.write_text(CONTRACT)
     with pytest.raises(ConfigError, match=r"my shop\.md:1: the file name does not fit"):
-        read_agent(path, TOOLS)
+        AgentFile(path, TOOLS)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -267,7 +267,7 @@ def test_no_file_is_read_with_anything_but_faults(text: str, path: Path) -> None
     path.write_bytes(text.encode("utf-8", "replace"))
     faults = ["none"]
     try:
-        read_agent(path, TOOLS)
+        AgentFile(path, TOOLS)
     except ConfigError as error:
         faults = list(error.faults)
     assert faults

@@ -87,7 +87,6 @@ class Link:
         self._client = client
         self._server: socket.socket | None = None
         self._pipes: dict[Way, _Pipe] = {}
-        self._early: list[Fault] = []
 
     def strike(self, fault: Fault) -> None:
         """Let a fault happen. From any thread."""

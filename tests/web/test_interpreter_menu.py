@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from callapp.agents.loader import read_agent
+from callapp.agents.agent_file import AgentFile
 from callapp.call.pairing import OTHER_NUMBER, Place
 from callapp.web.interpreter_menu import Menu
 from tests.web.conftest import CALL_SID, FROM, ORIGIN, TO, MakeWorld
@@ -19,7 +19,7 @@ ACTION = "https://voice.example.com/incoming-call?agent=pair"
 def menu(tmp_path: Path) -> Menu:
     path = tmp_path / "pair.md"
     path.write_text("---\nkind: interpreter\nlanguages: [ja, en]\n---\nBetween two.\n", encoding="utf-8")
-    return Menu(read_agent(path, ()), ACTION, lambda number: number.startswith(("+81", "+44")))
+    return Menu(AgentFile(path, ()).agent, ACTION, lambda number: number.startswith(("+81", "+44")))
 
 
 def asked(answer: str | dict[str, str]) -> tuple[list[tuple[str, str]], dict[str, str]]:
@@ -39,7 +39,7 @@ def test_languages_that_have_no_lines_of_their_own_are_told_apart(tmp_path: Path
     path = tmp_path / "pair.md"
     front = "kind: interpreter\nengine: realtime\nlanguages: [sv, en]"
     path.write_text(f"---\n{front}\n---\nBetween two.\n", encoding="utf-8")
-    said, _ = asked(Menu(read_agent(path, ()), ACTION, lambda number: True).answer({}, ""))
+    said, _ = asked(Menu(AgentFile(path, ()).agent, ACTION, lambda number: True).answer({}, ""))
     assert said == [("en-US", "For Swedish, press 1."), ("en-US", "For English, press 2.")]
 
 
