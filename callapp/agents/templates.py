@@ -9,7 +9,7 @@ never itself taken for a template.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import jinja2
@@ -21,7 +21,6 @@ from callapp.errors import CallappError
 FILTERS = ("capitalize", "default", "lower", "title", "trim", "upper")
 
 _ALLOWED = (
-    nodes.Template,
     nodes.Output,
     nodes.TemplateData,
     nodes.Name,
@@ -70,7 +69,7 @@ def check(text: str) -> None:
         raise TemplateFault(
             error.lineno, f"{_lower_first(error.message or 'syntax error')}; expected e.g. {{{{ name }}}}"
         ) from None
-    for node in _all_nodes(tree):
+    for node in tree.find_all(nodes.Node):
         if not _allowed(node):
             raise TemplateFault(node.lineno, f"this cannot be used in a template; expected {WHAT_IS_ALLOWED}")
     try:
@@ -85,12 +84,19 @@ def is_text(value: str) -> bool:
     return _NO_TEXT.search(value) is None
 
 
+@lru_cache(maxsize=256)
 def needed(text: str) -> tuple[str, ...]:
     """The names that a text cannot be filled without, sorted.
 
     Not among them are those that the text has a default for, or asks itself whether they are there.
     """
-    return _needed(text)
+    tree = _environment(strict=True).parse(text)
+    spared = {
+        node.node.name
+        for node in tree.find_all((nodes.Filter, nodes.Test))
+        if node.name in ("default", *_TESTS) and isinstance(node.node, nodes.Name)
+    }
+    return tuple(sorted(_mentioned(text) - spared))
 
 
 def fill(text: str, values: Mapping[str, str], *, strict: bool) -> str:
@@ -133,23 +139,6 @@ def _compiled(text: str, strict: bool) -> jinja2.Template:
 @lru_cache(maxsize=256)
 def _mentioned(text: str) -> frozenset[str]:
     return frozenset(meta.find_undeclared_variables(_environment(strict=True).parse(text)))
-
-
-@lru_cache(maxsize=256)
-def _needed(text: str) -> tuple[str, ...]:
-    tree = _environment(strict=True).parse(text)
-    spared = {
-        node.node.name
-        for node in tree.find_all((nodes.Filter, nodes.Test))
-        if node.name in ("default", *_TESTS) and isinstance(node.node, nodes.Name)
-    }
-    return tuple(sorted(_mentioned(text) - spared))
-
-
-def _all_nodes(node: nodes.Node) -> Iterator[nodes.Node]:
-    yield node
-    for child in node.iter_child_nodes():
-        yield from _all_nodes(child)
 
 
 def _allowed(node: nodes.Node) -> bool:
