@@ -13,12 +13,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from callapp.call_log.documents import CallPage, Document, Utterance, WholeCall
 from callapp.call_log.erasure import delete_calls, going_on
 from callapp.call_log.listing import BadCursor, Wanted, list_calls
-from callapp.call_log.reading import find_call
 from callapp.call_log.records import Direction
 from callapp.errors import CarrierTimeout
 from callapp.recording.deletion import delete_recordings
 from callapp.services import services
 from callapp.web import hanging_up
+from callapp.web.by_sid import SID_IN_PATH, whole_call
 from callapp.web.carrier_problems import carrier_problems
 from callapp.web.guard import require_api_key
 from callapp.web.openapi import Answer, Operation, operation, read_body, read_query
@@ -30,12 +30,10 @@ from callapp.web.transcripts import as_text, as_vtt
 blueprint = Blueprint("calls", __name__)
 blueprint.before_request(require_api_key)
 
-CALL_SID = r"^CA[0-9a-f]{32}$"
 MOST_CALLS = 200
 TRANSCRIPT_TYPES = ("application/json", "text/plain", "text/vtt")
 FLUSH_S = 5.0
 
-_SID = {"call_sid": {"type": "string", "pattern": CALL_SID}}
 _NO_SUCH_CALL = {404: "there is no such call"}
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -124,20 +122,20 @@ def calls() -> ResponseReturnValue:
 @operation(
     Operation(
         "A call, whole",
-        path=_SID,
+        path=SID_IN_PATH,
         answers={200: Answer("all that is known of it", WholeCall)},
         errors=_NO_SUCH_CALL,
     )
 )
 def call(call_sid: str) -> ResponseReturnValue:
-    return _find(call_sid).as_json()
+    return whole_call(call_sid).as_json()
 
 
 @blueprint.get("/calls/<call_sid>/transcript")
 @operation(
     Operation(
         "What was said",
-        path=_SID,
+        path=SID_IN_PATH,
         answers={
             200: Answer(
                 "as JSON, as text, or as WebVTT for a player of the recording",
@@ -149,7 +147,7 @@ def call(call_sid: str) -> ResponseReturnValue:
     )
 )
 def transcript(call_sid: str) -> ResponseReturnValue:
-    found = _find(call_sid)
+    found = whole_call(call_sid)
     wanted = request.accept_mimetypes
     chosen = TRANSCRIPT_TYPES[0] if not wanted else wanted.best_match(TRANSCRIPT_TYPES)
     match chosen:
@@ -166,7 +164,7 @@ def transcript(call_sid: str) -> ResponseReturnValue:
 @operation(
     Operation(
         "The call to listen to: stereo, the caller left, the agent right",
-        path=_SID,
+        path=SID_IN_PATH,
         answers={
             200: Answer("the whole of it", content_types=(WAV,)),
             206: Answer("the range that was asked for", content_types=(WAV,)),
@@ -180,7 +178,7 @@ def transcript(call_sid: str) -> ResponseReturnValue:
     )
 )
 def recording(call_sid: str) -> ResponseReturnValue:
-    _find(call_sid)
+    whole_call(call_sid)
     return send_recording(call_sid)
 
 
@@ -188,7 +186,7 @@ def recording(call_sid: str) -> ResponseReturnValue:
 @operation(
     Operation(
         "End a call, wherever it is carried",
-        path=_SID,
+        path=SID_IN_PATH,
         answers={202: Answer("the call is ending, or has ended already", Accepted)},
         errors={
             **_NO_SUCH_CALL,
@@ -199,7 +197,7 @@ def recording(call_sid: str) -> ResponseReturnValue:
     )
 )
 def hang_up(call_sid: str) -> ResponseReturnValue:
-    hanging_up.hang_up(_find(call_sid), services())
+    hanging_up.hang_up(whole_call(call_sid), services())
     return Accepted(call_sid=call_sid).as_json(), 202
 
 
@@ -207,7 +205,7 @@ def hang_up(call_sid: str) -> ResponseReturnValue:
 @operation(
     Operation(
         "Put a caller through to a person",
-        path=_SID,
+        path=SID_IN_PATH,
         body=TransferOrder,
         answers={202: Answer("it is being done; whoever does not answer gives the caller back", Accepted)},
         errors={
@@ -223,7 +221,7 @@ def hang_up(call_sid: str) -> ResponseReturnValue:
 )
 def transfer(call_sid: str) -> ResponseReturnValue:
     order = read_body(request, TransferOrder)
-    put_through(_find(call_sid), order.destination, services())
+    put_through(whole_call(call_sid), order.destination, services())
     return Accepted(call_sid=call_sid).as_json(), 202
 
 
@@ -231,7 +229,7 @@ def transfer(call_sid: str) -> ResponseReturnValue:
 @operation(
     Operation(
         "Delete a call, with everything of it; messages and reservations that were made in it stay",
-        path=_SID,
+        path=SID_IN_PATH,
         answers={204: Answer("it is gone")},
         errors={
             **_NO_SUCH_CALL,
@@ -244,7 +242,7 @@ def transfer(call_sid: str) -> ResponseReturnValue:
 def delete(call_sid: str) -> ResponseReturnValue:
     app = services()
     app.record.writer.flush(FLUSH_S)  # its end may still wait, and would be written after it was deleted
-    _find(call_sid)
+    whole_call(call_sid)
     if going_on(app.store, [call_sid], app.settings.max_call_seconds):
         raise Problem(409, "The call is still going on: hang up first.")
     try:
@@ -254,10 +252,3 @@ def delete(call_sid: str) -> ResponseReturnValue:
         raise Problem(504, f"{error}; the recording may be left at Twilio.") from error
     delete_calls(app.store, [call_sid])
     return "", 204
-
-
-def _find(call_sid: str) -> WholeCall:
-    found = find_call(services().store, call_sid) if re.fullmatch(CALL_SID[1:-1], call_sid) else None
-    if found is None:
-        raise Problem(404, "There is no such call.")
-    return found

@@ -5,7 +5,6 @@ Any process tells of any call: what is told is what the database knows, looked a
 
 from __future__ import annotations
 
-import re
 from time import monotonic
 from typing import Any
 
@@ -15,11 +14,10 @@ from flask.typing import ResponseReturnValue
 from callapp.call_log.reading import find_words
 from callapp.call_log.store import Store
 from callapp.services import services
-from callapp.web.calls import CALL_SID
+from callapp.web.by_sid import SID_IN_PATH, is_call_sid, no_such_call
 from callapp.web.event_streams import CONTENT_TYPE, EventStream, event
 from callapp.web.guard import require_api_key
 from callapp.web.openapi import Answer, Operation, operation
-from callapp.web.problems import Problem
 
 # What grows is told three times a second, and is in the database a fifth of a second later.
 LOOK_S = 0.25
@@ -32,7 +30,7 @@ blueprint.before_request(require_api_key)
 @operation(
     Operation(
         "What is being said, as server-sent events",
-        path={"call_sid": {"type": "string", "pattern": CALL_SID}},
+        path=SID_IN_PATH,
         answers={
             200: Answer(
                 "`utterance` events, each an utterance as the call has it, told again when it has grown; "
@@ -48,8 +46,8 @@ blueprint.before_request(require_api_key)
 )
 def captions(call_sid: str) -> ResponseReturnValue:
     app = services()
-    if not re.fullmatch(CALL_SID, call_sid) or find_words(app.store, call_sid) is None:
-        raise Problem(404, "There is no such call.")
+    if not is_call_sid(call_sid) or find_words(app.store, call_sid) is None:
+        raise no_such_call()
     return EventStream(app.event_streams, f"captions-{call_sid}", lambda: Captions(app.store, call_sid))
 
 

@@ -7,7 +7,6 @@ is the call's uplink, so it stays until the call is over.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from callapp.telephony.media_streams import Started
 from callapp.telephony.signature import valid_upgrade
 from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER, stream_url
 from callapp.web import browser_line
+from callapp.web.by_sid import is_call_sid
 from callapp.web.desk.sign_in import session_of_request
 from callapp.web.urls import public_origin
 from callapp.websocket.connection import Connection
@@ -178,7 +178,7 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
 def _apologise_for_the_database(started: Started, parts: Services, origin: str, call_log: CallLogger) -> None:
     """Say sorry to a caller of whom nothing is known but what their stream says."""
     call_sid, agent = started.call_sid, parts.agents.get(started.parameters.get(AGENT_PARAMETER, ""))
-    if not re.fullmatch("CA[0-9a-f]{32}", call_sid) or parts.registry.find(call_sid) is not None:
+    if not is_call_sid(call_sid) or parts.registry.find(call_sid) is not None:
         return  # a call that is live goes on, whoever opens a second stream in its name
     if agent is None or agent.kind != "assistant":
         return

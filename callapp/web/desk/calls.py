@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from hashlib import sha256
 from time import monotonic
@@ -22,6 +21,7 @@ from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.sentences import N_
 from callapp.services import Services, services
 from callapp.web import hanging_up
+from callapp.web.by_sid import whole_call
 from callapp.web.desk import plots, waveform
 from callapp.web.desk.live import unless_known
 from callapp.web.desk.pages import agents_to_choose
@@ -69,7 +69,7 @@ def history() -> ResponseReturnValue:
 
 @blueprint.get("/calls/<call_sid>")
 def call(call_sid: str) -> ResponseReturnValue:
-    found = _find(call_sid)
+    found = whole_call(call_sid)
     return render_template(
         "desk/call.html",
         **_shown(found),
@@ -83,14 +83,14 @@ def call(call_sid: str) -> ResponseReturnValue:
 @blueprint.get("/calls/<call_sid>/now")
 def call_now(call_sid: str) -> ResponseReturnValue:
     """The part of the page that changes while the call goes on; 304 if nothing has."""
-    return unless_known(make_response(render_template("desk/call_now.html", **_shown(_find(call_sid)))))
+    return unless_known(make_response(render_template("desk/call_now.html", **_shown(whole_call(call_sid)))))
 
 
 @blueprint.get("/calls/<call_sid>/events")
 def call_events(call_sid: str) -> ResponseReturnValue:
     """When there is something new to see, and how loud both sides are; told as it happens."""
     app = services()
-    _find(call_sid)
+    whole_call(call_sid)
     return EventStream(app.event_streams, call_sid, lambda: OneCall(app, call_sid))
 
 
@@ -98,20 +98,20 @@ def call_events(call_sid: str) -> ResponseReturnValue:
 def export(call_sid: str) -> ResponseReturnValue:
     """All that is known, as the API tells it."""
     headers = {"Content-Disposition": f'attachment; filename="{call_sid}.json"'}
-    return Response(_raw(_find(call_sid)), content_type="application/json", headers=headers)
+    return Response(_raw(whole_call(call_sid)), content_type="application/json", headers=headers)
 
 
 @blueprint.get("/calls/<call_sid>/recording")
 def recording(call_sid: str) -> ResponseReturnValue:
     """The call to listen to; players ask for it in ranges."""
-    _find(call_sid)
+    whole_call(call_sid)
     return send_recording(call_sid)
 
 
 @blueprint.get("/calls/<call_sid>/wave")
 def wave(call_sid: str) -> ResponseReturnValue:
     """The wave form of the recording, a piece of the page."""
-    _find(call_sid)
+    whole_call(call_sid)
     file, size = open_recording(call_sid)
     with file:
         return Response(waveform.draw(*waveform.peaks(file, size)))
@@ -119,7 +119,7 @@ def wave(call_sid: str) -> ResponseReturnValue:
 
 @blueprint.post("/calls/<call_sid>/hang-up")
 def hang_up(call_sid: str) -> ResponseReturnValue:
-    hanging_up.hang_up(_find(call_sid), services())
+    hanging_up.hang_up(whole_call(call_sid), services())
     return redirect(url_for("desk.call", call_sid=call_sid), 303)
 
 
@@ -137,7 +137,7 @@ def whisper(call_sid: str) -> ResponseReturnValue:
 @blueprint.post("/calls/<call_sid>/transfer")
 def transfer(call_sid: str) -> ResponseReturnValue:
     """Let a person have the caller."""
-    put_through(_find(call_sid), request.form.get("destination", ""), services())
+    put_through(whole_call(call_sid), request.form.get("destination", ""), services())
     flash(_("The caller is being put through."))
     return redirect(url_for("desk.call", call_sid=call_sid), 303)
 
@@ -204,13 +204,6 @@ def _raw(found: WholeCall) -> str:
 
 def _goes_on(found: WholeCall) -> bool:
     return found.status not in TERMINAL_STATUSES and found.ended_at is None
-
-
-def _find(call_sid: str) -> WholeCall:
-    found = find_call(services().store, call_sid) if re.fullmatch("CA[0-9a-f]{32}", call_sid) else None
-    if found is None:
-        raise Problem(404, N_("There is no such call."))
-    return found
 
 
 def _asked(name: str) -> str:
