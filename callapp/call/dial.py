@@ -14,6 +14,9 @@ from callapp.telephony.rest import Carrier, Placed
 
 log = logging.getLogger(__name__)
 
+# From the dial to the media stream: Twilio lets it ring for 60 s, and may have queued the dial before.
+ANSWERED_WITHIN_S = 180
+
 
 def dial(
     call: PlacedCall, origin: str, store: Store, carrier: Carrier, *, detection_s: int | None = None

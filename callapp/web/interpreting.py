@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from callapp.agents import Agent
-from callapp.call.dial import call_off, dial
+from callapp.call.dial import ANSWERED_WITHIN_S, call_off, dial
 from callapp.call.interpreter import InterpretedSide, Outside
 from callapp.call.interpreter_books import Books
 from callapp.call.journal import Journal, Particulars
@@ -27,9 +27,6 @@ from callapp.realtime.translator import Translator
 from callapp.services import Services
 from callapp.telephony import interpreter_lines
 from callapp.telephony.leg import CallerLeg
-
-# From the dial to the media stream, as for any call that we place.
-ANSWERED_WITHIN_S = 180
 
 
 class CannotCall(CallappError):

@@ -14,7 +14,7 @@ from typing import Any
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
-from callapp.call.dial import call_off, dial
+from callapp.call.dial import ANSWERED_WITHIN_S, call_off, dial
 from callapp.call.pairing import Place
 from callapp.call_log import Claim, ClaimOutcome, PlacedCall, StoreUnavailable
 from callapp.call_log.idempotency import IdempotencyKeys
@@ -31,8 +31,6 @@ from callapp.web.slots import take_slot
 
 log = logging.getLogger(__name__)
 
-# From the dial to the media stream: Twilio lets it ring for 60 s, and may have queued the dial before.
-ANSWERED_WITHIN_S = 180
 RETRY_WHEN_IN_PROGRESS_S = 2
 
 blueprint = Blueprint("outgoing", __name__)
