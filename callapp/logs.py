@@ -83,7 +83,15 @@ class _Formatter(logging.Formatter):
         return _COLOUR.sub("", self._masked(record.getMessage()))
 
     def _details(self, record: logging.LogRecord) -> str:
-        return self._masked(_exception(self, record))
+        """The traceback and stack, if there are any."""
+        parts = []
+        if record.exc_info:
+            parts.append(self.formatException(record.exc_info))
+        elif record.exc_text:
+            parts.append(record.exc_text)
+        if record.stack_info:
+            parts.append(self.formatStack(record.stack_info))
+        return self._masked("\n".join(parts))
 
     def _masked(self, text: str) -> str:
         for secret in self._secrets:
@@ -184,18 +192,6 @@ def refuse_to_start(error: ConfigError) -> int:
         )
         print(formatter.format(record), file=sys.stderr, flush=True)
     return REFUSED_TO_START
-
-
-def _exception(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    """Return the traceback and stack of a record, or an empty text."""
-    parts = []
-    if record.exc_info:
-        parts.append(formatter.formatException(record.exc_info))
-    elif record.exc_text:
-        parts.append(record.exc_text)
-    if record.stack_info:
-        parts.append(formatter.formatStack(record.stack_info))
-    return "\n".join(parts)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -77,9 +77,18 @@ def _read_origin(value: str) -> str:
 
 
 def _read_base_url(value: str) -> str:
-    value = _read_url(value, ("http", "https"))
+    return _read_endpoint(value, "http", "https")
+
+
+def _read_realtime_url(value: str) -> str:
+    return _read_endpoint(value, "ws", "wss")
+
+
+def _read_endpoint(value: str, plain: str, tls: str) -> str:
+    """Check a URL that keys are sent to: by TLS, but to this machine. Paths and queries come behind it."""
+    value = _read_url(value, (plain, tls))
     url = urlsplit(value)
-    if url.query or (url.scheme == "http" and not is_loopback(url.hostname or "")):
+    if url.query or (url.scheme == plain and not is_loopback(url.hostname or "")):
         raise ValueError
     return value
 
@@ -87,15 +96,6 @@ def _read_base_url(value: str) -> str:
 def _read_webhook_url(value: str) -> str:
     _read_url(value, ("http", "https"))
     return value  # as it is: a receiver may know it only with the slash at its end, and we follow no redirect
-
-
-def _read_realtime_url(value: str) -> str:
-    value = _read_url(value, ("ws", "wss"))
-    url = urlsplit(value)
-    # The model comes behind it as a query, and paths of other sessions before that.
-    if url.query or (url.scheme == "ws" and not is_loopback(url.hostname or "")):
-        raise ValueError
-    return value
 
 
 def _check_webhook_secret(value: SecretStr) -> SecretStr:
