@@ -18,9 +18,15 @@ from callapp.simulators.callee import Callee, HangUp, HearPause, Pause, Say
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.clips import clip
 from callapp.simulators.demo_cost import transcription_usd
-from callapp.simulators.demo_report import cost_figure, faults_of_phone, shown_path, write_recording
-from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
-from callapp.simulators.demo_server import Server, ServerFailed, pretended
+from callapp.simulators.demo_report import (
+    cost_figure,
+    faults_of_phone,
+    faults_of_server,
+    shown_path,
+    write_recording,
+)
+from callapp.simulators.demo_screen import Screen, print_figures, print_heading, print_verdict
+from callapp.simulators.demo_server import MODEL_KEY, OUR_NUMBER, Server, ServerFailed, pretended
 from callapp.simulators.demo_watch import Line
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_ear import recognise
@@ -28,12 +34,10 @@ from callapp.simulators.phone_call import Call
 from callapp.simulators.phone_record import CallRecord
 from callapp.simulators.speech import Speech
 
-_CALLER, _OTHER, _OUR_NUMBER = "+819012345678", "+442079460000", "+15005550006"
-_MODEL_KEY = "sk-demo"
+_CALLER, _OTHER = "+819012345678", "+442079460000"
 _TRANSCRIBER = "gpt-live-transcribe"
 _LONGEST_S = 60
 _LOOK_S = 0.2
-_LOG_LINES = 20
 _AGENT = f"""---
 kind: captions
 language: ja-JP
@@ -50,7 +54,7 @@ _DONE = "conversation.item.input_audio_transcription.completed"
 
 def pretend_transcriber() -> PretendModel:
     """The transcription service, which knows the recordings."""
-    return PretendModel(api_key=_MODEL_KEY, speech=Speech.bundled())
+    return PretendModel(api_key=MODEL_KEY, speech=Speech.bundled())
 
 
 def perform_captioned(console: Console, wav: Path, model: PretendModel, *, shows_log: bool = False) -> int:
@@ -79,17 +83,12 @@ def perform_captioned(console: Console, wav: Path, model: PretendModel, *, shows
             status = server.stop()
             screen.show_rest(_in_order(lines))
         log = server.log()
-    if status != 0:
-        failures.append(f"The server ended with status {status}.")
-    failures += [f"The server's log: {line}" for line in log if " ERROR " in line or " CRITICAL " in line]
+    failures += faults_of_server(status, log)
     if record and calls[0].streams:
         failures += _faults(calls, model, record)
         failures += write_recording(calls[0], wav)
         print_figures(console, _figures(calls, model, record, wav))
-    if failures:
-        print_faults(console, failures, log[-_LOG_LINES:])
-    console.print()
-    return 1 if failures else 0
+    return print_verdict(console, failures, log)
 
 
 def _make_the_call(
@@ -109,7 +108,7 @@ def _make_the_call(
         f"{server.url}/incoming-call?agent=captions",
         callee=caller,
         from_number=_CALLER,
-        to_number=_OUR_NUMBER,
+        to_number=OUR_NUMBER,
     )
     words = f"{_CALLER} calls, and is put through to {_OTHER}"
     lines["call"] = Line(screen.began_s, "Twilio", words)
@@ -184,4 +183,4 @@ def _settings(carrier: Carrier, model: PretendModel, folder: Path) -> dict[str, 
     agents = folder / "agents"
     agents.mkdir()
     (agents / "captions.md").write_text(_AGENT, encoding="utf-8")
-    return {"AGENTS_DIR": str(agents), **pretended(carrier, _OUR_NUMBER, model, _MODEL_KEY)}
+    return {"AGENTS_DIR": str(agents), **pretended(carrier, model)}

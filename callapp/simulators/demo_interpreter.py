@@ -18,9 +18,15 @@ from callapp.simulators.callee import Callee
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.clips import Clip, clip
 from callapp.simulators.demo_cost import transcription_usd
-from callapp.simulators.demo_report import cost_figure, faults_of_phone, shown_path, write_recording
-from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
-from callapp.simulators.demo_server import Server, ServerFailed, pretended
+from callapp.simulators.demo_report import (
+    cost_figure,
+    faults_of_phone,
+    faults_of_server,
+    shown_path,
+    write_recording,
+)
+from callapp.simulators.demo_screen import Screen, print_figures, print_heading, print_verdict
+from callapp.simulators.demo_server import MODEL_KEY, Server, ServerFailed, pretended
 from callapp.simulators.demo_watch import Line
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_ear import recognise
@@ -31,8 +37,6 @@ from callapp.simulators.speech import Speech
 from callapp.simulators.ulaw import BYTES_PER_MS, to_ulaw
 
 _NUMBERS = ("+819012345678", "+442079460000")
-_OUR_NUMBER = "+15005550006"
-_MODEL_KEY = "sk-demo"
 _NAMES = ("Tokyo", "London")
 _LANGUAGES = ("ja", "en")
 _TRANSLATOR = "gpt-realtime-translate"
@@ -41,7 +45,6 @@ _PAUSE_S = 0.5
 _UNHEARD_S = 10.0
 _LONGEST_S = 60
 _LOOK_S = 0.08
-_LOG_LINES = 20
 
 # What is said, by whom, and the recording that says the same in the other language.
 _PLAY = (
@@ -67,7 +70,7 @@ class Delay:
 def pretend_translator() -> PretendModel:
     """The translation service, which knows what the recordings mean."""
     same = {(said, _LANGUAGES[1 - side]): clip(translated) for side, said, translated in _PLAY}
-    return PretendModel(api_key=_MODEL_KEY, translating=Translating(Speech.bundled(), same))
+    return PretendModel(api_key=MODEL_KEY, translating=Translating(Speech.bundled(), same))
 
 
 def perform_interpreted(console: Console, wav: Path, model: PretendModel, *, shows_log: bool = False) -> int:
@@ -85,7 +88,7 @@ def perform_interpreted(console: Console, wav: Path, model: PretendModel, *, sho
         tempfile.TemporaryDirectory(prefix="callapp-demo-") as folder,
         model,
         Carrier(say_ms_per_char=15) as carrier,
-        Server(Path(folder), pretended(carrier, _OUR_NUMBER, model, _MODEL_KEY)) as server,
+        Server(Path(folder), pretended(carrier, model)) as server,
     ):
         with Screen(console, server if shows_log else None) as screen:
             try:
@@ -96,9 +99,7 @@ def perform_interpreted(console: Console, wav: Path, model: PretendModel, *, sho
             lines += _told(model, len([one for one in lines if one.speech]))
             screen.show_rest(lines)
         log = server.log()
-    if status != 0:
-        failures.append(f"The server ended with status {status}.")
-    failures += [f"The server's log: {line}" for line in log if " ERROR " in line or " CRITICAL " in line]
+    failures += faults_of_server(status, log)
     if len(calls) == 2 and all(call.streams for call in calls):
         delays = _delays(calls, model)
         failures += _faults(calls, model)
@@ -106,10 +107,7 @@ def perform_interpreted(console: Console, wav: Path, model: PretendModel, *, sho
         for call, path in zip(calls, wavs, strict=True):
             failures += write_recording(call, path)
         print_figures(console, _figures(calls, model, delays, wavs))
-    if failures:
-        print_faults(console, failures, log[-_LOG_LINES:])
-    console.print()
-    return 1 if failures else 0
+    return print_verdict(console, failures, log)
 
 
 def _make_the_call(
@@ -125,10 +123,8 @@ def _make_the_call(
     for rings_ms in (300, 600):
         carrier.next_callee(Callee(rings_ms=rings_ms))
     order = {"phoneNumber": _NUMBERS[0], "agent": "interpreter"}
-    answer = server.post("/outgoing-call", {**order, "parameters": {"otherPhoneNumber": _NUMBERS[1]}})
-    if answer.status != 201:
-        raise ServerFailed(f"POST /outgoing-call was answered {answer.status}: {answer.body.get('detail')}")
-    words = f"POST /outgoing-call → 201, calls {answer.body['to']} and {answer.body['otherTo']}"
+    placed = server.dial({**order, "parameters": {"otherPhoneNumber": _NUMBERS[1]}})
+    words = f"POST /outgoing-call → 201, calls {placed['to']} and {placed['otherTo']}"
     lines.append(Line(screen.began_s, "callapp", words))
     calls = [carrier.wait_for_call(_LOOK_S) for _ in _NUMBERS]
     said = [0, 0]

@@ -129,12 +129,10 @@ def faults(
     model: PretendModel,
     play: Play,
     end_reason: str | None,
-    log: Sequence[str],
 ) -> list[str]:
     """List what went wrong or is missing, one sentence each; nothing for a call as it has to be."""
     call, session = watch.call, watch.session
-    if call is None:
-        return ["The phone was never dialled."]
+    assert call is not None
     found = [f"The phone company reports error {fault.code}: {fault.message}" for fault in call.faults]
     found += [f"Against Twilio's protocol: {violation}" for violation in call.violations]
     if call.callee.failure:
@@ -167,7 +165,15 @@ def faults(
         found.append(f"The call's status is {call.status}, not completed.")
     if end_reason != "agent.ended":
         found.append(f"The server says the call ended by {end_reason or 'nothing'}, not agent.ended.")
-    found += [f"The server's log: {line}" for line in log if " ERROR " in line or " CRITICAL " in line]
+    return found
+
+
+def faults_of_server(status: int | None, log: Sequence[str]) -> list[str]:
+    """The same for the server: how it ended, and what it complained of."""
+    found = [f"The server's log: {line}" for line in log if " ERROR " in line or " CRITICAL " in line]
+    if status != 0:
+        how = "did not end" if status is None else f"ended with status {status}"
+        found.insert(0, f"The server {how}.")
     return found
 
 

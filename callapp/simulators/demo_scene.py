@@ -10,27 +10,24 @@ from rich.console import Console
 
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.demo_plays import OPERATOR, Outcome, Play
-from callapp.simulators.demo_report import faults, figures, shown_path, write_recording
-from callapp.simulators.demo_screen import Screen, print_faults, print_figures, print_heading
-from callapp.simulators.demo_server import Server, ServerFailed, ended_by, pretended
+from callapp.simulators.demo_report import faults, faults_of_server, figures, shown_path, write_recording
+from callapp.simulators.demo_screen import Screen, print_figures, print_heading, print_verdict
+from callapp.simulators.demo_server import MODEL_KEY, OUR_NUMBER, Server, ServerFailed, ended_by, pretended
 from callapp.simulators.demo_watch import Watch
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_script import Pace
 from callapp.simulators.speech import Speech
 
 _PERSON = "+819012345678"
-_OUR_NUMBER = "+15005550006"
-_MODEL_KEY = "sk-demo"
 _LONGEST_S = 60
 _LOOK_S = 0.08
-_LOG_LINES = 20
 
 
 def pretend_model(play: Play = OPERATOR, *, credit: bool = True) -> PretendModel:
     """The model and what it answers; without credit it refuses every session."""
     return PretendModel(
         play.script(),
-        api_key=_MODEL_KEY,
+        api_key=MODEL_KEY,
         credit=credit,
         speech=Speech.bundled(),
         pace=Pace(speed=6, first_delta_after_ms=80),
@@ -53,7 +50,7 @@ def perform(
         tempfile.TemporaryDirectory(prefix="callapp-demo-") as folder,
         model,
         Carrier(say_ms_per_char=50, on_note=watch.note) as carrier,
-        Server(Path(folder), pretended(carrier, _OUR_NUMBER, model, _MODEL_KEY)) as server,
+        Server(Path(folder), pretended(carrier, model)) as server,
     ):
         with Screen(console, server if shows_log else None) as screen:
             try:
@@ -66,12 +63,9 @@ def perform(
         log = server.log()
         outcome = play.outcome(server.database) if play.outcome is not None else Outcome()
     end_reason = ended_by(log)
-    if status != 0:
-        failures.append(
-            "The server did not end." if status is None else f"The server ended with status {status}."
-        )
+    failures += faults_of_server(status, log)
     if watch.call is not None:
-        failures += faults(watch, carrier, model, play, end_reason, log)
+        failures += faults(watch, carrier, model, play, end_reason)
         failures += outcome.faults
         if watch.call.streams:
             failures += write_recording(watch.call, wav)
@@ -79,10 +73,7 @@ def perform(
             if outcome.shown:
                 rows.insert(-1, ("Booked", outcome.shown, "\nread from the server's database"))
             print_figures(console, rows)
-    if failures:
-        print_faults(console, failures, log[-_LOG_LINES:])
-    console.print()
-    return 1 if failures else 0
+    return print_verdict(console, failures, log)
 
 
 def _make_the_call(
@@ -99,7 +90,7 @@ def _make_the_call(
         webhook = f"/incoming-call?agent={play.agent}"
         watch.tell("Twilio", f"{_PERSON} calls the number whose webhook is {webhook}", screen.began_s)
         carrier.incoming_call(
-            server.url + webhook, callee=play.person(), from_number=_PERSON, to_number=_OUR_NUMBER
+            server.url + webhook, callee=play.person(), from_number=_PERSON, to_number=OUR_NUMBER
         )
     else:
         carrier.next_callee(play.person())
@@ -117,7 +108,5 @@ def _make_the_call(
 
 
 def _dial(play: Play, server: Server, watch: Watch, screen: Screen) -> None:
-    answer = server.post("/outgoing-call", {"phoneNumber": _PERSON, "agent": play.agent})
-    if answer.status != 201:
-        raise ServerFailed(f"POST /outgoing-call was answered {answer.status}: {answer.body.get('detail')}")
-    watch.tell("callapp", f"POST /outgoing-call → 201, calls {answer.body['to']}", screen.began_s)
+    placed = server.dial({"phoneNumber": _PERSON, "agent": play.agent})
+    watch.tell("callapp", f"POST /outgoing-call → 201, calls {placed['to']}", screen.began_s)

@@ -21,6 +21,7 @@ from callapp.simulators.demo_watch import Line
 
 _ACCENT = "cyan"
 _INDENT = 2
+_LOG_LINES = 20
 _PLAIN = str.maketrans({"→": "->", "·": "-", "…": "...", "—": "-", "≈": "~"})
 _BARS = " ▁▂▃▄▅▆▇█"
 # Two ends are looked at one after the other: what one of them saw may have come before what is known.
@@ -145,17 +146,20 @@ def print_figures(console: Console, rows: Sequence[tuple[str, str, str]]) -> Non
         console.print(_hanging(console, Text(f"{name:{width}}", style="dim"), body))
 
 
-def print_faults(console: Console, faults: Sequence[str], log: Sequence[str]) -> None:
-    """Print what went wrong, and the end of the server's log."""
-    console.print()
-    console.print(_hanging(console, Text(), Text("What went wrong", style="bold")))
-    for fault in faults:
-        console.print(_hanging(console, Text("- "), Text(fault)))
-    if log:
+def print_verdict(console: Console, faults: Sequence[str], log: Sequence[str]) -> int:
+    """Print what went wrong, if anything did, with the end of the server's log; return the exit status."""
+    if faults:
+        console.print()
+        console.print(_hanging(console, Text(), Text("What went wrong", style="bold")))
+        for fault in faults:
+            console.print(_hanging(console, Text("- "), Text(fault)))
+    if faults and log:
         console.print()
         console.print(_hanging(console, Text(), Text("The end of the server's log", style="bold")))
-        for line in log:
+        for line in log[-_LOG_LINES:]:
             console.print(Text(line, style="dim"), soft_wrap=True)
+    console.print()
+    return 1 if faults else 0
 
 
 def _hanging(console: Console, head: Text, body: Text) -> Text:

@@ -21,20 +21,22 @@ from callapp.simulators.model import PretendModel
 from callapp.simulators.shelter import sheltered
 
 PROJECT = Path(__file__).resolve().parents[2]
+OUR_NUMBER = "+15005550006"
+MODEL_KEY = "sk-demo"
 _READY_S = 20
 _ANSWER_S = 15
 _STOP_S = 8
 _ENDED = re.compile(r"x call ended: (\S+) after ")
 
 
-def pretended(carrier: Carrier, number: str, model: PretendModel, model_key: str) -> dict[str, str]:
+def pretended(carrier: Carrier, model: PretendModel) -> dict[str, str]:
     """The settings of a server whose companies are pretended, for the few calls of a demo."""
     return {
         "TWILIO_ACCOUNT_SID": carrier.account_sid,
         "TWILIO_AUTH_TOKEN": carrier.auth_token,
         "TWILIO_API_URL": carrier.url,
-        "FROM_PHONE_NUMBER": number,
-        "OPENAI_API_KEY": model_key,
+        "FROM_PHONE_NUMBER": OUR_NUMBER,
+        "OPENAI_API_KEY": MODEL_KEY,
         "OPENAI_REALTIME_URL": model.url,
         "ANALYSIS_MODEL": "off",
         "MAX_CONCURRENT_CALLS": "4",
@@ -119,16 +121,26 @@ class Server:
         finally:
             connection.close()
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
-        """Send a JSON request.
+    def dial(self, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Have it place a call; return what it answers.
+
+        Raises:
+            ServerFailed: it did not, or there was no answer.
+        """
+        headers = {"Content-Type": "application/json"}
+        answer = self._ask("POST", "/outgoing-call", json.dumps(order), headers)
+        if answer.status != 201:
+            raise ServerFailed(
+                f"POST /outgoing-call was answered {answer.status}: {answer.body.get('detail')}"
+            )
+        return answer.body
+
+    def get(self, path: str) -> Answer:
+        """Ask for something.
 
         Raises:
             ServerFailed: there was no answer.
         """
-        return self._ask("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-
-    def get(self, path: str) -> Answer:
-        """Ask for something. As ``post``."""
         return self._ask("GET", path)
 
     def _ask(
