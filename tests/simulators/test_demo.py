@@ -14,7 +14,6 @@ import sys
 import time
 import wave
 from array import array
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from callapp.simulators.demo_cost import model_usd, transcription_usd
 from callapp.simulators.demo_interpreter import perform_interpreted, pretend_translator
 from callapp.simulators.demo_plays import PLAYS, RESERVATION
 from callapp.simulators.demo_scene import perform, pretend_model
-from callapp.simulators.demo_screen import Screen
+from callapp.simulators.demo_screen import Screen, open_console
 from callapp.simulators.demo_watch import Line
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_translation import Translating
@@ -88,6 +87,13 @@ def project(tmp_path: Path) -> Path:
         shutil.copy(ROOT / name, folder)
     (folder / ".env").write_text(DOTENV)
     return folder
+
+
+@pytest.fixture
+def no_folder(tmp_path: Path) -> Path:
+    """Where nothing can be written: a file, also for root."""
+    (tmp_path / "no-folder").touch()
+    return tmp_path / "no-folder"
 
 
 def start(project: Path) -> subprocess.Popen[str]:
@@ -188,17 +194,20 @@ def test_two_people_are_interpreted_and_what_each_heard_is_recorded(tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-london.wav", "demo-tokyo.wav"]
 
 
-def test_a_line_that_is_never_heard_is_told_at_the_end_and_the_talk_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_line_that_is_never_heard_and_a_recording_that_cannot_be_written_are_told_beside_the_figures(
+    no_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And the talk goes on."""
     monkeypatch.setattr(demo_interpreter, "_PLAY", demo_interpreter._PLAY[:1])
     monkeypatch.setattr(demo_interpreter, "_UNHEARD_S", 1.0)
     screen = io.StringIO()
-    console = Console(file=screen, width=80)
+    console = Console(file=screen, width=120)
     knows_nothing = PretendModel(api_key="sk-demo", translating=Translating(Speech.bundled(), {}))
-    assert perform_interpreted(console, tmp_path / "demo.wav", knows_nothing) == 1
+    assert perform_interpreted(console, no_folder / "demo.wav", knows_nothing) == 1
     assert "London did not hear: Hello, when will the book that I ordered arrive?" in screen.getvalue()
     assert "was not over" not in screen.getvalue()
+    assert "The recording could not be written:" in screen.getvalue()
+    assert "Duration" in screen.getvalue()
 
 
 def test_the_demo_of_captions_writes_down_two_people_and_keeps_a_recording(tmp_path: Path) -> None:
@@ -214,16 +223,9 @@ def test_the_demo_of_captions_writes_down_two_people_and_keeps_a_recording(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["demo.wav"]
 
 
-@pytest.mark.parametrize(
-    ("perform", "pretend"),
-    [(perform_interpreted, pretend_translator), (perform_captioned, pretend_transcriber)],
-)
-def test_a_recording_that_cannot_be_written_is_told_beside_the_figures(
-    tmp_path: Path, perform: Callable[[Console, Path, PretendModel], int], pretend: Callable[[], PretendModel]
-) -> None:
-    (tmp_path / "no-folder").touch()
+def test_a_recording_of_captions_that_cannot_be_written_is_told_beside_the_figures(no_folder: Path) -> None:
     console = Console(file=(screen := io.StringIO()), width=120)
-    assert perform(console, tmp_path / "no-folder" / "demo.wav", pretend()) == 1
+    assert perform_captioned(console, no_folder / "demo.wav", pretend_transcriber()) == 1
     assert "The recording could not be written:" in screen.getvalue()
     assert "Duration" in screen.getvalue()
 
@@ -244,8 +246,7 @@ def test_a_booking_that_is_not_in_the_database_is_a_failure(tmp_path: Path) -> N
     assert RESERVATION.outcome(database).faults == ("There are 0 reservations in the database, not one.",)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_stopped_leaves_no_process(project: Path, number: signal.Signals) -> None:
+def test_a_demo_that_is_stopped_leaves_no_process(project: Path) -> None:
     with start(project) as process:
         assert process.stdout is not None
         output = ""
@@ -253,12 +254,27 @@ def test_a_demo_that_is_stopped_leaves_no_process(project: Path, number: signal.
             line = process.stdout.readline()
             assert line, output
             output += line
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=LONGEST_S)
     assert process.returncode == 130
     assert "Stopped." in rest
     assert "Traceback" not in rest
     assert_nobody_serves(output)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_is_stopped_by_ctrl_c_a_platform_and_a_closed_terminal_alike(number: signal.Signals) -> None:
+    # Whatever the tests run under may have ignored some.
+    before = {
+        one: signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        with pytest.raises(KeyboardInterrupt), _ended_by_signals():
+            os.kill(os.getpid(), number)
+        assert {signal.getsignal(one) for one in before} == {signal.SIG_IGN}, "cleaning up is not interrupted"
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def test_a_demo_under_nohup_goes_on_without_its_terminal() -> None:
@@ -314,21 +330,12 @@ def test_long_lines_hang_beside_their_speaker() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "shift_jis", "euc_jp", "utf-8"])
-def test_no_encoding_can_break_the_output(encoding: str) -> None:
-    script = (
-        "from callapp.simulators.demo_screen import open_console\n"
-        "open_console().print('もしもし → 3 · … — ▅')\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "80"},
-        capture_output=True,
-        check=True,
-    )
-    text = ran.stdout.decode(encoding)
+def test_no_encoding_can_break_the_output(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written := io.BytesIO(), encoding=encoding))
+    open_console().print("もしもし → 3 · … — ▅")
+    sys.stdout.flush()
+    text = written.getvalue().decode(encoding)
     assert ("もしもし" in text) == (encoding in ("shift_jis", "euc_jp", "utf-8"))
-    assert ran.stderr == b""
 
 
 def test_cost_is_priced_by_kind_and_cached_tokens_cost_their_own_price() -> None:
