@@ -10,6 +10,7 @@ from flask import Flask
 
 from callapp import create_app
 from callapp.settings import Settings
+from tests.databases import sqlite_at
 
 TWILIO = {
     "/recording-status",
@@ -34,7 +35,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     settings = Settings(
         twilio_auth_token="0" * 32,
         public_url="https://voice.example.com",
-        database_url=f"sqlite:///{tmp_path}/calls.sqlite",
+        database_url=sqlite_at(tmp_path / "calls.sqlite"),
     )
     app = create_app(settings)
     yield app

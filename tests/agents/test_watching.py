@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from callapp.agents import WatchedAgents, load_agents
-
-ROOT = Path(__file__).parents[2]
+from callapp import create_app
+from callapp.agents import Agents, WatchedAgents, load_agents
+from callapp.settings import Settings
+from tests.databases import sqlite_at
 
 
 def write(folder: Path, voice: str) -> None:
@@ -61,20 +61,13 @@ def test_faulty_files_leave_the_agents_as_they_were(
 
 
 def test_only_the_development_server_watches(tmp_path: Path) -> None:
-    program = (
-        "import click\n"
-        "from callapp import create_app\n"
-        "from callapp.settings import Settings\n"
-        f"settings = Settings(database_url='sqlite:///{tmp_path}/calls.sqlite')\n"
-        "def kind():\n"
-        "    services = create_app(settings).extensions['callapp']\n"
-        "    services.close()\n"
-        "    return type(services.agents).__name__\n"
-        "print(kind())\n"
-        "with click.Context(click.Command('run'), info_name='run'):\n"
-        "    print(kind())\n"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.split() == ["Agents", "WatchedAgents"]
+    settings = Settings(database_url=sqlite_at(tmp_path / "calls.sqlite"))
+
+    def kind() -> type[Agents]:
+        services = create_app(settings).extensions["callapp"]
+        services.close()
+        return type(services.agents)
+
+    assert kind() is Agents
+    with click.Context(click.Command("run"), info_name="run"):
+        assert kind() is WatchedAgents

@@ -18,6 +18,7 @@ from callapp.settings import Settings
 from callapp.simulators.callee import Callee
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.phone_record import Address
+from tests.databases import sqlite_at
 from tests.simulators.phone_app import App
 
 FROM = "+14155550100"
@@ -64,7 +65,7 @@ def make_app(tmp_path: Path, twilio: Carrier, server: App) -> Iterator[MakeApp]:
                 "from_phone_number": FROM,
                 "public_url": server.url,
                 "agents_dir": tmp_path,
-                "database_url": f"sqlite:///{tmp_path}/calls.sqlite",
+                "database_url": sqlite_at(tmp_path / "calls.sqlite"),
                 **changes,
             }
             app = create_app(Settings(**given))

@@ -18,6 +18,7 @@ from callapp.settings import SETTINGS, Settings
 from callapp.simulators.carrier import Carrier
 from callapp.simulators.carrier_account import OwnNumber
 from callapp.simulators.model import PretendModel
+from tests.databases import sqlite_at
 
 NUMBER = "+14155550100"
 OPENAI_KEY = "sk-patient-0123456789"
@@ -39,7 +40,7 @@ class Patient:
         """Start a server with these settings, behind what ``wrap`` puts before it; return its origin."""
         given = {
             "twilio_auth_token": self.twilio.auth_token,
-            "database_url": f"sqlite:///{self.folder}/server.sqlite",
+            "database_url": sqlite_at(self.folder / "server.sqlite"),
             **changes,
         }
         app = create_app(Settings(**given))
@@ -89,7 +90,7 @@ def make_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
                 "OPENAI_REALTIME_URL": model.url,
                 "CALLAPP_API_KEY": API_KEY,
                 "PUBLIC_URL": origin,
-                "DATABASE_URL": f"sqlite:///{tmp_path}/server.sqlite",
+                "DATABASE_URL": sqlite_at(tmp_path / "server.sqlite"),
             }
             patient.webhook = f"{origin}/incoming-call"
             return patient
