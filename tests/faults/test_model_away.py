@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from callapp.simulators.model_faults import INVALID_KEY, MODEL_NOT_FOUND, NO_CREDIT, Expire, Refusal, Reset
+from callapp.simulators.model_faults import INVALID_KEY, MODEL_NOT_FOUND, NO_CREDIT, Expire, Reset
 from callapp.simulators.model_session import Session
 from callapp.simulators.phone import Call
 from tests.faults.lab import GREETING, HOLD, Caller, Lab, Lane, longest_silence_s, name_of
@@ -62,21 +62,17 @@ def longest_silence_ms(call: Call, since_s: float) -> float:
     return 1000 * longest_silence_s(played, since_s, until_s)
 
 
-@pytest.mark.parametrize("refusal", [INVALID_KEY, NO_CREDIT, MODEL_NOT_FOUND], ids=lambda one: one.code)
-def test_a_refusal_that_would_be_repeated_is_not_asked_for_twice(
-    lab: Lab, lane: Lane, refusal: Refusal
-) -> None:
-    call, session = begin(lab, lane)
-    attempts = lab.scene.model.attempts
-    lab.scene.model.refuse_next(refusal, times=5)
-    try:
+def test_a_refusal_that_would_be_repeated_is_not_asked_for_twice(lab: Lab, lane: Lane) -> None:
+    for refusal in (INVALID_KEY, NO_CREDIT, MODEL_NOT_FOUND):
+        lane.begin(None)
+        call, session = begin(lab, lane)
+        attempts = lab.scene.model.attempts
+        lab.scene.model.refuse_next(refusal)
         session.strike(Reset())
-        assert ending(lab, call).reason == "openai.refused"
-        assert lab.scene.model.attempts == attempts + 1
-    finally:
-        lab.scene.model._refuse_next.clear()
-    assert [said.text for said in call.said] == ["That was all."]
-    assert call.faults == []
+        assert ending(lab, call).reason == "openai.refused", refusal
+        assert lab.scene.model.attempts == attempts + 1, refusal
+        assert [said.text for said in call.said] == ["That was all."], refusal
+        assert call.faults == [], refusal
 
 
 def test_a_service_that_cannot_be_had_is_tried_for_ten_seconds_and_the_caller_is_not_left_in_silence(
@@ -131,7 +127,7 @@ def test_an_expired_session_is_a_drop_like_any_other(lab: Lab, lane: Lane) -> No
     assert call.callee.failure is None
 
 
-def test_a_call_whose_socket_is_reset_twice_goes_on(lab: Lab, lane: Lane, tmp_path: Path) -> None:
+def test_a_call_whose_socket_is_reset_twice_goes_on(lab: Lab, lane: Lane) -> None:
     """Told as a transcript, which is printed with ``-s``."""
     since = len(lab.server.lines)
     call, first = begin(lab, lane)
