@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -13,18 +13,26 @@ import pytest
 
 from callapp.simulators.model_script import Say, Script
 from callapp.simulators.phone import Call, Callee
+from callapp.simulators.phone_record import new_sid
+from tests.end_to_end.conftest import started
 from tests.end_to_end.test_doors import CONNECTED, STOP, close_of, upgraded
 from tests.end_to_end.test_doors import start as start_of
 from tests.stage import DEADLINE_S, HTTP_THREADS, OUR_NUMBER, THEIR_NUMBER, Scene, Server, eventually, words
 
 LINES = 3
 QUICK_S = 0.1
-SID = "CA" + "4" * 32
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with started(tmp_path_factory.mktemp("three-lines"), MAX_CONCURRENT_CALLS=str(LINES)) as server:
+        yield server
 
 
 @pytest.fixture
-def server(start: Callable[..., Server]) -> Server:
-    return start(MAX_CONCURRENT_CALLS=str(LINES))
+def sid() -> str:
+    """Of a call that the server has not heard of: it remembers those that are over."""
+    return new_sid("CA")
 
 
 def timed(deed: Callable[[], object]) -> float:
@@ -47,6 +55,8 @@ def tell_status(server: Server, call_sid: str, status: str, query: str = "") -> 
 
 def takes_its_calls(scene: Scene) -> list[Call]:
     """Have as many calls as there are lines, all at once; fails if a slot is missing or one is too many."""
+    # A line is free when the request of its stream is over, which is a moment after the end was logged.
+    assert eventually(lambda: "callapp_slots_taken 0.0" in scene.server.get("/metrics").text)
     calls = [scene.ring() for _ in range(LINES)]
     for call in calls:
         scene.server.wait_for_line(call.sid, "= call live", since=scene.since)
@@ -60,7 +70,9 @@ def takes_its_calls(scene: Scene) -> list[Call]:
 
 
 @pytest.mark.alone
-def test_health_checks_metrics_and_webhooks_answer_at_once_while_all_are_talking(server: Server) -> None:
+def test_health_checks_metrics_and_webhooks_answer_at_once_while_all_are_talking(
+    server: Server, sid: str
+) -> None:
     """A platform that finds us slow kills us, and Twilio's patience is 15 s for all it asks."""
     script = Script(Say(words("And so on, and so on, and so on.", 20_000)))
     with server.scene(script) as scene:
@@ -73,8 +85,8 @@ def test_health_checks_metrics_and_webhooks_answer_at_once_while_all_are_talking
             "health": lambda: server.get("/healthz"),
             "ready": lambda: server.get("/readyz"),
             "metrics": lambda: server.get("/metrics"),
-            "status": lambda: tell_status(server, SID, "ringing"),
-            "busy line": lambda: answer_incoming(server, SID),
+            "status": lambda: tell_status(server, sid, "ringing"),
+            "busy line": lambda: answer_incoming(server, sid),
             "503": lambda: server.request("POST", "/outgoing-call", {"phoneNumber": THEIR_NUMBER}),
         }
         took_s: dict[str, list[float]] = {}
@@ -135,25 +147,25 @@ def test_those_who_do_not_hang_up_after_their_answer_keep_nobody_waiting(server:
         assert time.monotonic() - began_s < 10
 
 
-def test_a_webhook_that_comes_twice_takes_one_slot(server: Server) -> None:
+def test_a_webhook_that_comes_twice_takes_one_slot(server: Server, sid: str) -> None:
     with server.scene() as scene:
         for _ in range(5):
-            assert "<Stream" in answer_incoming(server, SID)
+            assert "<Stream" in answer_incoming(server, sid)
         others = [scene.live()[0] for _ in range(LINES - 1)]
-        assert "<Stream" not in answer_incoming(server, "CA" + "5" * 32)
-        tell_status(server, SID, "completed")
+        assert "<Stream" not in answer_incoming(server, new_sid("CA"))
+        tell_status(server, sid, "completed")
         third, _ = scene.live()
         for call in (*others, third):
             call.hang_up()
             assert scene.ending(call).reason == "caller.hung_up"
 
 
-def test_statuses_come_twice_late_and_of_calls_that_there_are_not(server: Server) -> None:
+def test_statuses_come_twice_late_and_of_calls_that_there_are_not(server: Server, sid: str) -> None:
     with server.scene() as scene:
         call, _ = scene.live()
         for status in ("completed", "completed", "ringing", "in-progress", "completed"):
             tell_status(server, "CA" + "0" * 32, status)
-            tell_status(server, SID, status, "?placed=no-such-call")
+            tell_status(server, sid, status, "?placed=no-such-call")
         assert call.status == "in-progress"
         call.hang_up()
         scene.ending(call)
@@ -165,8 +177,8 @@ def test_statuses_come_twice_late_and_of_calls_that_there_are_not(server: Server
 def test_a_webhook_that_comes_after_the_end_of_its_call_takes_no_slot(server: Server) -> None:
     """Nobody is on that line any more; a slot would be held for a minute for nothing."""
     with server.scene() as scene:
-        for number in range(LINES):
-            call_sid = f"CA{number:032d}"
+        for _ in range(LINES):
+            call_sid = new_sid("CA")
             answer_incoming(server, call_sid)
             tell_status(server, call_sid, "completed")
             answer_incoming(server, call_sid)
@@ -204,8 +216,8 @@ def test_streams_that_stop_before_they_start_take_no_slot(server: Server) -> Non
 
 def test_a_start_with_a_stop_at_its_heels_is_a_call_that_ended(server: Server) -> None:
     with server.scene() as scene:
-        for number in range(LINES + 1):
-            call_sid = f"CA{number:032d}"
+        for _ in range(LINES + 1):
+            call_sid = new_sid("CA")
             start, stop = start_of(server.token(call_sid), call_sid), {**STOP, "stop": {"callSid": call_sid}}
             with upgraded(server, CONNECTED, start, stop, stop) as stream:
                 assert close_of(stream) == 1000
@@ -233,16 +245,16 @@ def test_second_streams_take_no_slot_and_no_audio(server: Server) -> None:
 
 @pytest.mark.parametrize(("agent", "requests"), [("bare", 1), ("quiet", 0)])
 def test_a_stream_that_finds_no_line_is_refused_and_the_caller_hears_why(
-    server: Server, agent: str, requests: int
+    server: Server, sid: str, agent: str, requests: int
 ) -> None:
     """With several processes it may reach another than its webhook. A closing line is in the TwiML."""
     with server.scene() as scene:
-        token = server.token(SID, agent)
-        tell_status(server, SID, "completed")  # so that its slot here is free
+        token = server.token(sid, agent)
+        tell_status(server, sid, "completed")  # so that its slot here is free
         others = [scene.live()[0] for _ in range(LINES)]
-        with upgraded(server, CONNECTED, start_of(token, SID)) as stream:
+        with upgraded(server, CONNECTED, start_of(token, sid)) as stream:
             assert close_of(stream) == 1013
-        asked = [one for one in scene.carrier.requests if one.method == "POST" and SID in one.path]
+        asked = [one for one in scene.carrier.requests if one.method == "POST" and sid in one.path]
         assert len(asked) == requests
         assert all("We are sorry" in one.form["Twiml"][-1] for one in asked)
         for call in others:
