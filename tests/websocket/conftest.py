@@ -22,6 +22,7 @@ from tests.websocket.peers import DEADLINE_S, Link, Tls, we_dial, we_serve
 def nothing_remains() -> Iterator[None]:
     """However a connection ends, no thread and no descriptor is left."""
     gc.collect()
+    gc.freeze()  # it takes a quarter of a second to look through all that the other tests have loaded
     threads = set(threading.enumerate())
     descriptors = open_descriptors()
     yield
