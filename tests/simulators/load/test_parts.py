@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
+import sys
 import xml.etree.ElementTree as ET
 from base64 import b64decode
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from rich.console import Console
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
+from callapp.simulators.load import performing
 from callapp.simulators.load.audio import (
     CHUNK_BYTES,
     CODES,
@@ -279,6 +281,19 @@ def test_what_a_server_uses_that_runs_already_is_not_known() -> None:
     console = Console(file=io.StringIO(), width=120)
     print_report(make_report(Plan(), measured(10), Tally(), None), console)
     assert "not started here, or no /proc: its use of" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "shift_jis"])
+def test_no_encoding_can_break_the_output(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After all the measuring: a dash stands where there was nothing to measure, as here no interruption."""
+    report = make_report(Plan(), measured(10), Tally(), None)
+    monkeypatch.setattr(performing, "_run", lambda *_: report)
+    monkeypatch.setattr(performing, "_end_in_order", lambda: None)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written := io.BytesIO(), encoding=encoding))
+    nowhere = {"cap": None, "url": None, "json_file": None, "svg_file": None}
+    performing.perform(Plan(), capacity_within=None, listen=("127.0.0.1", 0), **nowhere)
+    sys.stdout.flush()
+    assert "phone to model" in written.getvalue().decode(encoding)
 
 
 def test_the_plot_is_an_svg_whatever_was_measured() -> None:
