@@ -60,6 +60,7 @@ def watching(server: Server, path: str, number: int = 1) -> Iterator[list[Watche
 def test_more_may_watch_than_there_are_threads(one_line: Server) -> None:
     """There are 17, one for the call and those for webhooks; and all are free while thirty watch."""
     assert eventually(one_line.is_at_rest)
+    assert eventually(lambda: not one_line.get("/calls?status=in-progress").json["calls"])  # of tests before
     at_rest = one_line.counts()
     with one_line.scene() as scene, watching(one_line, "/desk/live/events", 30) as watchers:
         for watcher in watchers:
