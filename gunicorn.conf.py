@@ -46,6 +46,7 @@ from callapp.errors import ConfigError
 from callapp.logs import configure_logging, formatter_for, refuse_to_start
 from callapp.settings import load_settings
 from callapp.web import patience
+from callapp.web.worker import Worker
 from callapp.websocket.reader import shared_reader
 
 HTTP_THREADS = 16
@@ -74,7 +75,7 @@ class CallappLogger(Logger):
 
 
 bind = f"0.0.0.0:{settings.port}"
-worker_class = patience.Worker  # gthread
+worker_class = Worker  # gthread
 workers = settings.web_concurrency
 threads = settings.max_concurrent_calls + HTTP_THREADS
 worker_connections = threads + 1000  # Idle kept-alive connections hold no thread; they may be many.

@@ -8,6 +8,7 @@ import os
 import platform
 import queue
 import re
+import resource
 import runpy
 import signal
 import socket
@@ -16,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -447,6 +448,27 @@ def test_a_full_server_still_answers(start: Callable[..., Server]) -> None:
     for thread in held:
         thread.join(DEADLINE_S)
         assert not thread.is_alive()
+
+
+def test_a_server_without_descriptors_keeps_its_calls_and_goes_on(start: Callable[..., Server]) -> None:
+    """Nobody has to mean harm: where few are allowed, connections that are kept alive are enough."""
+    server = start()
+    held = server.call()
+    worker = json.loads(server.get("/process")[1])["pid"]
+    most = len(list(Path(f"/proc/{worker}/fd").iterdir())) + 10
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (most, most))
+    with ExitStack() as idle:
+        for _ in range(20):
+            idle.enter_context(socket.create_connection(("127.0.0.1", server.port), DEADLINE_S))
+        server.wait_for("no connection can be taken, which is tried again in a moment: Too many open files")
+    assert held.is_alive()
+    assert server.get("/hang-up") == (200, "done")
+    held.join(DEADLINE_S)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.end() == 0
+    assert not any("Traceback" in line for line in server.lines)
+    tries = sum("no connection can be taken" in line for line in server.lines)
+    assert tries < 10, "it does nothing else"
 
 
 def test_without_calls_sigterm_ends_at_once(start: Callable[..., Server]) -> None:

@@ -19,7 +19,6 @@ from time import monotonic
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
 from gunicorn.http.unreader import SocketUnreader
-from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import ClientDisconnected
 
 from callapp.web.problems import Problem, answer
@@ -69,18 +68,7 @@ class Unreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
             self.sock.settimeout(None)  # as gunicorn has it in its threads
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's gthread worker, whose main thread waits for nobody."""
-
-    def handle(self, conn: TConn) -> object:
-        """Serve a request; return what says whether its connection goes on. Runs in a thread of the pool."""
-        goes_on = super().handle(conn)
-        if not goes_on:
-            _see_off(conn.sock)
-        return goes_on
-
-
-def _see_off(sock: socket.socket) -> None:
+def see_off(sock: socket.socket) -> None:
     """Wait until the peer hangs up, for `LEAVES_S` at most; the main thread has only to close then.
 
     A socket closed while something unread is in it is reset, and the peer may lose the answer.
