@@ -129,6 +129,16 @@ def on_starting(server):
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = server.metrics_folder
 
 
+def on_reload(server):
+    """Have those who serve leave the door to those who are about to come. Runs in the master, at SIGHUP.
+
+    They get a SIGTERM as well then, by which alone they would tell all who ring until their own calls are
+    over that the lines are busy.
+    """
+    for pid in server.WORKERS:
+        os.kill(pid, signal.SIGHUP)
+
+
 def child_exit(server, worker):
     """Forget how things stood in a worker that is gone; what it has counted stays. Runs in the master."""
     from prometheus_client.multiprocess import mark_process_dead  # looks for the folder when imported
@@ -191,7 +201,7 @@ def post_fork(server, worker):
 
 
 def post_worker_init(worker):
-    """Let SIGTERM wait for the calls, Ctrl-C for nothing, and the garbage collector look at little."""
+    """Let SIGTERM and SIGHUP wait for the calls, Ctrl-C for nothing, and the collector look at little."""
     registry = worker.wsgi.extensions["callapp"].registry
 
     def drain(signum, frame):
@@ -201,11 +211,8 @@ def post_worker_init(worker):
         registry.drain_requested = True
 
     def leave():
-        # Runs in the main thread. Closed at once: a connection that comes now is refused rather than left
-        # waiting in the kernel's queue for nobody.
-        worker.set_accept_enabled(False)
-        for listener in worker.sockets:
-            listener.close()
+        # Runs in the main thread.
+        worker.stop_listening()
         worker.handle_exit(signal.SIGTERM, None)
 
     def end_now(signum, frame):
@@ -215,9 +222,14 @@ def post_worker_init(worker):
         signal.alarm(1)
         worker.handle_quit(signum, frame)
 
+    def hand_over(signum, frame):
+        worker.method_queue.defer(worker.hand_over)  # which takes no lock
+
     registry.on_drained = partial(worker.method_queue.defer, leave)
     signal.signal(signal.SIGTERM, drain)
-    signal.siginterrupt(signal.SIGTERM, False)
+    signal.signal(signal.SIGHUP, hand_over)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.siginterrupt(number, False)
     if worker.stopped_early:
         registry.drain_requested = True
     for number in (signal.SIGINT, signal.SIGQUIT):

@@ -1,20 +1,23 @@
 """gunicorn's gthread worker, as calls need it (27.0.1).
 
 Its main thread takes connections and deals out requests, and all calls of the process end with it. So it
-waits for nobody, and stays when the system can give it nothing more: no descriptor, no thread.
+waits for nobody, and stays when the system can give it nothing more: no descriptor, no thread. Where others
+serve in its place, or nobody does, it leaves the door to them at once, and its calls have their time.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from socket import socket
 from time import monotonic
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from callapp.web.patience import see_off
+from callapp.web.patience import LEAVES_S, see_off
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ class _Pool(ThreadPoolExecutor):
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A worker that stays for its calls. All but ``handle`` is for the main thread."""
 
+    sockets: list[socket]  # listened on
     _paused_until_s = 0.0
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
@@ -65,3 +69,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def set_accept_enabled(self, enabled: bool) -> None:
         """Take connections from now on, or none. gunicorn asks for it again and again."""
         super().set_accept_enabled(enabled and monotonic() >= self._paused_until_s)
+
+    def is_parent_alive(self) -> bool:
+        """Whether to go on: without a master, too, for as long as calls may at a stop."""
+        if not super().is_parent_alive():
+            self.ppid = os.getppid()  # it is said once
+            self.hand_over()
+        return True
+
+    def hand_over(self) -> None:
+        """Leave all who come to others that may listen there, and go when the calls are over."""
+        self.stop_listening()
+        self.cfg.set("keepalive", 0)  # by a connection that is kept alive somebody would come here, too
+        self._cap_keepalive(monotonic() + LEAVES_S)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def stop_listening(self) -> None:
+        """Let nobody wait in the kernel's queue for us: a connection that comes is another's, or refused."""
+        self.set_accept_enabled(False)
+        for listener in self.sockets:
+            listener.close()
+        self.sockets = []
