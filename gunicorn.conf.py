@@ -217,9 +217,10 @@ def post_worker_init(worker):
 
     def end_now(signum, frame):
         # By the kernel's hand: gunicorn's handler waits for a lock of its thread pool, which the code that
-        # was interrupted may hold, and the interpreter for the threads of live calls.
+        # was interrupted may hold, and the interpreter for the threads of live calls. Those have a moment to
+        # be written down as over.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(1)
+        signal.alarm(2)
         worker.handle_quit(signum, frame)
 
     def hand_over(signum, frame):

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Event, Lock, Thread
+from threading import Condition, Event, Thread
 from time import monotonic
 from typing import Protocol
 
@@ -29,6 +29,9 @@ OPENING_S = 10.0
 TELL_S = 1.0
 # So many calls that the carrier said are over are remembered: a webhook of theirs may come late.
 MOST_PAST = 1000
+# Calls that were cut are waited for so long, all together: they have yet to say that they are over, which
+# the record does not take any more once it is closed.
+LEAVE_S = 1.0
 
 
 class LiveCall(Protocol):
@@ -65,7 +68,7 @@ class Registry:
         # Set by a signal handler, which may take no lock: the janitor sees it within JANITOR_S.
         self.drain_requested = False
         self.on_drained: Callable[[], None] | None = None
-        self._lock = Lock()
+        self._lock = Condition()  # notified when a call has left
         self._slots: dict[str, _Slot] = {}  # a slot stands under each name that it goes by
         self._past: dict[str, None] = {}  # names of calls that are over, oldest first
         self._drain_ends_s: float | None = None
@@ -77,12 +80,14 @@ class Registry:
         self._janitor.start()
 
     def close(self) -> None:
-        """Stop the janitor; live calls are cut."""
+        """Stop the janitor; live calls are cut, and waited for."""
         self._stopped.set()
         if self._janitor.is_alive():
             self._janitor.join()
         for call in self.live_calls().values():
             call.cut("server.stopped")
+        with self._lock:
+            self._lock.wait_for(lambda: all(slot.live is None for slot in self._slots.values()), LEAVE_S)
 
     # -- slots ----------------------------------------------------------------------------------
 
@@ -188,6 +193,7 @@ class Registry:
             slot = self._slots.get(call_sid)
             if slot is not None:
                 self._remove(slot)
+                self._lock.notify_all()
 
     def call_ended_elsewhere(self, call_sid: str, status: str) -> None:
         """The carrier says that a call is over: end what is left of it here."""

@@ -223,3 +223,23 @@ def test_at_a_stop_a_call_that_is_stuck_keeps_no_other_from_its_goodbye(monkeypa
     for number in range(3):
         registry.leave(f"CA{number}")
     registry.close()
+
+
+def test_calls_that_are_cut_at_the_end_have_left_when_the_registry_is_closed(two):
+    """What they have to say last is for the record, which is closed next."""
+
+    class Leaving(FakeCall):
+        def cut(self, reason: str) -> None:
+            super().cut(reason)
+            threading.Timer(0.1, lambda: (self.told.append("left"), two.leave("CA1"))).start()
+
+    call = Leaving()
+    assert two.enter("CA1", "CA1", call) is None
+    two.close()
+    assert call.told == ["cut: server.stopped", "left"]
+
+
+def test_a_call_that_does_not_leave_holds_up_nobody_for_long(two, monkeypatch):
+    monkeypatch.setattr(module, "LEAVE_S", 0.05)
+    assert two.enter("CA1", "CA1", FakeCall()) is None
+    two.close()
