@@ -273,5 +273,8 @@ def _tell_each(calls: list[LiveCall], tell: Callable[[LiveCall], None]) -> None:
     """Tell all calls at once: one whose socket is stuck takes seconds, for which the others must not wait."""
     threads = Threads()
     for call in calls:
-        threads.start(partial(tell, call), "drain")
+        try:
+            threads.start(partial(tell, call), "drain")
+        except RuntimeError:  # the system has none left: one after another, then
+            tell(call)
     threads.join(monotonic() + TELL_S)

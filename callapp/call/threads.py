@@ -18,10 +18,14 @@ class Threads:
         self._started: list[Thread] = []
 
     def start(self, target: Callable[[], None], name: str) -> Thread:
-        """Start one more; those that are over are let go of."""
+        """Start one more; those that are over are let go of.
+
+        Raises:
+            RuntimeError: the system has none left.
+        """
         thread = Thread(target=target, name=name, daemon=True)
-        self._started = [*(one for one in self._started if one.is_alive()), thread]
         thread.start()
+        self._started = [*(one for one in self._started if one.is_alive()), thread]
         return thread
 
     def join(self, until_s: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition, Thread
 from time import monotonic
@@ -49,8 +50,10 @@ class Verdicts:
             self._waiting[call_sid] = _Waiting(tell, monotonic() + within_s + GRACE_S)
             self._changed.notify()
             if self._thread is None and not self._closed:
-                self._thread = Thread(target=self._look_out, name="verdicts", daemon=True)
-                self._thread.start()
+                thread = Thread(target=self._look_out, name="verdicts", daemon=True)
+                with suppress(RuntimeError):  # the system has none left: the next call tries again
+                    thread.start()
+                    self._thread = thread
 
     def forget(self, call_sid: str) -> None:
         """The call is over, or does not wait any more."""

@@ -13,6 +13,7 @@ import atexit
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 from threading import Condition, Thread
 from time import monotonic
@@ -88,9 +89,11 @@ class Writer(Generic[T]):
                 self._since_s = monotonic()
             self._queue.append(piece)
             if self._thread is None:
-                self._thread = Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
-                atexit.register(self.close)
+                thread = Thread(target=self._run, name=self._name, daemon=True)
+                with suppress(RuntimeError):  # the system has none left: the next piece tries again
+                    thread.start()
+                    self._thread = thread
+                    atexit.register(self.close)
             if len(self._queue) in (1, MOST_BATCH):
                 self._changed.notify_all()
 

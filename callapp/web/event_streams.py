@@ -15,6 +15,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -92,8 +93,10 @@ class EventStreams:
             opening = head + b"retry: %d\n\n" % RETRY_MS + event("hello")
             self._watchers.append(_Watcher(sock, channel, opening))
             if self._thread is None:
-                self._thread = Thread(target=self._run, name="event-streams", daemon=True)
-                self._thread.start()
+                thread = Thread(target=self._run, name="event-streams", daemon=True)
+                with suppress(RuntimeError):  # the system has none left: the next who comes tries again
+                    thread.start()
+                    self._thread = thread
 
     def close(self) -> None:
         """Let go of all who watch."""

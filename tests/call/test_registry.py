@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import NoReturn
 
 import pytest
 
@@ -242,4 +243,23 @@ def test_calls_that_are_cut_at_the_end_have_left_when_the_registry_is_closed(two
 def test_a_call_that_does_not_leave_holds_up_nobody_for_long(two, monkeypatch):
     monkeypatch.setattr(module, "LEAVE_S", 0.05)
     assert two.enter("CA1", "CA1", FakeCall()) is None
+    two.close()
+
+
+def test_without_threads_calls_are_told_of_a_stop_one_after_another(two, monkeypatch):
+    def none_left(_thread: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    calls = [FakeCall(), FakeCall()]
+    for number, call in enumerate(calls):
+        two.enter(f"CA{number}", f"CA{number}", call)
+    drained = threading.Event()
+    two.drain_s, two.on_drained = 0, drained.set
+    two.start()
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    two.drain_requested = True
+    assert drained.wait(5)
+    assert [call.told for call in calls] == [["cut: server.draining"]] * 2
+    for number in range(2):
+        two.leave(f"CA{number}")
     two.close()

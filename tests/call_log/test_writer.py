@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import pytest
 
@@ -138,3 +139,19 @@ def test_closing_gives_up_on_a_database_that_is_away(
     writer.close(0.05)
     assert writer.queued == 1
     assert "1 entries of the call log could not be written" in caplog.text
+
+
+def test_without_a_thread_what_is_put_in_waits_for_the_next_piece(
+    writer: Writer[int], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may have none left for a moment; the record is not to be lost for good by that."""
+
+    def none_left(_thread: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        writer.put(1)
+    writer.put(2)
+    assert writer.flush(WAIT_S)
+    assert database.written == [1, 2]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from threading import Event
+from threading import Event, Thread
 from threading import enumerate as threads
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from flask.testing import FlaskClient
@@ -98,6 +98,21 @@ def test_all_who_watch_the_same_are_told_the_same_by_one_thread(stage: Stage) ->
         assert read_until(one, b"\n\n") == event("row", 1)
     stage.channels["CA1"].next.append(event("levels", [1, 2]))
     assert read_until(watchers[5], b"\n\n") == event("levels", [1, 2])
+
+
+def test_without_a_thread_who_watches_waits_for_the_next_who_comes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may have none left for a moment; nobody was told anything any more after that."""
+
+    def none_left(_thread: Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", none_left)
+        first = stage.watch()
+    for one in (first, stage.watch()):
+        read_until(one, b"there is")
 
 
 def test_a_quiet_server_says_that_it_is_there(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
