@@ -91,17 +91,17 @@ class Settler:
             StoreUnavailable: the database does not answer.
         """
         close_due(self._store)
-        due = self._take_due()
-        for call_sid in due:
-            if self._closed.is_set():
-                break
+        asked = 0
+        # One at a time: if the carrier does not answer, only the one that was asked about has lost a try.
+        while asked < AT_ONCE and not self._closed.is_set() and (call_sid := self._take_due()) is not None:
+            asked += 1
             try:
                 self._settle(call_sid)
             except CarrierRefused as refusal:
                 log.info("= no price: %s", refusal, extra={"call_sid": call_sid})
                 if refusal.status == 404:
                     self._write(call_sid, settle_at=None)
-        return len(due)
+        return asked
 
     def _run(self) -> None:
         failing = False
@@ -117,10 +117,9 @@ class Settler:
             except Exception:  # a bug with one call's price must not keep the others
                 log.exception("! bug in the settler")
 
-    def _take_due(self) -> list[str]:
-        """The calls that are due. Each is put off at once, so that no other process asks about it."""
+    def _take_due(self) -> str | None:
+        """A call that is due, if there is one, put off at once: no other process asks about it."""
         now = datetime.now(UTC)
-        taken = []
         with self._store.transaction() as session:
             query = (
                 select(CallRow.call_sid, CallRow.settle_at, CallRow.settle_tries)
@@ -136,8 +135,8 @@ class Settler:
                     .values(settle_at=again, settle_tries=tries + 1)
                 )
                 if rows_changed(session, claim) and call_sid is not None:
-                    taken.append(call_sid)
-        return taken
+                    return call_sid
+        return None
 
     def _settle(self, call_sid: str) -> None:
         told = self._ask(call_sid)

@@ -292,6 +292,22 @@ def test_a_carrier_that_is_away_is_asked_again_and_complained_of_once(
     assert [line.levelname for line in caplog.records if line.levelname != "INFO"] == ["WARNING"]
 
 
+def test_a_question_without_an_answer_costs_no_other_call_a_try(
+    store: Store, record: Record, settler: Settler, twilio: Twilio
+) -> None:
+    """After six tries nobody asks about a call any more."""
+    for number in range(3):
+        tell(record, OVER, timedelta(minutes=5), f"CA{number:032x}")
+    twilio.error = CarrierUnreachable("no answer")
+    with pytest.raises(CarrierUnreachable):
+        settler.settle_due()
+    assert len(twilio.asked) == 1
+    with store.transaction() as session:
+        assert sorted(session.scalars(select(CallRow.settle_tries))) == [0, 0, 1]
+    twilio.error, twilio.told = None, Told(price_usd=0.01)
+    assert settler.settle_due() == 2
+
+
 def test_the_pretend_twilio_has_no_price_at_first_and_one_later(tmp_path: Path) -> None:
     """By the real client: Twilio's prices are negative, and text."""
     with PretendTwilio(price_after_s=3_600, say_ms_per_char=0) as twilio:
