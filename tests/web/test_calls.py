@@ -96,6 +96,8 @@ def test_calls_are_filtered_by_what_the_query_names(talked: World) -> None:
     assert sids(since="2026-11-25T09:00:01.5Z") == [OTHER_SID]
     assert sids(**{"from": "+819012345678"}) == [OTHER_SID, CALL_SID]
     assert sids(agent="nobody") == []
+    # As it arrives from who wrote ?from=+81... and escaped nothing.
+    assert sids(**{"from": " 819012345678"}) == [OTHER_SID, CALL_SID]
 
 
 @pytest.mark.parametrize(
