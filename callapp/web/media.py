@@ -29,6 +29,7 @@ from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER, stream_url
 from callapp.web import browser_line
 from callapp.web.by_sid import is_call_sid
 from callapp.web.desk.sign_in import session_of_request
+from callapp.web.problems import Problem
 from callapp.web.urls import public_origin
 from callapp.websocket.connection import Connection
 
@@ -42,6 +43,7 @@ blueprint = Blueprint("media", __name__)
 sock = Sock()
 
 START_S = 10.0
+WEBSOCKET_VERSION = "13"
 POLICY_VIOLATION = 1008
 INTERNAL_ERROR = 1011
 TRY_AGAIN_LATER = 1013
@@ -97,6 +99,19 @@ def _require_ticket(ticket: str) -> None:
     if not app.store.redeem_ticket(ticket, session_id):
         log.warning("! stream refused: its ticket is unknown, used or of another session")
         abort(403)
+
+
+@blueprint.before_request
+def require_handshake() -> None:
+    """Refuse what is no WebSocket's handshake, with a 400: the library would fall over it."""
+    version = request.headers.get("Sec-WebSocket-Version")
+    if version != WEBSOCKET_VERSION or not request.headers.get("Sec-WebSocket-Key"):
+        log.warning("! stream refused: no handshake of a WebSocket's (a proxy on the way?)")
+        raise Problem(
+            400,
+            f"This takes a Sec-WebSocket-Key, and Sec-WebSocket-Version: {WEBSOCKET_VERSION}.",
+            headers={"Sec-WebSocket-Version": WEBSOCKET_VERSION},
+        )
 
 
 @sock.route("/ws", bp=blueprint)  # type: ignore[untyped-decorator]  # Flask-Sock has no types

@@ -230,6 +230,27 @@ def test_a_webhook_that_is_not_twilios_is_answered_403(one_line: Server) -> None
             assert answer.status == 403
 
 
+def test_an_upgrade_that_is_no_handshake_is_told_so(one_line: Server) -> None:
+    """A proxy on the way may have made it so: that is a line in the log, and no traceback."""
+    since = len(one_line.lines)
+    answer = one_line.request(
+        "GET",
+        "/ws",
+        **{
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+            "Sec-WebSocket-Version": "12",
+            "X-Twilio-Signature": one_line.signature,
+        },
+    )
+    assert answer.status == 400
+    assert answer.headers["Sec-WebSocket-Version"] == "13"
+    assert "Sec-WebSocket-Version" in answer.json["detail"]
+    one_line.wait_for_line("! stream refused: no handshake", since=since)
+    assert not any("Traceback" in line for line in one_line.lines[since:])
+
+
 def test_compression_that_is_offered_is_not_taken(one_line: Server) -> None:
     """Audio in base64 does not compress, and every compressed stream costs memory."""
     with one_line.scene():
