@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 from gunicorn.workers.gthread import ThreadWorker
 
+from callapp.web.patience import TAKES_S
 from tests.stage import eventually, free_port
 
 ROOT = Path(__file__).parent.parent
@@ -94,6 +95,20 @@ def process():
         "frozen": gc.get_freeze_count(),
         "malloc": os.environ.get("GLIBC_TUNABLES"),
     }
+
+@app.get("/large/<float:within_s>")
+def large(within_s):
+    from flask import Response
+    from tempfile import TemporaryFile
+    from werkzeug.wsgi import wrap_file
+    request.environ["gunicorn.socket"].settimeout(within_s)  # in place of what it was set to
+    file = TemporaryFile()
+    file.truncate(50_000_000)
+    return Response(wrap_file(request.environ, file), content_type="audio/wav", direct_passthrough=True)
+
+@app.get("/patience")
+def patience():
+    return str(request.environ["gunicorn.socket"].gettimeout())
 
 @app.get("/noise")
 def noise():
@@ -468,6 +483,16 @@ def test_a_server_without_descriptors_keeps_its_calls_and_goes_on(start: Callabl
     assert server.end() == 0
     tries = sum("no connection can be taken" in line for line in server.lines)
     assert tries < 10, "it does nothing else"
+
+
+def test_who_does_not_take_an_answer_holds_no_thread(start: Callable[..., Server]) -> None:
+    server = start()
+    assert float(server.get("/patience")[1]) == TAKES_S
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as peer:
+        peer.sendall(b"GET /large/0.5 HTTP/1.1\r\nHost: callapp\r\n\r\n")
+        server.wait_for("! an answer was not taken: GET /large/0.5")
+    assert len(server.get("/large/20.0")[1]) == 50_000_000
+    assert not any("Traceback" in line for line in server.lines)
 
 
 def test_without_calls_sigterm_ends_at_once(start: Callable[..., Server]) -> None:

@@ -3,6 +3,9 @@
 A request that does not come whole would hold a thread for ever. Its head has so long, from the first byte on,
 and then its body, however it comes: silence and single bytes now and then are the same.
 
+Nor does gunicorn have a time for an answer to be taken: who reads none of it, or stops half-way, would hold
+its thread as well.
+
 One who has been answered and does not hang up is waited for, so that the answer is not cut short. gunicorn
 does so where it accepts connections: thirty of them and nobody else is served for a minute, after which the
 worker is taken for dead, with all its calls. Here it is done where the request was answered.
@@ -27,6 +30,9 @@ log = logging.getLogger(__name__)
 
 ARRIVES_S = 10.0
 """For a head, and for a body; Twilio's come at once, and none of ours is large."""
+
+TAKES_S = 60.0
+"""For a piece of an answer: of a file what there is room for, else what was made in one go."""
 
 LEAVES_S = 2.0
 """For one who has been answered, as gunicorn has it."""
@@ -65,7 +71,7 @@ class Unreader(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
             log.warning("! the head of a request did not come within %.0f s", ARRIVES_S)
             return b""
         finally:
-            self.sock.settimeout(None)  # as gunicorn has it in its threads
+            self.sock.settimeout(TAKES_S)  # of what is written next; who takes the socket over has their own
 
 
 def see_off(sock: socket.socket) -> None:

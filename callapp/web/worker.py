@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from socket import socket
 from time import monotonic
 
+from gunicorn.http.message import Request
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from callapp.web.patience import LEAVES_S, see_off
@@ -39,7 +40,7 @@ class _Pool(ThreadPoolExecutor):
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """A worker that stays for its calls. All but ``handle`` is for the main thread."""
+    """A worker that stays for its calls. All but ``handle`` and its like is for the main thread."""
 
     sockets: list[socket]  # listened on
     _paused_until_s = 0.0
@@ -54,6 +55,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if not goes_on:
             see_off(conn.sock)
         return goes_on
+
+    def handle_request(self, req: Request, conn: TConn) -> object:
+        """Answer one; return whether its connection goes on. Runs in a thread of the pool, too."""
+        try:
+            return super().handle_request(req, conn)
+        except TimeoutError:
+            log.warning("! an answer was not taken: %s %s", req.method, req.path)
+            return False
 
     def accept(self, listener: socket) -> None:
         """Take a connection, or none for a while if the system cannot give one."""

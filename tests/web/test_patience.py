@@ -101,7 +101,7 @@ def test_a_head_that_drips_or_stops_is_taken_for_the_end_of_the_connection(
         read += 1
     assert read == bytes_read
     assert peer.now_s - 1000 <= patience.ARRIVES_S
-    assert peer.timeout_s is None  # as gunicorn left it
+    assert peer.timeout_s == patience.TAKES_S  # for the answer
     assert ("did not come within 10 s" in caplog.text) == (read < 1_000)
 
 
