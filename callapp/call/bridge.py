@@ -58,7 +58,6 @@ from callapp.conversation.events import (
     Played,
     Tick,
     ToolReturned,
-    Transfer,
     TransferAsked,
     Whispered,
     WindUpAsked,
@@ -67,6 +66,7 @@ from callapp.conversation.events import Event as CallEvent
 from callapp.conversation.facts import AudioDropped, Began, Closed
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
+from callapp.conversation.wishes import Transfer
 from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.telephony.answering import read_answered_by

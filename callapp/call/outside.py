@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from callapp.call.switchboard import Extension
-from callapp.conversation.events import Wish
 from callapp.conversation.facts import Fact
+from callapp.conversation.wishes import Wish
 from callapp.realtime.leg import ModelLeg
 from callapp.recording.tape import Tape
 

@@ -16,8 +16,8 @@ from callapp.call_log.away import CallsAway
 from callapp.call_log.records import TERMINAL_STATUSES, Admission, AwayCall, end_reason_of
 from callapp.call_log.store import Store
 from callapp.conversation.away import RING_S, TRANSFERRED, Resumed
-from callapp.conversation.events import SendDigits, Transfer, Trip
 from callapp.conversation.history import CALLER, Line
+from callapp.conversation.wishes import SendDigits, Transfer, Trip
 from callapp.errors import CallappError, CarrierTimeout
 from callapp.logs import call_logger, mask_number
 from callapp.telephony import twiml

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from callapp.conversation.events import SendDigits, Transfer, Trip
 from callapp.conversation.farewell import SAY_IT_MS, UNHEARD_MARK_MS
 from callapp.conversation.history import Line
 from callapp.conversation.responses import HAND_OVER, Request
+from callapp.conversation.wishes import SendDigits, Transfer, Trip
 
 # The end reason of a call that a person has taken.
 TRANSFERRED = "agent.transferred"

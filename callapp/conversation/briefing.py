@@ -10,12 +10,12 @@ from collections.abc import Iterable
 
 from callapp.conversation.away import Resumed, news_of
 from callapp.conversation.commands import Command, Tell
-from callapp.conversation.events import Transfer
 from callapp.conversation.farewell import Farewell
 from callapp.conversation.history import History
 from callapp.conversation.lifeline import Lifeline
 from callapp.conversation.responses import ANSWER, Request
 from callapp.conversation.voice import Voice
+from callapp.conversation.wishes import Transfer
 
 CALL_GOES_ON = (
     "The connection was interrupted for a moment; this is the same call, and what was said so far "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from callapp.conversation.events import Trip
 from callapp.conversation.history import Line
+from callapp.conversation.wishes import Trip
 
 # -- to the caller ------------------------------------------------------------------------------
 

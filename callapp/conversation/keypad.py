@@ -5,13 +5,13 @@ from __future__ import annotations
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.chronicle import Chronicle
 from callapp.conversation.commands import Command, Tell
-from callapp.conversation.events import CollectDigits
 from callapp.conversation.floor import Floor
 from callapp.conversation.history import CALLER, History
 from callapp.conversation.keys import Entry, Keys
 from callapp.conversation.playback import Playback
 from callapp.conversation.tool_calls import ToolCalls
 from callapp.conversation.tool_rounds import ToolRounds
+from callapp.conversation.wishes import CollectDigits
 
 COLLECTING = '{"error": "Digits are being collected already. Wait for those."}'
 

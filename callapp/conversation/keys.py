@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from callapp.conversation.events import CollectDigits
+from callapp.conversation.wishes import CollectDigits
 
 END_KEY = "#"
 # A pause of so long ends what was pressed unasked.

@@ -24,10 +24,8 @@ from callapp.conversation.events import (
     CallerHungUp,
     CallerLost,
     CallerSaid,
-    CollectDigits,
     CompletionFailed,
     DigitPressed,
-    EndCall,
     EndedElsewhere,
     Event,
     LeavingFailed,
@@ -41,21 +39,16 @@ from callapp.conversation.events import (
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
-    SendDigits,
     SessionConfirmed,
     SilenceTimedOut,
     SpeechStarted,
     SpeechStopped,
-    StaySilent,
     Tick,
     ToolCalled,
     ToolReturned,
-    Transfer,
     TransferAsked,
-    VoicemailReached,
     Whispered,
     WindUpAsked,
-    Wish,
 )
 from callapp.conversation.farewell import Farewell
 from callapp.conversation.floor import Floor
@@ -75,6 +68,15 @@ from callapp.conversation.trips import Trips
 from callapp.conversation.voice import Voice
 from callapp.conversation.voicemail import Voicemail
 from callapp.conversation.winding_up import WindingUp
+from callapp.conversation.wishes import (
+    CollectDigits,
+    EndCall,
+    SendDigits,
+    StaySilent,
+    Transfer,
+    VoicemailReached,
+    Wish,
+)
 
 MACHINE = '{"status": "waiting until the machine records", "next": "Say nothing more."}'
 WAITING = '{"status": "listening"}'

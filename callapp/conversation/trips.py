@@ -6,13 +6,13 @@ from callapp.conversation import away
 from callapp.conversation.away import Away
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.commands import Command, LeaveStream, RecallCaller, Tell, Warn
-from callapp.conversation.events import SendDigits, Transfer, Trip
 from callapp.conversation.farewell import Farewell
 from callapp.conversation.playback import Playback
 from callapp.conversation.responses import HAND_OVER
 from callapp.conversation.tones import tones
 from callapp.conversation.tool_rounds import ToolRounds
 from callapp.conversation.voice import Voice
+from callapp.conversation.wishes import SendDigits, Transfer, Trip
 
 
 class Trips:

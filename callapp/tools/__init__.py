@@ -7,7 +7,7 @@ it, ``running`` calls it, ``pool`` does so off the audio threads.
 
 from __future__ import annotations
 
-from callapp.conversation.events import EndCall
+from callapp.conversation.wishes import EndCall
 from callapp.errors import ToolError
 from callapp.tools.declare import CallContext, tool
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from callapp.conversation.events import CollectDigits
+from callapp.conversation.wishes import CollectDigits
 from callapp.tools.declare import tool
 
 MOST_DIGITS = 32

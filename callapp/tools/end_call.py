@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callapp.conversation.events import EndCall
+from callapp.conversation.wishes import EndCall
 from callapp.tools.declare import tool
 
 LONGEST_REASON = 200

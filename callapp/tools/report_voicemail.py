@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callapp.conversation.events import VoicemailReached
+from callapp.conversation.wishes import VoicemailReached
 from callapp.tools.declare import tool
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from callapp.conversation.events import Wish
+from callapp.conversation.wishes import Wish
 from callapp.errors import ToolError
 from callapp.tools.declare import CallContext
 

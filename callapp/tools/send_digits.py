@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from callapp.conversation.events import SendDigits
+from callapp.conversation.wishes import SendDigits
 from callapp.tools.declare import tool
 
 MOST_DIGITS = 40

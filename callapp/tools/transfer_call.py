@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
-from callapp.conversation.events import Transfer
+from callapp.conversation.wishes import Transfer
 from callapp.errors import ToolError
 from callapp.tools.declare import CallContext, tool
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callapp.conversation.events import StaySilent
+from callapp.conversation.wishes import StaySilent
 from callapp.tools.declare import tool
 
 

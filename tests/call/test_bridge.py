@@ -33,7 +33,6 @@ from callapp.conversation.events import (
     CallerHungUp,
     CallerSaid,
     DigitPressed,
-    EndCall,
     ModelLost,
     Part,
     Played,
@@ -45,12 +44,12 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
-    Transfer,
 )
 from callapp.conversation.facts import BargedIn, Began, Closed, Ended, Uttered
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
 from callapp.conversation.responses import Responses
+from callapp.conversation.wishes import EndCall, Transfer
 from callapp.errors import CallappError, CarrierUnreachable, LegLost
 from callapp.telephony.media_streams import CallerAudio
 

@@ -40,7 +40,6 @@ from callapp.conversation.events import (
     CallerLost,
     CallerSaid,
     CompletionFailed,
-    EndCall,
     EndedElsewhere,
     Event,
     LeavingFailed,
@@ -51,7 +50,6 @@ from callapp.conversation.events import (
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
-    SendDigits,
     SessionConfirmed,
     SilenceTimedOut,
     SpeechStarted,
@@ -59,15 +57,14 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
-    Transfer,
     TransferAsked,
-    VoicemailReached,
     WindUpAsked,
 )
 from callapp.conversation.facts import BargedIn
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
 from callapp.conversation.responses import REQUEST_MS
+from callapp.conversation.wishes import EndCall, SendDigits, Transfer, VoicemailReached
 
 MOST_MS = 120_000
 LINE = b64encode(b"\x55" * 1_200 * 8)

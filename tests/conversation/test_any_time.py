@@ -13,9 +13,7 @@ from callapp.conversation.events import (
     Answered,
     AudioArrived,
     AudioEnded,
-    CollectDigits,
     DigitPressed,
-    EndCall,
     ModelLost,
     Part,
     Played,
@@ -25,16 +23,15 @@ from callapp.conversation.events import (
     SessionConfirmed,
     SpeechStarted,
     SpeechStopped,
-    StaySilent,
     Tick,
     ToolCalled,
     ToolReturned,
-    VoicemailReached,
     WindUpAsked,
 )
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
 from callapp.conversation.responses import REQUEST_MS
+from callapp.conversation.wishes import CollectDigits, EndCall, StaySilent, VoicemailReached
 
 PLAN = Plan(
     greeting="Say hello",

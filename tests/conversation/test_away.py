@@ -33,26 +33,24 @@ from callapp.conversation.events import (
     CallerLost,
     CallerSaid,
     DigitPressed,
-    EndCall,
     EndedElsewhere,
     LeavingFailed,
     ModelLost,
     ResponseEnded,
     ResponseStarted,
-    SendDigits,
     SessionConfirmed,
     SpeechStarted,
     SpeechStopped,
     Tick,
     ToolCalled,
     ToolReturned,
-    Transfer,
     TransferAsked,
     Whispered,
     WindUpAsked,
 )
 from callapp.conversation.history import Line
 from callapp.conversation.tones import tones
+from callapp.conversation.wishes import EndCall, SendDigits, Transfer
 from tests.conversation.test_machine import Call, live, only
 
 COLD = Transfer("sales")

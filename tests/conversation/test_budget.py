@@ -8,7 +8,6 @@ from callapp.conversation.events import (
     AudioArrived,
     AudioEnded,
     CallerSaid,
-    EndCall,
     ModelLost,
     Part,
     Played,
@@ -22,6 +21,7 @@ from callapp.conversation.events import (
 )
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
+from callapp.conversation.wishes import EndCall
 
 CENT = Usage(output_audio=500)  # at the price below
 

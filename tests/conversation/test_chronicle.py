@@ -14,9 +14,7 @@ from callapp.conversation.events import (
     AudioEnded,
     CallerHungUp,
     CallerSaid,
-    CollectDigits,
     DigitPressed,
-    EndCall,
     MessageStarted,
     ModelLost,
     Part,
@@ -52,6 +50,7 @@ from callapp.conversation.facts import (
 from callapp.conversation.hearing import Ears
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
+from callapp.conversation.wishes import CollectDigits, EndCall
 
 F = TypeVar("F")
 

@@ -16,7 +16,6 @@ from callapp.conversation.commands import (
 )
 from callapp.conversation.events import (
     AudioEnded,
-    CollectDigits,
     DigitPressed,
     ModelLost,
     ResponseEnded,
@@ -30,6 +29,7 @@ from callapp.conversation.events import (
     WindUpAsked,
 )
 from callapp.conversation.keys import Keys
+from callapp.conversation.wishes import CollectDigits
 from tests.conversation.test_machine import Call, audio, end_call, live, only
 
 

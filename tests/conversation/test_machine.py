@@ -33,7 +33,6 @@ from callapp.conversation.events import (
     CallerLost,
     CompletionFailed,
     DigitPressed,
-    EndCall,
     EndedElsewhere,
     MessageStarted,
     ModelLost,
@@ -54,6 +53,7 @@ from callapp.conversation.events import (
 )
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
+from callapp.conversation.wishes import EndCall
 
 
 class Call:

@@ -26,8 +26,8 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
-    Transfer,
 )
+from callapp.conversation.wishes import Transfer
 from tests.conversation.test_machine import Call, audio, end_call, live, only
 
 HALF_A_SECOND = Manners(shortest_speech_ms=500)

@@ -7,7 +7,6 @@ from callapp.conversation.commands import AnswerTool, CompleteCall, CreateRespon
 from callapp.conversation.course import Phase
 from callapp.conversation.events import (
     AudioEnded,
-    CollectDigits,
     DigitPressed,
     ModelLost,
     RequestRefused,
@@ -17,11 +16,11 @@ from callapp.conversation.events import (
     SilenceTimedOut,
     SpeechStarted,
     SpeechStopped,
-    StaySilent,
     Tick,
     ToolCalled,
     ToolReturned,
 )
+from callapp.conversation.wishes import CollectDigits, StaySilent
 from tests.conversation.test_machine import Call, audio, live, only
 
 TEN_SECONDS = Manners(language="ja-JP", nudge_ms=10_000)

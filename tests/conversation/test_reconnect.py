@@ -21,7 +21,6 @@ from callapp.conversation.commands import (
 from callapp.conversation.events import (
     AgentSaid,
     CallerSaid,
-    EndCall,
     MessageStarted,
     ModelLost,
     ResponseEnded,
@@ -36,6 +35,7 @@ from callapp.conversation.events import (
     WindUpAsked,
 )
 from callapp.conversation.tool_calls import TOOL_MS
+from callapp.conversation.wishes import EndCall
 from tests.conversation.test_machine import Call, end_call, live, only
 
 LINE = b64encode(b"\x55" * 1_500 * 8)

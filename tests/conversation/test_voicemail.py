@@ -29,7 +29,6 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
-    VoicemailReached,
 )
 from callapp.conversation.voicemail import (
     MOST_GREETING_MS,
@@ -39,6 +38,7 @@ from callapp.conversation.voicemail import (
     Voicemail,
 )
 from callapp.conversation.winding_up import PERSON
+from callapp.conversation.wishes import VoicemailReached
 from tests.conversation.test_machine import Call, audio, live, only
 
 MESSAGE = "Say exactly this: please call back."

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from callapp.conversation.events import CollectDigits, StaySilent
+from callapp.conversation.wishes import CollectDigits, StaySilent
 from callapp.tools import CallContext, EndCall, ToolError
 from callapp.tools.registry import load_tools
 from callapp.tools.running import LONGEST_ANSWER, Result

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from callapp.conversation.events import SendDigits, Transfer
+from callapp.conversation.wishes import SendDigits, Transfer
 from callapp.tools import CallContext
 from callapp.tools.registry import load_tools
 from callapp.tools.transfer_call import LONGEST_SUMMARY, name_destinations
