@@ -38,17 +38,17 @@ class Lifeline:
         self._since_ms = 0.0  # when it was lost, or the call began
         self._steady_from_ms = 0.0
         self._tries = 0
-        self._line_ms = FIRST_LINE_AT_START_MS
+        self._quiet_until_ms = FIRST_LINE_AT_START_MS
+        self._pause_ms = 0.0  # from the last sound to the next line
 
     @property
     def give_up_ms(self) -> float:
         """By when it has to be up again."""
         return self._since_ms + GIVE_UP_MS
 
-    @property
-    def line_ms(self) -> float:
-        """When the caller is due to hear something, unless something is playing."""
-        return self._line_ms
+    def line_ms(self, dry_ms: float) -> float:
+        """When the caller is due to hear something; ``dry_ms`` is until when there is something to hear."""
+        return max(self._quiet_until_ms, dry_ms + self._pause_ms)
 
     @property
     def renew_ms(self) -> float:
@@ -72,25 +72,23 @@ class Lifeline:
         """The session is about to be given up by us: nothing is wrong with it, however young it is."""
         self._steady_from_ms = at_ms
 
-    def lost(self, at_ms: float, dry_ms: float) -> float | None:
-        """The model is gone, or was not to be had; return after how long to try again, or ``None``.
-
-        ``dry_ms`` is until when there is something to hear.
-        """
+    def lost(self, at_ms: float) -> float | None:
+        """The model is gone, or was not to be had; return after how long to try again, or ``None``."""
         if self.up:
             self.up = False
             if at_ms >= self._steady_from_ms:
                 self._tries = 0
                 self._since_ms = at_ms
-                self._line_ms = at_ms + FIRST_LINE_MS
+                self._quiet_until_ms = at_ms + FIRST_LINE_MS
+                self._pause_ms = 0.0
             else:
-                self._line_ms = max(self._line_ms, dry_ms + FIRST_LINE_MS)
+                self._pause_ms = max(self._pause_ms, FIRST_LINE_MS)
         if self._tries == len(BACKOFF_MS):
             return None
         after_ms = BACKOFF_MS[self._tries]
         self._tries += 1
         return after_ms if at_ms + after_ms < self.give_up_ms else None
 
-    def line_spoken(self, dry_ms: float) -> None:
-        """A line has been queued; it is over at ``dry_ms``."""
-        self._line_ms = dry_ms + NEXT_LINE_MS
+    def line_spoken(self) -> None:
+        """The caller hears a line."""
+        self._pause_ms = NEXT_LINE_MS

@@ -73,7 +73,7 @@ class Outage:
 
     @property
     def _line_due_ms(self) -> float:
-        return math.inf if self._line is None else max(self._lifeline.line_ms, self._playback.dry_ms)
+        return math.inf if self._line is None else self._lifeline.line_ms(self._playback.dry_ms)
 
     @property
     def _line(self) -> bytes | None:
@@ -101,7 +101,7 @@ class Outage:
         commands: list[Command] = []
         if self._lifeline.up:
             commands += self._sever(at_ms)
-        after_ms = self._lifeline.lost(at_ms, self._playback.dry_ms)
+        after_ms = self._lifeline.lost(at_ms)
         self._missing = reason, None if hopeless else after_ms
         return commands if farewell.begun else commands + self.dial_again(at_ms)
 
@@ -129,11 +129,10 @@ class Outage:
     def hold_the_line(self, at_ms: float) -> list[Command]:
         """Let the caller hear that somebody is there, when they have heard nothing for a while."""
         line = self._line
-        if line is None or at_ms < self._lifeline.line_ms or self._playback.playing(at_ms):
+        if line is None or at_ms < self._line_due_ms or self._playback.playing(at_ms):
             return []
-        commands = self._voice.play_own(line, at_ms)
-        self._lifeline.line_spoken(self._playback.dry_ms)
-        return commands
+        self._lifeline.line_spoken()
+        return self._voice.play_own(line, at_ms)
 
     # -- the model is given up ------------------------------------------------------------------
 

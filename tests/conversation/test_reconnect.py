@@ -21,6 +21,7 @@ from callapp.conversation.commands import (
 from callapp.conversation.events import (
     AgentSaid,
     CallerSaid,
+    DigitPressed,
     MessageStarted,
     ModelLost,
     ResponseEnded,
@@ -325,3 +326,13 @@ def test_a_session_that_is_lost_while_the_caller_speaks_is_followed_by_one_that_
     assert only(call.tell(SessionConfirmed(), at_ms=3_500), CreateResponse) == []
     assert only(call.tell(Tick(), at_ms=call.conversation.deadline_ms), CreateResponse)
     assert call.now_ms == 7_500
+
+
+def test_a_hold_line_that_a_key_has_cleared_is_not_waited_for_after_the_next_loss() -> None:
+    call = live(hold_line=LINE)
+    call.tell(LOST, at_ms=10_000)
+    assert only(call.tell(Tick(), at_ms=11_000), PlayAudio)
+    call.tell(SessionConfirmed(), at_ms=11_200)
+    assert only(call.tell(DigitPressed("1"), at_ms=11_300), ClearAudio), "silence from here on"
+    call.tell(LOST, at_ms=11_400)
+    assert only(call.tell(Tick(), at_ms=14_300), PlayAudio)
