@@ -79,8 +79,7 @@ class Lifeline:
             if at_ms >= self._steady_from_ms:
                 self._tries = 0
                 self._since_ms = at_ms
-                self._quiet_until_ms = at_ms + FIRST_LINE_MS
-                self._pause_ms = 0.0
+                self.wait_begins(at_ms)
             else:
                 self._pause_ms = max(self._pause_ms, FIRST_LINE_MS)
         if self._tries == len(BACKOFF_MS):
@@ -88,6 +87,11 @@ class Lifeline:
         after_ms = BACKOFF_MS[self._tries]
         self._tries += 1
         return after_ms if at_ms + after_ms < self.give_up_ms else None
+
+    def wait_begins(self, at_ms: float) -> None:
+        """From now on the caller waits for the model."""
+        self._quiet_until_ms = at_ms + FIRST_LINE_MS
+        self._pause_ms = 0.0
 
     def line_spoken(self) -> None:
         """The caller hears a line."""

@@ -386,6 +386,8 @@ class Conversation:
         failed = not silenced and (ended.status == "failed" or empty)
         if failed and ended.status != "failed":  # which is told anyway
             commands.append(Warn(f"a response was cut off before its first sound: {ended.status}"))
+        if failed and not self.responses.failing:
+            self.lifeline.wait_begins(at_ms)
         if not self.responses.ended(response_id, failed=failed, at_ms=at_ms, tools_ask=tools_ask):
             return commands + self.course.finish("openai.failed")
         return commands + self.tool_rounds.response_ended(response_id, at_ms)

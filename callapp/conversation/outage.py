@@ -78,7 +78,8 @@ class Outage:
     @property
     def _line(self) -> bytes | None:
         """What the caller is to hear as long as things stand as they do."""
-        needless = self._lifeline.up or self._farewell.begun or self._voicemail.reached
+        missing = not self._lifeline.up or self._voice.responses.failing
+        needless = not missing or self._farewell.begun or self._voicemail.reached
         return None if needless else self._hold_line
 
     @property

@@ -28,9 +28,10 @@ REQUEST_MS = 10_000
 # that was cancelled should be over much sooner.
 STALLED_MS = 10_000
 CANCELLED_MS = 5_000
-# A failed response is asked for again so many times in a row, after so long.
-MOST_RETRIES = 2
+# A request that was refused because of another response is made again so long after that, at the soonest.
 RETRY_MS = 500
+# A failed response is asked for again so often in a row, after pauses in which a limit of rate may pass.
+RETRIES_MS = (500, 3_000, 5_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,11 @@ class Responses:
     def answer_due(self) -> bool:
         """Whether it is the model's turn."""
         return self.busy or self._turn_open
+
+    @property
+    def failing(self) -> bool:
+        """Whether what the model has to say has failed, and is tried again."""
+        return self._failures > 0 and self.busy and not self.caller_speaking
 
     @property
     def deadline_ms(self) -> float | None:
@@ -259,17 +265,21 @@ class Responses:
             self._failures = 0
             self._gave_up &= response_id in self._silenced
             return True
-        self._failures += 1
-        if self._failures > MOST_RETRIES:
-            return False
         if not tools_ask:
             self._want_again(tag)
-        self._hold_until_ms = at_ms + RETRY_MS * self._failures
-        return True
+        return self._failed(at_ms)
 
     def stirred(self, at_ms: float) -> None:
         """Something of the active response came, or will not come before that moment."""
         self._stirred_ms = at_ms
+
+    def _failed(self, at_ms: float) -> bool:
+        """Wait a while before the next try, or return false: there is none."""
+        self._failures += 1
+        if self._failures > len(RETRIES_MS):
+            return False
+        self._hold_until_ms = at_ms + RETRIES_MS[self._failures - 1]
+        return True
 
     def _want_again(self, tag: str | None) -> None:
         if self._wanted is None:

@@ -330,12 +330,42 @@ def test_a_session_that_refuses_for_a_response_of_which_nothing_comes_is_given_u
 
 def test_a_failed_response_is_asked_for_again_but_not_for_ever():
     call = live(greeting="Say hello")
-    for number in range(3):
+    for number in range(4):
         call.tell(ResponseStarted(f"resp_{number}", "greeting"))
         call.tell(ResponseEnded(f"resp_{number}", "failed", "server_error"))
-        call.tell(Tick(), at_ms=call.now_ms + 2_000)
-    assert len(only(call.given, CreateResponse)) == 3
+        call.tell(Tick(), at_ms=call.now_ms + 5_000)
+    assert len(only(call.given, CreateResponse)) == 4
     assert call.given[-1] == Finish("openai.failed")
+
+
+def test_a_service_that_is_asked_too_often_has_time_and_the_caller_hears_a_line_meanwhile():
+    """Its limits of rate pass in seconds; four tries in two would end a call that can go on."""
+    call = live(hold_line=b64encode(b"\x55" * 8_000))
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=10_000)
+    call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", "failed", "rate_limit_exceeded"))
+    silent_since_ms, tries = 10_000, 1
+    while call.now_ms < 18_400:
+        commands = call.tell(Tick(), at_ms=call.conversation.deadline_ms)
+        if only(commands, PlayAudio):
+            assert call.now_ms - silent_since_ms <= 3_500
+            silent_since_ms = call.conversation.playback.dry_ms
+        for asked in only(commands, CreateResponse):
+            tries += 1
+            if tries < 4:
+                failed = ResponseEnded(f"resp_{tries}", "failed", "rate_limit_exceeded")
+                call.tell(ResponseStarted(f"resp_{tries}", asked.tag), failed)
+    assert tries == 4
+    call.speak("resp_4", "item_2", 1_000)
+    call.hear_all()
+    assert call.tell(Tick(), at_ms=call.now_ms + 9_000) == [], "nobody is asked to wait any more"
+
+
+def test_who_speaks_while_a_failed_answer_is_to_be_tried_again_hears_no_line():
+    call = live(hold_line=b64encode(b"\x55" * 8_000))
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=10_000)
+    call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", "failed", "server_error"))
+    call.tell(SpeechStarted("item_2"), at_ms=10_200)
+    assert call.tell(Tick(), at_ms=14_000) == []
 
 
 @pytest.mark.parametrize("status", ["incomplete", "cancelled"])
@@ -343,13 +373,13 @@ def test_a_turn_that_is_answered_by_nothing_at_all_is_answered_again_but_not_for
     """A filter or a limit cuts the answer off before its first sound, or the service cancels it."""
     call = live()
     call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=1_000)
-    for number, retry_ms in (1, 500), (2, 1_000):
+    for number, retry_ms in (1, 500), (2, 3_000), (3, 5_000):
         told = call.tell(ResponseStarted(f"resp_{number}"), ResponseEnded(f"resp_{number}", status))
         assert told == [Warn(f"a response was cut off before its first sound: {status}")]
         commands = call.tell(Tick(), at_ms=call.now_ms + retry_ms)
         assert [c.tag for c in commands] == ["answer"]
-    call.tell(ResponseStarted("resp_3", "answer"))
-    assert call.tell(ResponseEnded("resp_3", status))[-1] == Finish("openai.failed")
+    call.tell(ResponseStarted("resp_4", "answer"))
+    assert call.tell(ResponseEnded("resp_4", status))[-1] == Finish("openai.failed")
 
 
 @pytest.mark.parametrize("status", ["incomplete", "cancelled"])
