@@ -196,6 +196,13 @@ class RequestRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestFailed:
+    """The model's service did not take our request for a response, for another reason than that."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceComplained:
     """The model's service reported an error that the session survives; for the record."""
 
@@ -339,6 +346,7 @@ Event = (
     | RemoteToolRan
     | ResponseEnded
     | RequestRefused
+    | RequestFailed
     | ServiceComplained
     | ModelLost
     | Played

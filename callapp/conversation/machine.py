@@ -36,6 +36,7 @@ from callapp.conversation.events import (
     Played,
     RemoteToolCalled,
     RemoteToolReturned,
+    RequestFailed,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -329,6 +330,8 @@ class Conversation:
             case RequestRefused(request_id=request_id):
                 self.asides.refused(self.responses.refused(request_id, at_ms))
                 return self.floor.hush(at_ms)
+            case RequestFailed(request_id=request_id):
+                return self._on_request_failed(request_id, at_ms)
             case _:
                 return []
 
@@ -391,6 +394,13 @@ class Conversation:
         if not self.responses.ended(response_id, failed=failed, at_ms=at_ms, tools_ask=tools_ask):
             return commands + self.course.finish("openai.failed")
         return commands + self.tool_rounds.response_ended(response_id, at_ms)
+
+    def _on_request_failed(self, request_id: str, at_ms: float) -> list[Command]:
+        if not self.responses.failing:
+            self.lifeline.wait_begins(at_ms)
+        if not self.responses.request_failed(request_id, at_ms):
+            return self.course.finish("openai.failed")
+        return []
 
     # -- the caller's words ---------------------------------------------------------------------
 

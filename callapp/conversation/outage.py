@@ -78,7 +78,7 @@ class Outage:
     @property
     def _line(self) -> bytes | None:
         """What the caller is to hear as long as things stand as they do."""
-        missing = not self._lifeline.up or self._voice.responses.failing
+        missing = not self._lifeline.up or self._voice.failing
         needless = not missing or self._farewell.begun or self._voicemail.reached
         return None if needless else self._hold_line
 

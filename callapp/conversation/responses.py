@@ -194,6 +194,17 @@ class Responses:
             self.want(request)
         return request.tag
 
+    def request_failed(self, request_id: str, at_ms: float) -> bool:
+        """No response comes of a request. Return false when that has been so too often to make it again."""
+        asked = self._asked
+        if asked is None or asked.request_id != request_id:
+            return True
+        self._asked = None
+        if asked.doomed or asked.request.aside:
+            return True
+        self.want(asked.request)
+        return self._failed(at_ms)
+
     def overdue(self, at_ms: float) -> bool:
         """Whether the model has left a request unanswered for the second time, or refused it for too long."""
         if self._wanted is not None and self._blocked_since_ms is not None:

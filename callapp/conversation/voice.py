@@ -106,6 +106,11 @@ class Voice:
         """Whether audio of a response went to the phone."""
         return response_id in self._spoken
 
+    @property
+    def failing(self) -> bool:
+        """Whether what the model has to say has failed, and nothing of the next try is heard yet."""
+        return self.responses.failing and self.responses.active not in self._spoken
+
     # -- falling silent -------------------------------------------------------------------------
 
     def silence(self, at_ms: float) -> list[Command]:

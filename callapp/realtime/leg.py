@@ -25,6 +25,7 @@ from callapp.conversation.events import (
     RemoteToolCalled,
     RemoteToolRan,
     RemoteToolReturned,
+    RequestFailed,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -87,6 +88,7 @@ ModelEvent = (
     | RemoteToolRan
     | ResponseEnded
     | RequestRefused
+    | RequestFailed
     | ServiceComplained
     | ModelLost
 )
@@ -262,7 +264,9 @@ class ModelLeg(SocketLeg):
             if event.code == ACTIVE_RESPONSE and event.event_id is not None:
                 return [RequestRefused(event.event_id)]
             if event.code not in BENIGN_CODES:
-                return [ServiceComplained(event.code, event.message)]
+                complained = ServiceComplained(event.code, event.message)
+                # Of all that a session is sent once it stands, only requests for responses have an id.
+                return [complained] if event.event_id is None else [complained, RequestFailed(event.event_id)]
         return []
 
     def _shake_hands(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:

@@ -47,6 +47,7 @@ from callapp.conversation.events import (
     ModelLost,
     Part,
     Played,
+    RequestFailed,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -133,6 +134,7 @@ of_the_model: st.SearchStrategy[Made] = st.one_of(
         st.lists(NUMBERS, max_size=2, unique=True),
     ),
     st.builds(lambda n: lambda s: RequestRefused(f"ask-{n}"), NUMBERS),
+    st.builds(lambda n: lambda s: RequestFailed(f"ask-{n}"), NUMBERS),
 )
 # Most audio is more of what is being played.
 speaking_on: st.SearchStrategy[Made] = st.builds(
@@ -283,7 +285,8 @@ class Watcher:
             | CallerSaid
             | ToolCalled
             | ResponseEnded
-            | RequestRefused,
+            | RequestRefused
+            | RequestFailed,
         )
 
     def _before(self, event: Event) -> None:
@@ -300,7 +303,7 @@ class Watcher:
             case ResponseEnded(response_id=response_id):
                 if self.active == response_id:
                     self.active = None
-            case RequestRefused():
+            case RequestRefused() | RequestFailed():
                 self.asked_until_ms = -math.inf
 
     def _model_gone(self) -> None:
@@ -331,7 +334,8 @@ class Watcher:
                     self.sent_ms[item] = self.sent_ms.get(item, 0) + len(payload) * 3 / 4 / 8
                 else:
                     sound = self.conversation.away.sounding
-                    assert sound or not self.up, "a line of ours while the model is there"
+                    failing = self.conversation.voice.failing
+                    assert sound or failing or not self.up, "a line of ours while the model is there"
             case TruncateItem(item_id=item_id, heard_ms=heard_ms):
                 assert 0 < heard_ms <= self.sent_ms[item_id] + 0.5
                 assert item_id.startswith(self.session), "an item of a session that is lost"

@@ -40,6 +40,7 @@ from callapp.conversation.events import (
     Part,
     Played,
     RemoteToolReturned,
+    RequestFailed,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -366,6 +367,32 @@ def test_who_speaks_while_a_failed_answer_is_to_be_tried_again_hears_no_line():
     call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", "failed", "server_error"))
     call.tell(SpeechStarted("item_2"), at_ms=10_200)
     assert call.tell(Tick(), at_ms=14_000) == []
+
+
+def test_a_try_that_is_heard_and_goes_on_slowly_is_not_broken_by_a_line():
+    call = live(hold_line=b64encode(b"\x55" * 8_000))
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=10_000)
+    call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", "failed", "server_error"))
+    call.tell(Tick(), at_ms=10_500)
+    call.tell(ResponseStarted("resp_2", "answer"), MessageStarted("resp_2", "item_2"))
+    call.tell(audio("resp_2", "item_2", 1_000), at_ms=10_600)
+    assert call.tell(Tick(), at_ms=12_000) == [], "the rest of it is to come"
+
+
+def test_a_request_that_the_service_does_not_take_is_made_again_soon_but_not_for_ever():
+    call = live(greeting="Say hello")
+    for number, retry_ms in (1, 500), (2, 3_000), (3, 5_000):
+        assert call.tell(RequestFailed(f"ask-{number}")) == []
+        [asked] = call.tell(Tick(), at_ms=call.now_ms + retry_ms)
+        assert (asked.request_id, asked.tag) == (f"ask-{number + 1}", "greeting")
+    assert call.tell(RequestFailed("ask-4")) == [Finish("openai.failed")]
+
+
+def test_an_error_that_answers_a_request_whose_response_has_begun_changes_nothing():
+    call = live(greeting="Say hello")
+    call.tell(ResponseStarted("resp_1", "greeting"))
+    assert call.tell(RequestFailed("ask-1")) == []
+    assert only(call.tell(ResponseEnded("resp_1"), Tick(), at_ms=5_000), CreateResponse) == []
 
 
 @pytest.mark.parametrize("status", ["incomplete", "cancelled"])

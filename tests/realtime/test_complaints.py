@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from callapp.conversation.events import ModelLost, RequestRefused, ServiceComplained
+from callapp.conversation.events import ModelLost, RequestFailed, RequestRefused, ServiceComplained
 from callapp.realtime.leg import BENIGN_CODES, ModelEvent, ModelLeg
 from tests.realtime.conftest import FakeConnection
 
@@ -26,16 +26,16 @@ def test_a_race_that_the_protocol_cannot_avoid_is_no_fault(
 
 
 @pytest.mark.parametrize(
-    ("code", "event"),
+    ("code", "events"),
     [
-        ("invalid_value", ServiceComplained("invalid_value", "no")),
-        ("conversation_already_has_active_response", RequestRefused("ours")),
-        ("insufficient_quota", ModelLost("openai.refused", hopeless=True)),
+        ("invalid_value", [ServiceComplained("invalid_value", "no"), RequestFailed("ours")]),
+        ("conversation_already_has_active_response", [RequestRefused("ours")]),
+        ("insufficient_quota", [ModelLost("openai.refused", hopeless=True)]),
     ],
 )
 def test_an_error_is_told_as_what_it_means(
-    leg: ModelLeg, connection: FakeConnection, code: str, event: ModelEvent
+    leg: ModelLeg, connection: FakeConnection, code: str, events: list[ModelEvent]
 ) -> None:
     leg._confirmed = True
     connection.messages = [error(code, "ours")]
-    assert leg.receive() == [event]
+    assert leg.receive() == events
