@@ -178,7 +178,8 @@ class RemoteToolRan:
 class ResponseEnded:
     """A response is over. ``status``: completed, cancelled, failed or incomplete.
 
-    ``tool_calls`` are all those that it made, told before or not.
+    ``tool_calls`` are all those that it made, told before or not. An ``empty`` one was completed with
+    nothing in it.
     """
 
     response_id: str
@@ -186,6 +187,7 @@ class ResponseEnded:
     error_code: str | None = None
     tool_calls: tuple[ToolCalled, ...] = ()
     usage: Usage | None = None
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -384,14 +384,18 @@ class Conversation:
         for call in ended.tool_calls:
             commands += self.tool_rounds.called(call, at_ms)
         tools_ask = self.tool_rounds.will_ask(response_id)
+        unheard = not (silenced or self.voice.has_spoken(response_id) or tools_ask)
         # A filter, a limit or the service may cut it off before its first sound: nobody would speak then.
-        empty = ended.status != "completed" and not (self.voice.has_spoken(response_id) or tools_ask)
-        failed = not silenced and (ended.status == "failed" or empty)
-        if failed and ended.status != "failed":  # which is told anyway
+        cut_off = unheard and ended.status not in ("completed", "failed")
+        failed = cut_off or (ended.status == "failed" and not silenced)
+        if cut_off:  # one that failed is told anyway
             commands.append(Warn(f"a response was cut off before its first sound: {ended.status}"))
         if failed and not self.responses.failing:
             self.lifeline.wait_begins(at_ms)
-        if not self.responses.ended(response_id, failed=failed, at_ms=at_ms, tools_ask=tools_ask):
+        empty = unheard and ended.empty
+        if not self.responses.ended(
+            response_id, failed=failed, at_ms=at_ms, empty=empty, tools_ask=tools_ask
+        ):
             return commands + self.course.finish("openai.failed")
         return commands + self.tool_rounds.response_ended(response_id, at_ms)
 

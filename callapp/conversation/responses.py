@@ -68,6 +68,7 @@ class Responses:
         "_gave_up",
         "_hold_until_ms",
         "_last_asked",
+        "_said_nothing",
         "_silenced",
         "_stirred_ms",
         "_turn_open",
@@ -93,6 +94,7 @@ class Responses:
         self._asked_count = 0
         self._failures = 0
         self._unanswered = 0
+        self._said_nothing = False  # in the newest response that came to its end
         self._blocked_since_ms: float | None = None  # since when requests are refused and nothing begins
         self._stirred_ms = 0.0  # when the active response last showed that it is alive, other than by audio
         self._gave_up = False  # one that brought nothing was cancelled, and none has come to its end since
@@ -262,11 +264,14 @@ class Responses:
             self._wanted = None  # what it was wanted for, this response does
         return []
 
-    def ended(self, response_id: str, *, failed: bool, at_ms: float, tools_ask: bool = False) -> bool:
+    def ended(
+        self, response_id: str, *, failed: bool, at_ms: float, empty: bool = False, tools_ask: bool = False
+    ) -> bool:
         """A response is over. Return false when it failed too often to ask once more.
 
         Args:
             failed: whether it was to be heard, and is owed still.
+            empty: whether the model has said nothing in it: what it does twice in a row is its will.
             tools_ask: whether an answer is asked for anyway, once the tools that it called are done.
         """
         if response_id != self.active:
@@ -275,6 +280,9 @@ class Responses:
         if not failed:
             self._failures = 0
             self._gave_up &= response_id in self._silenced
+            if empty and not self._said_nothing:
+                self._want_again(tag)
+            self._said_nothing = empty
             return True
         if not tools_ask:
             self._want_again(tag)

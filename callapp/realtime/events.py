@@ -228,7 +228,13 @@ def _response_done(message: Message) -> ResponseEnded:
         code if isinstance(code, str) else None,
         tuple(call for call in calls if call is not None),
         _usage(response.get("usage")),
+        empty=status == "completed" and isinstance(output, list) and all(map(_is_bare, output)),
     )
+
+
+def _is_bare(item: Any) -> bool:
+    """Whether an item of a response is a message that says nothing."""
+    return isinstance(item, dict) and item.get("type") == "message" and item.get("content") == []
 
 
 def _usage(reported: Any) -> Usage | None:

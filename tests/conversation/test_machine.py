@@ -445,6 +445,24 @@ def test_a_tool_that_the_service_ran_in_an_answer_that_was_cut_off_is_followed_b
     assert only(call.tell(Tick(), at_ms=5_000), CreateResponse) == []
 
 
+def test_a_turn_that_is_answered_with_nothing_is_answered_once_more_and_then_the_model_wants_silence():
+    call = live()
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=1_000)
+    commands = call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", empty=True))
+    assert [c.tag for c in commands] == ["answer"]
+    call.tell(ResponseStarted("resp_2", "answer"), ResponseEnded("resp_2", empty=True))
+    call.tell(SpeechStarted("item_2"), SpeechStopped(), at_ms=4_000)
+    call.tell(ResponseStarted("resp_3"), ResponseEnded("resp_3", empty=True))
+    assert len(only(call.given, CreateResponse)) == 1
+
+
+def test_a_greeting_in_which_nothing_is_said_is_asked_for_once_more():
+    call = live(greeting="Say hello")
+    call.tell(ResponseStarted("resp_1", "greeting"))
+    commands = call.tell(ResponseEnded("resp_1", empty=True))
+    assert [(c.tag, c.instructions) for c in commands] == [("greeting", "Say hello")]
+
+
 def test_an_empty_answer_that_we_cancelled_ourselves_is_not_asked_for_again():
     call = live()
     call.tell(ResponseStarted("resp_1"), SpeechStarted("item_1"), at_ms=1_000)

@@ -112,6 +112,26 @@ def test_a_call_in_a_cancelled_response_is_complete_only_if_it_says_so():
     assert not done.tool_calls[0].complete
 
 
+@pytest.mark.parametrize(
+    ("status", "output", "empty"),
+    [
+        ("completed", [], True),
+        ("completed", [{"type": "message", "content": []}], True),
+        (
+            "completed",
+            [{"type": "message", "content": [{"type": "output_text", "text": "a"}]}],
+            False,
+        ),
+        ("completed", [{"type": "mcp_approval_request", "id": "i"}], False),
+        ("completed", None, False),
+        ("cancelled", [], False),
+    ],
+)
+def test_a_response_that_was_completed_with_nothing_in_it_is_empty(status, output, empty):
+    response = {"id": "r", "status": status, "output": output}
+    assert read(type="response.done", response=response).empty is empty
+
+
 def test_why_a_response_failed():
     error = {"type": "server_error", "code": None, "message": "oops"}
     details = {"type": "failed", "error": error}
