@@ -328,8 +328,7 @@ class Conversation:
             case ResponseEnded():
                 return self._on_response_ended(event, at_ms)
             case RequestRefused(request_id=request_id):
-                self.asides.refused(self.responses.refused(request_id, at_ms))
-                return self.floor.hush(at_ms)
+                return self._on_request_refused(request_id, at_ms)
             case RequestFailed(request_id=request_id):
                 return self._on_request_failed(request_id, at_ms)
             case _:
@@ -360,12 +359,21 @@ class Conversation:
     # -- the agent speaks -----------------------------------------------------------------------
 
     def _on_response_started(self, response_id: str, tag: str | None, at_ms: float) -> list[Command]:
-        wanted = self.responses.wanted
-        commands = self.responses.started(response_id, tag, at_ms, covers_tools=self.tool_calls.all_taken)
+        knows_all = self.tool_calls.all_taken
+        commands = self.responses.started(response_id, tag, at_ms, knows_all=knows_all)
         self.asides.begun(self.responses.active_tag)
         commands += self.floor.hush(at_ms)
-        if wanted is not None and not wanted.aside and self.responses.silenced(response_id):
-            self.responses.want(wanted)  # one that nobody hears has not done it
+        if self.responses.covers(self.responses.wanted):
+            self.responses.forget()
+        return commands
+
+    def _on_request_refused(self, request_id: str, at_ms: float) -> list[Command]:
+        request = self.responses.refused(request_id, at_ms)
+        commands = self.floor.hush(at_ms)
+        if request is not None and request.aside:
+            self.asides.refused(request.tag)
+        elif request is not None and not self.responses.covers(request):
+            self.responses.want(request)
         return commands
 
     def _on_message_started(self, response_id: str, item_id: str) -> list[Command]:

@@ -67,6 +67,7 @@ class Responses:
         "_failures",
         "_gave_up",
         "_hold_until_ms",
+        "_knows_all",
         "_last_asked",
         "_said_nothing",
         "_silenced",
@@ -88,6 +89,7 @@ class Responses:
         self._asked: _Asked | None = None
         self._last_asked: tuple[str, Request] | None = None
         self._silenced: set[str] = set()
+        self._knows_all = True  # what is active knows all that the model had been given when it began
         self._turn_open = False  # the caller has finished a turn that nothing has answered yet
         self._turn_until_ms = 0.0  # when the model should have begun to answer it
         self._hold_until_ms = 0.0
@@ -177,11 +179,11 @@ class Responses:
         self._last_asked = request_id, request
         return [CreateResponse(request_id, request.tag, request.instructions, request.tools_allowed)]
 
-    def refused(self, request_id: str, at_ms: float) -> str | None:
-        """Another response was active when the request came: want it again, after that one.
+    def refused(self, request_id: str, at_ms: float) -> Request | None:
+        """Another response was active when the request came.
 
         Returns:
-            The request's tag, ``None`` if it is not known any more.
+            What is owed still, unless that response ``covers`` it.
         """
         if self._last_asked is None or self._last_asked[0] != request_id:
             return None
@@ -191,10 +193,7 @@ class Responses:
             self._blocked_since_ms = at_ms
         self.active_tag = None  # what is active was not ours after all
         self._hold_until_ms = at_ms + RETRY_MS
-        request = self._last_asked[1]
-        if not doomed and not request.aside:
-            self.want(request)
-        return request.tag
+        return None if doomed else self._last_asked[1]
 
     def request_failed(self, request_id: str, at_ms: float) -> bool:
         """No response comes of a request. Return false when that has been so too often to make it again."""
@@ -236,14 +235,13 @@ class Responses:
 
     # -- what the model does --------------------------------------------------------------------
 
-    def started(
-        self, response_id: str, tag: str | None, at_ms: float, *, covers_tools: bool
-    ) -> list[Command]:
+    def started(self, response_id: str, tag: str | None, at_ms: float, *, knows_all: bool) -> list[Command]:
         """A response is active: ours, or the model's answer to the caller's turn.
 
         Args:
-            covers_tools: whether all outputs of tools stood in the conversation when it began.
+            knows_all: whether all that the model was given stood in the conversation when it began.
         """
+        self._knows_all = knows_all
         self.active, self.active_tag = response_id, tag
         self._stirred_ms = at_ms
         self._blocked_since_ms = None
@@ -258,11 +256,15 @@ class Responses:
                 self._turn_open = turn_open  # nobody hears this one, and it kept the model's own answer away
                 self._silenced.add(response_id)
                 return [CancelResponse(response_id)]
-        elif self._wanted is not None and (
-            self._wanted.aside or (self._wanted.tag == ANSWER and covers_tools)
-        ):
-            self._wanted = None  # what it was wanted for, this response does
+        if self._wanted is not None and self._wanted.aside:
+            self._wanted = None
         return []
+
+    def covers(self, request: Request | None) -> bool:
+        """Whether what is active answers what this would be wanted for. What nobody hears does not."""
+        if request is None or request.tag != ANSWER or self.active_tag not in (None, ANSWER):
+            return False
+        return self.speaking and self._knows_all
 
     def ended(
         self, response_id: str, *, failed: bool, at_ms: float, empty: bool = False, tools_ask: bool = False

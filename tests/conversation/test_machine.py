@@ -292,6 +292,36 @@ def test_a_refused_request_is_made_again_after_the_active_response():
     assert len(only(call.tell(Tick(), at_ms=2_000), CreateResponse)) == 1
 
 
+def test_a_refused_request_is_not_made_again_where_the_models_own_answer_knows_what_it_was_for():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
+    [create] = only(call.tell(ToolReturned("call_1", "42"), ResponseEnded("resp_1")), CreateResponse)
+    call.tell(OutputTaken("call_1"), ResponseStarted("resp_2"), RequestRefused(create.request_id))
+    call.tell(ResponseEnded("resp_2"), Tick(), at_ms=9_000)
+    assert only(call.given, CreateResponse) == [create]
+
+
+def test_a_result_that_the_response_on_its_way_comes_to_know_is_not_asked_about_again():
+    call = live()
+    one, two = (ToolCalled(f"resp_{n}", f"call_{n}", "look_up", "{}") for n in (1, 2))
+    call.tell(ResponseStarted("resp_1"), one, ResponseEnded("resp_1"))
+    call.tell(SpeechStarted(), SpeechStopped(), ResponseStarted("resp_2"), two, ResponseEnded("resp_2"))
+    assert len(only(call.tell(ToolReturned("call_1", "42")), CreateResponse)) == 1
+    call.tell(ToolReturned("call_2", "43"), OutputTaken("call_1"), OutputTaken("call_2"))
+    call.tell(ResponseStarted("resp_3", "answer"), ResponseEnded("resp_3"), Tick(), at_ms=9_000)
+    assert len(only(call.given, CreateResponse)) == 1
+
+
+def test_a_result_that_comes_too_late_for_the_response_on_its_way_is_asked_about_after_it():
+    call = live()
+    one, two = (ToolCalled(f"resp_{n}", f"call_{n}", "look_up", "{}") for n in (1, 2))
+    call.tell(ResponseStarted("resp_1"), one, ResponseEnded("resp_1"))
+    call.tell(SpeechStarted(), SpeechStopped(), ResponseStarted("resp_2"), two, ResponseEnded("resp_2"))
+    call.tell(ToolReturned("call_1", "42"), ToolReturned("call_2", "43"), OutputTaken("call_1"))
+    call.tell(ResponseStarted("resp_3", "answer"), OutputTaken("call_2"))
+    assert len(only(call.tell(ResponseEnded("resp_3")), CreateResponse)) == 1
+
+
 def test_a_request_that_was_overtaken_by_the_caller_is_cancelled_as_soon_as_it_begins():
     call = live()
     call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
