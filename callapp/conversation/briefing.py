@@ -7,9 +7,10 @@ said and heard, what became of the tools that the lost one had called, and what 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from callapp.conversation.away import Resumed, news_of
-from callapp.conversation.commands import Command, Tell
+from callapp.conversation.commands import LINE_ID, Command, Tell
 from callapp.conversation.farewell import Farewell
 from callapp.conversation.history import History
 from callapp.conversation.lifeline import Lifeline
@@ -49,6 +50,8 @@ class Briefing:
         self._lifeline = lifeline
         self._begun = False  # what the history holds is news to the next session
         self._orphans: dict[str, str] = {}  # tools that a lost session called, by tool call
+        self._lines_told = 0  # to sessions that had to answer
+        self._untaken: str | None = None  # the newest of those, on its way into the model's conversation
         self._notes: list[Tell] = []  # what has to be told and the history does not hold
         if resumed is not None:
             history.take_over(resumed.said)
@@ -61,11 +64,23 @@ class Briefing:
         if self._lifeline.up:
             if not self._farewell.begun:
                 self._voice.responses.want(answer)
-            return [told]
+            self._lines_told += 1
+            self._untaken = f"{LINE_ID}{self._lines_told}"
+            return [replace(told, item_id=self._untaken)]
         self.answer_owed = True
         if told.sensitive or not self._begun:  # the history will not tell it
             self._notes.append(told)
         return []
+
+    def taken(self, item_id: str) -> None:
+        """A line stands in the model's conversation."""
+        if item_id == self._untaken:
+            self._untaken = None
+
+    @property
+    def all_taken(self) -> bool:
+        """Whether no line that has to be answered is still on its way into the model's conversation."""
+        return self._untaken is None
 
     def whisper(self, words: str) -> list[Command]:
         """Somebody on our side tells the model something; it is to act on it, and not to tell of it."""
@@ -79,6 +94,7 @@ class Briefing:
         """A session is gone that had it as its turn, or was listening, and waited for these tools."""
         self.answer_owed = answer_owed
         self.turn_cut = turn_cut
+        self._untaken = None
         self._orphans.update(open_tools)
 
     def turn_given(self) -> None:

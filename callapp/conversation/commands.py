@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from callapp.conversation.history import Line
 from callapp.conversation.wishes import Trip
+
+# How the ids of lines begin that have one.
+LINE_ID = "line_"
 
 # -- to the caller ------------------------------------------------------------------------------
 
@@ -46,12 +49,13 @@ class CloseAudio:
 class Tell:
     """Put a line into the model's conversation as text. ``role``: agent, caller or system.
 
-    Nothing ``sensitive`` shows in a log.
+    Nothing ``sensitive`` shows in a log. With an ``item_id``, ``LineTaken`` says that it stands there.
     """
 
     role: str
     text: str
     sensitive: bool = False
+    item_id: str | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"Tell(role={self.role!r}, text={_shown(self.text, self.sensitive)})"

@@ -146,6 +146,13 @@ class OutputTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class LineTaken:
+    """The same of a line that we have put there as this item."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteToolCalled:
     """The service has begun to run a tool by itself, in a response or after we had allowed it."""
 
@@ -343,6 +350,7 @@ Event = (
     | AudioEnded
     | ToolCalled
     | OutputTaken
+    | LineTaken
     | RemoteToolCalled
     | RemoteToolReturned
     | RemoteToolRan

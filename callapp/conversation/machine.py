@@ -29,6 +29,7 @@ from callapp.conversation.events import (
     EndedElsewhere,
     Event,
     LeavingFailed,
+    LineTaken,
     MessageStarted,
     ModelLost,
     OutputTaken,
@@ -313,6 +314,9 @@ class Conversation:
             case OutputTaken(tool_call_id=tool_call_id):
                 self.tool_calls.taken(tool_call_id)
                 return []
+            case LineTaken(item_id=item_id):
+                self.briefing.taken(item_id)
+                return []
             case ToolCalled():
                 return self.tool_rounds.called(event, at_ms)
             case RemoteToolCalled():
@@ -359,7 +363,7 @@ class Conversation:
     # -- the agent speaks -----------------------------------------------------------------------
 
     def _on_response_started(self, response_id: str, tag: str | None, at_ms: float) -> list[Command]:
-        knows_all = self.tool_calls.all_taken
+        knows_all = self.tool_calls.all_taken and self.briefing.all_taken
         commands = self.responses.started(response_id, tag, at_ms, knows_all=knows_all)
         self.asides.begun(self.responses.active_tag)
         commands += self.floor.hush(at_ms)

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from callapp.conversation.commands import (
+    LINE_ID,
     AnswerTool,
     CancelResponse,
     CreateResponse,
@@ -26,6 +27,7 @@ from callapp.conversation.events import (
     AudioArrived,
     AudioEnded,
     CallerSaid,
+    LineTaken,
     MessageStarted,
     OutputTaken,
     Part,
@@ -98,6 +100,7 @@ Decoded = (
     | ResponseStarted
     | MessageStarted
     | OutputTaken
+    | LineTaken
     | AudioArrived
     | AudioEnded
     | ToolCalled
@@ -161,9 +164,15 @@ def _item_added(message: Message) -> MessageStarted | None:
     return MessageStarted(text_of(message, "response_id"), text_of(item, "id"))
 
 
-def _item_placed(message: Message) -> OutputTaken | None:
+def _item_placed(message: Message) -> OutputTaken | LineTaken | None:
     item = object_of(message, "item")
-    return OutputTaken(text_of(item, "call_id")) if item.get("type") == "function_call_output" else None
+    match item.get("type"):
+        case "function_call_output":
+            return OutputTaken(text_of(item, "call_id"))
+        case "message" if text_of(item, "id").startswith(LINE_ID):
+            return LineTaken(text_of(item, "id"))
+        case _:
+            return None
 
 
 def _item_done(message: Message) -> ToolCalled | ApprovalAsked | RemoteToolRan | None:
@@ -344,9 +353,10 @@ def _client_event(command: ModelCommand) -> Message:
             }
         case DeleteItem(item_id):
             return {"type": "conversation.item.delete", "item_id": item_id}
-        case Tell(role, text):
+        case Tell(role, text, item_id=item_id):
             kind = "output_text" if role == "agent" else "input_text"
             item = {
+                **({"id": item_id} if item_id is not None else {}),
                 "type": "message",
                 "role": _ROLES[role],
                 "content": [{"type": kind, "text": text}],

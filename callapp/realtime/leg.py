@@ -18,6 +18,7 @@ from callapp.conversation.events import (
     AudioArrived,
     AudioEnded,
     CallerSaid,
+    LineTaken,
     MessageStarted,
     ModelLost,
     OutputTaken,
@@ -78,6 +79,7 @@ ModelEvent = (
     | ResponseStarted
     | MessageStarted
     | OutputTaken
+    | LineTaken
     | AgentSaid
     | CallerSaid
     | AudioArrived

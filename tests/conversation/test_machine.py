@@ -21,6 +21,7 @@ from callapp.conversation.commands import (
     Reconnect,
     RunTool,
     SendMark,
+    Tell,
     TruncateItem,
     Warn,
 )
@@ -34,6 +35,7 @@ from callapp.conversation.events import (
     CompletionFailed,
     DigitPressed,
     EndedElsewhere,
+    LineTaken,
     MessageStarted,
     ModelLost,
     OutputTaken,
@@ -50,6 +52,7 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
+    Whispered,
     WindUpAsked,
 )
 from callapp.conversation.machine import Conversation
@@ -265,6 +268,28 @@ def test_an_output_that_crosses_the_models_own_answer_is_asked_about_after_it():
     call.tell(ResponseEnded("resp_1"), SpeechStarted(), ToolReturned("call_1", "42"))
     call.tell(SpeechStopped(), ResponseStarted("resp_2"), OutputTaken("call_1"))
     assert len(only(call.tell(ResponseEnded("resp_2")), CreateResponse)) == 1
+
+
+@pytest.mark.parametrize(("taken_first", "asked"), [(False, 1), (True, 0)])
+def test_keys_that_cross_the_models_own_answer_are_answered_after_it(taken_first, asked):
+    """The answer began before they stood in the conversation, so it knows nothing of them."""
+    call = live()
+    call.tell(SpeechStarted(), DigitPressed("1"), at_ms=1_000)
+    [told] = only(call.tell(DigitPressed("#")), Tell)
+    happens = [LineTaken(told.item_id), ResponseStarted("resp_1")]
+    call.tell(SpeechStopped(), *(happens if taken_first else reversed(happens)))
+    call.tell(ResponseEnded("resp_1"), Tick(), at_ms=9_000)
+    assert len(only(call.given, CreateResponse)) == asked
+
+
+def test_a_line_that_is_lost_with_its_session_is_not_waited_for_in_the_next():
+    call = live()
+    call.tell(SpeechStarted(), Whispered("Offer a discount."), at_ms=1_000)
+    call.tell(ModelLost("openai.disconnected"), SessionConfirmed(), at_ms=2_000)
+    call.tell(ResponseStarted("resp_1", "answer"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
+    call.tell(ResponseEnded("resp_1"), SpeechStarted(), ToolReturned("call_1", "42"))
+    call.tell(OutputTaken("call_1"), SpeechStopped(), ResponseStarted("resp_2"), ResponseEnded("resp_2"))
+    assert len(only(call.given, CreateResponse)) == 1, "the new session's first answer"
 
 
 def test_an_answer_that_begins_while_the_caller_speaks_again_is_not_heard():

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callapp.conversation.commands import LINE_ID, Tell
 from callapp.conversation.events import (
     AgentSaid,
     AudioArrived,
     AudioEnded,
     CallerSaid,
+    LineTaken,
     MessageStarted,
     ModelLost,
     Part,
@@ -26,7 +28,7 @@ from callapp.conversation.events import (
     Usage,
 )
 from callapp.errors import BadMessage
-from callapp.realtime.events import SessionUpdated, decode
+from callapp.realtime.events import SessionUpdated, decode, encode
 from callapp.realtime.messages import Complaint
 from callapp.realtime.session import Handshake, SessionConfig
 
@@ -95,6 +97,12 @@ def ids(**more):
 )
 def test_server_events_in_our_words(message, event):
     assert read(**message) == event
+
+
+def test_of_messages_only_the_lines_that_we_have_sent_ourselves_are_told_as_taken():
+    sent = json.loads(encode(Tell("system", "[whispered]", item_id=f"{LINE_ID}7")))["item"]
+    assert read(type="conversation.item.added", item=sent) == LineTaken(f"{LINE_ID}7")
+    assert read(type="conversation.item.added", item={**sent, "id": "item_1"}) is None
 
 
 def test_a_response_that_ends_tells_all_its_tool_calls():

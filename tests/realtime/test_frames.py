@@ -89,6 +89,7 @@ FRAMES = {
     "delete": encode(DeleteItem("item_1")),
     "tell what the agent said": encode(Tell("agent", "Hello")),
     "tell what the caller said": encode(Tell("caller", "Hello?")),
+    "tell a line that is to be answered": encode(Tell("caller", "[keys pressed: 1]", item_id="line_1")),
     "tell a note": encode(Tell("system", "The call goes on.")),
     "output": encode(AnswerTool("call_1", '{"ok": true}')),
 }
