@@ -149,7 +149,9 @@ class Outage:
 
     def _on_stall(self, at_ms: float) -> list[Command]:
         """The model's socket is alive, but its response is not: cancel it, or do without the session."""
-        if not self._voice.responses.give_up():
+        responses = self._voice.responses
+        tools_ask = responses.active is not None and self._tool_rounds.will_ask(responses.active)
+        if not responses.give_up(tools_ask=tools_ask):
             return self._drop("openai.stalled", "openai.stalled", at_ms)
         return [Warn("a response brings nothing: it is asked for again"), *self._voice.silence(at_ms)]
 

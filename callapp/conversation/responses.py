@@ -124,7 +124,8 @@ class Responses:
     @property
     def answer_due(self) -> bool:
         """Whether it is the model's turn."""
-        return self.busy or self._turn_open
+        given_up = self._gave_up and self.active is not None  # and what is to replace it waits for its end
+        return self.busy or self._turn_open or given_up
 
     @property
     def failing(self) -> bool:
@@ -225,12 +226,17 @@ class Responses:
         self._turn_open = False
         return True
 
-    def give_up(self) -> bool:
-        """What is active brings nothing: want it again. Return false if that is no use any more."""
+    def give_up(self, *, tools_ask: bool) -> bool:
+        """What is active brings nothing: want it again. Return false if that is no use any more.
+
+        Args:
+            tools_ask: as in ``ended``.
+        """
         if self.active is None or self.silenced(self.active) or self._gave_up:
             return False
         self._gave_up = True
-        self._want_again(self.active_tag)
+        if not tools_ask:
+            self._want_again(self.active_tag)
         return True
 
     # -- what the model does --------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from callapp.conversation.commands import (
+    AnswerTool,
     CancelResponse,
     CreateResponse,
     DeleteItem,
@@ -22,9 +23,11 @@ from callapp.conversation.events import (
     SpeechStopped,
     Tick,
     ToolCalled,
+    ToolReturned,
 )
 from callapp.conversation.responses import ANSWER, CANCELLED_MS, GREETING, STALLED_MS
 from callapp.conversation.tool_calls import TOOL_MS
+from callapp.conversation.wishes import EndCall
 from tests.conversation.test_machine import Call, audio, live, only
 
 BEGUN_MS = 1_000
@@ -112,6 +115,28 @@ def test_a_tool_that_the_service_runs_has_the_time_that_ours_have() -> None:
 def test_tools_of_a_response_that_never_ends_do_not_hold_the_call() -> None:
     call = stalled(ToolCalled("resp_1", "call_1", "look", "{}"))
     assert only(call.tell(Tick(), at_ms=STALLED_AT_MS), CancelResponse)
+
+
+def test_one_that_has_called_a_tool_is_asked_for_again_when_that_has_brought_its_output() -> None:
+    call = stalled(ToolCalled("resp_1", "call_1", "look", "{}"))
+    call.tell(Tick(), at_ms=STALLED_AT_MS)
+    assert only(call.tell(ResponseEnded("resp_1", "cancelled")), CreateResponse) == []
+    commands = call.tell(ToolReturned("call_1", "42"))
+    assert [type(c) for c in commands] == [AnswerTool, CreateResponse]
+
+
+def test_one_that_has_called_for_the_end_is_followed_by_another() -> None:
+    call = stalled(ToolCalled("resp_1", "call_1", "end_call", "{}"), ToolReturned("call_1", EndCall("bye")))
+    call.tell(Tick(), at_ms=STALLED_AT_MS)
+    commands = call.tell(ResponseEnded("resp_1", "cancelled"))
+    assert [type(c) for c in commands] == [AnswerTool, CreateResponse]
+
+
+def test_one_that_has_called_for_the_end_and_is_lost_with_its_session_is_followed_by_another() -> None:
+    call = stalled(ToolCalled("resp_1", "call_1", "end_call", "{}"), ToolReturned("call_1", EndCall("bye")))
+    call.tell(Tick(), at_ms=STALLED_AT_MS)
+    assert only(call.tell(Tick(), at_ms=STALLED_AT_MS + CANCELLED_MS), DropModel)
+    assert only(call.tell(SessionConfirmed()), CreateResponse), "nobody would speak"
 
 
 def test_an_interrupted_response_that_never_ends_does_not_leave_the_caller_without_an_answer() -> None:
