@@ -219,6 +219,7 @@ class Watcher:
         self.away = False
         self.asked_until_ms = -math.inf
         self.active: str | None = None
+        self.failing = False  # before what happens now: the session may be given up in the same moment
         self.cancelled: set[str] = set()
         self.answered: set[str] = set()
         self.run: set[str] = set()
@@ -243,6 +244,7 @@ class Watcher:
 
     def feed(self, event: Event) -> list[Command]:
         self._before(event)
+        self.failing = self.conversation.voice.failing
         commands = self._receive(event)
         assert commands == self.thorough.receive(event, self.now_ms)
         assert self.conversation.deadline_ms == self.thorough.deadline_ms
@@ -334,8 +336,7 @@ class Watcher:
                     self.sent_ms[item] = self.sent_ms.get(item, 0) + len(payload) * 3 / 4 / 8
                 else:
                     sound = self.conversation.away.sounding
-                    failing = self.conversation.voice.failing
-                    assert sound or failing or not self.up, "a line of ours while the model is there"
+                    assert sound or self.failing or not self.up, "a line of ours while the model is there"
             case TruncateItem(item_id=item_id, heard_ms=heard_ms):
                 assert 0 < heard_ms <= self.sent_ms[item_id] + 0.5
                 assert item_id.startswith(self.session), "an item of a session that is lost"
