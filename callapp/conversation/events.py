@@ -154,9 +154,10 @@ class LineTaken:
 
 @dataclass(frozen=True, slots=True)
 class RemoteToolCalled:
-    """The service has begun to run a tool by itself, in a response or after we had allowed it."""
+    """The service has begun to run a tool by itself, in a response or after we had ``approved`` it."""
 
     item_id: str
+    approved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

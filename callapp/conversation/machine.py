@@ -64,7 +64,7 @@ from callapp.conversation.plan import Plan
 from callapp.conversation.playback import Playback
 from callapp.conversation.repetition import Repetition
 from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request, Responses
-from callapp.conversation.tool_calls import TOOL_MS, ToolCalls
+from callapp.conversation.tool_calls import ToolCalls
 from callapp.conversation.tool_rounds import ToolRounds
 from callapp.conversation.trips import Trips
 from callapp.conversation.voice import Voice
@@ -319,9 +319,8 @@ class Conversation:
                 return []
             case ToolCalled():
                 return self.tool_rounds.called(event, at_ms)
-            case RemoteToolCalled():
-                self.responses.stirred(at_ms + TOOL_MS)  # until then it has nothing else to bring
-                self.tool_rounds.remote_tool_called()
+            case RemoteToolCalled(approved=approved):
+                self.tool_rounds.remote_tool_called(approved=approved, at_ms=at_ms)
                 return []
             case RemoteToolReturned():
                 return self.tool_rounds.remote_tool_returned()

@@ -12,7 +12,7 @@ from callapp.conversation.events import ToolCalled
 from callapp.conversation.farewell import ASK_FOR_GOODBYE, ENDING, GOODBYE_REQUEST, NOT_ENDED, Farewell
 from callapp.conversation.history import History
 from callapp.conversation.responses import ANSWER, Request
-from callapp.conversation.tool_calls import ToolCalls
+from callapp.conversation.tool_calls import TOOL_MS, ToolCalls
 from callapp.conversation.voice import Voice
 
 CUT_SHORT = '{"error": "Not run: you were cut off before this call was complete."}'
@@ -86,10 +86,13 @@ class ToolRounds:
         self._end_asked[tool_call_id] = response_id
         return self._settle(response_id, at_ms)
 
-    def remote_tool_called(self) -> None:
-        """The service begins to run a tool by itself."""
+    def remote_tool_called(self, *, approved: bool, at_ms: float) -> None:
+        """The service begins to run a tool by itself, in the active response or after one that is over."""
+        responses = self._voice.responses
         self._remote_at_work = True
-        self._remote_caller = self._voice.responses.active
+        self._remote_caller = None if approved else responses.active
+        if not approved:
+            responses.stirred(at_ms + TOOL_MS)  # until then it has nothing else to bring
 
     def remote_tool_returned(self) -> list[Command]:
         """The service ran a tool by itself: unless its response goes on to speak, ask for another one."""

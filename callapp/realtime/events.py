@@ -85,6 +85,13 @@ class ApprovalAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovedCall:
+    """A call that we have approved is an item now, and no part of any response."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListingFailed:
     """The service could not learn which tools a remote server has; it does without them."""
 
@@ -105,6 +112,7 @@ Decoded = (
     | AudioEnded
     | ToolCalled
     | ApprovalAsked
+    | ApprovedCall
     | SilenceCommitted
     | RemoteToolCalled
     | ListingFailed
@@ -164,13 +172,15 @@ def _item_added(message: Message) -> MessageStarted | None:
     return MessageStarted(text_of(message, "response_id"), text_of(item, "id"))
 
 
-def _item_placed(message: Message) -> OutputTaken | LineTaken | None:
+def _item_placed(message: Message) -> OutputTaken | LineTaken | ApprovedCall | None:
     item = object_of(message, "item")
     match item.get("type"):
         case "function_call_output":
             return OutputTaken(text_of(item, "call_id"))
         case "message" if text_of(item, "id").startswith(LINE_ID):
             return LineTaken(text_of(item, "id"))
+        case "mcp_call" if item.get("approval_request_id") is not None:
+            return ApprovedCall(text_of(item, "id"))
         case _:
             return None
 

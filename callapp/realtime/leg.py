@@ -44,6 +44,7 @@ from callapp.realtime.events import (
     APPEND_HEAD,
     APPEND_TAIL,
     ApprovalAsked,
+    ApprovedCall,
     Decoded,
     ListingFailed,
     ModelCommand,
@@ -101,6 +102,7 @@ class ModelLeg(SocketLeg):
 
     __slots__ = (
         "_approvals",
+        "_approved_calls",
         "_config",
         "_confirmed",
         "_endpoint",
@@ -117,6 +119,7 @@ class ModelLeg(SocketLeg):
         self._handshake = Handshake(config)
         self._confirmed = False
         self._approvals: set[str] = set()  # requests that have been answered
+        self._approved_calls: set[str] = set()  # items of tools that run outside of any response
         self._silences: set[str] = set()  # items in which nobody speaks
         self._skimmer: Skimmer | None = None
         self._log = log
@@ -157,6 +160,10 @@ class ModelLeg(SocketLeg):
                     events += self._on_service(decoded)
                 case ApprovalAsked():
                     events += self._on_approval_asked(decoded)
+                case ApprovedCall(item_id=item_id):
+                    self._approved_calls.add(item_id)
+                case RemoteToolCalled(item_id=item_id) if item_id in self._approved_calls:
+                    events.append(replace(decoded, approved=True))
                 case ResponseEnded(status="failed"):
                     events += self._on_failed(decoded)
                 case ListingFailed():

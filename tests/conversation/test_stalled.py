@@ -112,6 +112,11 @@ def test_a_tool_that_the_service_runs_has_the_time_that_ours_have() -> None:
     assert only(call.tell(Tick(), at_ms=BEGUN_MS + TOOL_MS + STALLED_MS), CancelResponse)
 
 
+def test_an_approved_tool_that_begins_meanwhile_is_no_sign_of_life() -> None:
+    call = stalled(RemoteToolCalled("mcp_1", approved=True))
+    assert only(call.tell(Tick(), at_ms=STALLED_AT_MS), CancelResponse)
+
+
 def test_tools_of_a_response_that_never_ends_do_not_hold_the_call() -> None:
     call = stalled(ToolCalled("resp_1", "call_1", "look", "{}"))
     assert only(call.tell(Tick(), at_ms=STALLED_AT_MS), CancelResponse)

@@ -194,3 +194,15 @@ def test_a_new_session_and_a_tool_of_the_lost_one_do_not_begin_the_count_anew() 
     call.feed(ResponseEnded(call.begin()))
     (asked,) = of(CreateResponse, call.feed(ToolReturned("late", "nothing")))
     assert not asked.tools_allowed
+
+
+def test_what_an_approved_tool_brings_while_another_response_speaks_is_told_after_it() -> None:
+    """It is no part of that response, also where it began in it."""
+    call = Call()
+    response_id = call.begin()
+    call.feed(RemoteToolCalled("mcp_1", approved=True))
+    call.feed(RemoteToolReturned())
+    call.feed(MessageStarted(response_id, "item_1"))
+    call.feed(AudioArrived(response_id, Part("item_1", 0), SECOND))
+    commands = call.feed(ResponseEnded(response_id))
+    assert [c.tag for c in commands if isinstance(c, CreateResponse)] == ["answer"]

@@ -40,6 +40,17 @@ def test_a_tool_of_the_list_is_approved_once(leg: ModelLeg, connection: FakeConn
     }
 
 
+def test_a_call_that_was_approved_is_told_as_no_part_of_a_response(
+    leg: ModelLeg, connection: FakeConnection
+) -> None:
+    """Its events look like those of a call that a response makes; only its item says whence it comes."""
+    connection.messages = [
+        told("conversation.item.added", {"type": "mcp_call", "id": "m", "approval_request_id": "mcpr_1"}),
+        json.dumps({"type": "response.mcp_call.in_progress", "item_id": "m", "output_index": 0}).encode(),
+    ]
+    assert leg.receive() == [RemoteToolCalled("m", approved=True)]
+
+
 @pytest.mark.parametrize("asked", [request("delete"), request("find", label="other")])
 def test_any_other_tool_is_refused_and_the_model_asked_to_go_on(
     leg: ModelLeg, connection: FakeConnection, asked: dict[str, Any]
