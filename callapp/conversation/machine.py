@@ -3,17 +3,19 @@
 What is true of a call is kept by the small machines that it is made of: how far it has come, what was
 sent and heard, which response is active, which tool calls are open, whether a goodbye is under way.
 Where what happens concerns several of them, another one draws the consequences: `Floor` when somebody
-speaks, `Keypad`, `ToolRounds`, `Trips`, `Outage` while the model is not there, `WindingUp` at the end.
+speaks, `Answering` when the model does, `Keypad`, `ToolRounds`, `Granting` for what tools want, `Trips`,
+`Outage` while the model is not there, `WindingUp` at the end.
 """
 
 from __future__ import annotations
 
+from callapp.conversation.answering import Answering
 from callapp.conversation.asides import Asides, Scene
-from callapp.conversation.away import ON_THE_WAY, Away
+from callapp.conversation.away import Away
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.budget import Budget
 from callapp.conversation.chronicle import Chronicle
-from callapp.conversation.commands import Command, OpenAudio, Tell, Warn
+from callapp.conversation.commands import Command, OpenAudio, Tell
 from callapp.conversation.course import Course, Phase
 from callapp.conversation.events import (
     AgentSaid,
@@ -54,6 +56,7 @@ from callapp.conversation.events import (
 )
 from callapp.conversation.farewell import Farewell
 from callapp.conversation.floor import Floor
+from callapp.conversation.granting import Granting
 from callapp.conversation.history import CALLER, History
 from callapp.conversation.keypad import Keypad
 from callapp.conversation.keys import Keys
@@ -70,18 +73,6 @@ from callapp.conversation.trips import Trips
 from callapp.conversation.voice import Voice
 from callapp.conversation.voicemail import Voicemail
 from callapp.conversation.winding_up import WindingUp
-from callapp.conversation.wishes import (
-    CollectDigits,
-    EndCall,
-    SendDigits,
-    StaySilent,
-    Transfer,
-    VoicemailReached,
-    Wish,
-)
-
-MACHINE = '{"status": "waiting until the machine records", "next": "Say nothing more."}'
-WAITING = '{"status": "listening"}'
 
 
 class Conversation:
@@ -90,6 +81,7 @@ class Conversation:
     __slots__ = (
         "_audible",
         "_now_ms",
+        "answering",
         "asides",
         "away",
         "briefing",
@@ -98,6 +90,7 @@ class Conversation:
         "course",
         "farewell",
         "floor",
+        "granting",
         "history",
         "keypad",
         "keys",
@@ -189,6 +182,26 @@ class Conversation:
             self.noise,
             self.voicemail,
             hold_line=self.plan.hold_line,
+        )
+        self.answering = Answering(
+            self.course,
+            self.lifeline,
+            self.voice,
+            self.briefing,
+            self.tool_calls,
+            self.tool_rounds,
+            self.asides,
+            self.floor,
+        )
+        self.granting = Granting(
+            self.tool_calls,
+            self.tool_rounds,
+            self.asides,
+            self.keypad,
+            self.away,
+            self.trips,
+            self.voicemail,
+            self.winding_up,
         )
         self._audible = False  # whether somebody hears what is played
         self._now_ms = 0.0
@@ -306,7 +319,7 @@ class Conversation:
                 self.responses.turn_ended(at_ms)  # the model speaks by itself, as after a turn
                 return []
             case ResponseStarted(response_id=response_id, tag=tag):
-                return self._on_response_started(response_id, tag, at_ms)
+                return self.answering.started(response_id, tag, at_ms)
             case MessageStarted(response_id=response_id, item_id=item_id):
                 return self._on_message_started(response_id, item_id)
             case AudioEnded(item_id=item_id, content_index=index):
@@ -325,15 +338,15 @@ class Conversation:
             case RemoteToolReturned():
                 return self.tool_rounds.remote_tool_returned()
             case ToolReturned(tool_call_id=tool_call_id, result=result):
-                return self._on_tool_returned(tool_call_id, result, at_ms)
+                return self.granting.returned(tool_call_id, result, at_ms)
             case TransferAsked(transfer=transfer):
                 return self.trips.asked(transfer, at_ms)
             case ResponseEnded():
-                return self._on_response_ended(event, at_ms)
+                return self.answering.ended(event, at_ms)
             case RequestRefused(request_id=request_id):
-                return self._on_request_refused(request_id, at_ms)
+                return self.answering.refused(request_id, at_ms)
             case RequestFailed(request_id=request_id):
-                return self._on_request_failed(request_id, at_ms)
+                return self.answering.failed(request_id, at_ms)
             case _:
                 return []
 
@@ -361,24 +374,6 @@ class Conversation:
 
     # -- the agent speaks -----------------------------------------------------------------------
 
-    def _on_response_started(self, response_id: str, tag: str | None, at_ms: float) -> list[Command]:
-        knows_all = self.tool_calls.all_taken and self.briefing.all_taken
-        commands = self.responses.started(response_id, tag, at_ms, knows_all=knows_all)
-        self.asides.begun(self.responses.active_tag)
-        commands += self.floor.hush(at_ms)
-        if self.responses.covers(self.responses.wanted):
-            self.responses.forget()
-        return commands
-
-    def _on_request_refused(self, request_id: str, at_ms: float) -> list[Command]:
-        request = self.responses.refused(request_id, at_ms)
-        commands = self.floor.hush(at_ms)
-        if request is not None and request.aside:
-            self.asides.refused(request.tag)
-        elif request is not None and not self.responses.covers(request):
-            self.responses.want(request)
-        return commands
-
     def _on_message_started(self, response_id: str, item_id: str) -> list[Command]:
         self.tool_rounds.message_started(response_id)
         return self.voice.message_started(response_id, item_id)
@@ -387,35 +382,6 @@ class Conversation:
         # What still comes of an item while the call leaves is played to nobody.
         if self.phase is not Phase.LEAVING or not self.playback.unended(said.item_id):
             self.voice.said(said)
-
-    def _on_response_ended(self, ended: ResponseEnded, at_ms: float) -> list[Command]:
-        response_id = ended.response_id
-        silenced = self.responses.silenced(response_id)  # `Voice` silences what the service cancelled
-        commands = self.voice.response_ended(ended, at_ms)
-        for call in ended.tool_calls:
-            commands += self.tool_rounds.called(call, at_ms)
-        tools_ask = self.tool_rounds.will_ask(response_id)
-        unheard = not (silenced or self.voice.has_spoken(response_id) or tools_ask)
-        # A filter, a limit or the service may cut it off before its first sound: nobody would speak then.
-        cut_off = unheard and ended.status not in ("completed", "failed")
-        failed = cut_off or (ended.status == "failed" and not silenced)
-        if cut_off:  # one that failed is told anyway
-            commands.append(Warn(f"a response was cut off before its first sound: {ended.status}"))
-        if failed and not self.responses.failing:
-            self.lifeline.wait_begins(at_ms)
-        empty = unheard and ended.empty
-        if not self.responses.ended(
-            response_id, failed=failed, at_ms=at_ms, empty=empty, tools_ask=tools_ask
-        ):
-            return commands + self.course.finish("openai.failed")
-        return commands + self.tool_rounds.response_ended(response_id, at_ms)
-
-    def _on_request_failed(self, request_id: str, at_ms: float) -> list[Command]:
-        if not self.responses.failing:
-            self.lifeline.wait_begins(at_ms)
-        if not self.responses.request_failed(request_id, at_ms):
-            return self.course.finish("openai.failed")
-        return []
 
     # -- the caller's words ---------------------------------------------------------------------
 
@@ -431,31 +397,6 @@ class Conversation:
             return []
         self.history.note(note)
         return [Tell("system", note)] if self.lifeline.up and self.phase is Phase.LIVE else []
-
-    # -- tools ----------------------------------------------------------------------------------
-
-    def _on_tool_returned(self, tool_call_id: str, result: str | Wish, at_ms: float) -> list[Command]:
-        if isinstance(result, str):
-            return self.tool_rounds.answer(tool_call_id, result, at_ms)
-        if self.tool_calls.response_of(tool_call_id) is None:
-            return []
-        match result:
-            case EndCall() if self.away.trip is not None:
-                return self.tool_rounds.answer(tool_call_id, ON_THE_WAY, at_ms)
-            case EndCall():
-                return self.tool_rounds.end_asked(tool_call_id, at_ms)
-            case StaySilent():
-                self.asides.silence.wait(at_ms)
-                return self.tool_rounds.answer(tool_call_id, WAITING, at_ms, silent=True)
-            case CollectDigits():
-                return self.keypad.collect(tool_call_id, result, at_ms)
-            case VoicemailReached():
-                self.voicemail.reported(at_ms)
-                answer = self.tool_rounds.answer(tool_call_id, MACHINE, at_ms, silent=True)
-                return answer + self.winding_up.machine_found(at_ms)
-            case SendDigits() | Transfer():
-                self.tool_calls.wait_for_caller(tool_call_id)
-                return self.trips.plan(tool_call_id, result, at_ms)
 
     # -- the end --------------------------------------------------------------------------------
 
