@@ -387,7 +387,7 @@ def test_nothing_goes_on_of_a_session_that_is_over(
     assert bridge.go_on(part, chunk)
     if given_up:
         monkeypatch.setattr(outage.Outage, "look_after", lambda self, at_ms: self._on_stall(at_ms))
-        monkeypatch.setattr(Responses, "give_up", lambda _: False)
+        monkeypatch.setattr(Responses, "give_up", lambda _, tools_ask: False)
         bridge.feed(Tick())
     else:
         bridge._downlink._take([ModelLost("openai.disconnected")])
