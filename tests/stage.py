@@ -399,6 +399,7 @@ class Server:
         From then on every scene has to leave as many threads and descriptors as there were.
         """
         self._start_all_threads()
+        self.get("/calls")  # by the connection to the database that only reads
         with self.scene() as scene:
             call = scene.dial()
             scene.session()

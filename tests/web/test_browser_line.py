@@ -53,7 +53,13 @@ def offered(desk: FlaskClient) -> str:
 def taken(app: Flask, client: FlaskClient, protocols: str, origin: str | None = OURS) -> bool:
     """Whether an upgrade with the cookies of a client is let through."""
     cookie = client.get_cookie("callapp_desk")
-    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Protocol": protocols}
+    headers = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",  # RFC 6455's
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Protocol": protocols,
+    }
     if cookie is not None:
         headers["Cookie"] = f"{cookie.key}={cookie.value}"
     if origin is not None:
