@@ -385,15 +385,17 @@ def test_nothing_goes_on_of_a_session_that_is_over(
     part, chunk = speaks(world)
     bridge = world.bridge
     assert bridge.go_on(part, chunk)
-    if given_up:
-        monkeypatch.setattr(outage.Outage, "look_after", lambda self, at_ms: self._on_stall(at_ms))
-        monkeypatch.setattr(Responses, "give_up", lambda _, tools_ask: False)
-        bridge.feed(Tick())
-    else:
-        bridge._downlink._take([ModelLost("openai.disconnected")])
-    assert bridge._downlink.gone
-    assert not bridge.go_on(part, chunk)
-    assert bridge._downlink.hear(AudioArrived("r1", part, chunk))
+    world.models.append(FakeModel(world.journal))
+    with bridge._lock:  # which the next session has to wait for
+        if given_up:
+            monkeypatch.setattr(outage.Outage, "look_after", lambda self, at_ms: self._on_stall(at_ms))
+            monkeypatch.setattr(Responses, "give_up", lambda _, tools_ask: False)
+            bridge.feed(Tick())
+        else:
+            bridge._downlink._take([ModelLost("openai.disconnected")])
+        assert bridge._downlink.gone
+        assert not bridge.go_on(part, chunk)
+        assert bridge._downlink.hear(AudioArrived("r1", part, chunk))
     assert world.journal.of("caller").count(PlayAudio(chunk)) == 2
 
 
