@@ -609,6 +609,8 @@ def refuses(server: Server) -> bool:
         server.get("/readyz")
     except ConnectionRefusedError:
         return True
+    except ConnectionError:  # it waited at the door that was just being closed
+        return False
     return False
 
 
