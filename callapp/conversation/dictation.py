@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from callapp.conversation.events import Usage
 from callapp.conversation.facts import AudioDropped, Fact, Role, Used, Uttered
+from callapp.conversation.flow import BYTES_PER_MS
 from callapp.conversation.speaking import FRAME_MS, SHORTEST_FRAMES, Speaking
 
 # A pause of so long ends a piece, and so does its length: until then a model may tell nothing.
@@ -31,7 +32,6 @@ TEXT_WITHIN_MS = 20_000.0
 QUIET_MS = 1_000.0
 # The service takes no piece below 100 ms, and its next item would be taken for that one's.
 SHORTEST_PIECE_MS = 120
-BYTES_PER_MS = 8
 _SILENCE = b"\xff"  # in mu-law
 
 # -- what the service says ----------------------------------------------------------------------

@@ -110,7 +110,6 @@ def check_call_request(
             ),
         )
     missing = agent.missing(parameters)
-    parameters = agent.parameters_of(parameters)
     if missing:
         raise Problem(
             400,
@@ -120,6 +119,7 @@ def check_call_request(
                 names=", ".join(missing),
             ),
         )
+    parameters = agent.parameters_of(parameters)
     other = _other_party(agent, parameters, to) if agent.kind == "interpreter" else None
     allowed = settings.allowed_destinations
     if not all(settings.may_dial(number) for number in (to, other) if number is not None):

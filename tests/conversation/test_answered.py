@@ -85,9 +85,8 @@ class World:
         self._begun_ms: dict[str, float] = {}
         self._tool_calls: dict[str, str] = {}
         # The phone and the caller
-        self._queued: list[
-            tuple[float, str | None, str | None]
-        ] = []  # until when: a response's audio, a mark
+        # Until when: a response's audio, or a mark.
+        self._queued: list[tuple[float, str | None, str | None]] = []
         self._speaking = False
         self._waits_since_ms: float | None = 0.0  # for an answer that begins after that
         self._stood_still_ms = 0.0
