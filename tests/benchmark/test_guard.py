@@ -41,28 +41,15 @@ def test_callapp_costs_a_fraction_of_an_asyncio_bridge_and_a_small_multiple_of_c
     ours = outcomes["callapp"]
     for name, outcome in outcomes.items():
         print(f"{name}: {outcome}")  # every figure, shown when this fails
-    assert ours.tally.failures == {}
-    assert ours.tally.lost == 0
+    # Also of those that it is compared with: a server that loses half the audio would be cheap.
+    for outcome in outcomes.values():
+        assert outcome.tally.failures == {}
+        assert outcome.tally.lost == 0
+        assert sum(len(turn.to_model) for turn in outcome.rounds[0]) > 10_000
+        assert sum(len(turn.to_phone) for turn in outcome.rounds[0]) > 3_000
     assert ours.tally.clears_missed == ours.tally.stale == 0
     assert ours.tally.clears_due > 0
     assert ours.times(outcomes["asyncio"]) <= MOST_OF_ASYNCIO
     if COMPILER is None:
         pytest.skip("no C compiler: compared with the asyncio bridge alone")
     assert ours.times(outcomes["floor"]) <= MOST_OF_FLOOR
-
-
-@pytest.mark.alone
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", ["asyncio", "floor"])
-def test_a_baseline_carries_the_same_calls(name: str, tmp_path: Path) -> None:
-    """A comparison with a server that loses half the audio would be worth nothing."""
-    if name == "floor" and COMPILER is None:
-        pytest.skip("no C compiler")
-    make = asyncio_recipe if name == "asyncio" else floor_recipe(compile_floor(tmp_path))
-
-    outcome = compare({name: make}, Plan(calls=5, seconds=1.5), 1)[name]
-
-    assert outcome.tally.failures == {}
-    assert outcome.tally.lost == 0
-    assert sum(len(turn.to_model) for turn in outcome.rounds[0]) > 1000
-    assert sum(len(turn.to_phone) for turn in outcome.rounds[0]) > 300
