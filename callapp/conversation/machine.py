@@ -1,22 +1,15 @@
 """What happens on a call, top to bottom: one event in, the commands that follow from it out.
 
-What is true of a call is kept by the small machines that it is made of: how far it has come, what was
-sent and heard, which response is active, which tool calls are open, whether a goodbye is under way.
-Where what happens concerns several of them, another one draws the consequences: `Floor` when somebody
-speaks, `Answering` when the model does, `Keypad`, `ToolRounds`, `Granting` for what tools want, `Trips`,
-`Outage` while the model is not there, `WindingUp` at the end.
+Here each event finds the machine whose it is, of those that make up an `Ensemble`; what several things
+together lead to, and when the clock has to be looked at again, is decided here as well.
 """
 
 from __future__ import annotations
 
-from callapp.conversation.answering import Answering
-from callapp.conversation.asides import Asides, Scene
-from callapp.conversation.away import Away
-from callapp.conversation.briefing import Briefing
-from callapp.conversation.budget import Budget
-from callapp.conversation.chronicle import Chronicle
+from callapp.conversation.asides import Scene
 from callapp.conversation.commands import Command, OpenAudio, Tell
-from callapp.conversation.course import Course, Phase
+from callapp.conversation.course import Phase
+from callapp.conversation.ensemble import Ensemble
 from callapp.conversation.events import (
     AgentSaid,
     Answered,
@@ -54,155 +47,18 @@ from callapp.conversation.events import (
     Whispered,
     WindUpAsked,
 )
-from callapp.conversation.farewell import Farewell
-from callapp.conversation.floor import Floor
-from callapp.conversation.granting import Granting
-from callapp.conversation.history import CALLER, History
-from callapp.conversation.keypad import Keypad
-from callapp.conversation.keys import Keys
-from callapp.conversation.lifeline import Lifeline
-from callapp.conversation.noise import Noise
-from callapp.conversation.outage import Outage
+from callapp.conversation.history import CALLER
 from callapp.conversation.plan import Plan
-from callapp.conversation.playback import Playback
-from callapp.conversation.repetition import Repetition
 from callapp.conversation.responses import ANSWER, GOODBYE, GREETING, Request, Responses
-from callapp.conversation.tool_calls import ToolCalls
-from callapp.conversation.tool_rounds import ToolRounds
-from callapp.conversation.trips import Trips
-from callapp.conversation.voice import Voice
-from callapp.conversation.voicemail import Voicemail
-from callapp.conversation.winding_up import WindingUp
 
 
-class Conversation:
+class Conversation(Ensemble):
     """One call. Not thread-safe: whoever feeds it holds a lock."""
 
-    __slots__ = (
-        "_audible",
-        "_now_ms",
-        "answering",
-        "asides",
-        "away",
-        "briefing",
-        "budget",
-        "chronicle",
-        "course",
-        "farewell",
-        "floor",
-        "granting",
-        "history",
-        "keypad",
-        "keys",
-        "lifeline",
-        "noise",
-        "outage",
-        "plan",
-        "playback",
-        "repetition",
-        "tool_calls",
-        "tool_rounds",
-        "trips",
-        "voice",
-        "voicemail",
-        "winding_up",
-    )
+    __slots__ = ("_audible", "_now_ms")
 
     def __init__(self, plan: Plan | None = None) -> None:
-        self.plan = plan or Plan()
-        self.course = Course()
-        self.playback = Playback()
-        self.history = History()
-        self.chronicle = Chronicle(
-            self.playback, self.history, self.plan.ears, transcribed=self.plan.transcribed
-        )
-        self.voice = Voice(self.playback, self.history, self.chronicle.turns)
-        self.tool_calls = ToolCalls()
-        self.farewell = Farewell()
-        self.lifeline = Lifeline(self.plan.session_ms)
-        self.briefing = Briefing(self.history, self.voice, self.farewell, self.lifeline, self.plan.resumed)
-        self.tool_rounds = ToolRounds(self.tool_calls, self.voice, self.history, self.farewell, self.briefing)
-        self.away = Away()
-        self.trips = Trips(
-            self.away,
-            self.playback,
-            self.voice,
-            self.tool_rounds,
-            self.briefing,
-            self.farewell,
-            keys_as_sound=self.plan.keys_as_sound,
-        )
-        self.keys = Keys()
-        self.noise = Noise(self.plan.manners.shortest_speech_ms, self.plan.manners.most_interruptions)
-        self.asides = Asides(self.plan.manners, self.plan.most_ms)
-        self.budget = Budget(self.plan.most_usd, self.plan.usd_of)
-        self.repetition = Repetition()
-        self.voicemail = Voicemail(detecting=self.plan.detects_machines)
-        self.floor = Floor(
-            self.playback,
-            self.voice,
-            self.chronicle.turns,
-            self.tool_calls,
-            self.farewell,
-            self.away,
-            self.trips,
-            self.noise,
-            self.asides,
-            self.voicemail,
-        )
-        self.keypad = Keypad(
-            self.keys,
-            self.playback,
-            self.history,
-            self.chronicle,
-            self.tool_calls,
-            self.tool_rounds,
-            self.briefing,
-            self.floor,
-        )
-        self.winding_up = WindingUp(
-            self.course,
-            self.lifeline,
-            self.voice,
-            self.farewell,
-            self.away,
-            self.trips,
-            self.voicemail,
-            self.briefing,
-            message=self.plan.message,
-        )
-        self.outage = Outage(
-            self.course,
-            self.lifeline,
-            self.playback,
-            self.voice,
-            self.briefing,
-            self.tool_rounds,
-            self.farewell,
-            self.noise,
-            self.voicemail,
-            hold_line=self.plan.hold_line,
-        )
-        self.answering = Answering(
-            self.course,
-            self.lifeline,
-            self.voice,
-            self.briefing,
-            self.tool_calls,
-            self.tool_rounds,
-            self.asides,
-            self.floor,
-        )
-        self.granting = Granting(
-            self.tool_calls,
-            self.tool_rounds,
-            self.asides,
-            self.keypad,
-            self.away,
-            self.trips,
-            self.voicemail,
-            self.winding_up,
-        )
+        super().__init__(plan or Plan())
         self._audible = False  # whether somebody hears what is played
         self._now_ms = 0.0
 
