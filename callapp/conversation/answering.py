@@ -90,6 +90,6 @@ class Answering:
         if failed and not responses.failing:
             self._lifeline.wait_begins(at_ms)
         empty = unheard and ended.empty
-        if not responses.ended(response_id, failed=failed, at_ms=at_ms, empty=empty, tools_ask=tools_ask):
+        if not responses.ended(ended, at_ms, failed=failed, empty=empty, tools_ask=tools_ask):
             return commands + self._course.finish("openai.failed")
         return commands + self._tool_rounds.response_ended(response_id, at_ms)

@@ -187,7 +187,7 @@ class ResponseEnded:
     """A response is over. ``status``: completed, cancelled, failed or incomplete.
 
     ``tool_calls`` are all those that it made, told before or not. An ``empty`` one was completed with
-    nothing in it.
+    nothing in it. ``retry_ms`` is after how long another one may succeed, where the service said so.
     """
 
     response_id: str
@@ -196,6 +196,7 @@ class ResponseEnded:
     tool_calls: tuple[ToolCalled, ...] = ()
     usage: Usage | None = None
     empty: bool = False
+    retry_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callapp.conversation.commands import CancelResponse, Command, CreateResponse
+from callapp.conversation.events import ResponseEnded
 
 GREETING = "greeting"
 ANSWER = "answer"
@@ -32,6 +33,8 @@ CANCELLED_MS = 5_000
 RETRY_MS = 500
 # A failed response is asked for again so often in a row, after pauses in which a limit of rate may pass.
 RETRIES_MS = (500, 3_000, 5_000)
+# The service may say that it needs longer; a caller is not made to wait for more than this.
+MOST_RETRY_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +276,7 @@ class Responses:
         return self.speaking and self._knows_all
 
     def ended(
-        self, response_id: str, *, failed: bool, at_ms: float, empty: bool = False, tools_ask: bool = False
+        self, response: ResponseEnded, at_ms: float, *, failed: bool, empty: bool, tools_ask: bool
     ) -> bool:
         """A response is over. Return false when it failed too often to ask once more.
 
@@ -282,30 +285,33 @@ class Responses:
             empty: whether the model has said nothing in it: what it does twice in a row is its will.
             tools_ask: whether an answer is asked for anyway, once the tools that it called are done.
         """
-        if response_id != self.active:
+        if response.response_id != self.active:
             return True
         tag, self.active, self.active_tag = self.active_tag, None, None
         if not failed:
             self._failures = 0
-            self._gave_up &= response_id in self._silenced
+            self._gave_up &= response.response_id in self._silenced
             if empty and not self._said_nothing:
                 self._want_again(tag)
             self._said_nothing = empty
             return True
         if not tools_ask:
             self._want_again(tag)
-        return self._failed(at_ms)
+        return self._failed(at_ms, response.retry_ms)
 
     def stirred(self, at_ms: float) -> None:
         """Something of the active response came, or will not come before that moment."""
         self._stirred_ms = at_ms
 
-    def _failed(self, at_ms: float) -> bool:
+    def _failed(self, at_ms: float, retry_ms: float | None = None) -> bool:
         """Wait a while before the next try, or return false: there is none."""
         self._failures += 1
         if self._failures > len(RETRIES_MS):
             return False
-        self._hold_until_ms = at_ms + RETRIES_MS[self._failures - 1]
+        pause_ms: float = RETRIES_MS[self._failures - 1]
+        if retry_ms is not None and pause_ms < retry_ms <= MOST_RETRY_MS:
+            pause_ms = retry_ms
+        self._hold_until_ms = at_ms + pause_ms
         return True
 
     def _want_again(self, tag: str | None) -> None:

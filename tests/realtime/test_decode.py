@@ -115,6 +115,25 @@ def test_a_response_that_ends_tells_all_its_tool_calls():
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "retry_ms"),
+    [
+        ("Rate limit reached for gpt-realtime on tokens per min (TPM). Please try again in 1.5s.", 1_500),
+        ("Please try again in 820ms. Visit https://platform.openai.com to learn more.", 820),
+        ("Please try again in 7 s", 7_000),
+        ("Please try again in 6m0s.", None),
+        ("Please try again in a moment.", None),
+        (None, None),
+    ],
+)
+def test_a_response_that_fails_tells_when_another_one_may_succeed(words, retry_ms):
+    error = {"type": "invalid_request_error", "code": "rate_limit_exceeded", "message": words}
+    response = {"id": "resp_1", "status": "failed", "status_details": {"type": "failed", "error": error}}
+    assert read(type="response.done", response=response) == ResponseEnded(
+        "resp_1", "failed", "rate_limit_exceeded", retry_ms=retry_ms
+    )
+
+
 def test_a_call_in_a_cancelled_response_is_complete_only_if_it_says_so():
     done = read(type="response.done", response={"id": "resp_1", "status": "cancelled", "output": [CALL]})
     assert not done.tool_calls[0].complete
