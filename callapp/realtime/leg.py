@@ -284,4 +284,4 @@ class ModelLeg(SocketLeg):
             self._open_connection.send_text(outcome)
             return []
         self._confirmed = isinstance(outcome, SessionConfirmed)
-        return [outcome]
+        return [] if outcome is None else [outcome]

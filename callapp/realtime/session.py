@@ -192,7 +192,6 @@ class Handshake:
 
     def __init__(self, config: SessionConfig) -> None:
         self._config = config
-        self._reduced = False
 
     def first(self) -> bytes:
         """The message to send as soon as the socket is open."""
@@ -200,8 +199,8 @@ class Handshake:
 
     def receive(
         self, event: SessionUpdated | Complaint, now_s: float
-    ) -> bytes | SessionConfirmed | ModelLost:
-        """Take the service's answer: a further message to send, or how it came out.
+    ) -> bytes | SessionConfirmed | ModelLost | None:
+        """Take what the service says: a further message to send, how it came out, or that it was no answer.
 
         Args:
             now_s: Unix time, in which the service says when it will end the session.
@@ -212,10 +211,10 @@ class Handshake:
             return SessionConfirmed(_lasts_ms(event.session, now_s), _times_silence(event.session))
         if event.code in FATAL_CODES:
             return ModelLost("openai.refused", hopeless=True)
-        if self._reduced:
+        if event.event_id == SECOND_UPDATE:
             return ModelLost("openai.session_rejected", hopeless=True)
-        self._reduced = True
-        return session_update(self._config, essential=True)
+        # What answers no update of ours refuses none: that one's own answer is still to come.
+        return session_update(self._config, essential=True) if event.event_id == FIRST_UPDATE else None
 
 
 def _speaks_pcmu(session: dict[str, Any]) -> bool:

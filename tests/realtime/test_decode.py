@@ -245,13 +245,21 @@ def test_another_format_is_never_played(answer):
 
 def test_a_rejected_update_is_followed_by_the_essential_one_and_no_third():
     handshake = Handshake(CONFIG)
-    rejected = Complaint(
-        "unknown_parameter", "no such thing", "session.audio.input.transcription", "session-1"
-    )
-    second = handshake.receive(rejected, 0.0)
+    param = "session.audio.input.transcription"
+    second = handshake.receive(Complaint("unknown_parameter", "no such thing", param, "session-1"), 0.0)
     assert isinstance(second, bytes)
-    assert "transcription" not in json.loads(second)["session"]["audio"]["input"]
+    update = json.loads(second)
+    assert "transcription" not in update["session"]["audio"]["input"]
+    rejected = Complaint("unknown_parameter", "no such thing", param, update["event_id"])
     assert handshake.receive(rejected, 0.0) == ModelLost("openai.session_rejected", hopeless=True)
+
+
+def test_an_error_that_answers_no_update_rejects_none():
+    """Two of them ended the call, and one cost the agent its voice and its language."""
+    handshake = Handshake(CONFIG)
+    for _ in range(2):
+        assert handshake.receive(Complaint("server_error", "Sorry!", None, None), 0.0) is None
+    assert handshake.receive(confirmed(), 0.0) == SessionConfirmed()
 
 
 def test_a_fatal_refusal_is_not_tried_again():
