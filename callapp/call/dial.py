@@ -6,6 +6,7 @@ import logging
 from urllib.parse import urlencode
 
 from callapp.call.pairing import Place
+from callapp.call.registry import Registry
 from callapp.call_log import PlacedCall, Store, StoreUnavailable
 from callapp.call_log.never_was import dial_failed
 from callapp.errors import CarrierTimeout
@@ -60,7 +61,7 @@ def dial(
     return placed
 
 
-def call_off(placed_id: str, store: Store, carrier: Carrier) -> None:
+def call_off(placed_id: str, store: Store, carrier: Carrier, registry: Registry) -> None:
     """Stop a phone that we had called from ringing, if it does; a call that was answered is left alone.
 
     Of no effect on a call of which Twilio has not told us the SID yet: whoever dials looks afterwards whether
@@ -72,6 +73,7 @@ def call_off(placed_id: str, store: Store, carrier: Carrier) -> None:
     placed = store.find_placed(placed_id)
     if placed is not None and placed.call_sid is not None and not placed.answered and not placed.over:
         carrier.cancel_call(placed.call_sid)  # it may have been picked up by now: that is told later
+        registry.give_back(placed_id)  # of a call that it still had queued, Twilio tells no end
 
 
 def _note_failure(placed_id: str, store: Store) -> None:

@@ -42,4 +42,5 @@ def hang_up(call: Call, app: Services) -> None:
             with suppress(StoreUnavailable):
                 app.store.take_back_end_reason(call.call_sid, HUNG_UP)
             raise
+        app.registry.give_back(call.call_sid)  # if no stream has come: of a queued call Twilio tells no end
     call_logger(call.call_sid, __name__).info("> hung up, as asked from outside")

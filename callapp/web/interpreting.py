@@ -62,7 +62,7 @@ def interpreted_side(
         new_translator=engine.new,
         join=lambda side: parts.pairs.join(place.pair, side),
         leave=lambda side: parts.pairs.leave(place.pair, side),
-        call_off=lambda: call_off(place.other.placed_id, parts.store, parts.carrier),
+        call_off=lambda: call_off(place.other.placed_id, parts.store, parts.carrier, parts.registry),
         # Where both were dialled together, the other phone rings already.
         call_partner=None
         if admission.slot_key == place.placed_id

@@ -152,7 +152,7 @@ def _give_up(pair: str, undialled: PlacedCall) -> None:
     app = services()
     app.pairs.give_up(pair, "other.unreachable")
     try:
-        call_off(undialled.id, app.store, app.carrier)
+        call_off(undialled.id, app.store, app.carrier, app.registry)
     except CallappError as error:
         log.error("! a call that may ring could not be called off: %s", error)
 
@@ -167,8 +167,10 @@ def _is_over(call: PlacedCall) -> bool:
 
 
 def _call_off(call_sid: str) -> None:
+    app = services()
     try:
-        services().carrier.cancel_call(call_sid)
+        app.carrier.cancel_call(call_sid)
+        app.registry.give_back(call_sid)  # as in ``call_off``
     except CarrierError as error:
         log.error("! a call could not be called off: %s", error, extra={"call_sid": call_sid})
 

@@ -90,7 +90,7 @@ def _call_off(pair: str, log: CallLogger) -> None:
     app = services()
     for place in (Place(pair, 0), Place(pair, 1)):
         try:
-            call_off(place.placed_id, app.store, app.carrier)
+            call_off(place.placed_id, app.store, app.carrier, app.registry)
         except CallappError as error:
             log.error("! the call to the other party could not be called off: %s", error)
 

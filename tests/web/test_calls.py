@@ -370,6 +370,13 @@ def test_a_call_is_hung_up_through_twilio_and_the_record_says_whose_doing_it_was
     assert found["endReason"] == "server.hung_up"
 
 
+def test_a_call_that_is_hung_up_before_it_rings_keeps_no_line(talked: World) -> None:
+    """Twilio tells nothing of the end of a call that it still has queued."""
+    talked.services.registry.take_slot(OTHER_SID)
+    assert talked.client.post(f"/calls/{OTHER_SID}/hangup").status_code == 202
+    assert talked.slots == 0
+
+
 def test_a_call_that_is_over_is_not_hung_up_again(talked: World) -> None:
     assert talked.client.post(f"/calls/{CALL_SID}/hangup").status_code == 202
     assert talked.carrier.completed == []

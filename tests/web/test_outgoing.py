@@ -699,6 +699,7 @@ def test_when_the_second_cannot_be_dialled_the_first_is_called_off(world: World)
     assert place is not None
     assert world.services.pairs.is_over(place.parameters[PAIR]), "who has picked up by then is told"
     assert world.carrier.canceled == [f"CA{1:032d}"]
+    assert world.slots == 0, "Twilio tells nothing of the end of a call that it still has queued"
 
 
 def test_who_picks_up_and_hangs_up_before_the_second_is_dialled_leaves_no_phone_ringing(
