@@ -18,6 +18,7 @@ from callapp.conversation.events import (
     CallerSaid,
     MessageStarted,
     ModelLost,
+    RequestFailed,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -41,7 +42,7 @@ _LAST_PAUSE_MS = 1_000
 # So long the service may take to confirm the session, to begin a response, and to go on with one. A socket
 # that is alive says nothing of that, and one response that never ends would be the last one.
 PATIENCE_S = 10.0
-# A failed response is asked for again so many times in a row, after so long.
+# A failed response is asked for again so many times in a row, after so long, or later if the service says so.
 _MOST_RETRIES = 2
 _RETRY_S = 0.5
 # What comes of a response while it goes on.
@@ -77,7 +78,7 @@ class InterpretingModel:
         self._responding = False
         self._untranslated = False  # a turn has ended that no response has been asked for
         self._ask_at_s = 0.0  # no sooner
-        self._failures = 0  # responses in a row
+        self._failures = 0  # responses, or requests for them, in a row
         self._missing = ""  # what its absence means: that which is waited for ...
         self._missing_at_s = inf  # ... until then
         self._speaking = False
@@ -174,11 +175,14 @@ class InterpretingModel:
                 return [Written("source", text), *([Took(usage)] if usage is not None else [])]
             case RequestRefused():
                 self._untranslated = True
-            case ResponseEnded(status=status, usage=usage):
+            case RequestFailed(wait_ms=wait_ms):
+                self._ask_again(wait_ms)
+            case ResponseEnded(status="failed", usage=usage, wait_ms=wait_ms):
+                self._ask_again(wait_ms)
+                return [Took(usage)] if usage is not None else []
+            case ResponseEnded(usage=usage):
                 self._responding, self._missing_at_s = False, inf
-                self._failures = self._failures + 1 if status == "failed" else 0
-                if self._failures:
-                    self._ask_again()
+                self._failures = 0
                 return [Took(usage)] if usage is not None else []
             case ModelLost(reason=reason, hopeless=hopeless):
                 raise self._give_up(reason, reason, hopeless=hopeless)
@@ -190,12 +194,14 @@ class InterpretingModel:
         self._leg.send(CreateResponse(f"translate-{self._asked}", f"translation-{self._asked}"))
         self._wait_for("openai.no_answer")
 
-    def _ask_again(self) -> None:
-        """What was to be translated still is."""
+    def _ask_again(self, wait_ms: float) -> None:
+        """What was to be translated still is; the service wants to be left alone for a while."""
+        self._responding, self._missing_at_s = False, inf
+        self._failures += 1
         if self._failures > _MOST_RETRIES:
-            raise self._give_up("openai.failed", f"{self._failures} responses failed")
+            raise self._give_up("openai.failed", f"{self._failures} responses or requests failed")
         self._untranslated = True
-        self._ask_at_s = monotonic() + _RETRY_S * self._failures
+        self._ask_at_s = monotonic() + max(_RETRY_S * self._failures, min(wait_ms / 1000, PATIENCE_S))
 
     def _wait_for(self, missing: str) -> None:
         """Have the session given up for this reason, unless it goes on in time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -97,6 +98,28 @@ def test_a_response_that_fails_is_asked_for_again(model: PretendModel, translato
     until(translator, Spoken)
     (session,) = model.sessions
     assert len(session.received_events("response.create")) == 3
+
+
+def test_a_request_that_the_service_does_not_take_is_made_again(
+    model: PretendModel, translator: InterpretingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was waited for as for an answer, for ten seconds in which nothing was translated."""
+    until(translator, Ready)
+    monkeypatch.setattr(interpreting_model, "PATIENCE_S", 2.0)
+    model.fail_on("response.create", SendError("server_error", event_id="translate-1"))
+    translator.hear(decode(HELLO.audio + silence(700)))
+    until(translator, Spoken)
+    (session,) = model.sessions
+    assert len(session.received_events("response.create")) == 2
+
+
+@pytest.mark.parametrize("answers", [[Fail(message="Please try again in 1.2s."), Say(ONE)]])
+def test_the_service_is_left_alone_for_as_long_as_it_says(translator: InterpretingModel) -> None:
+    until(translator, Ready)
+    began_s = monotonic()
+    translator.hear(decode(HELLO.audio + silence(700)))
+    until(translator, Spoken)
+    assert monotonic() - began_s >= 1.2
 
 
 @pytest.mark.parametrize("answers", [[Fail(), Fail(), Fail()]])
