@@ -164,6 +164,8 @@ class RemoteToolCalled:
 class RemoteToolReturned:
     """A tool that the service runs by itself is done, or was refused; it waits to be asked to go on."""
 
+    item_id: str | None = None  # of the call; there was none where it was refused
+
 
 @dataclass(frozen=True, slots=True)
 class RemoteToolRan:

@@ -188,11 +188,11 @@ class Conversation(Ensemble):
                 return []
             case ToolCalled():
                 return self.tool_rounds.called(event, at_ms)
-            case RemoteToolCalled(approved=approved):
-                self.tool_rounds.remote_tool_called(approved=approved, at_ms=at_ms)
+            case RemoteToolCalled(item_id=item_id, approved=approved):
+                self.tool_rounds.remote_tool_called(item_id, approved=approved, at_ms=at_ms)
                 return []
-            case RemoteToolReturned():
-                return self.tool_rounds.remote_tool_returned()
+            case RemoteToolReturned(item_id=item_id):
+                return self.tool_rounds.remote_tool_returned(item_id)
             case ToolReturned(tool_call_id=tool_call_id, result=result):
                 return self.granting.returned(tool_call_id, result, at_ms)
             case TransferAsked(transfer=transfer):

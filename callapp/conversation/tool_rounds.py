@@ -38,7 +38,8 @@ class ToolRounds:
         self._end_asked: dict[str, str] = {}  # tool calls that ask for the end, and their response
         self._remote_answer_due = False  # the service ran a tool, and nothing was said since
         self._remote_at_work = False  # it runs one, and nothing was said since
-        self._remote_caller: str | None = None  # the response in which it began to run the newest one
+        # Those that it runs, by their items, and the response that each is a part of.
+        self._remote_calls: dict[str, str | None] = {}
         self._unaware: str | None = None  # a response that had begun before the tool was done
 
     @property
@@ -86,21 +87,23 @@ class ToolRounds:
         self._end_asked[tool_call_id] = response_id
         return self._settle(response_id, at_ms)
 
-    def remote_tool_called(self, *, approved: bool, at_ms: float) -> None:
+    def remote_tool_called(self, item_id: str, *, approved: bool, at_ms: float) -> None:
         """The service begins to run a tool by itself, in the active response or after one that is over."""
         responses = self._voice.responses
         self._remote_at_work = True
-        self._remote_caller = None if approved else responses.active
+        self._remote_calls[item_id] = None if approved else responses.active
         if not approved:
             responses.stirred(at_ms + TOOL_MS)  # until then it has nothing else to bring
 
-    def remote_tool_returned(self) -> list[Command]:
+    def remote_tool_returned(self, item_id: str | None) -> list[Command]:
         """The service ran a tool by itself: unless its response goes on to speak, ask for another one."""
         active = self._voice.responses.active
         # One that had to be approved comes back when its response is over, and is no part of another.
         self._calls.count_round(active or f"after {len(self._ended)} responses")
-        self._remote_answer_due, self._remote_at_work = True, False
-        self._unaware = active if active != self._remote_caller else None
+        caller = self._remote_calls.pop(item_id, None) if item_id is not None else None
+        self._remote_answer_due, self._remote_at_work = True, bool(self._remote_calls)
+        if active != caller:
+            self._unaware = active
         return self._ask_after_remote_tools() if active is None else []
 
     def message_started(self, response_id: str) -> None:
@@ -127,6 +130,7 @@ class ToolRounds:
             self._calls.answer(tool_call_id)  # nobody waits for it: the next session may call it again
         self._end_asked.clear()
         self._remote_answer_due = self._remote_at_work = False
+        self._remote_calls.clear()
         return self._calls.abandon()
 
     def _ask_after_remote_tools(self) -> list[Command]:

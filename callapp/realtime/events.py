@@ -308,8 +308,8 @@ _DECODERS: dict[str, Callable[[Message], Decoded | None]] = {
     "conversation.item.done": _conversation_item_done,
     "response.mcp_call.in_progress": lambda m: RemoteToolCalled(text_of(m, "item_id")),
     "mcp_list_tools.failed": lambda _: ListingFailed(),
-    "response.mcp_call.completed": lambda _: RemoteToolReturned(),
-    "response.mcp_call.failed": lambda _: RemoteToolReturned(),
+    "response.mcp_call.completed": lambda m: RemoteToolReturned(text_or_none(m, "item_id")),
+    "response.mcp_call.failed": lambda m: RemoteToolReturned(text_or_none(m, "item_id")),
     "response.output_audio_transcript.delta": _words,
     "response.output_audio_transcript.done": lambda m: AgentSaid(
         text_of(m, "item_id"), text_of(m, "transcript"), whole=True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 
+import pytest
+
 from callapp.conversation.asides import Manners
 from callapp.conversation.commands import AnswerTool, Command, CreateResponse, RunTool, Warn
 from callapp.conversation.events import (
@@ -140,7 +142,7 @@ def test_a_response_that_goes_on_to_speak_after_its_remote_tool_needs_no_other()
     call = Call()
     response_id = call.begin()
     call.feed(RemoteToolCalled("mcp-1"))
-    call.feed(RemoteToolReturned())
+    call.feed(RemoteToolReturned("mcp-1"))
     call.feed(MessageStarted(response_id, "item-1"))
     assert of(CreateResponse, call.feed(ResponseEnded(response_id))) == []
 
@@ -151,7 +153,7 @@ def test_a_response_that_begins_before_an_approved_remote_tool_is_done_is_follow
     call.feed(ResponseEnded(call.begin()))
     call.feed(RemoteToolCalled("mcp-1"))
     response_id = call.begin()
-    call.feed(RemoteToolReturned())
+    call.feed(RemoteToolReturned("mcp-1"))
     call.feed(MessageStarted(response_id, "item-1"))
     assert len(of(CreateResponse, call.feed(ResponseEnded(response_id)))) == 1
     response_id = call.begin()
@@ -172,7 +174,7 @@ def test_who_was_told_what_a_remote_tool_brought_waits_for_nothing_when_the_sess
     call = Call()
     response_id = call.begin()
     call.feed(RemoteToolCalled("mcp-1"))
-    call.feed(RemoteToolReturned())
+    call.feed(RemoteToolReturned("mcp-1"))
     call.feed(MessageStarted(response_id, "item-1"))
     call.feed(ResponseEnded(response_id))
     call.feed(ModelLost("openai.disconnected"))
@@ -201,8 +203,23 @@ def test_what_an_approved_tool_brings_while_another_response_speaks_is_told_afte
     call = Call()
     response_id = call.begin()
     call.feed(RemoteToolCalled("mcp_1", approved=True))
-    call.feed(RemoteToolReturned())
+    call.feed(RemoteToolReturned("mcp_1"))
     call.feed(MessageStarted(response_id, "item_1"))
     call.feed(AudioArrived(response_id, Part("item_1", 0), SECOND))
     commands = call.feed(ResponseEnded(response_id))
     assert [c.tag for c in commands if isinstance(c, CreateResponse)] == ["answer"]
+
+
+@pytest.mark.parametrize("first", ["approved", "own"])
+def test_what_an_approved_tool_brings_is_told_also_when_the_response_runs_a_tool_of_its_own(
+    first: str,
+) -> None:
+    call = Call()
+    call.feed(RemoteToolCalled("approved", approved=True))
+    response_id = call.begin()
+    call.feed(RemoteToolCalled("own"))
+    for item_id in sorted(["approved", "own"], key=lambda one: one != first):
+        call.feed(RemoteToolReturned(item_id))
+    call.feed(MessageStarted(response_id, "item_1"))
+    call.feed(AudioArrived(response_id, Part("item_1", 0), SECOND))
+    assert len(of(CreateResponse, call.feed(ResponseEnded(response_id)))) == 1

@@ -79,8 +79,8 @@ def test_two_requests_are_two_answers_with_ids_of_their_own(
     ("kind", "event"),
     [
         ("in_progress", RemoteToolCalled("i")),
-        ("completed", RemoteToolReturned()),
-        ("failed", RemoteToolReturned()),
+        ("completed", RemoteToolReturned("i")),
+        ("failed", RemoteToolReturned("i")),
     ],
 )
 def test_a_call_that_the_service_makes_is_told(
