@@ -64,6 +64,7 @@ class Responses:
     """The gate in front of the model's voice."""
 
     __slots__ = (
+        "_answered",
         "_asked",
         "_asked_count",
         "_blocked_since_ms",
@@ -91,6 +92,7 @@ class Responses:
         self._wanted: Request | None = None
         self._asked: _Asked | None = None
         self._last_asked: tuple[str, Request] | None = None
+        self._answered: str | None = None  # the request for what the newest complete response has said
         self._silenced: set[str] = set()
         self._knows_all = True  # what is active knows all that the model had been given when it began
         self._turn_open = False  # the caller has finished a turn that nothing has answered yet
@@ -189,7 +191,7 @@ class Responses:
         Returns:
             What is owed still, unless that response ``covers`` it.
         """
-        if self._last_asked is None or self._last_asked[0] != request_id:
+        if self._last_asked is None or self._last_asked[0] != request_id or self._answered == request_id:
             return None
         doomed = self._asked is not None and self._asked.doomed
         self._asked = None
@@ -287,8 +289,11 @@ class Responses:
         """
         if response.response_id != self.active:
             return True
+        answers = self._last_asked is not None and self.covers(self._last_asked[1])
         tag, self.active, self.active_tag = self.active_tag, None, None
         if not failed:
+            if answers and self._last_asked is not None:
+                self._answered = self._last_asked[0]  # which may be refused only now
             self._failures = 0
             self._gave_up &= response.response_id in self._silenced
             if empty and not self._said_nothing:

@@ -326,6 +326,16 @@ def test_a_refused_request_is_not_made_again_where_the_models_own_answer_knows_w
     assert only(call.given, CreateResponse) == [create]
 
 
+def test_one_that_is_refused_when_the_models_own_answer_is_over_is_not_made_again_either():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "look_up", "{}"))
+    [create] = only(call.tell(ToolReturned("call_1", "42"), ResponseEnded("resp_1")), CreateResponse)
+    call.tell(OutputTaken("call_1"), ResponseStarted("resp_2"), ResponseEnded("resp_2"))
+    call.tell(RequestRefused(create.request_id))
+    call.tell(Tick(), at_ms=9_000)
+    assert only(call.given, CreateResponse) == [create]
+
+
 def test_a_result_that_the_response_on_its_way_comes_to_know_is_not_asked_about_again():
     call = live()
     one, two = (ToolCalled(f"resp_{n}", f"call_{n}", "look_up", "{}") for n in (1, 2))
