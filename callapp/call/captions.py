@@ -22,6 +22,7 @@ from time import monotonic
 from typing import Protocol
 
 from callapp.audio.levels import speech_dbfs
+from callapp.call.hang_up import HangUp
 from callapp.call.levels import Tap
 from callapp.call.sessions import Session, carry
 from callapp.call.threads import JOIN_S, Threads
@@ -53,7 +54,7 @@ from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.realtime.loss import Loss
 from callapp.realtime.transcription import Ready, TranscriberEvent
-from callapp.telephony.leg import NO_MEDIA_S, STOP_WITHIN_S, reason_of
+from callapp.telephony.leg import NO_MEDIA_S, reason_of
 from callapp.telephony.listening import ListeningLeg, Sound
 
 # How often the inbox is looked into once the stream is over.
@@ -99,7 +100,7 @@ class CaptionedCall:
         self._inbox: SimpleQueue[Event] = SimpleQueue()
         self._sessions: dict[Speaker, Transcriber] = {}  # the newest of each
         self._dropped: set[tuple[Speaker, int]] = set()  # those that we have ended
-        self._gone: tuple[str, float] | None = None  # why, and from when on without the stream's word
+        self._hang_up = HangUp()
         self._stream_over = False
         self._over = Flag()
         self._threads = Threads()
@@ -132,12 +133,9 @@ class CaptionedCall:
     def cut(self, reason: str) -> None:
         """Stop listening now. Safe from any thread.
 
-        That somebody has hung up can be told by the carrier before its stream has told it: what was said
-        last is then still to be heard.
+        If somebody has hung up, what was said last is still to be heard: see `HangUp`.
         """
-        if reason.startswith(("caller.", "other.", "twilio.")):
-            self._gone = self._gone or (reason, monotonic() + STOP_WITHIN_S)
-        else:
+        if not self._hang_up.told(reason):
             self._inbox.put(Told(reason, at_once=True))
 
     def tap(self, tap: Tap | None) -> int:
@@ -164,8 +162,8 @@ class CaptionedCall:
 
     def _listen(self, heard_s: float) -> float:
         """Read the stream once; return when it was last heard."""
-        if self._gone is not None and monotonic() >= self._gone[1]:
-            self._end_stream(self._gone[0])
+        if self._hang_up.overdue:
+            self._end_stream("twilio.disconnected")
             return heard_s
         try:
             heard = self._stream.receive()
@@ -204,7 +202,7 @@ class CaptionedCall:
     def _end_stream(self, reason: str) -> None:
         """Nothing more is heard; who hung up, the carrier may have told before."""
         self._stream_over = True
-        self._tell(StreamOver(reason if self._gone is None else self._gone[0]))
+        self._tell(StreamOver(self._hang_up.reason(reason)))
 
     def _wait_for_news(self) -> None:
         with suppress(Empty):

@@ -30,6 +30,7 @@ from callapp.audio.g711 import SAMPLES_PER_MS, Samples, decode
 from callapp.audio.mixing import Mixer
 from callapp.audio.pacing import Pacing
 from callapp.audio.ringing import Ringing
+from callapp.call.hang_up import HangUp
 from callapp.call.interpreter_books import Books
 from callapp.call.levels import Tap
 from callapp.call.pairs import Side
@@ -63,7 +64,7 @@ from callapp.conversation.interpreting import (
 from callapp.errors import CallappError, LegLost
 from callapp.logs import Log
 from callapp.realtime.translator import Took, Translator, Written
-from callapp.telephony.leg import NO_MEDIA_S, STOP_WITHIN_S, CallerLeg, reason_of
+from callapp.telephony.leg import NO_MEDIA_S, CallerLeg, reason_of
 from callapp.telephony.media_streams import CallerAudio
 
 # How often the inbox is looked into once the phone is gone, and how much is then heard at a time.
@@ -129,7 +130,7 @@ class InterpretedSide:
         self._using: int | None = None
         self._phone_gone = False
         self._heard_to_ms = 0.0  # so far the partner has heard this side, once its phone is gone
-        self._gone: tuple[str, float] | None = None  # why, and from when on without the stream's word
+        self._hang_up = HangUp()
         self._closed = False  # nobody looks into the inbox any more
         self._calling: Thread | None = None  # dials the partner, where that is for us to do
         self._began_s = monotonic()
@@ -170,12 +171,9 @@ class InterpretedSide:
     def cut(self, reason: str) -> None:
         """End the call now. Safe from any thread.
 
-        That the phone has hung up can be told by the carrier before its stream has told it: what it said
-        last is then still to be read.
+        If the phone has hung up, what it said last is still to be read: see `HangUp`.
         """
-        if reason.startswith(("caller.", "twilio.")):
-            self._gone = reason, monotonic() + STOP_WITHIN_S
-        else:
+        if not self._hang_up.told(reason):
             self._inbox.put(Told(reason))
 
     def tap(self, tap: Tap | None) -> int:
@@ -229,8 +227,8 @@ class InterpretedSide:
 
     def _listen(self, heard_s: float) -> float:
         """Read the phone once; return when it was last heard."""
-        if self._gone is not None and monotonic() >= self._gone[1]:
-            self._lose_phone(self._gone[0])
+        if self._hang_up.overdue:
+            self._lose_phone("twilio.disconnected")
             return heard_s
         try:
             heard = self._caller.receive()
@@ -281,7 +279,7 @@ class InterpretedSide:
     def _lose_phone(self, reason: str) -> None:
         self._phone_gone = True
         self._heard_to_ms = self._now_ms()
-        self._tell(PhoneLost(reason))
+        self._tell(PhoneLost(self._hang_up.reason(reason)))
 
     def _tell(self, event: Event) -> None:
         for command in self.conversation.receive(event, self._now_ms()):

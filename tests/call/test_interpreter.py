@@ -251,6 +251,17 @@ def test_without_the_streams_own_word_the_carriers_is_enough(world: World) -> No
     assert world.ended() == "twilio.failed"
 
 
+def test_the_carriers_first_word_stays_whatever_comes_after_it(world: World) -> None:
+    """The stream of a call that has failed only breaks off, and a callback that is late comes after it."""
+    translator = world.together()
+    world.side.cut("twilio.failed")
+    world.side.cut("caller.hung_up")
+    world.phone.inbox.put(LegLost("caller", 1006, "reset"))
+    assert translator.finished.wait(WAIT_S)
+    translator.outbox.put(Finished())
+    assert world.ended() == "twilio.failed"
+
+
 def test_a_partner_who_cannot_be_called_is_unreachable(world: World) -> None:
     world.partner_fails = True
     world.start()
