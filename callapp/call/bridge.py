@@ -132,7 +132,12 @@ class Bridge:
         if self._tape is not None:
             self._tape.begin(self.conversation.playback, self.now_ms)
         self._outside.journal(Began(), self.now_ms())
-        self._downlink.start()
+        try:
+            self._downlink.start()
+        except RuntimeError as error:  # the system has no thread left: who says sorry has this one
+            self._log.error("! the model cannot be dialled: %s", error)
+            self._errands.apologise_at_once()
+            self.cut("server.error")
         return self.carry_on(self._caller)
 
     def rejoin(self, caller: CallerLeg, why: str) -> bool:

@@ -130,7 +130,8 @@ class Downlink:
 
     def join(self, within_s: float) -> None:
         """Wait for the thread's end."""
-        self._thread.join(within_s)
+        if self._thread.is_alive():  # or it has never been started
+            self._thread.join(within_s)
 
     def end(self) -> None:
         """Let go of the call. Two that hold each other would stay until the garbage collector comes by."""

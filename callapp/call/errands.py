@@ -1,7 +1,7 @@
 """What the carrier is asked to do for a call: no audio may wait for its answer.
 
-Each errand is a brief thread of its own, and says how it went by an event. Nothing here holds on to the
-call: a call that is over is freed at once.
+Each errand is a brief thread of its own, and says how it went by an event; where the system has no thread
+left, it has failed. Nothing here holds on to the call: a call that is over is freed at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Feed = Callable[[CompletionFailed | LeavingFailed], None]
 
 
 class Errands:
-    """The errands of one call. Its methods return at once."""
+    """The errands of one call. All but ``apologise_at_once`` and ``join`` return at once."""
 
     def __init__(self, outside: Outside, log: Log) -> None:
         self._outside = outside
@@ -28,27 +28,37 @@ class Errands:
 
     def complete_call(self, feed: Feed) -> None:
         """End the phone call."""
-        self._run(lambda: self._complete_call(feed))
+        self._run(lambda: self._complete_call(feed), lambda: feed(CompletionFailed()))
 
     def leave(self, command: LeaveStream, now_ms: float, feed: Feed) -> None:
         """Take the call off its stream."""
-        self._run(lambda: self._leave(command, now_ms, feed))
+        failed = LeavingFailed("it failed for a technical reason")
+        self._run(lambda: self._leave(command, now_ms, feed), lambda: feed(failed))
 
     def recall(self) -> None:
         """Bring the caller back before their time, if the carrier can."""
         if self._outside.extension is not None:
-            self._run(self._outside.extension.recall)
+            self._run(self._outside.extension.recall, lambda: None)
 
     def apologise(self, then: Callable[[], None]) -> None:
         """Speak a last line over the carrier."""
-        self._run(lambda: self._apologise(then))
+        self._run(lambda: self._apologise(then), then)
+
+    def apologise_at_once(self) -> None:
+        """As ``apologise``, but wait for it."""
+        if self._outside.apologise is not None:
+            self._apologise(lambda: None)
 
     def join(self, until_s: float) -> None:
         """Wait for those under way, until a moment of the ``monotonic`` clock."""
         self._threads.join(until_s)
 
-    def _run(self, errand: Callable[[], None]) -> None:
-        self._threads.start(errand, "errand")
+    def _run(self, errand: Callable[[], None], otherwise: Callable[[], None]) -> None:
+        try:
+            self._threads.start(errand, "errand")
+        except RuntimeError as error:
+            self._log.error("! the carrier cannot be asked: %s", error)
+            otherwise()
 
     def _complete_call(self, feed: Feed) -> None:
         try:

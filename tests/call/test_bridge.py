@@ -622,6 +622,60 @@ def test_a_bug_in_the_downlink_ends_the_call_and_is_seen(
     assert_over(world)
 
 
+def no_thread(*_what: object) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_call_for_which_no_thread_is_left_says_sorry_and_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(apologises=True)
+
+    monkeypatch.setattr(world.bridge._downlink._thread, "start", no_thread)
+    caplog.set_level(logging.INFO)
+    world.begin()
+    assert world.end() == "server.error"
+    assert world.journal.of("carrier") == ["apology"]
+    assert "! the model cannot be dialled: can't start new thread" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert "x call ended: server.error" in caplog.text
+    assert isinstance(world.journal.of("facts")[-1], Closed)
+    assert "close" in world.journal.of("caller")
+
+
+def test_a_goodbye_after_which_no_thread_is_left_ends_the_stream(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And with it the call, by the TwiML after it."""
+    live(world)
+    monkeypatch.setattr(world.bridge._errands._threads, "start", no_thread)
+    world.says_goodbye()
+    mark = next(done for done in world.journal.of("caller") if isinstance(done, SendMark))
+    world.caller.hears(Played(mark.name))
+    assert world.end() == "agent.ended"
+    assert "! the carrier cannot be asked: can't start new thread" in caplog.text
+    assert "bug" not in caplog.text
+    assert_over(world)
+
+
+def test_a_trip_for_which_no_thread_is_left_is_told_to_the_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(extension=FakeExtension())
+    live(world)
+    monkeypatch.setattr(world.bridge._errands._threads, "start", no_thread)
+    world.model.hears(
+        ResponseStarted("r1"), ToolCalled("r1", "c1", "transfer_call", "{}"), ResponseEnded("r1")
+    )
+    _, _, done = world.tools.get(timeout=WAIT_S)
+    done(Transfer("sales"))
+    world.journal.wait_for(AnswerTool)
+    [answer] = [done for done in world.journal.of("model") if isinstance(done, AnswerTool)]
+    assert "Not transferred" in answer.output
+    world.caller.hears(CallerHungUp())
+    assert world.end() == "caller.hung_up"
+
+
 def test_the_end_is_told_once_with_its_reason(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     live(world)
