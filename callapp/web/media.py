@@ -184,10 +184,14 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
             _apologise(parts.maker.apology(call_sid, admission, agent, origin), call_log)
         caller.close(TRY_AGAIN_LATER if full else POLICY_VIOLATION, refusal)
         return
-    within_s = detection_s(admission, agent)
-    if isinstance(call, Bridge) and within_s is not None and away is None:
-        parts.verdicts.expect(call_sid, call.answered, within_s)
-    _see_through(call.run, call_sid, parts)
+
+    def carry() -> str | None:
+        within_s = detection_s(admission, agent)
+        if isinstance(call, Bridge) and within_s is not None and away is None:
+            parts.verdicts.expect(call_sid, call.answered, within_s)
+        return call.run()
+
+    _see_through(carry, call_sid, parts)
 
 
 def _apologise_for_the_database(started: Started, parts: Services, origin: str, call_log: CallLogger) -> None:
