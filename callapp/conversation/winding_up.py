@@ -74,7 +74,9 @@ class WindingUp:
     def caller_back(self, at_ms: float) -> list[Command]:
         """What had to wait for the caller's return."""
         reason, self._away.wind_up = self._away.wind_up, None
-        return [] if reason is None else self.begin(reason, at_ms)
+        if reason is not None:
+            return self.begin(reason, at_ms)
+        return self.machine_found(at_ms) if self._voicemail.reached else []
 
     # -- a machine has answered -----------------------------------------------------------------
 

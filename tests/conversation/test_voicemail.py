@@ -12,6 +12,7 @@ from callapp.conversation.commands import (
     Command,
     CompleteCall,
     CreateResponse,
+    LeaveStream,
     OpenAudio,
     PlayAudio,
     Reconnect,
@@ -20,6 +21,7 @@ from callapp.conversation.commands import (
 )
 from callapp.conversation.events import (
     Answered,
+    CallerBack,
     ModelLost,
     ResponseEnded,
     ResponseStarted,
@@ -38,7 +40,7 @@ from callapp.conversation.voicemail import (
     Voicemail,
 )
 from callapp.conversation.winding_up import PERSON
-from callapp.conversation.wishes import VoicemailReached
+from callapp.conversation.wishes import SendDigits, VoicemailReached
 from tests.conversation.test_machine import Call, audio, live, only
 
 MESSAGE = "Say exactly this: please call back."
@@ -211,6 +213,16 @@ def test_the_model_reports_a_machine_that_speaks_on():
     assert call.tell(Tick(), at_ms=9_000) == []
     call.tell(SpeechStopped(), at_ms=10_000)
     assert message_of(call.tell(Tick(), at_ms=12_000)) == MESSAGE
+
+
+def test_without_a_message_a_machine_that_is_found_while_keys_are_sent_is_hung_up_on_after_them():
+    call = live(detects_machines=True)
+    keys = ToolCalled("resp_1", "call_1", "send_digits", "{}")
+    call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", tool_calls=(keys,)))
+    assert only(call.tell(ToolReturned("call_1", SendDigits("1"))), LeaveStream)
+    assert call.tell(MACHINE, at_ms=6_000) == []
+    assert only(call.tell(CallerBack(), at_ms=8_000), CompleteCall)
+    assert call.conversation.end_reason == "agent.voicemail"
 
 
 def test_without_a_message_the_models_report_ends_the_call():
