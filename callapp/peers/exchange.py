@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Condition, Thread
@@ -73,15 +74,13 @@ class Exchange:
 
     def start(self, channels: Sequence[str], receiver: Receiver) -> None:
         """Begin to send and to listen; of no effect the second time."""
-        with self._changed:
-            if self._threads or self._closing:
-                return
-            self._threads = [
-                Thread(target=self._send_all, name="peers-sender", daemon=True),
-                Thread(target=self._listen, args=(channels, receiver), name="peers-listener", daemon=True),
-            ]
-            for thread in self._threads:
+        jobs = ("peers-sender", self._send_all), ("peers-listener", partial(self._listen, channels, receiver))
+        # The system may have no thread left: whoever comes next tries again.
+        with self._changed, suppress(RuntimeError):
+            for name, job in jobs[len(self._threads) :] if not self._closing else ():
+                thread = Thread(target=job, name=name, daemon=True)
                 thread.start()
+                self._threads.append(thread)
 
     def send(self, channel: str, text: str, *, audio: bool = False) -> None:
         """Put a letter in the line; audio is dropped rather than be late."""
