@@ -146,6 +146,8 @@ class Conversation(Ensemble):
                 return self._on_tick(at_ms)
             case DigitPressed(digit=digit) if self.phase < Phase.LEAVING:
                 return self.keypad.pressed(digit, at_ms)
+            case TransferAsked(transfer=transfer) if self.phase < Phase.LEAVING:
+                return self.trips.asked(transfer, at_ms, announced=self.lifeline.up)
             case SessionConfirmed() if not self.lifeline.up and self.phase < Phase.LEAVING:
                 return self._on_session(event, at_ms)
             case Answered() if self.phase < Phase.LEAVING:
@@ -195,8 +197,6 @@ class Conversation(Ensemble):
                 return self.tool_rounds.remote_tool_returned(item_id)
             case ToolReturned(tool_call_id=tool_call_id, result=result):
                 return self.granting.returned(tool_call_id, result, at_ms)
-            case TransferAsked(transfer=transfer):
-                return self.trips.asked(transfer, at_ms)
             case ResponseEnded():
                 return self.answering.ended(event, at_ms)
             case RequestRefused(request_id=request_id):

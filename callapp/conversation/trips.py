@@ -52,13 +52,19 @@ class Trips:
         self._away.plan(trip, tool_call_id, at_ms)
         return []
 
-    def asked(self, transfer: Transfer, at_ms: float) -> list[Command]:
-        """Somebody outside the call asks for a transfer: the agent says so, in place of anything else."""
+    def asked(self, transfer: Transfer, at_ms: float, *, announced: bool) -> list[Command]:
+        """Somebody outside the call asks for a transfer: the agent says so, in place of anything else.
+
+        Args:
+            announced: the model is there to say it; else nobody is, and the caller waits for no model.
+        """
         if self._away.trip is not None or self._farewell.begun:
             return [Warn("the transfer that was asked for from outside is not possible now")]
+        self._away.plan(transfer, None, at_ms)
+        if not announced:
+            return self._depart(at_ms)
         commands = self._voice.silence(at_ms)
         self._voice.responses.want(away.HAND_OVER_REQUEST)
-        self._away.plan(transfer, None, at_ms)
         return commands
 
     def interrupted(self, at_ms: float) -> list[Command]:

@@ -348,6 +348,20 @@ def test_it_is_announced_also_to_a_caller_who_was_just_speaking():
     assert only(call.hear_all(), LeaveStream)
 
 
+@pytest.mark.parametrize("when", ["before the first session", "between two"])
+def test_without_a_model_to_announce_it_the_caller_is_put_through_at_once(when):
+    call = Call(greeting="Say hello") if when == "before the first session" else live()
+    if when == "between two":
+        call.tell(ModelLost("openai.disconnected"), at_ms=5_000)
+    assert only(call.tell(TransferAsked(COLD), at_ms=6_000), LeaveStream)
+    call.tell(CallerHungUp(), SessionConfirmed(), at_ms=7_000)
+    assert only(call.given, Finish, CreateResponse) == []
+    commands = call.tell(CallerBack("the line was busy"), at_ms=9_000)
+    [told] = only(commands, Tell)
+    assert told.text == news_of(COLD, "the line was busy")
+    assert only(commands, CreateResponse)
+
+
 def test_an_announcement_for_which_there_was_no_time_is_not_made_when_the_caller_is_back():
     call = live()
     call.tell(SpeechStarted("item_1"), TransferAsked(COLD), at_ms=1_000)
