@@ -264,7 +264,8 @@ class Responses:
             self.active_tag = asked.request.tag
             self._unanswered = 0
             if asked.doomed:
-                self._turn_open = turn_open  # nobody hears this one, and it kept the model's own answer away
+                if turn_open:  # nobody hears this one, and it kept the model's own answer away
+                    self.want(Request(ANSWER))
                 self._silenced.add(response_id)
                 return [CancelResponse(response_id)]
         if self._wanted is not None and self._wanted.aside:

@@ -373,9 +373,8 @@ def test_a_turn_that_was_over_before_such_a_request_began_is_answered_all_the_sa
     call.tell(ToolReturned("call_1", "42"), ResponseEnded("resp_1"), at_ms=1_000)
     call.tell(SpeechStarted(), SpeechStopped(), at_ms=2_000)
     assert call.tell(ResponseStarted("resp_2", "answer"), at_ms=2_100) == [CancelResponse("resp_2")]
-    call.tell(ResponseEnded("resp_2", "cancelled"), at_ms=2_200)
-    assert call.conversation.deadline_ms == 6_000
-    assert [c.tag for c in only(call.tell(Tick(), at_ms=6_000), CreateResponse)] == ["answer"]
+    commands = call.tell(ResponseEnded("resp_2", "cancelled"), at_ms=2_200)
+    assert [c.tag for c in only(commands, CreateResponse)] == ["answer"], "there is nothing to wait for"
 
 
 def test_an_unanswered_request_is_made_once_more_and_then_the_session_is_given_up():
