@@ -74,8 +74,8 @@ class Floor:
             self._turns.dismissed()
             return commands
         self._heed()
-        if responses.speaking and not self._farewell.begun:
-            # A response that the caller's turn did not silence is in the way of the model's own answer.
+        if responses.active is not None and not self._farewell.begun:
+            # It is in the way of the model's own answer, also one whose cancel has not reached the model yet.
             responses.want(Request(ANSWER))
         responses.turn_ended(at_ms)
         return commands

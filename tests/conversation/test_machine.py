@@ -377,6 +377,26 @@ def test_a_turn_that_was_over_before_such_a_request_began_is_answered_all_the_sa
     assert [c.tag for c in only(commands, CreateResponse)] == ["answer"], "there is nothing to wait for"
 
 
+def test_a_turn_that_was_over_before_a_cancelled_response_is_answered_without_the_whole_wait():
+    """As long as that one goes on at the service, the model answers no turn by itself."""
+    call = live()
+    call.tell(ResponseStarted("resp_1"), audio("resp_1", "item_1", 2_000), at_ms=1_000)
+    assert only(call.tell(SpeechStarted("item_2"), at_ms=2_000), CancelResponse)
+    call.tell(SpeechStopped(), at_ms=2_600)
+    call.tell(ResponseEnded("resp_1", "cancelled"), at_ms=2_700)
+    assert [c.tag for c in only(call.tell(Tick(), at_ms=4_100), CreateResponse)] == ["answer"]
+
+
+def test_a_turn_that_was_over_before_a_cancelled_response_is_answered_once():
+    """The model may come to answer it by itself all the same."""
+    call = live()
+    call.tell(ResponseStarted("resp_1"), audio("resp_1", "item_1", 2_000), at_ms=1_000)
+    call.tell(SpeechStarted("item_2"), at_ms=2_000)
+    call.tell(SpeechStopped(), ResponseEnded("resp_1", "cancelled"), at_ms=2_600)
+    call.tell(ResponseStarted("resp_2"), audio("resp_2", "item_3", 500), ResponseEnded("resp_2"), at_ms=2_800)
+    assert only(call.tell(Tick(), at_ms=9_000), CreateResponse) == []
+
+
 def test_an_unanswered_request_is_made_once_more_and_then_the_session_is_given_up():
     call = live(greeting="Say hello")
     assert [type(c) for c in call.tell(Tick(), at_ms=10_300)] == [CreateResponse]
