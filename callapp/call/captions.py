@@ -234,7 +234,11 @@ class CaptionedCall:
 
     def _dial(self, speaker: Speaker, number: int, after_ms: float) -> None:
         session = self._sessions[speaker] = self._new_transcriber()
-        self._threads.start(lambda: self._transcribe(speaker, number, session, after_ms), "transcriber")
+        try:
+            self._threads.start(lambda: self._transcribe(speaker, number, session, after_ms), "transcriber")
+        except RuntimeError as error:  # the system has none left: as a service that is not to be had
+            self._log.error("! the %s cannot be listened to: %s", speaker, error)
+            self._inbox.put(SessionLost(speaker, number, "server.error"))
 
     # -- the transcriber's thread ---------------------------------------------------------------
 

@@ -65,7 +65,11 @@ class Translators:
     def dial(self, number: int, after_ms: float) -> None:
         """Have one more, after a while."""
         translator = self._alive[number] = self._new()
-        self._threads.start(lambda: self._carry(number, translator, after_ms), "translator")
+        try:
+            self._threads.start(lambda: self._carry(number, translator, after_ms), "translator")
+        except RuntimeError as error:  # the system has none left: as a service that is not to be had
+            self._log.error("! no translator can be dialled: %s", error)
+            self._tell(TranslatorLost(number, "server.error"))
 
     def hear(self, number: int, voice: Samples) -> None:
         """Let one have what the speaker says."""

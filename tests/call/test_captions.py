@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, cast
 
 import pytest
 
 from callapp.call import captions
 from callapp.call.captions import CaptionedCall
+from callapp.call.threads import Threads
 from callapp.conversation.captioning import Terms
 from callapp.conversation.dictation import EndPiece, SendSpeech, TextDone, TextGrew
 from callapp.conversation.events import CallerHungUp
@@ -209,6 +211,26 @@ def test_a_wrong_key_ends_the_captions(worlds: list[World]) -> None:
 def test_a_bug_in_a_sessions_thread_ends_the_captions_and_nothing_else(worlds: list[World]) -> None:
     worlds.append(World(first_ready=RuntimeError("a bug")))
     assert worlds[0].ended() == "server.error"
+
+
+def test_without_a_thread_for_a_session_another_is_dialled(
+    worlds: list[World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may have none left for a moment; the captions are not to be lost for good by that."""
+    start, starts = Threads.start, count()
+
+    def scarce(threads: Threads, target: Callable[[], None], name: str) -> threading.Thread:
+        if next(starts) == 0:
+            raise RuntimeError("can't start new thread")
+        return start(threads, target, name)
+
+    monkeypatch.setattr(Threads, "start", scarce)
+    worlds.append(World())
+    _never_dialled, _others, callers = (worlds[0].session() for _ in range(3))
+    worlds[0].say("caller")
+    assert callers.piece()
+    worlds[0].stream.inbox.put(CallerHungUp())
+    assert worlds[0].ended() == "caller.hung_up"
 
 
 def test_who_hung_up_can_be_known_before_the_stream_says_that_it_is_over(world: World) -> None:

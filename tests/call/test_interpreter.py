@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from callapp.audio.g711 import Samples, decode
 from callapp.call.interpreter import InterpretedSide, Outside
 from callapp.call.interpreter_books import Books
 from callapp.call.pairs import Side
+from callapp.call.threads import Threads
 from callapp.conversation.events import CallerHungUp, Played
 from callapp.conversation.facts import Ended, Fact
 from callapp.conversation.interpreting import LAST_MARK, Terms
@@ -249,6 +250,31 @@ def test_without_the_streams_own_word_the_carriers_is_enough(world: World) -> No
     assert translator.finished.wait(WAIT_S)
     translator.outbox.put(Finished())
     assert world.ended() == "twilio.failed"
+
+
+def test_without_a_thread_for_a_translator_another_is_dialled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may have none left for a moment; two people are not to be cut off by that."""
+    start, scarce = Threads.start, {"translator"}
+
+    def start_if_there_is_one(threads: Threads, target: Callable[[], None], name: str) -> threading.Thread:
+        if name in scarce:
+            scarce.remove(name)
+            raise RuntimeError("can't start new thread")
+        return start(threads, target, name)
+
+    monkeypatch.setattr(Threads, "start", start_if_there_is_one)
+    world.start()
+    world.side.meet(world.partner)
+    world.translators.get(timeout=WAIT_S)
+    second = world.translators.get(timeout=WAIT_S)
+    while not second.hears.wait(0.02):
+        world.phone.inbox.put(VOICE)
+    world.phone.inbox.put(CallerHungUp())
+    assert second.finished.wait(WAIT_S)
+    second.outbox.put(Finished())
+    assert world.ended() == "caller.hung_up"
 
 
 def test_the_carriers_first_word_stays_whatever_comes_after_it(world: World) -> None:
