@@ -78,9 +78,9 @@ class Outage:
     @property
     def _line(self) -> bytes | None:
         """What the caller is to hear as long as things stand as they do."""
-        missing = not self._lifeline.up or self._voice.failing
-        needless = not missing or self._farewell.begun or self._voicemail.reached
-        return None if needless else self._hold_line
+        missing = not self._lifeline.up and not self._farewell.begun  # a goodbye is heard out without it
+        waits = missing or (self._voice.failing and not self._farewell.last)
+        return self._hold_line if waits and not self._voicemail.reached else None
 
     @property
     def _stall_ms(self) -> float:

@@ -459,6 +459,21 @@ def test_a_failed_response_is_asked_for_again_when_the_service_says_but_not_afte
     assert only(call.tell(Tick(), at_ms=10_000 + pause_ms), CreateResponse)
 
 
+def test_who_waits_for_a_goodbye_that_fails_hears_a_line_as_well():
+    """They sat in silence until the line was closed, twelve seconds later."""
+    call = live(hold_line=b64encode(b"\x55" * 8_000))
+    asked = ToolCalled("resp_1", "call_1", "end_call", "{}")
+    call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", tool_calls=(asked,)), at_ms=10_000)
+    call.tell(ToolReturned("call_1", EndCall("done")), ResponseStarted("resp_2", "goodbye"))
+    call.tell(ResponseEnded("resp_2", "failed", "rate_limit_exceeded", wait_ms=8_000))
+    assert only(call.tell(Tick(), at_ms=call.conversation.deadline_ms), PlayAudio)
+    assert call.now_ms <= 13_500
+    call.hear_all()
+    assert [c.tag for c in only(call.tell(Tick(), at_ms=18_000), CreateResponse)] == ["goodbye"]
+    call.speak("resp_3", "item_3", 1_000)
+    assert only(call.hear_all(), CompleteCall)
+
+
 def test_who_speaks_while_a_failed_answer_is_to_be_tried_again_hears_no_line():
     call = live(hold_line=b64encode(b"\x55" * 8_000))
     call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=10_000)
