@@ -194,7 +194,7 @@ class Conversation(Ensemble):
                 self.tool_rounds.remote_tool_called(item_id, approved=approved, at_ms=at_ms)
                 return []
             case RemoteToolReturned(item_id=item_id):
-                return self.tool_rounds.remote_tool_returned(item_id)
+                return self.tool_rounds.remote_tool_returned(item_id, at_ms)
             case ToolReturned(tool_call_id=tool_call_id, result=result):
                 return self.granting.returned(tool_call_id, result, at_ms)
             case ResponseEnded():

@@ -95,15 +95,18 @@ class ToolRounds:
         if not approved:
             responses.stirred(at_ms + TOOL_MS)  # until then it has nothing else to bring
 
-    def remote_tool_returned(self, item_id: str | None) -> list[Command]:
+    def remote_tool_returned(self, item_id: str | None, at_ms: float) -> list[Command]:
         """The service ran a tool by itself: unless its response goes on to speak, ask for another one."""
-        active = self._voice.responses.active
+        responses = self._voice.responses
+        active = responses.active
         # One that had to be approved comes back when its response is over, and is no part of another.
         self._calls.count_round(active or f"after {len(self._ended)} responses")
         caller = self._remote_calls.pop(item_id, None) if item_id is not None else None
         self._remote_answer_due, self._remote_at_work = True, bool(self._remote_calls)
         if active != caller:
             self._unaware = active
+        if active is not None and active in self._remote_calls.values():
+            responses.stirred(at_ms + TOOL_MS)  # another one is at work in it
         return self._ask_after_remote_tools() if active is None else []
 
     def message_started(self, response_id: str) -> None:

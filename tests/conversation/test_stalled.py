@@ -16,6 +16,7 @@ from callapp.conversation.events import (
     AgentSaid,
     MessageStarted,
     RemoteToolCalled,
+    RemoteToolReturned,
     ResponseEnded,
     ResponseStarted,
     SessionConfirmed,
@@ -110,6 +111,14 @@ def test_a_tool_that_the_service_runs_has_the_time_that_ours_have() -> None:
     call = stalled(RemoteToolCalled("mcp_1"))
     assert call.tell(Tick(), at_ms=BEGUN_MS + TOOL_MS) == []
     assert only(call.tell(Tick(), at_ms=BEGUN_MS + TOOL_MS + STALLED_MS), CancelResponse)
+
+
+def test_so_has_each_of_two_that_it_runs_at_once():
+    call = stalled(RemoteToolCalled("mcp_1"), RemoteToolCalled("mcp_2"))
+    call.tell(RemoteToolReturned("mcp_1"), at_ms=BEGUN_MS + 500)
+    assert call.tell(Tick(), at_ms=BEGUN_MS + TOOL_MS) == []
+    call.tell(RemoteToolReturned("mcp_2"))
+    assert call.conversation.deadline_ms == BEGUN_MS + TOOL_MS + STALLED_MS
 
 
 def test_an_approved_tool_that_begins_meanwhile_is_no_sign_of_life() -> None:
