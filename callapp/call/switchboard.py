@@ -111,6 +111,7 @@ class Extension:
         self._origin = origin
         self._log = call_logger(admission.call_sid, __name__)
         self._missed = False
+        self._failing = False  # the database is away: that is told once
 
     def leave(self, trip: Trip, said: tuple[Line, ...], elapsed_ms: float) -> None:
         """Have the carrier take the call away. Blocks.
@@ -151,8 +152,11 @@ class Extension:
             call = self._board.away.find(call_sid)
             status = self._board.store.find_status(call_sid) if call is not None else None
         except CallappError as error:
-            self._log.error("! where the call is cannot be looked up: %s", error)
+            if not self._failing:
+                self._log.error("! where the call is cannot be looked up: %s", error)
+            self._failing = True
             return None
+        self._failing = False
         if call is not None:
             # The carrier may have told another process that the caller has hung up.
             return call.outcome or (end_reason_of(status) if status in TERMINAL_STATUSES else None)
