@@ -157,7 +157,9 @@ class Outage:
 
     def _renew(self, at_ms: float) -> list[Command]:
         """Change to a new session while nobody speaks, so that nobody hears it."""
-        if self._voice.responses.owed or self._playback.playing(at_ms) or self._tool_rounds.pending:
+        tools = self._tool_rounds
+        at_work = tools.pending or tools.remote_answer_owed  # what the service runs would go with its session
+        if self._voice.responses.owed or self._playback.playing(at_ms) or at_work:
             self._lifeline.not_now(at_ms)
             return []
         self._lifeline.renewing(at_ms)

@@ -24,6 +24,8 @@ from callapp.conversation.events import (
     DigitPressed,
     MessageStarted,
     ModelLost,
+    RemoteToolCalled,
+    RemoteToolReturned,
     ResponseEnded,
     ResponseStarted,
     SessionConfirmed,
@@ -248,6 +250,17 @@ def test_a_session_is_renewed_before_its_time_is_over_in_a_quiet_moment():
     commands = call.tell(Tick(), at_ms=call.conversation.deadline_ms)
     assert [type(c) for c in commands] == [DropModel, CloseAudio, Reconnect]
     assert [type(c) for c in call.tell(SessionConfirmed(lasts_ms=3_600_000))] == [Tell, Tell, OpenAudio]
+
+
+def test_a_session_in_which_the_service_runs_a_tool_is_renewed_once_that_is_answered():
+    """An approved tool runs outside of any response; it would be gone with its session."""
+    call = live(session_ms=30_000)
+    call.tell(RemoteToolCalled("mcp_1", approved=True), at_ms=30_000)
+    assert only(call.tell(Tick(), at_ms=30_300), DropModel) == []
+    assert only(call.tell(RemoteToolReturned("mcp_1"), at_ms=33_000), CreateResponse)
+    call.speak("resp_1", "item_1", 1_000)
+    call.hear_all()
+    assert only(call.tell(Tick(), at_ms=call.conversation.deadline_ms), DropModel)
 
 
 def test_a_short_lived_session_is_renewed_half_way():
