@@ -320,7 +320,7 @@ class Conversation(Ensemble):
             busy=responses.busy or responses.active is not None,
             caller_speaking=responses.caller_speaking,
             heard_ms=self.playback.dry_ms,
-            tool_since_ms=self.tool_calls.running_since_ms,
+            tool_since_ms=self.tool_rounds.running_since_ms,
             awaiting_keys=self.keys.awaited,
         )
 
@@ -334,14 +334,14 @@ class Conversation(Ensemble):
             return self.course.deadline_ms
         trip_ms = self.away.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
         if self.away.gone:
-            return _first(trip_ms, self.outage.session_due_ms, self.tool_calls.deadline_ms)
+            return _first(trip_ms, self.outage.session_due_ms, self.tool_rounds.deadline_ms)
         return _first(
             trip_ms,
             None if self.farewell.last else self.plan.most_ms,
             self.outage.session_due_ms,
             self.outage.deadline_ms,
             self.responses.deadline_ms if self.lifeline.up or self.farewell.begun else None,
-            self.tool_calls.deadline_ms,
+            self.tool_rounds.deadline_ms,
             self.noise.deadline_ms,
             self.keys.deadline_ms(self.playback.dry_ms),
             self.asides.deadline_ms(self._scene(self._now_ms)),

@@ -37,20 +37,33 @@ class ToolRounds:
         self._ended: set[str] = set()  # responses that are over
         self._end_asked: dict[str, str] = {}  # tool calls that ask for the end, and their response
         self._remote_answer_due = False  # the service ran a tool, and nothing was said since
-        self._remote_at_work = False  # it runs one, and nothing was said since
-        # Those that it runs, by their items, and the response that each is a part of.
+        # Those that it runs, by their items: the response that each is a part of.
         self._remote_calls: dict[str, str | None] = {}
+        self._remote_since_ms: dict[str, float] = {}  # since when it runs those that are part of none
         self._unaware: str | None = None  # a response that had begun before the tool was done
 
     @property
     def remote_answer_owed(self) -> bool:
         """Whether the caller waits for what a tool brings that the service runs, or has run."""
-        return self._remote_answer_due or self._remote_at_work
+        return self._remote_answer_due or bool(self._remote_calls)
 
     @property
     def pending(self) -> bool:
         """Whether the model waits for a tool of ours."""
         return self._calls.pending
+
+    @property
+    def running_since_ms(self) -> float | None:
+        """Since when a tool has been at work that the caller waits for, while no response is active."""
+        ours = self._calls.running_since_ms
+        return min([*self._remote_since_ms.values(), *([ours] if ours is not None else [])], default=None)
+
+    @property
+    def deadline_ms(self) -> float | None:
+        """When the next tool has taken too long."""
+        ours = self._calls.deadline_ms
+        remote = [since_ms + TOOL_MS for since_ms in self._remote_since_ms.values()]
+        return min([*remote, *([ours] if ours is not None else [])], default=None)
 
     def called(self, call: ToolCalled, at_ms: float) -> list[Command]:
         """The model calls a tool: run it, once, unless there is a reason not to."""
@@ -76,8 +89,10 @@ class ToolRounds:
         return [AnswerTool(tool_call_id, output, sensitive), *self._settle(response_id, at_ms)]
 
     def give_up(self, at_ms: float) -> list[Command]:
-        """Answer the calls whose tools took too long."""
-        return [c for call in self._calls.expired(at_ms) for c in self.answer(call, TOO_SLOW, at_ms)]
+        """Answer the calls whose tools took too long; of the service's, the model has to say what it can."""
+        commands = [c for call in self._calls.expired(at_ms) for c in self.answer(call, TOO_SLOW, at_ms)]
+        late = [one for one, since_ms in self._remote_since_ms.items() if at_ms >= since_ms + TOOL_MS]
+        return commands + [c for item_id in late for c in self.remote_tool_returned(item_id, at_ms)]
 
     def end_asked(self, tool_call_id: str, at_ms: float) -> list[Command]:
         """The model calls for the end of the call; answered once its response is over."""
@@ -90,8 +105,9 @@ class ToolRounds:
     def remote_tool_called(self, item_id: str, *, approved: bool, at_ms: float) -> None:
         """The service begins to run a tool by itself, in the active response or after one that is over."""
         responses = self._voice.responses
-        self._remote_at_work = True
         self._remote_calls[item_id] = None if approved else responses.active
+        if self._remote_calls[item_id] is None:
+            self._remote_since_ms[item_id] = at_ms
         if not approved:
             responses.stirred(at_ms + TOOL_MS)  # until then it has nothing else to bring
 
@@ -101,8 +117,11 @@ class ToolRounds:
         active = responses.active
         # One that had to be approved comes back when its response is over, and is no part of another.
         self._calls.count_round(active or f"after {len(self._ended)} responses")
-        caller = self._remote_calls.pop(item_id, None) if item_id is not None else None
-        self._remote_answer_due, self._remote_at_work = True, bool(self._remote_calls)
+        caller = None
+        if item_id is not None:
+            caller = self._remote_calls.pop(item_id, None)
+            self._remote_since_ms.pop(item_id, None)
+        self._remote_answer_due = True
         if active != caller:
             self._unaware = active
         if active is not None and active in self._remote_calls.values():
@@ -113,7 +132,6 @@ class ToolRounds:
         """A response goes on to speak: of what the service's tool has brought, if it can know it."""
         if self._voice.responses.silenced(response_id):
             return
-        self._remote_at_work = False
         if response_id != self._unaware:
             self._remote_answer_due = False
 
@@ -125,6 +143,7 @@ class ToolRounds:
     def response_ended(self, response_id: str, at_ms: float) -> list[Command]:
         """A response is over, and all its calls are known."""
         self._ended.add(response_id)
+        self._remote_calls = {i: r for i, r in self._remote_calls.items() if r != response_id}
         return self._settle(response_id, at_ms) + self._ask_after_remote_tools()
 
     def session_lost(self) -> list[tuple[str, str]]:
@@ -132,8 +151,9 @@ class ToolRounds:
         for tool_call_id in self._end_asked:
             self._calls.answer(tool_call_id)  # nobody waits for it: the next session may call it again
         self._end_asked.clear()
-        self._remote_answer_due = self._remote_at_work = False
+        self._remote_answer_due = False
         self._remote_calls.clear()
+        self._remote_since_ms.clear()
         return self._calls.abandon()
 
     def _ask_after_remote_tools(self) -> list[Command]:

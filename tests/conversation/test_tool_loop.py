@@ -21,12 +21,13 @@ from callapp.conversation.events import (
     SessionConfirmed,
     SpeechStarted,
     SpeechStopped,
+    Tick,
     ToolCalled,
     ToolReturned,
 )
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
-from callapp.conversation.tool_calls import MOST_ROUNDS
+from callapp.conversation.tool_calls import MOST_ROUNDS, TOOL_MS
 
 SECOND = b64encode(b"\x55" * 8_000)
 
@@ -208,6 +209,31 @@ def test_what_an_approved_tool_brings_while_another_response_speaks_is_told_afte
     call.feed(AudioArrived(response_id, Part("item_1", 0), SECOND))
     commands = call.feed(ResponseEnded(response_id))
     assert [c.tag for c in commands if isinstance(c, CreateResponse)] == ["answer"]
+
+
+def test_who_waits_for_an_approved_tool_hears_a_line_and_no_question_and_is_answered_if_it_never_comes() -> (
+    None
+):
+    call = Call(Plan(manners=Manners(nudge_ms=8_000, waiting_lines=("One moment.",))))
+    call.feed(ResponseEnded(call.begin()))
+    call.feed(RemoteToolCalled("mcp_1", approved=True))
+    began_ms, asked = call.at_ms, []
+    while call.at_ms < began_ms + 20_000:
+        deadline_ms = call.conversation.deadline_ms
+        assert deadline_ms is not None
+        call.at_ms = max(deadline_ms, call.at_ms) - 10
+        asked += [(one, call.at_ms - began_ms) for one in of(CreateResponse, call.feed(Tick()))]
+        if asked and asked[-1][0].tag == "answer":
+            break
+        if asked:
+            call.feed(ResponseStarted(f"aside-{len(asked)}", "aside"))
+            call.feed(ResponseEnded(f"aside-{len(asked)}"))
+    lines = [one for one, _ in asked[:-1]]
+    assert len(lines) > 1
+    assert all("One moment." in (line.instructions or "") for line in lines)
+    assert asked[0][1] <= 1_000
+    answer, after_ms = asked[-1]
+    assert (answer.tag, after_ms) == ("answer", TOOL_MS)
 
 
 @pytest.mark.parametrize("first", ["approved", "own"])
