@@ -71,6 +71,8 @@ def open_engine(database_url: str, *, busy_s: int = BUSY_S, reads_only: bool = F
             # A server that vanishes without a word is noticed in seconds rather than in hours.
             "tcp_user_timeout": busy_s * 1000,
             "keepalives_idle": 30,
+            # A pooler that deals out transactions gives the next one to a server that has prepared nothing.
+            "prepare_threshold": None,
         },
         hide_parameters=True,
     )
