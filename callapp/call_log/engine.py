@@ -77,6 +77,15 @@ def open_engine(database_url: str, *, busy_s: int = BUSY_S, reads_only: bool = F
         hide_parameters=True,
     )
 
+    def connect(_dialect: object, _record: object, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        from callapp.call_log.postgres import ImpatientConnection  # psycopg, which not everybody needs
+
+        connection = ImpatientConnection.connect(*args, **options)
+        connection.most_s = busy_s + 1  # after the server's own limit, set below: that says more
+        return connection
+
+    event.listen(engine, "do_connect", connect)
+
     def limit_waits(connection: Any, _record: object) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET statement_timeout = {busy_s * 1000}")

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from callapp.call_log.engine import open_engine
 from tests.postgres import Cluster
+from tests.stage import DEADLINE_S
+
+READY_BUT_SILENT = b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I"
+"""`AuthenticationOk` and `ReadyForQuery`: https://www.postgresql.org/docs/current/protocol-message-formats.html"""
 
 
 def test_nothing_is_prepared_since_the_next_transaction_may_reach_another_server(postgres: Cluster) -> None:
@@ -16,3 +25,19 @@ def test_nothing_is_prepared_since_the_next_transaction_may_reach_another_server
         prepared = connection.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
     engine.dispose()
     assert prepared == 0
+
+
+def test_a_server_that_takes_questions_and_answers_none_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        port = listener.getsockname()[1]
+        url = f"postgresql://me@127.0.0.1:{port}/it?sslmode=disable&gssencmode=disable"
+        asked = pool.submit(open_engine(url, busy_s=1).connect)
+        client, _ = listener.accept()
+        with client:
+            client.settimeout(DEADLINE_S)
+            client.recv(10_000)
+            client.sendall(READY_BUT_SILENT)
+            with pytest.raises(OperationalError, match="no answer within 2 s"):
+                asked.result(DEADLINE_S)
+            while client.recv(10_000):  # what was asked, and then that nobody waits for the answer
+                pass
