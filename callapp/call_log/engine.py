@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -13,6 +13,7 @@ from callapp.errors import ConfigError
 BUSY_S = 5  # how long a statement waits for another process's lock
 CONNECT_S = 5
 POOL_WAIT_S = 5
+READ_ONLY = "25006"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 
 def parse_url(database_url: str) -> URL:
@@ -92,7 +93,15 @@ def open_engine(database_url: str, *, busy_s: int = BUSY_S, reads_only: bool = F
         connection.commit()
 
     event.listen(engine, "connect", limit_waits)
+    event.listen(engine, "handle_error", _leave_read_only)
     return engine
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    # Where a standby took over, the connections made before everybody knew lead to one that stays read-only,
+    # and work in all other respects.
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError
 
 from callapp.call_log.engine import open_engine
 from tests.postgres import Cluster
@@ -25,6 +25,18 @@ def test_nothing_is_prepared_since_the_next_transaction_may_reach_another_server
         prepared = connection.scalar(text("SELECT count(*) FROM pg_prepared_statements"))
     engine.dispose()
     assert prepared == 0
+
+
+def test_connections_to_what_has_become_a_standby_are_given_up(postgres: Cluster) -> None:
+    engine = open_engine(postgres.new_database())
+    with engine.connect() as connection:
+        connection.execute(text("SET default_transaction_read_only = on"))
+        connection.commit()
+    with engine.connect() as connection, pytest.raises(InternalError, match="read-only"):
+        connection.execute(text("CREATE TABLE one (it int)"))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE one (it int)"))
+    engine.dispose()
 
 
 def test_a_server_that_takes_questions_and_answers_none_is_given_up() -> None:
