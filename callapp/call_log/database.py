@@ -18,6 +18,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from callapp.call_log.engine import is_sqlite, open_engine
 from callapp.errors import CallappError
 
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: a right that was taken away, as Heroku does
+# where a database is full, and a table that is being restored.
+MENDED_BY_HAND = ("42501", "42P01")
+
 
 class StoreUnavailable(CallappError):
     """The database does not answer, or refused what we asked of it."""
@@ -26,6 +30,8 @@ class StoreUnavailable(CallappError):
     def hopeless(self) -> bool:
         """Whether it will never take that, however often it is asked."""
         cause = self.__cause__
+        if isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) in MENDED_BY_HAND:
+            return False
         foreign = isinstance(cause, StatementError) and not isinstance(cause, DBAPIError)
         return foreign or isinstance(cause, (DataError, IntegrityError, ProgrammingError))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import create_engine, select, text
 
 from callapp.call.journal import Particulars
 from callapp.call_log import Admission, PlacedCall, Store, schema
@@ -37,7 +38,8 @@ from callapp.conversation.facts import (
     Used,
     Uttered,
 )
-from tests.postgres import cluster, programs
+from tests.postgres import Cluster, cluster, programs
+from tests.stage import eventually
 
 WAIT_S = 20.0
 BEGAN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -381,6 +383,34 @@ def test_a_postgresql_that_is_stopped_during_calls_loses_nothing(
     assert {len(call.utterances) for call in found} == {3}
     assert {len(call.events) for call in found} == {7}
     assert {call.end_reason for call in found} == {"agent.ended"}
+
+
+@pytest.mark.parametrize(
+    ("break_it", "mend_it"),
+    [
+        ("REVOKE INSERT, UPDATE ON calls FROM callapp", "GRANT INSERT, UPDATE ON calls TO callapp"),
+        ("ALTER TABLE calls RENAME TO away", "ALTER TABLE away RENAME TO calls"),
+    ],
+)
+def test_what_a_postgresql_may_not_write_for_a_while_is_not_lost(
+    postgres: Cluster, postgres_template: str, caplog: pytest.LogCaptureFixture, break_it: str, mend_it: str
+) -> None:
+    """A database over its size, at Heroku, keeps its rows and loses the right to more of them."""
+    url = postgres.new_database(template=postgres_template)
+    owner = create_engine(url, isolation_level="AUTOCOMMIT")
+    with ExitStack() as at_last:
+        at_last.callback(owner.dispose)
+        connection = at_last.enter_context(owner.connect())
+        connection.execute(text("CREATE ROLE callapp LOGIN"))
+        at_last.callback(connection.execute, text("DROP OWNED BY callapp; DROP ROLE callapp"))
+        connection.execute(text("GRANT ALL ON ALL TABLES IN SCHEMA public TO callapp"))
+        with closing(Store(url.replace("postgres@", "callapp@"))) as store, closing(Record(store)) as record:
+            connection.execute(text(break_it))
+            tell(record, TALK)
+            assert eventually(lambda: "it is kept and tried again" in caplog.text, WAIT_S)
+            connection.execute(text(mend_it))
+            assert record.writer.flush(WAIT_S)
+            assert whole(store, record).as_json()["endReason"] == "agent.ended"
 
 
 def test_live_calls_are_those_that_go_on_with_what_was_said_last(store: Store, record: Record) -> None:
