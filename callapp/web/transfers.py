@@ -6,6 +6,8 @@ or the one that we wrote into the URL; Twilio's signature covers it.
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
@@ -14,7 +16,7 @@ from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.conversation.away import TRANSFERRED
 from callapp.errors import CallappError
 from callapp.logs import call_logger
-from callapp.services import services
+from callapp.services import Services, services
 from callapp.telephony import twiml
 from callapp.web.guard import require_twilio
 from callapp.web.urls import public_origin
@@ -40,7 +42,7 @@ def answered() -> ResponseReturnValue:
     """Somebody has picked up a phone that was dialled for a caller: the call is theirs now."""
     fields = request.form
     if fields.get("CallStatus") == "in-progress":
-        _over(fields.get("ParentCallSid", ""), TRANSFERRED)
+        _note_over(fields.get("ParentCallSid", ""), TRANSFERRED)
     return "", 204
 
 
@@ -54,10 +56,10 @@ def over() -> ResponseReturnValue:
     log.info("= dial: %s", dialled)
     try:
         if dialled == "completed":  # they have talked
-            _over(call_sid, TRANSFERRED)
+            _note_over(call_sid, TRANSFERRED)
             return _xml(twiml.hang_up())
         if fields.get("CallStatus") in TERMINAL_STATUSES:  # the caller, while it rang or in the conference
-            _over(call_sid, HUNG_UP)
+            _note_over(call_sid, HUNG_UP)
             board.stop_ringing(call_sid)
             return _xml(twiml.hang_up())
         board.away.send_back(call_sid, _WHY.get(dialled, _DECLINED))
@@ -112,7 +114,7 @@ def take() -> ResponseReturnValue:
         if request.form.get("Digits") != TAKE_KEY or call is None or call.room is None:
             log.info("= the colleague declines")
             return _xml(twiml.hang_up())  # the end of their call brings the caller back
-        if _over(call_sid, TRANSFERRED):
+        if _over(services(), call_sid, TRANSFERRED):
             log.info("= the colleague takes the call")
             return _xml(twiml.join(call.room))
     except CallappError as error:
@@ -135,9 +137,14 @@ def colleague_status() -> ResponseReturnValue:
     return "", 204
 
 
-def _over(call_sid: str, outcome: str) -> bool:
-    """The call is over for us: so the database says, and so does its bridge, if it is here."""
+def _note_over(call_sid: str, outcome: str) -> None:
+    """The call is over for us, also where the database is away: Twilio does not say so again."""
     app = services()
+    app.later.note(partial(_over, app, call_sid, outcome), outcome, call_logger(call_sid, __name__))
+
+
+def _over(app: Services, call_sid: str, outcome: str) -> bool:
+    """The call is over for us: so the database says, and so does its bridge, if it is here."""
     decided = app.switchboard.away.decide(call_sid, outcome)
     live = app.registry.find(call_sid)
     if decided and live is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from callapp.call.switchboard import Extension
 from callapp.call_log.away import CallsAway
 from callapp.call_log.records import Admission, AwayCall
 from callapp.call_log.store import StoreUnavailable
@@ -174,6 +176,55 @@ def test_without_a_database_the_caller_hears_an_apology(calls: Any, monkeypatch:
 
     monkeypatch.setattr(CallsAway, "find", fails)
     assert verbs(world.ask("/transfer/over", DialCallStatus="busy")) == ["Say", "Hangup"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/transfer/answered", {"ParentCallSid": CALL_SID, "CallStatus": "in-progress"}),
+        ("/transfer/over", {"CallSid": CALL_SID, "DialCallStatus": "completed"}),
+    ],
+)
+def test_that_somebody_has_the_call_is_noted_once_the_database_is_there(
+    calls: Any, monkeypatch: pytest.MonkeyPatch, path: str, fields: dict[str, str]
+) -> None:
+    """Twilio says it once; and who has talked hears no apology."""
+    world, there, decide = calls(COLD), threading.Event(), CallsAway.decide
+
+    def down(*args: Any) -> bool:
+        if there.is_set():
+            return decide(*args)
+        raise StoreUnavailable("down")
+
+    monkeypatch.setattr(CallsAway, "decide", down)
+    answer = world.world.webhook(path, fields)
+    assert answer.status_code < 300
+    assert "Say" not in answer.text
+    assert world.live.cuts == []
+    there.set()
+    later = world.world.services.later.writer
+    assert later.flush(20)
+    later.close()
+    assert world.live.cuts == ["agent.transferred"]
+    assert world.board.away.find(CALL_SID).outcome == "agent.transferred"
+
+
+def test_that_a_call_cannot_be_looked_up_is_said_once_an_outage(
+    calls: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its bridge looks twice a second."""
+    board = calls(COLD).board
+    extension = Extension(board, ADMISSION, calls().world.services.agents.default, ORIGIN)
+
+    def fails(*_: Any) -> None:
+        raise StoreUnavailable("down")
+
+    for _ in range(2):
+        with monkeypatch.context() as outage:
+            outage.setattr(CallsAway, "find", fails)
+            assert [extension.whereabouts() for _ in range(3)] == [None] * 3
+        assert extension.whereabouts() is None
+    assert caplog.text.count("cannot be looked up") == 2
 
 
 # -- a colleague --------------------------------------------------------------------------------
