@@ -10,7 +10,7 @@ import fcntl
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -41,7 +41,8 @@ class Work:
 
     def leave(self) -> None:
         """Close the files; whoever finds them puts them on the shelf."""
-        self._opened.close()
+        with suppress(OSError):  # a full disk: what waited in this process is lost, and the files are closed
+            self._opened.close()
 
     def remove(self) -> None:
         """It is on the shelf: the files are not needed any more."""

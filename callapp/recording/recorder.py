@@ -152,6 +152,8 @@ class Recorder:
             take = finished.take
             try:
                 self._write(finished)
+            except OSError as error:  # a full disk, say
+                call_logger(take.call.call_sid, __name__).error("! a recording stays on the bench: %s", error)
             except Exception:  # noqa: BLE001 - whatever it is, other calls are recorded all the same
                 call_logger(take.call.call_sid, __name__).exception("! bug: a call was not recorded")
             finally:
@@ -191,7 +193,7 @@ class Recorder:
         for work in self._bench.left_behind():
             try:
                 self._save(work)
-            except CallappError as error:
+            except (CallappError, OSError) as error:
                 call_logger(work.call_sid, __name__).error("! a recording stays on the bench: %s", error)
             except Exception:  # noqa: BLE001 - whatever it is, other recordings are saved all the same
                 call_logger(work.call_sid, __name__).exception("! bug: a recording was not saved")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from callapp.conversation.facts import Began, Closed, Recorded
 from callapp.conversation.playback import Playback
 from callapp.errors import ConfigError
 from callapp.recording import recorder as recorder_module
-from callapp.recording.bench import Bench
+from callapp.recording.bench import Bench, Work
 from callapp.recording.recorder import Recorder
 from callapp.recording.reel import Reel
 from callapp.recording.shelf import Shelf, ShelfUnavailable
@@ -168,6 +169,34 @@ def test_a_full_disk_is_complained_of_once_and_recording_goes_on_when_it_has_roo
     assert complaints == ["! the recording has gaps: [Errno 28] No space left on device"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it is Linux's")
+def test_a_disk_that_is_full_when_a_call_ends_costs_this_recording_and_no_other(
+    recorder: Recorder,
+    bench: Bench,
+    told: queue.Queue[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What waits to be written cannot be when the file is closed, either."""
+    begin = bench.begin
+
+    def on_a_full_disk(call_sid: str, from_ms: int) -> Work:
+        work = begin(call_sid, from_ms)
+        full = os.open("/dev/full", os.O_RDWR)
+        os.dup2(full, work.caller.fileno())
+        os.close(full)
+        return work
+
+    with monkeypatch.context() as disk:
+        disk.setattr(bench, "begin", on_a_full_disk)
+        record(recorder)
+    record(recorder)
+    assert isinstance(told.get(timeout=WAIT_S)[1], Recorded)
+    assert told.empty()
+    assert "No space left on device" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 def test_what_another_process_goes_on_with_is_a_part_of_its_own(
     recorder: Recorder, shelf: Shelf, told: queue.Queue[Any]
 ) -> None:
@@ -189,7 +218,7 @@ from pathlib import Path
 from callapp.conversation.facts import Began
 from callapp.conversation.playback import Playback
 from callapp.recording import recorder as module
-from callapp.recording.bench import Bench
+from callapp.recording.bench import Bench, Work
 from callapp.recording.recorder import Recorder
 from callapp.recording.shelf import Shelf
 from callapp.recording.tape import Tape
