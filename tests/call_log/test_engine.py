@@ -53,3 +53,14 @@ def test_a_server_that_takes_questions_and_answers_none_is_given_up() -> None:
                 asked.result(DEADLINE_S)
             while client.recv(10_000):  # what was asked, and then that nobody waits for the answer
                 pass
+
+
+def test_a_server_that_is_slow_and_gets_on_is_not(postgres: Cluster) -> None:
+    """A batch may take longer than any of its statements."""
+    engine = open_engine(postgres.new_database(), busy_s=1)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE one (it int)"))
+        slow = text("INSERT INTO one SELECT :it FROM pg_sleep(0.4)")
+        connection.execute(slow, [{"it": number} for number in range(8)])
+        assert connection.scalar(text("SELECT count(*) FROM one")) == 8
+    engine.dispose()
