@@ -271,6 +271,26 @@ def test_who_chooses_a_language_sees_the_same_page_again(
     assert page.text.count('aria-current="page"') == 1
 
 
+@pytest.mark.parametrize(
+    ("referrer", "fault"),
+    [
+        ({}, "Referer"),
+        ({"Referer": "https://voice.example.com:8443/desk/sign-in"}, "Referer"),
+        ({"Referer": f"{ORIGIN}/desk/sign-in"}, "earlier session"),
+    ],
+)
+def test_who_is_refused_for_their_browser_s_referrer_is_not_told_of_an_earlier_session(
+    client: FlaskClient, referrer: dict[str, str], fault: str
+) -> None:
+    """To load the page again would not help."""
+    page = client.get("/desk/sign-in", base_url=ORIGIN, headers=HTML)
+    token = csrf_token(page) if fault == "Referer" else "of another"
+    form = {"csrf_token": token, "key": KEY}
+    answer = client.post("/desk/sign-in", data=form, base_url=ORIGIN, headers=HTML | referrer)
+    assert answer.status_code == 400
+    assert fault in answer.text
+
+
 def test_a_fault_is_told_in_its_reader_s_language(make_app: MakeApp) -> None:
     app = make_app()
     client = app.test_client()

@@ -130,6 +130,11 @@ def _detail(error: HTTPException) -> Sentence | Quoted:
     if isinstance(error, Problem):
         return error.detail
     if isinstance(error, CSRFError):
+        if "referrer" in (error.description or ""):  # else it is the token; Flask-WTF has no other sign of it
+            return N_(
+                "The browser does not say that this form is of this address. Let it send a Referer to it, "
+                "and a proxy in front pass on the Host that was asked for."
+            )
         return N_("This form is of an earlier session. Load its page again, then send it once more.")
     if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:
         return problems.FAILED
