@@ -68,6 +68,19 @@ def test_a_slow_answer_stands_out() -> None:
     assert str(turn_bars([])).count("<rect") == 0
 
 
+def test_the_bars_of_a_long_call_are_in_rows() -> None:
+    """In one, a bar of 300 were less than a pixel wide."""
+    svg = str(turn_bars([(500.0, False)] * 300))
+    found = re.search(r'viewBox="0 0 (\d+) (\d+)"', svg)
+    assert found
+    width, height = int(found[1]), int(found[2])
+    assert width <= 900
+    places = re.findall(r'x="(\d+)" y="([\d.]+)" width="10" height="([\d.]+)"', svg)
+    assert len(set(places)) == 300
+    assert max(int(x) + 10 for x, _, _ in places) <= width
+    assert max(float(y) + float(high) for _, y, high in places) == height
+
+
 def test_a_plot_has_a_mark_for_each_day_that_has_a_value_and_a_scale_that_holds_them() -> None:
     days = [date(2026, 11, day) for day in range(1, 5)]
     svg = str(columns("Calls", days, [3.0, 0.0, 12.0, 7.0], "{:g}"))

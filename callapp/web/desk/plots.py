@@ -16,6 +16,8 @@ from markupsafe import Markup, escape
 SLOW_MS = 1000
 _BAR_WIDTH, _BAR_GAP, _BARS_HEIGHT = 10, 4, 32
 _HIGHEST_MS = 1000
+# More of them go on below: on a phone a bar is still three pixels wide.
+_BARS_A_ROW = 60
 
 # Of a plot over days; the text in it is 11 high, and as large as that on a phone.
 _WIDTH, _HEIGHT = 400, 170
@@ -44,15 +46,19 @@ def turn_bars(turns: Sequence[tuple[float, bool]]) -> Markup:
         height = max(2.0, wait_ms / highest_ms * _BARS_HEIGHT)
         kind = "slow" if wait_ms > SLOW_MS else "quick"
         note = " ⤳" if barge_in else ""
+        row, place = divmod(number, _BARS_A_ROW)
+        foot = row * (_BARS_HEIGHT + _BAR_GAP) + _BARS_HEIGHT
         bars.append(
-            f'<rect class="{kind}" x="{number * (_BAR_WIDTH + _BAR_GAP)}" y="{_BARS_HEIGHT - height:.1f}" '
+            f'<rect class="{kind}" x="{place * (_BAR_WIDTH + _BAR_GAP)}" y="{foot - height:.1f}" '
             f'width="{_BAR_WIDTH}" height="{height:.1f}" rx="2">'
             f"<title>{number + 1}: {wait_ms:.0f} ms{note}</title></rect>"
         )
-    width = max(1, len(turns) * (_BAR_WIDTH + _BAR_GAP))
+    width = max(1, min(len(turns), _BARS_A_ROW) * (_BAR_WIDTH + _BAR_GAP))
+    rows = max(1, math.ceil(len(turns) / _BARS_A_ROW))
+    all_high = rows * (_BARS_HEIGHT + _BAR_GAP) - _BAR_GAP
     figures = ", ".join(f"{wait_ms:.0f}" for wait_ms, _ in turns)
     return Markup(  # noqa: S704
-        f'<svg class="bars" viewBox="0 0 {width} {_BARS_HEIGHT}" width="{width}" height="{_BARS_HEIGHT}" '
+        f'<svg class="bars" viewBox="0 0 {width} {all_high}" width="{width}" height="{all_high}" '
         f'role="img" aria-label="{figures} ms">{"".join(bars)}</svg>'
     )
 
