@@ -17,7 +17,7 @@ from callapp.simulators.phone import Callee, HearPause, WaitForEnd
 from callapp.simulators.phone import Say as Speak
 from callapp.simulators.speech import Speech
 from tests.browser.conftest import Browser, browser_at
-from tests.browser.test_pages import WIDTHS, faults, overhang
+from tests.browser.test_pages import WIDTHS, faults, overhang, presses_that_count
 from tests.stage import DEADLINE_S, Server, eventually, words
 
 QUESTION = words("When are you open?", 900)
@@ -233,6 +233,21 @@ def test_a_caller_is_put_through_by_a_button(server: Server, desk: Browser) -> N
         assert eventually(lambda: len(scene.carrier.calls) == 2, DEADLINE_S)  # somebody's phone rings
         for one in scene.carrier.calls:
             one.hang_up()
+        scene.ending(call)
+    assert desk.complaints() == []
+
+
+@pytest.mark.parametrize("button", [".whisper button", "[name=destination]"])
+def test_what_is_pressed_twice_is_asked_for_once(server: Server, desk: Browser, button: str) -> None:
+    """The model was told twice; and a caller who was being put through was told of as a call that is over."""
+    with server.scene(script()) as scene:
+        call, _ = scene.live(agent="clerk")
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
+        desk.open(f"/desk/calls/{call.sid}")
+        desk.find("#whisper").send_keys("Offer them a discount.")
+        assert presses_that_count(desk, button, 2) == 1
+        assert presses_that_count(desk, ".end", 1) == 1
+        call.hang_up()
         scene.ending(call)
     assert desk.complaints() == []
 

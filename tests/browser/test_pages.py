@@ -43,6 +43,23 @@ def overhang(browser: Browser) -> int:
     return int(browser.driver.execute_script(width))
 
 
+def presses_that_count(browser: Browser, button: str, times: int) -> int:
+    """How many presses of a button would send its form, while the server has not answered the first."""
+    press = """
+        let sent = 0;
+        const count = (event) => {
+          if (!event.defaultPrevented) sent++;
+          event.preventDefault();
+        };
+        addEventListener("submit", count);
+        const button = document.querySelector(arguments[0]);
+        for (let i = 0; i < arguments[1]; i++) button.click();
+        removeEventListener("submit", count);
+        return sent;
+    """
+    return int(browser.driver.execute_script(press, button, times))
+
+
 def test_signing_in(browser: Browser) -> None:
     browser.driver.delete_all_cookies()
     browser.open("/desk/phone")
@@ -108,18 +125,7 @@ def test_a_button_that_is_pressed_twice_calls_once(signed_in: Browser) -> None:
     """While Twilio has not answered the page is still there, and looks as if nothing had happened."""
     signed_in.open("/desk/dial")
     signed_in.find("#number").send_keys(THEIR_NUMBER)
-    press_twice = """
-        let sent = 0;
-        addEventListener("submit", (event) => {
-          if (!event.defaultPrevented) sent++;
-          event.preventDefault();
-        });
-        const button = document.querySelector("button.main");
-        button.click();
-        button.click();
-        return sent;
-    """
-    assert signed_in.driver.execute_script(press_twice) == 1
+    assert presses_that_count(signed_in, "button.main", 2) == 1
 
 
 def test_the_number_s_calls_are_led_here_by_a_button(signed_in: Browser, server: Server) -> None:

@@ -1,5 +1,6 @@
 // One call while it goes on; what is only for then goes with it.
 
+import "./once.js";
 import { follow } from "./story.js";
 
 const now = document.getElementById("now");

@@ -1,5 +1,6 @@
 // The form of a call is checked while it is filled in, by the checks that hold when it is sent.
 
+import "./once.js";
 import { Parameters } from "./parameters.js";
 
 const PAUSE_MS = 300;
@@ -9,7 +10,6 @@ new Parameters(document.getElementById("agent"), document.getElementById("parame
 
 let timer = 0;
 let newest = 0;
-let sent = false;
 
 async function check() {
   const number = ++newest;
@@ -24,10 +24,3 @@ form.addEventListener("input", () => {
   clearTimeout(timer);
   timer = setTimeout(() => check().catch(() => {}), PAUSE_MS);
 });
-
-// Twilio takes a second to answer: who presses the button again meanwhile would have the phone ring twice.
-form.addEventListener("submit", (event) => {
-  if (sent) event.preventDefault();
-  sent = true;
-});
-addEventListener("pageshow", () => (sent = false)); // who comes back to this page may call again
