@@ -136,5 +136,6 @@ def test_the_number_s_calls_are_led_here_by_a_button(signed_in: Browser, server:
         assert number.voice_url == ""
         signed_in.leave_by(".findings button")
         assert signed_in.text(".verdict") == "A call can work here."
+        assert signed_in.driver.current_url.endswith("/desk/setup")
         assert number.voice_url == f"{server.url}/incoming-call"
     assert signed_in.complaints() == []

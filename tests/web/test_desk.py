@@ -257,7 +257,7 @@ def test_a_language_is_chosen_before_signing_in_and_kept_by_it(client: FlaskClie
     [
         ("GET", "/desk/history?words=order&agent=", "/desk/history?words=order&amp;agent="),
         ("GET", "/desk/live", "/desk/live"),
-        ("POST", "/desk/setup/webhook", "/desk/setup"),
+        ("POST", "/desk/setup", "/desk/setup"),
     ],
 )
 def test_who_chooses_a_language_sees_the_same_page_again(
@@ -457,6 +457,21 @@ def test_an_interpreter_is_told_of_the_other_person_in_the_form(make_app: MakeAp
     }
     answer = client.post("/desk/dial/check", data=form)
     assert answer.json == {"fault": None, "to": "+819012345678"}
+
+
+@pytest.mark.parametrize(("method", "query"), [("POST", ""), ("GET", "?found=now")])
+def test_what_was_found_is_a_page_that_can_be_asked_for_again(
+    client: FlaskClient, method: str, query: str
+) -> None:
+    """Also where no script has it follow; and of the page of the button there was none at its address."""
+    sign_in(client)
+    page = client.get("/desk/setup", headers=HTML)
+    assert 'href="/desk/setup?found=now"' in page.text
+    form = {"csrf_token": csrf_token(page)}
+    page = client.open(f"/desk/setup{query}", method=method, data=form, headers=HTML)
+    assert 'class="findings card"' in page.text
+    assert "<title>Setup" in page.text
+    assert client.get("/desk/setup", headers=HTML).status_code == 200
 
 
 def test_how_a_call_stands_is_said_in_words(make_app: MakeApp) -> None:

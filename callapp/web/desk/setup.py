@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import current_app, render_template
+from flask import current_app, render_template, request
 from flask.typing import ResponseReturnValue
 
 from callapp.doctor.examination import examine
@@ -17,8 +17,9 @@ _WORST_FIRST = (Level.FAULT, Level.WARNING, Level.OK)
 
 @blueprint.get("/setup")
 def setup() -> ResponseReturnValue:
-    """At once; what takes seconds comes with the findings."""
-    return render_template("desk/setup.html")
+    """At once; what takes seconds comes with the findings. Without a script the page waits for them."""
+    found = {"findings": _examine(fixes_webhook=False)} if "found" in request.args else {}
+    return render_template("desk/setup.html", **found)
 
 
 @blueprint.get("/setup/findings")
@@ -27,7 +28,7 @@ def findings() -> ResponseReturnValue:
     return render_template("desk/findings.html", findings=_examine(fixes_webhook=False))
 
 
-@blueprint.post("/setup/webhook")
+@blueprint.post("/setup")
 def fix_webhook() -> ResponseReturnValue:
     """Let calls to our number come here, and look again."""
     return render_template("desk/setup.html", findings=_examine(fixes_webhook=True))
