@@ -112,8 +112,10 @@ def test_a_call_is_checked_as_it_is_typed_and_then_placed(signed_in: Browser, se
         scene.carrier.next_callee(Callee(rings_ms=0))
         signed_in.leave_by("button.main")
         assert THEIR_NUMBER in signed_in.text(".notice")
+        signed_in.driver.refresh()
         assert overhang(signed_in) == 0
         (call,) = scene.carrier.calls
+        assert signed_in.driver.current_url.endswith(f"/desk/calls/{call.sid}")
         update = scene.session().expect("session.update")
         assert "You speak with Tanaka, who is 41." in update["session"]["instructions"]
         call.hang_up()

@@ -459,6 +459,21 @@ def test_an_interpreter_is_told_of_the_other_person_in_the_form(make_app: MakeAp
     assert answer.json == {"fault": None, "to": "+819012345678"}
 
 
+def test_without_a_script_what_two_agents_ask_for_is_filled_in_for_one(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    """The empty field of the other agent was taken for it, and what was filled in was lost."""
+    for name in ("akin", "named"):
+        (tmp_path / f"{name}.md").write_text("---\nlanguage: en-US\n---\nYou speak with {{ name }}.\n")
+    client = make_app(agents_dir=tmp_path, public_url=ORIGIN).test_client()
+    sign_in(client)
+    token = csrf_token(client.get("/desk/dial", headers=HTML))
+    form = {"csrf_token": token, "phoneNumber": "+81 90-1234-5678", "parameter.name": ["", "Ann"]}
+    assert client.post("/desk/dial/check", data=form | {"agent": "named"}).json["fault"] is None
+    page = client.post("/desk/dial", data=form | {"agent": "named", "phoneNumber": "+81"}, headers=HTML)
+    assert page.text.count('value="Ann"') == 1
+
+
 @pytest.mark.parametrize(("method", "query"), [("POST", ""), ("GET", "?found=now")])
 def test_what_was_found_is_a_page_that_can_be_asked_for_again(
     client: FlaskClient, method: str, query: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import flash, render_template, request
+from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from markupsafe import Markup
@@ -13,7 +13,7 @@ from callapp.agents import Agent
 from callapp.call.pairing import OTHER_NUMBER
 from callapp.phone_numbers import without_spaces
 from callapp.services import services
-from callapp.web.call_request import CallRequest, check_call_request, read_parameters
+from callapp.web.call_request import CallRequest, check_call_request
 from callapp.web.desk.pages import agents_to_choose, in_words
 from callapp.web.desk.sign_in import blueprint
 from callapp.web.outgoing import count_request, place_call
@@ -37,7 +37,8 @@ def place() -> ResponseReturnValue:
     except Problem as problem:
         return _page(form, fault=in_words(problem.detail)), problem.code or 400
     flash(_("%(number)s is being called: %(sid)s.", number=placed["to"], sid=placed["callSid"]))
-    return _page(form)
+    # Not this page: who loads it again would have the phone ring again.
+    return redirect(url_for("desk.call", call_sid=placed["callSid"]), 303)
 
 
 @blueprint.post("/dial/check")
@@ -52,10 +53,12 @@ def check() -> ResponseReturnValue:
 
 def _form() -> dict[str, Any]:
     """The form's fields as the API's body has them."""
+    # An empty field is one that was not filled in yet, and not a value. Without a script there are fields for
+    # all agents, and what two of them ask for by one name is filled in for one.
     parameters = {
         name.removeprefix(_PARAMETER): value
-        for name, value in request.form.items()
-        if name.startswith(_PARAMETER)
+        for name, value in request.form.items(multi=True)
+        if name.startswith(_PARAMETER) and value
     }
     if OTHER_NUMBER in parameters:
         parameters[OTHER_NUMBER] = without_spaces(parameters[OTHER_NUMBER])
@@ -64,10 +67,8 @@ def _form() -> dict[str, Any]:
 
 
 def _check(form: dict[str, Any]) -> CallRequest:
-    # An empty field is one that was not filled in yet, and not a value.
-    filled = {name: value for name, value in read_parameters(form["parameters"]).items() if value}
     app = services()
-    return check_call_request({**form, "parameters": filled}, request, app.settings, app.agents)
+    return check_call_request(form, request, app.settings, app.agents)
 
 
 def _page(form: dict[str, Any], fault: Markup | None = None) -> str:
