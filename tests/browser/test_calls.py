@@ -237,6 +237,36 @@ def test_a_caller_is_put_through_by_a_button(server: Server, desk: Browser) -> N
     assert desk.complaints() == []
 
 
+@pytest.mark.parametrize(("width", "height"), [(320, 640), (640, 400)], ids=["phone", "zoomed"])
+def test_on_a_small_window_the_buttons_of_a_call_leave_room_for_what_is_said(
+    server: Server, desk: Browser, width: int, height: int
+) -> None:
+    """They stay in sight, too; and where they are in two rows, these do not touch."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    desk.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    measure = """
+        scrollTo(0, document.documentElement.scrollHeight);
+        const { height } = document.getElementById("orders").getBoundingClientRect();
+        const all = [...document.querySelectorAll("[name=destination]")];
+        const [one, other] = all.map((button) => button.getBoundingClientRect());
+        return [height / innerHeight, other.top === one.top || other.top - one.bottom > 4];
+    """
+    try:
+        with server.scene(script()) as scene:
+            call, _ = scene.live(agent="clerk")
+            assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
+            desk.open(f"/desk/calls/{call.sid}")
+            share, apart = desk.driver.execute_script(measure)
+            assert share < 0.5
+            assert apart
+            assert overhang(desk) == 0
+            call.hang_up()
+            scene.ending(call)
+    finally:
+        desk.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert desk.complaints() == []
+
+
 @pytest.mark.parametrize("button", [".whisper button", "[name=destination]"])
 def test_what_is_pressed_twice_is_asked_for_once(server: Server, desk: Browser, button: str) -> None:
     """The model was told twice; and a caller who was being put through was told of as a call that is over."""

@@ -19,7 +19,7 @@ _HIGHEST_MS = 1000
 # More of them go on below: on a phone a bar is still three pixels wide.
 _BARS_A_ROW = 60
 
-# Of a plot over days; the text in it is 11 high, and as large as that on a phone.
+# Of a plot over days, as it is drawn where there is room.
 _WIDTH, _HEIGHT = 400, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 6, 10, 24
 _GRID = 4
