@@ -34,6 +34,7 @@ def examine(
     yield house.check_api_key(settings)
     yield from house.check_signatures_wanted(settings)
     yield from house.check_features(settings, os.environ)
+    yield from house.check_recordings(settings)
     yield from house.check_prices(settings, agents)
     for model, named_by in house.models_in_use(settings, agents).items():
         yield from openai.check_model(settings, model, named_by)

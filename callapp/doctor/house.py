@@ -7,7 +7,6 @@ import resource
 import shlex
 from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from callapp.agents import Agents, load_agents
@@ -85,8 +84,6 @@ def check_features(settings: Settings, environ: MutableMapping[str, str]) -> lis
     begins: list[Callable[[], object]] = [lambda: traces_wanted(environ)]
     if settings.webhook_url is not None:
         begins.append(lambda: webhook_key(settings))
-    if settings.recordings_url is not None:
-        begins.append(partial(Shelf, settings.recordings_url))
     findings: list[Finding] = []
     for begin in begins:
         try:
@@ -94,6 +91,25 @@ def check_features(settings: Settings, environ: MutableMapping[str, str]) -> lis
         except ConfigError as error:
             findings += _keeping_from_start(error)
     return findings
+
+
+def check_recordings(settings: Settings) -> list[Finding]:
+    """Whether they can be written, if that is to be on this machine. Nothing is written."""
+    if settings.recordings_url is None:
+        return []
+    try:
+        folder = Shelf(settings.recordings_url).folder_here
+    except ConfigError as error:
+        return _keeping_from_start(error)
+    place = None if folder is None else _nearest_there(folder)
+    if place is None or _may_write(place):
+        return []
+    return [
+        fault(
+            N_("RECORDINGS_URL: %(folder)s cannot be written", folder=place),
+            N_("make it writable, or correct RECORDINGS_URL"),
+        )
+    ]
 
 
 def _keeping_from_start(error: ConfigError) -> list[Finding]:
@@ -197,9 +213,18 @@ def _is_there(path: Path) -> bool:
         return False
 
 
+def _nearest_there(folder: Path) -> Path:
+    """The folder, or what there is of the way to it."""
+    return next(place for place in (folder, *folder.parents) if _is_there(place))
+
+
+def _may_write(folder: Path) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
 def _check_place(path: Path) -> Finding:
-    folder = next(parent for parent in path.absolute().parents if _is_there(parent))
-    if os.access(folder, os.W_OK | os.X_OK):
+    folder = _nearest_there(path.absolute().parent)
+    if _may_write(folder):
         return ok(N_("database: SQLite, %(path)s is made at the first start", path=path))
     return fault(
         N_("database: %(folder)s cannot be written", folder=folder),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode
 
 import requests
 import websocket
@@ -101,12 +101,9 @@ def _first_event(url: str, key: str) -> dict[str, Any]:
 
 def _check_shutdown(settings: Settings, model: str, named_by: str, key: str) -> list[Finding]:
     """Whether the service has announced the end of a model. Of use where it tells; silence is no fault."""
-    url = urlsplit(settings.openai_realtime_url)
-    scheme = {"wss": "https", "ws": "http"}[url.scheme]
-    path = f"{url.path.removesuffix('/realtime')}/models/{quote(model, safe='')}"
     try:
         answer = requests.get(
-            urlunsplit((scheme, url.netloc, path, "", "")),
+            f"{settings.openai_rest_url}/models/{quote(model, safe='')}",
             headers={"Authorization": f"Bearer {key}"},
             timeout=WAIT_S,
             allow_redirects=False,

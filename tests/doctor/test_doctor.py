@@ -237,6 +237,22 @@ def test_a_folder_that_may_not_be_looked_into_is_a_fault(
     assert (finding.level, finding.what) == (Level.FAULT, f"database: {tmp_path} cannot be written")
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_of_recordings_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """It was told after the first call, by the log."""
+    folder = tmp_path / "recordings"
+    if there:
+        folder.mkdir()
+    settings = Settings(recordings_url=str(folder))
+    assert house.check_recordings(settings) == []
+    closed = folder if there else tmp_path
+    monkeypatch.setattr(os, "access", lambda path, _: path != closed)
+    (finding,) = house.check_recordings(settings)
+    assert (finding.level, finding.what) == (Level.FAULT, f"RECORDINGS_URL: {closed} cannot be written")
+
+
 def test_a_postgresql_that_wants_an_upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "revision", lambda url: None)
     finding = house.check_database("postgresql+psycopg://callapp@localhost/callapp")
@@ -337,7 +353,8 @@ def test_a_translation_model_is_not_tried_as_one_that_talks(patient: Patient) ->
     assert told(result, "fault") == told(result, "warning") == []
 
 
-def test_a_model_that_is_shut_down_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("named", ["realtime", "base"])
+def test_a_model_that_is_shut_down_soon(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
     """The REST API is of OpenAI's; the pretend one speaks WebSocket only."""
     asked = []
 
@@ -357,8 +374,10 @@ def test_a_model_that_is_shut_down_soon(monkeypatch: pytest.MonkeyPatch) -> None
     with ThreadingHTTPServer(("127.0.0.1", 0), Models) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        url = f"ws://127.0.0.1:{server.server_port}/v1/realtime"
-        settings = Settings(openai_realtime_url=url, openai_api_key=OPENAI_KEY)
+        place = f"127.0.0.1:{server.server_port}/v1"
+        url = {"openai_realtime_url": f"ws://{place}/realtime"} if named == "realtime" else {}
+        url |= {"openai_base_url": f"http://{place}"} if named == "base" else {}
+        settings = Settings(openai_api_key=OPENAI_KEY, **url)
         findings = openai.check_model(settings, "gpt-realtime", "OPENAI_REALTIME_MODEL")
         server.shutdown()
         thread.join()
