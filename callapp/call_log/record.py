@@ -259,8 +259,8 @@ class _Page:
                 kind, detail = "disconnected", {"reason": reason}
             case KeysPressed(count=count, digits=digits):
                 kind, detail = "dtmf", {"count": count, "digits": digits}
-            case Fault(what=what):
-                kind, detail = "error", {"message": _clean(what)}
+            case Fault(what=what, words=words):
+                kind, detail = "error", {"message": _clean(f"{what}: {words}" if words else what)}
             case _:  # told to others, and no matter of the record
                 return
         self._events.append(

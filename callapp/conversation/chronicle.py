@@ -117,7 +117,7 @@ class Chronicle:
             case RemoteToolRan():
                 self._tool_runs.remote_ran(event, at_ms)
             case ServiceComplained(code=code, message=message):
-                self.facts.append(Fault(at_ms, f"{code}: {message}"))
+                self.facts.append(Fault(at_ms, code, message))
             case ModelLost(reason=reason):
                 self._model_lost(reason, at_ms)
         for command in commands:

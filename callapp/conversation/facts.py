@@ -163,10 +163,15 @@ class AudioDropped:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something went wrong that the call has survived so far."""
+    """Something went wrong that the call has survived so far.
+
+    Args:
+        words: the service's, which may quote what was said.
+    """
 
     at_ms: float
     what: str
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

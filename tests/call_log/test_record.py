@@ -71,7 +71,7 @@ TALK: list[Fact] = [
     Used(7_200, Usage(transcribed_s=60)),
     ModelDisconnected(8_000, "openai.disconnected"),
     ModelConnected(8_700, 700, True),
-    Fault(9_000, "a response failed"),
+    Fault(9_000, "invalid_value", "no such voice"),
     Ended(10_000, "agent.ended"),
     Closed(10_050),
 ]
@@ -159,7 +159,7 @@ def test_a_call_reads_as_the_contract_says(store: Store, record: Record) -> None
             {"atMs": 7_000, "type": "dtmf", "detail": {"count": 4, "digits": None}},
             {"atMs": 8_000, "type": "disconnected", "detail": {"reason": "openai.disconnected"}},
             {"atMs": 8_700, "type": "reconnected", "detail": {"awayMs": 700}},
-            {"atMs": 9_000, "type": "error", "detail": {"message": "a response failed"}},
+            {"atMs": 9_000, "type": "error", "detail": {"message": "invalid_value: no such voice"}},
         ],
         "usage": {
             "inputAudioTokens": 200,

@@ -412,7 +412,7 @@ def test_usage_and_failures_are_told_as_reported():
 def test_a_complaint_of_the_service_is_told_and_ends_nothing():
     call = live()
     call.tell(ServiceComplained("invalid_value", "no such voice"), at_ms=1_000)
-    assert call.only(Fault) == Fault(1_000, "invalid_value: no such voice")
+    assert call.only(Fault) == Fault(1_000, "invalid_value", "no such voice")
 
 
 def test_a_tool_that_the_service_ran_by_itself_is_told_once_with_how_long_it_took():

@@ -23,6 +23,7 @@ from callapp.conversation.facts import (
     Closed,
     Ended,
     Fact,
+    Fault,
     FirstAudio,
     ModelConnected,
     ToolRan,
@@ -143,9 +144,11 @@ def test_spans_speak_the_conventions_for_generative_ai(collector: Collector, tra
 def test_nothing_that_was_said_and_nobody_s_number_is_in_a_trace(
     collector: Collector, traces: Traces
 ) -> None:
-    tell(traces, *A_CALL, from_number="+819012345678")
+    complaint = Fault(4_500, "invalid_value", "No such item: 'I live in Elm Street'.")
+    tell(traces, *A_CALL[:-2], complaint, *A_CALL[-2:], from_number="+819012345678")
     shown = repr(sent(collector, traces, 5))
-    for secret in ("+81", "secret word", "on its way", "'id': 7", "found'"):
+    assert "invalid_value" in shown
+    for secret in ("Elm Street", "+81", "secret word", "on its way", "'id': 7", "found'"):
         assert secret not in shown
 
 
