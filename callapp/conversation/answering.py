@@ -10,7 +10,7 @@ from callapp.conversation.asides import Asides
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.commands import Command, Warn
 from callapp.conversation.course import Course
-from callapp.conversation.events import ResponseEnded
+from callapp.conversation.events import RequestFailed, ResponseEnded
 from callapp.conversation.floor import Floor
 from callapp.conversation.lifeline import Lifeline
 from callapp.conversation.tool_calls import ToolCalls
@@ -63,12 +63,12 @@ class Answering:
             responses.want(request)
         return commands
 
-    def failed(self, request_id: str, at_ms: float) -> list[Command]:
+    def failed(self, failed: RequestFailed, at_ms: float) -> list[Command]:
         """The service did not take our request, for a reason that may pass."""
         responses = self._voice.responses
         if not responses.failing:
             self._lifeline.wait_begins(at_ms)
-        if not responses.request_failed(request_id, at_ms):
+        if not responses.request_failed(failed.request_id, at_ms, failed.wait_ms):
             return self._course.finish("openai.failed")
         return []
 
@@ -90,6 +90,8 @@ class Answering:
         if failed and not responses.failing:
             self._lifeline.wait_begins(at_ms)
         empty = unheard and ended.empty
-        if not responses.ended(ended, at_ms, failed=failed, empty=empty, tools_ask=tools_ask):
+        if not responses.ended(
+            response_id, failed=failed, at_ms=at_ms, wait_ms=ended.wait_ms, empty=empty, tools_ask=tools_ask
+        ):
             return commands + self._course.finish("openai.failed")
         return commands + self._tool_rounds.response_ended(response_id, at_ms)

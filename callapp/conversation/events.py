@@ -189,7 +189,7 @@ class ResponseEnded:
     """A response is over. ``status``: completed, cancelled, failed or incomplete.
 
     ``tool_calls`` are all those that it made, told before or not. An ``empty`` one was completed with
-    nothing in it. ``retry_ms`` is after how long another one may succeed, where the service said so.
+    nothing in it. After one that failed, the service may ask to be left alone for ``wait_ms``.
     """
 
     response_id: str
@@ -198,7 +198,7 @@ class ResponseEnded:
     tool_calls: tuple[ToolCalled, ...] = ()
     usage: Usage | None = None
     empty: bool = False
-    retry_ms: float | None = None
+    wait_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +210,13 @@ class RequestRefused:
 
 @dataclass(frozen=True, slots=True)
 class RequestFailed:
-    """The model's service did not take our request for a response, for another reason than that."""
+    """The model's service did not take our request for a response, for another reason than that.
+
+    ``wait_ms`` as in `ResponseEnded`.
+    """
 
     request_id: str
+    wait_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,8 +201,8 @@ class Conversation(Ensemble):
                 return self.answering.ended(event, at_ms)
             case RequestRefused(request_id=request_id):
                 return self.answering.refused(request_id, at_ms)
-            case RequestFailed(request_id=request_id):
-                return self.answering.failed(request_id, at_ms)
+            case RequestFailed():
+                return self.answering.failed(event, at_ms)
             case _:
                 return []
 

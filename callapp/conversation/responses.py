@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callapp.conversation.commands import CancelResponse, Command, CreateResponse
-from callapp.conversation.events import ResponseEnded
 
 GREETING = "greeting"
 ANSWER = "answer"
@@ -33,8 +32,8 @@ CANCELLED_MS = 5_000
 RETRY_MS = 500
 # A failed response is asked for again so often in a row, after pauses in which a limit of rate may pass.
 RETRIES_MS = (500, 3_000, 5_000)
-# The service may say that it needs longer; a caller is not made to wait for more than this.
-MOST_RETRY_MS = 10_000
+# If the service says after how long, it is, unless the caller would have to wait for longer than this.
+MOST_WAIT_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +200,12 @@ class Responses:
         self._hold_until_ms = at_ms + RETRY_MS
         return None if doomed else self._last_asked[1]
 
-    def request_failed(self, request_id: str, at_ms: float) -> bool:
-        """No response comes of a request. Return false when that has been so too often to make it again."""
+    def request_failed(self, request_id: str, at_ms: float, wait_ms: float = 0.0) -> bool:
+        """No response comes of a request. Return false when that has been so too often to make it again.
+
+        Args:
+            wait_ms: as in ``ended``.
+        """
         asked = self._asked
         if asked is None or asked.request_id != request_id:
             return True
@@ -210,7 +213,7 @@ class Responses:
         if asked.doomed or asked.request.aside:
             return True
         self.want(asked.request)
-        return self._failed(at_ms)
+        return self._failed(at_ms, wait_ms)
 
     def overdue(self, at_ms: float) -> bool:
         """Whether the model has left a request unanswered for the second time, or refused it for too long."""
@@ -279,16 +282,24 @@ class Responses:
         return self.speaking and self._knows_all
 
     def ended(
-        self, response: ResponseEnded, at_ms: float, *, failed: bool, empty: bool, tools_ask: bool
+        self,
+        response_id: str,
+        *,
+        failed: bool,
+        at_ms: float,
+        wait_ms: float = 0.0,
+        empty: bool = False,
+        tools_ask: bool = False,
     ) -> bool:
         """A response is over. Return false when it failed too often to ask once more.
 
         Args:
             failed: whether it was to be heard, and is owed still.
+            wait_ms: how long the service wants to be left alone after it.
             empty: whether the model has said nothing in it: what it does twice in a row is its will.
             tools_ask: whether an answer is asked for anyway, once the tools that it called are done.
         """
-        if response.response_id != self.active:
+        if response_id != self.active:
             return True
         answers = self._last_asked is not None and self.covers(self._last_asked[1])
         tag, self.active, self.active_tag = self.active_tag, None, None
@@ -296,28 +307,25 @@ class Responses:
             if answers and self._last_asked is not None:
                 self._answered = self._last_asked[0]  # which may be refused only now
             self._failures = 0
-            self._gave_up &= response.response_id in self._silenced
+            self._gave_up &= response_id in self._silenced
             if empty and not self._said_nothing:
                 self._want_again(tag)
             self._said_nothing = empty
             return True
         if not tools_ask:
             self._want_again(tag)
-        return self._failed(at_ms, response.retry_ms)
+        return self._failed(at_ms, wait_ms)
 
     def stirred(self, at_ms: float) -> None:
         """Something of the active response came, or will not come before that moment."""
         self._stirred_ms = at_ms
 
-    def _failed(self, at_ms: float, retry_ms: float | None = None) -> bool:
+    def _failed(self, at_ms: float, wait_ms: float) -> bool:
         """Wait a while before the next try, or return false: there is none."""
         self._failures += 1
         if self._failures > len(RETRIES_MS):
             return False
-        pause_ms: float = RETRIES_MS[self._failures - 1]
-        if retry_ms is not None and pause_ms < retry_ms <= MOST_RETRY_MS:
-            pause_ms = retry_ms
-        self._hold_until_ms = at_ms + pause_ms
+        self._hold_until_ms = at_ms + max(RETRIES_MS[self._failures - 1], min(wait_ms, MOST_WAIT_MS))
         return True
 
     def _want_again(self, tag: str | None) -> None:

@@ -54,6 +54,7 @@ from callapp.realtime.messages import (
     read,
     text_of,
     text_or_none,
+    wait_ms_of,
 )
 
 ModelCommand = AnswerTool | CancelResponse | CreateResponse | DeleteItem | Tell | TruncateItem
@@ -229,16 +230,6 @@ def _tool_called(item: Message, response_id: str, *, cut: bool = False) -> ToolC
     )
 
 
-# How long a limit of rate lasts is told in words alone: "Please try again in 1.5s.", or "in 820ms".
-_retry = re.compile(r"try again in (\d{1,6}(?:\.\d+)?) ?(ms|s)\b").search
-
-
-def _retry_ms(error: Message) -> float | None:
-    words = error.get("message")
-    said = _retry(words) if isinstance(words, str) else None
-    return None if said is None else float(said[1]) * (1000 if said[2] == "s" else 1)
-
-
 def _response_done(message: Message) -> ResponseEnded:
     response = object_of(message, "response")
     response_id = text_of(response, "id")
@@ -258,7 +249,7 @@ def _response_done(message: Message) -> ResponseEnded:
         tuple(call for call in calls if call is not None),
         _usage(response.get("usage")),
         empty=status == "completed" and isinstance(output, list) and all(map(_is_bare, output)),
-        retry_ms=_retry_ms(error),
+        wait_ms=wait_ms_of(text_or_none(error, "message") or ""),
     )
 
 

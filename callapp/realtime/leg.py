@@ -54,7 +54,7 @@ from callapp.realtime.events import (
     encode,
     encode_approval,
 )
-from callapp.realtime.messages import Complaint, SessionCreated
+from callapp.realtime.messages import Complaint, SessionCreated, wait_ms_of
 from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig, silence_update
 from callapp.realtime.skimming import Skimmer, Urgent, is_needed
 from callapp.realtime.socket_leg import SocketLeg
@@ -275,7 +275,9 @@ class ModelLeg(SocketLeg):
             if event.code not in BENIGN_CODES:
                 complained = ServiceComplained(event.code, event.message)
                 # Of all that a session is sent once it stands, only requests for responses have an id.
-                return [complained] if event.event_id is None else [complained, RequestFailed(event.event_id)]
+                if event.event_id is None:
+                    return [complained]
+                return [complained, RequestFailed(event.event_id, wait_ms_of(event.message))]
         return []
 
     def _shake_hands(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:

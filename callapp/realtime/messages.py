@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,10 @@ Message = dict[str, Any]
 # Event ids of what we ask for: the whole, and if that is refused, the essential.
 FIRST_UPDATE = "session-1"
 SECOND_UPDATE = "session-2"
+
+_find_wait = re.compile(r"try again in ((?:\d+(?:\.\d+)?(?:ms|[hms]))+)").search
+_parts_of = re.compile(r"(\d+(?:\.\d+)?)(ms|[hms])").findall
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,12 @@ def index_or_none(message: Message, key: str) -> int | None:
     """A whole number; ``None`` where there is none."""
     value = message.get(key)
     return value if isinstance(value, int) else None
+
+
+def wait_ms_of(words: str) -> float:
+    """For how long an error asks to be left alone: "Please try again in 1.3s." 0 if it does not say."""
+    found = _find_wait(words)
+    return sum(float(count) * _UNIT_MS[unit] for count, unit in _parts_of(found[1])) if found else 0.0
 
 
 def complaint(message: Message) -> Complaint:

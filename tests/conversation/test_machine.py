@@ -445,20 +445,6 @@ def test_a_service_that_is_asked_too_often_has_time_and_the_caller_hears_a_line_
     assert call.tell(Tick(), at_ms=call.now_ms + 9_000) == [], "nobody is asked to wait any more"
 
 
-@pytest.mark.parametrize(
-    ("retry_ms", "pause_ms"), [(None, 500), (40, 500), (1_300, 1_300), (10_000, 10_000), (60_000, 500)]
-)
-def test_a_failed_response_is_asked_for_again_when_the_service_says_but_not_after_a_minute(
-    retry_ms, pause_ms
-):
-    call = live()
-    call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=10_000)
-    call.tell(ResponseStarted("resp_1"))
-    call.tell(ResponseEnded("resp_1", "failed", "rate_limit_exceeded", retry_ms=retry_ms))
-    assert call.conversation.responses.deadline_ms == 10_000 + pause_ms
-    assert only(call.tell(Tick(), at_ms=10_000 + pause_ms), CreateResponse)
-
-
 def test_who_waits_for_a_goodbye_that_fails_hears_a_line_as_well():
     """They sat in silence until the line was closed, twelve seconds later."""
     call = live(hold_line=b64encode(b"\x55" * 8_000))
@@ -472,6 +458,18 @@ def test_who_waits_for_a_goodbye_that_fails_hears_a_line_as_well():
     assert [c.tag for c in only(call.tell(Tick(), at_ms=18_000), CreateResponse)] == ["goodbye"]
     call.speak("resp_3", "item_3", 1_000)
     assert only(call.hear_all(), CompleteCall)
+
+
+@pytest.mark.parametrize(("wait_ms", "until_ms"), [(20, 500), (1_300, 1_300), (360_000, 10_000)])
+@pytest.mark.parametrize("how", ["response", "request"])
+def test_a_service_that_says_for_how_long_to_leave_it_alone_is(how, wait_ms, until_ms):
+    call = live(greeting="Say hello")
+    if how == "response":
+        call.tell(ResponseStarted("resp_1", "greeting"), ResponseEnded("resp_1", "failed", wait_ms=wait_ms))
+    else:
+        call.tell(RequestFailed("ask-1", wait_ms))
+    assert call.conversation.deadline_ms == call.now_ms + until_ms
+    assert only(call.tell(Tick(), at_ms=call.now_ms + until_ms), CreateResponse)
 
 
 def test_who_speaks_while_a_failed_answer_is_to_be_tried_again_hears_no_line():

@@ -39,3 +39,13 @@ def test_an_error_is_told_as_what_it_means(
     leg._confirmed = True
     connection.messages = [error(code, "ours")]
     assert leg.receive() == events
+
+
+def test_a_request_that_comes_too_soon_is_told_with_the_time_to_wait(
+    leg: ModelLeg, connection: FakeConnection
+) -> None:
+    leg._confirmed = True
+    connection.messages = [
+        error("rate_limit_exceeded", "ours").replace(b'"no"', b'"Please try again in 2s."')
+    ]
+    assert leg.receive()[1:] == [RequestFailed("ours", 2_000)]

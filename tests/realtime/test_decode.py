@@ -115,25 +115,6 @@ def test_a_response_that_ends_tells_all_its_tool_calls():
     )
 
 
-@pytest.mark.parametrize(
-    ("words", "retry_ms"),
-    [
-        ("Rate limit reached for gpt-realtime on tokens per min (TPM). Please try again in 1.5s.", 1_500),
-        ("Please try again in 820ms. Visit https://platform.openai.com to learn more.", 820),
-        ("Please try again in 7 s", 7_000),
-        ("Please try again in 6m0s.", None),
-        ("Please try again in a moment.", None),
-        (None, None),
-    ],
-)
-def test_a_response_that_fails_tells_when_another_one_may_succeed(words, retry_ms):
-    error = {"type": "invalid_request_error", "code": "rate_limit_exceeded", "message": words}
-    response = {"id": "resp_1", "status": "failed", "status_details": {"type": "failed", "error": error}}
-    assert read(type="response.done", response=response) == ResponseEnded(
-        "resp_1", "failed", "rate_limit_exceeded", retry_ms=retry_ms
-    )
-
-
 def test_a_call_in_a_cancelled_response_is_complete_only_if_it_says_so():
     done = read(type="response.done", response={"id": "resp_1", "status": "cancelled", "output": [CALL]})
     assert not done.tool_calls[0].complete
@@ -164,6 +145,23 @@ def test_why_a_response_failed():
     details = {"type": "failed", "error": error}
     done = read(type="response.done", response={"id": "r", "status": "failed", "status_details": details})
     assert (done.status, done.error_code) == ("failed", "server_error")
+
+
+@pytest.mark.parametrize(
+    ("words", "wait_ms"),
+    [
+        ("Rate limit reached for gpt-realtime on tokens per min (TPM). Please try again in 1.3s.", 1_300),
+        ("Please try again in 20ms. Visit https://platform.openai.com", 20),
+        ("Please try again in 1m0.5s.", 60_500),
+        ("Please try again in a moment", 0),
+        (None, 0),
+    ],
+)
+def test_for_how_long_a_failed_response_asks_to_be_left_alone(words, wait_ms):
+    error = {"type": "invalid_request_error", "code": "rate_limit_exceeded", "message": words}
+    details = {"type": "failed", "error": error}
+    done = read(type="response.done", response={"id": "r", "status": "failed", "status_details": details})
+    assert done.wait_ms == wait_ms
 
 
 @pytest.mark.parametrize("delta", [None, 5, "abc", "a" * 8 + '"', "ab\n=", "====", "日本語だ"])
