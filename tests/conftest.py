@@ -20,6 +20,8 @@ from tests.databases import (  # noqa: F401 - the fixtures of whoever needs a da
     store,
 )
 
+pytest.register_assert_rewrite("tests.stage", "tests.faults.lab")  # before anybody imports them
+
 # A busy machine makes examples slowly; that says nothing of what is tested.
 settings.register_profile(
     "patient",

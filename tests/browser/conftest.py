@@ -17,10 +17,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from callapp.simulators import ulaw
-
-pytest.register_assert_rewrite("tests.stage")
-
-from tests.stage import API_KEY, DEADLINE_S, Server  # noqa: E402 - it has to be rewritten first
+from tests.stage import API_KEY, DEADLINE_S, Server
 
 AXE = "axe-core@4.14.1"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

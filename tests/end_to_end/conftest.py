@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.stage")
-
-from callapp.simulators.text_model import PretendTextModel  # noqa: E402
-from tests.stage import OPENAI_KEY, Server  # noqa: E402 - it has to be rewritten first
-from tests.webhooks.receiver import Receiver  # noqa: E402
+from callapp.simulators.text_model import PretendTextModel
+from tests.stage import OPENAI_KEY, Server
+from tests.webhooks.receiver import Receiver
 
 FITS = json.dumps({"summary": "They said goodbye.", "verdict": "resolved", "tags": []})
 

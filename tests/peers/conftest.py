@@ -10,10 +10,7 @@ from callapp.peers.postgres import Postgres
 from callapp.peers.redis import Redis
 from callapp.peers.wire import Wire
 from tests.postgres import cluster, programs
-
-pytest.register_assert_rewrite("tests.stage")
-
-from tests.redis import redis_server  # noqa: E402 - the stage has to be rewritten first
+from tests.redis import redis_server
 
 
 @dataclass(frozen=True)
