@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 import struct
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,24 @@ def test_the_agent_knows_who_calls_muted_is_silent_and_hanging_up_ends_it(
         assert end_of(server, call_sid) == "caller.hung_up"
         browser.wait(lambda: browser.text("#state") == "The call is over")
         assert browser.complaints() == []
+
+
+def test_who_hangs_up_waits_for_no_server(server: Server, tmp_path: Path) -> None:
+    """One that is out of reach says nothing; a browser would keep line and microphone open for a minute."""
+    with server.scene(), browser_at(server, tmp_path) as browser:
+        browser.sign_in()
+        browser.open("/desk/phone")
+        browser.click("#call")
+        browser.wait(lambda: browser.text("#state") == "In the call")
+        (worker,) = server.workers
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            browser.click("#hang-up")
+            browser.wait(lambda: browser.text("#state") == "The call is over")
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        assert browser.text("#fault") == ""
+        assert end_of(server, browser.text("#call-sid")) == "caller.hung_up"
 
 
 def test_a_bad_line_is_one_for_both_sides(server: Server, tmp_path: Path) -> None:

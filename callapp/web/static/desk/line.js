@@ -11,7 +11,7 @@ export class Line {
    * @param {string} url of the media socket.
    * @param {{callSid: string, streamSid: string, subprotocols: string[], parameters: Object}} order
    * @param {{started: Function, media: Function, mark: Function, clear: Function, closed: Function}} on
-   *   `closed` gets {started, clean}; it is called once, however the line ends.
+   *   `closed` gets {started, clean}; it is called once, however the line ends, and at once where we hang up.
    */
   constructor(url, order, on) {
     this.order = order;
@@ -74,7 +74,9 @@ export class Line {
 
   hangUp() {
     this.send("stop", { accountSid: "", callSid: this.order.callSid });
+    this.socket.onclose = null; // a browser waits a minute for a server that is out of reach to confirm it
     this.socket.close(NORMAL);
+    this.on.closed({ started: this.started, clean: true });
   }
 
   send(event, body) {

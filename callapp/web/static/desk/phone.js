@@ -23,7 +23,6 @@ class Call {
     this.figures = new Figures();
     this.recording = new Recording();
     this.beganMs = null;
-    this.wanted = true;
     const url = new URL("/ws", location.href);
     url.protocol = url.protocol.replace("http", "ws");
     this.line = new Line(url.href, order, {
@@ -67,14 +66,12 @@ class Call {
   }
 
   hangUp() {
-    this.wanted = false;
     this.line.hangUp();
   }
 
   closed({ started, clean }) {
     this.handset.hangUp();
-    const fault = started && (clean || !this.wanted) ? "" : started ? words.lost : words.refused;
-    this.over(fault);
+    this.over(!started ? words.refused : clean ? "" : words.lost);
   }
 }
 
