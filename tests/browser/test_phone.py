@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 
 from callapp.simulators import stand_in, ulaw
 from callapp.simulators.clips import clip
@@ -164,6 +166,22 @@ def test_who_hangs_up_waits_for_no_server(server: Server, tmp_path: Path) -> Non
             os.kill(worker, signal.SIGCONT)
         assert browser.text("#fault") == ""
         assert end_of(server, browser.text("#call-sid")) == "caller.hung_up"
+
+
+def test_a_hang_up_that_is_pressed_twice_does_not_call_again(server: Server, tmp_path: Path) -> None:
+    with server.scene(), browser_at(server, tmp_path) as browser:
+        browser.sign_in()
+        browser.open("/desk/phone")
+        browser.click("#call")
+        browser.wait(lambda: browser.text("#state") == "In the call")
+        call_sid = browser.text("#call-sid")
+        press = ActionChains(browser.driver, duration=0)
+        press.move_to_element(browser.find("#hang-up")).click().pause(0.1).click().send_keys(
+            Keys.ENTER
+        ).perform()
+        assert end_of(server, call_sid) == "caller.hung_up"
+        assert browser.text("#state") == "The call is over"
+        assert browser.text("#call-sid") == call_sid
 
 
 def test_a_bad_line_is_one_for_both_sides(server: Server, tmp_path: Path) -> None:

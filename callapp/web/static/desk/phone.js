@@ -14,6 +14,7 @@ const parameters = new Parameters($("agent"), $("parameters"));
 const METER_DB = -60;
 const KEYS = /^[0-9*#]$/;
 const WRITTEN_DOWN_MS = 700; // what is said reaches the database a little later
+const PRESSED_TWICE_MS = 1000; // the button that calls takes the place, and the focus, of the one that hangs up
 
 class Call {
   /** Runs until it is over; then `over` is called with what to say, if anything. */
@@ -77,6 +78,7 @@ class Call {
 
 let handset = null;
 let call = null;
+let hungUpMs = -Infinity;
 let unfollow = () => {};
 
 // -- the form ----------------------------------------------------------------------------------
@@ -201,9 +203,12 @@ setInterval(() => {
 
 $("order").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (phone.dataset.state === "idle") dial();
+  if (phone.dataset.state === "idle" && performance.now() - hungUpMs > PRESSED_TWICE_MS) dial();
 });
-$("hang-up").addEventListener("click", () => call?.hangUp());
+$("hang-up").addEventListener("click", () => {
+  hungUpMs = performance.now();
+  call?.hangUp();
+});
 $("mute").addEventListener("click", () => {
   $("mute").ariaPressed = String(!isMuted());
   handset?.set({ muted: isMuted() });
