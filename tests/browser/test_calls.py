@@ -318,6 +318,29 @@ def test_a_call_is_found_by_its_words_and_heard_again(server: Server, desk: Brow
     assert desk.complaints() == []
 
 
+def test_a_page_that_was_open_as_a_call_ended_has_no_times_that_lead_nowhere(
+    server: Server, desk: Browser
+) -> None:
+    """Its recording can be there before its end is told; the player comes with the next load."""
+    with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
+        call = scene.dial(asker(), agent="taped")
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
+        desk.open(f"/desk/calls/{call.sid}")
+        desk.wait(lambda: "From ten to seven." in desk.text("#story"))
+        leave = "Object.defineProperty(document, 'hidden', {configurable: true, get: () => arguments[0]})"
+        desk.driver.execute_script(f"{leave}; {COME_BACK}", True)
+        call.hang_up()
+        scene.ending(call)
+        assert eventually(lambda: server.get(f"/calls/{call.sid}").json["recording"])
+        desk.driver.execute_script(f"delete document.hidden; {COME_BACK}")
+        desk.wait(lambda: desk.text("#orders") == "")
+        assert desk.driver.find_elements("css selector", "#story button") == []
+        desk.open(f"/desk/calls/{call.sid}")
+        assert desk.find("#player").is_displayed()
+        assert desk.find("#story button").is_displayed()
+    assert desk.complaints() == []
+
+
 def test_what_has_no_place_to_break_makes_no_page_wider(server: Server, desk: Browser) -> None:
     """Parameters and tools have names like that."""
     width, height = WIDTHS["phone"]

@@ -72,7 +72,7 @@ def call(call_sid: str) -> ResponseReturnValue:
     found = whole_call(call_sid)
     return render_template(
         "desk/call.html",
-        **_shown(found),
+        **_shown(found, plays=found.recording is not None),
         listens=_kind(found) == "assistant",
         captioned=_kind(found) == "captions",
         destinations=_destinations(found),
@@ -188,9 +188,11 @@ def _destinations(found: WholeCall) -> list[str]:
     return sorted(services().agents[found.agent].transfer_to)
 
 
-def _shown(found: WholeCall) -> dict[str, object]:
+def _shown(found: WholeCall, *, plays: bool = False) -> dict[str, object]:
+    """What the templates are given; ``plays`` where there is a player for the times to lead into."""
     return {
         "call": found,
+        "plays": plays,
         "goes_on": _goes_on(found),
         "story": tell(found),
         "extracted": {name: as_text(value) for name, value in (found.extracted or {}).items()},
