@@ -168,6 +168,15 @@ def test_who_hangs_up_waits_for_no_server(server: Server, tmp_path: Path) -> Non
         assert end_of(server, browser.text("#call-sid")) == "caller.hung_up"
 
 
+def test_a_server_that_is_gone_is_not_taken_for_a_missing_microphone(page: Browser) -> None:
+    """The worklets are asked for at each call, so they are the first to be missed."""
+    page.open("/desk/phone")
+    page.driver.execute_script("document.getElementById('phone').dataset.capture = '/nowhere.js'")
+    page.click("#call")
+    page.wait(lambda: page.text("#fault"))
+    assert page.text("#fault") == "The server does not answer."
+
+
 def test_a_hang_up_that_is_pressed_twice_does_not_call_again(server: Server, tmp_path: Path) -> None:
     with server.scene(), browser_at(server, tmp_path) as browser:
         browser.sign_in()

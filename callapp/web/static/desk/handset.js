@@ -8,9 +8,12 @@ const TONES_HZ = {
 const TONE_S = 0.12;
 const TONE_GAIN = 0.06;
 
+/** The worklets, which come from the server, did not. */
+export class NotLoaded extends Error {}
+
 export class Handset {
   /**
-   * Pick it up: asks for the microphone.
+   * Pick it up: asks for the microphone. Throws what the browser says of that, or `NotLoaded`.
    * @param {{capture: string, play: string}} modules URLs of the two worklets.
    * @param {{spoken: Function, heard: Function, played: Function}} on
    */
@@ -26,7 +29,7 @@ export class Handset {
     } catch (error) {
       microphone.getTracks().forEach((track) => track.stop());
       await context.close();
-      throw error;
+      throw new NotLoaded(error.message);
     }
   }
 

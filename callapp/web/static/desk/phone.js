@@ -1,7 +1,7 @@
 // The page: one call at a time, from the button to the last figure.
 
 import { Figures } from "./figures.js";
-import { Handset } from "./handset.js";
+import { Handset, NotLoaded } from "./handset.js";
 import { Line } from "./line.js";
 import { Parameters } from "./parameters.js";
 import { Recording } from "./recording.js";
@@ -110,8 +110,8 @@ async function dial() {
       },
     );
   } catch (error) {
-    console.warn("microphone:", error.name, error.message);
-    return end(words.noMicrophone);
+    console.warn("handset:", error.name, error.message);
+    return end(error instanceof NotLoaded ? words.unreachable : words.noMicrophone);
   }
   handset.set({ muted: isMuted(), noise: $("noise").checked, loss: $("loss").checked });
   show("dialling", words.dialling);
