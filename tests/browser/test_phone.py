@@ -168,6 +168,24 @@ def test_who_hangs_up_waits_for_no_server(server: Server, tmp_path: Path) -> Non
         assert end_of(server, browser.text("#call-sid")) == "caller.hung_up"
 
 
+def test_who_reads_what_was_said_as_the_call_ends_reads_on(server: Server, tmp_path: Path) -> None:
+    with server.scene() as scene, browser_at(server, tmp_path) as browser:
+        browser.sign_in()
+        browser.driver.set_window_size(500, 500)
+        browser.open("/desk/phone")
+        browser.click("#call")
+        scene.session()
+        browser.wait(lambda: browser.text("#story"))
+        browser.driver.execute_script("document.getElementById('story').scrollIntoView()")
+        scene.close_model()
+        browser.wait(lambda: browser.text("#state") == "The call is over", 2 * DEADLINE_S)
+        assert browser.driver.execute_script("return document.activeElement.id") == "call"
+        top = browser.driver.execute_script(
+            "return document.getElementById('story').getBoundingClientRect().top"
+        )
+        assert abs(top) < 250, "it is out of sight"
+
+
 def test_a_server_that_is_gone_is_not_taken_for_a_missing_microphone(page: Browser) -> None:
     """The worklets are asked for at each call, so they are the first to be missed."""
     page.open("/desk/phone")

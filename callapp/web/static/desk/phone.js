@@ -141,7 +141,7 @@ function end(fault) {
   show("idle", fault || !$("recording").href ? words.ready : words.over);
   $("fault").textContent = fault || "";
   $("fault").hidden = !fault;
-  $("call").focus();
+  $("call").focus({ preventScroll: true }); // who reads what was said reads on
 }
 
 // -- what is shown -----------------------------------------------------------------------------
