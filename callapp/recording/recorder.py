@@ -24,6 +24,7 @@ from callapp.recording.bench import Bench, Work
 from callapp.recording.reel import Reel
 from callapp.recording.shelf import Shelf, ShelfUnavailable
 from callapp.recording.tape import Tape
+from callapp.threads import try_start
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,7 @@ class Recorder:
         self._lock = Lock()  # of starting the threads
         self._takes: dict[Tape, _Take] = {}
         self._finished: SimpleQueue[_Finished | None] = SimpleQueue()
-        self._recording = False  # whether the two threads run
-        self._threads: list[Thread] = []
+        self._threads: dict[str, Thread] = {}  # those that run, by their names
         self._closed = Event()
 
     def of(self, tape: Tape) -> Listener:
@@ -102,7 +102,7 @@ class Recorder:
         self._closed.set()
         self._finished.put(None)
         until_s = monotonic() + within_s
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.join(max(0.0, until_s - monotonic()))
         atexit.unregister(self.close)
 
@@ -111,11 +111,9 @@ class Recorder:
     def _begin(self, take: _Take) -> None:
         self._takes[take.tape] = take
         with self._lock:
-            if not self._recording and not self._closed.is_set():
-                self._recording = True
+            if not self._closed.is_set():
                 self._start(self._empty_tapes, "recorder")
                 self._start(self._write_recordings, "recordings")
-                atexit.register(self.close)
 
     def _end(self, tape: Tape, at_ms: float) -> None:
         take = self._takes.pop(tape, None)
@@ -123,9 +121,11 @@ class Recorder:
             self._finished.put(_Finished(take, at_ms))
 
     def _start(self, target: Callable[[], None], name: str) -> None:
-        thread = Thread(target=target, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        """Have one of our threads; without it, what is recorded waits for the next recording."""
+        thread = try_start(target, name) if name not in self._threads else None
+        if thread is not None:
+            self._threads[name] = thread
+            atexit.register(self.close)
 
     # -- our own --------------------------------------------------------------------------------
 

@@ -12,8 +12,8 @@ from errno import ENOSPC
 from io import BytesIO
 from itertools import count
 from pathlib import Path
-from threading import Event
-from typing import Any
+from threading import Event, Thread
+from typing import Any, NoReturn
 
 import pytest
 
@@ -99,6 +99,25 @@ def test_a_call_that_is_over_is_on_the_shelf_and_the_record_knows(
     file, size = shelf.open(fact.path)
     with file:
         assert len(file.read()) == size == 58 + 16_000
+
+
+def test_without_threads_a_call_is_recorded_once_there_are_some(
+    make: Callable[..., Recorder], told: queue.Queue[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may have none left for a moment; no call was recorded any more after that."""
+
+    def none_left(_thread: Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    recorder, stopped = make(), make()
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", none_left)
+        record(recorder)
+        stopped.save_what_was_left_behind()
+    stopped.close()  # what is closed after it at a stop is closed, too
+    record(recorder, from_ms=20_000)
+    assert {told.get(timeout=WAIT_S)[1].from_ms for _ in range(2)} == {0, 20_000}
+    recorder.close()
 
 
 def test_a_shelf_that_is_away_is_tried_again(
