@@ -150,20 +150,19 @@ class ToolPool:
         young = [since for since in self._busy_since.values() if now < since + self._stuck_after_s]
         stuck = len(self._busy_since) - len(young)
         most = min(self._workers + stuck, self._most_threads)
-        while self._unserved() > 0 and len(self._threads) < most:
-            thread = threading.Thread(target=self._work, name="tool", daemon=True)
-            try:
+        try:
+            while self._unserved() > 0 and len(self._threads) < most:
+                thread = threading.Thread(target=self._work, name="tool", daemon=True)
                 thread.start()
-            except RuntimeError:  # the system has no thread left: the jobs wait for those we have
-                logger.exception("! no thread could be started for a tool")
-                return
-            self._threads.add(thread)
-        if self._unserved() > 0 and young and self._recount is None:
-            # Nobody is free to notice when the next tool becomes stuck.
-            in_s = min(young) + self._stuck_after_s - now
-            self._recount = threading.Timer(in_s, self._staff_again)
-            self._recount.name, self._recount.daemon = "tool-recount", True
-            self._recount.start()
+                self._threads.add(thread)
+            if self._unserved() > 0 and young and self._recount is None:
+                # Nobody is free to notice when the next tool becomes stuck.
+                recount = threading.Timer(min(young) + self._stuck_after_s - now, self._staff_again)
+                recount.name, recount.daemon = "tool-recount", True
+                recount.start()
+                self._recount = recount
+        except RuntimeError:  # the system has no thread left: the jobs wait for those we have
+            logger.exception("! no thread could be started for a tool")
 
     def _staff_again(self) -> None:
         with self._changed:

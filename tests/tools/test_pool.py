@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import Empty, Queue
+from typing import NoReturn
 
 import pytest
 
@@ -132,6 +133,25 @@ def test_a_stuck_tool_is_replaced_by_another_thread(pools: list[ToolPool], gate:
         assert gate.began.acquire(timeout=WAIT_S)
     pool.submit(Fake(lambda: "free"), "", CONTEXT, results.put)
     assert results.get(timeout=WAIT_S) == "free"
+
+
+def test_without_a_thread_to_watch_for_stuck_tools_the_next_tool_has_one(
+    pools: list[ToolPool], gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended the call that wanted the tool, and no stuck tool was replaced any more."""
+
+    def none_left(_timer: threading.Timer) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    pools.append(pool := ToolPool(1, stuck_after_s=0.05))
+    answers: Queue[Result] = Queue()
+    pool.submit(gate, "{}", CONTEXT, answers.put)
+    assert gate.began.acquire(timeout=WAIT_S)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Timer, "start", none_left)
+        pool.submit(Fake(lambda: "first"), "{}", CONTEXT, answers.put)
+    pool.submit(Fake(lambda: "second"), "{}", CONTEXT, answers.put)
+    assert [answers.get(timeout=WAIT_S) for _ in range(2)] == ["first", "second"]
 
 
 def test_no_more_than_so_many_stuck_tools_are_replaced(pools: list[ToolPool], gate: Gate) -> None:
