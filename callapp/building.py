@@ -149,13 +149,13 @@ def _present(
         calls_capacity=registry.max_calls,
         queue_depths={
             "facts": lambda: relay().depth,
-            "record": lambda: record.writer.queued + later.writer.queued,
+            "record": lambda: record.queued + later.queued,
             "tools": lambda: tool_pool.depth,
         },
         queue_drops={
             "facts": lambda: relay().dropped,
-            "record": lambda: record.writer.dropped + later.writer.dropped,
+            "record": lambda: record.dropped + later.dropped,
             "tools": lambda: tool_pool.refused,
         },
-        writer_lag_s=lambda: record.writer.lag_s,
+        writer_lag_s=lambda: record.lag_s,
     )

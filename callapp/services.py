@@ -99,7 +99,7 @@ class Services:
         self.relay.close(RELAY_S)
         self.recorder.close()
         self.record.close()
-        self.later.writer.close()
+        self.later.close()
         if self.traces is not None:
             self.traces.close(TRACES_S)
         self.background.close(BACKGROUND_S)

@@ -11,11 +11,11 @@ from callapp.logs import CallLogger
 Note = Callable[[], object]
 
 
-class Later:
+class Later(Writer[Note]):
     """Notes of what nobody tells twice. Safe from any thread; its own runs once a note has to wait."""
 
     def __init__(self) -> None:
-        self.writer: Writer[Note] = Writer(_write, name="later")
+        super().__init__(_write, name="later")
 
     def note(self, note: Note, what: str, log: CallLogger) -> None:
         """Write something down at once, or else as soon as that can be.
@@ -28,7 +28,7 @@ class Later:
             note()
         except StoreUnavailable as error:
             log.error("! %s: not noted yet: %s", what, error)
-            self.writer.put(note)
+            self.put(note)
 
 
 def _write(notes: Sequence[Note]) -> None:

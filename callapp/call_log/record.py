@@ -83,8 +83,8 @@ class Entry(NamedTuple):
     told_ms: float
 
 
-class Record:
-    """Listens to calls, and has what it is told written down by a thread of its own.
+class Record(Writer[Entry]):
+    """Listens to calls, and writes down what it is told.
 
     What is told of a call that has been deleted is not.
 
@@ -98,23 +98,19 @@ class Record:
         follow_ups: FollowUps | None = None,
         delete_recordings: Callable[[str], None] = lambda _call_sid: None,
     ) -> None:
+        super().__init__(self._write_down)
         self._store = store
         self._follow_ups = follow_ups or FollowUps()
         self._delete_recordings = delete_recordings
-        self.writer: Writer[Entry] = Writer(self._write)
         # Entries are named by what no other process's begin with, and a number.
-        self._name, self._numbers = secrets.token_hex(10), count()
+        self._prefix, self._numbers = secrets.token_hex(10), count()
         self._moved: set[str] = set()  # calls that are about to close here, and go on in another process
 
     def __call__(self, call: Particulars, fact: Fact, at_ms: float) -> None:
         """Take a fact; see `callapp.call.journal.Listener`."""
-        self.writer.put(Entry(f"{self._name}{next(self._numbers):012x}", call, fact, at_ms))
+        self.put(Entry(f"{self._prefix}{next(self._numbers):012x}", call, fact, at_ms))
 
-    def close(self) -> None:
-        """Write what is left, as far as the database lets us."""
-        self.writer.close()
-
-    def _write(self, entries: Sequence[Entry]) -> None:
+    def _write_down(self, entries: Sequence[Entry]) -> None:
         try:
             with self._store.transaction() as session:
                 deleted = _Page(session).write(entries)

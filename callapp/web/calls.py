@@ -243,7 +243,7 @@ def transfer(call_sid: str) -> ResponseReturnValue:
 )
 def delete(call_sid: str) -> ResponseReturnValue:
     app = services()
-    app.record.writer.flush(FLUSH_S)  # its end may still wait, and would be written after it was deleted
+    app.record.flush(FLUSH_S)  # its end may still wait, and would be written after it was deleted
     whole_call(call_sid)
     if going_on(app.store, [call_sid], app.settings.max_call_seconds):
         raise Problem(409, "The call is still going on: hang up first.")

@@ -58,7 +58,7 @@ def app(database: str, tmp_path: Path) -> Iterator[Flask]:
         for fact in [*TALK, Recorded(10_060, path, 10)]:
             services.record(call, fact, fact.at_ms)
     Messages(services.store).keep(Message("山田", CALLER, "Call me."), call_sid="CA0", agent="receptionist")
-    assert services.record.writer.flush(20)
+    assert services.record.flush(20)
     yield app
     services.close()
 
@@ -130,7 +130,7 @@ def test_a_number_is_forgotten_in_the_calls_of_those_who_talked_with_its_owner(a
     )
     parts(app).record(call, Began(), 0)
     parts(app).record(call, Closed(9_000), 9_000)
-    assert parts(app).record.writer.flush(20)
+    assert parts(app).record.flush(20)
     assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
     kept = list_calls(parts(app).store, Wanted(to_number=OTHER), 50).calls
     assert [one.parameters for one in kept] == [{"otherPhoneNumber": "", "name": "Mia"}]
@@ -184,7 +184,7 @@ def call_now(app: Flask) -> None:
     """The caller calls once more."""
     now = replace(CALL, call_sid=f"CA{9:032d}", began_at=datetime.now(UTC))
     parts(app).record(now, Began(), 0)
-    assert parts(app).record.writer.flush(20)
+    assert parts(app).record.flush(20)
 
 
 def test_nobody_is_forgotten_in_mid_call(app: Flask) -> None:
@@ -214,7 +214,7 @@ def test_what_a_process_still_tells_of_a_call_that_was_forgotten_is_not_kept(app
     parts(app).shelf.write(path, io.BytesIO(b"RIFF"))
     for fact in [fact for fact in TALK if not isinstance(fact, Began)] + [Recorded(10_060, path, 10)]:
         parts(app).record(gone, fact, fact.at_ms)
-    assert parts(app).record.writer.flush(20)
+    assert parts(app).record.flush(20)
     assert left(app) == ["2"]
     with parts(app).store.transaction() as session:
         for table in (UtteranceRow, TurnRow, ToolRunRow, UsageRow, CallEventRow, JobRow):

@@ -23,7 +23,7 @@ def call_of(store: Store, number: int, days_ago: int, *facts: Fact) -> None:
     call = replace(CALL, call_sid=f"CA{number:032x}", began_at=BEGAN - timedelta(days=days_ago))
     for fact in facts:
         record(call, fact, fact.at_ms)
-    assert record.writer.flush(WAIT_S)
+    assert record.flush(WAIT_S)
     record.close()
 
 

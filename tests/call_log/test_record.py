@@ -90,7 +90,7 @@ def tell(record: Record, facts: list[Fact], call: Particulars = CALL) -> None:
 
 
 def whole(store: Store, record: Record, call: Particulars = CALL) -> WholeCall:
-    assert record.writer.flush(WAIT_S)
+    assert record.flush(WAIT_S)
     found = find_call(store, call.call_sid)
     assert found is not None
     return found
@@ -216,7 +216,7 @@ def test_a_batch_that_is_written_twice_changes_nothing(store: Store, record: Rec
     tell(record, TALK)
     before = whole(store, record)
     pieces: list[Any] = []
-    record.writer.put = pieces.append  # type: ignore[method-assign]
+    record.put = pieces.append  # type: ignore[method-assign]
     tell(record, TALK)
     other = replace(CALL, call_sid="CA" + "2" * 32)
     pieces = [piece._replace(call=other) for piece in pieces]
@@ -309,7 +309,7 @@ def many(record: Record, count: int) -> list[str]:
         began_at = BEGAN + timedelta(seconds=number // 2)
         agent = "operator" if number % 3 else "shop"
         tell(record, [Began()], replace(CALL, call_sid=call_sid, began_at=began_at, agent=agent))
-    assert record.writer.flush(WAIT_S)
+    assert record.flush(WAIT_S)
     return sids
 
 
@@ -368,18 +368,18 @@ def test_a_postgresql_that_is_stopped_during_calls_loses_nothing(
         third = len(TALK) // 3
         for call in calls:
             tell(record, TALK[:third], call)
-        assert record.writer.flush(WAIT_S)
+        assert record.flush(WAIT_S)
         server.stop()
         for call in calls:
             tell(record, TALK[third : 2 * third], call)
-        assert not record.writer.flush(0.5)
+        assert not record.flush(0.5)
         server.start()
         for call in calls:
             tell(record, TALK[2 * third :], call)
         found = [whole(store, record, call) for call in calls]
         record.close()
         store.close()
-    assert record.writer.dropped == 0
+    assert record.dropped == 0
     assert {len(call.utterances) for call in found} == {3}
     assert {len(call.events) for call in found} == {7}
     assert {call.end_reason for call in found} == {"agent.ended"}
@@ -420,7 +420,7 @@ def test_live_calls_are_those_that_go_on_with_what_was_said_last(store: Store, r
     for call, facts in ((over, TALK), (fresh, TALK[:10]), (old, TALK[:3])):
         for fact in facts:
             record(call, fact, fact.at_ms)
-    assert record.writer.flush(WAIT_S)
+    assert record.flush(WAIT_S)
     [live] = list_live(store, BEGAN - timedelta(hours=1), 10)
     assert live.call.call_sid == fresh.call_sid
     assert live.latest is not None
@@ -432,7 +432,7 @@ def test_a_call_of_a_browser_is_over_when_it_closes(store: Store, record: Record
     call = replace(CALL, direction="browser", from_number="browser", to_number="")
     for fact in TALK:
         record(call, fact, fact.at_ms)
-    assert record.writer.flush(WAIT_S)
+    assert record.flush(WAIT_S)
     found = find_call(store, call.call_sid)
     assert found is not None
     assert (found.direction, found.status) == ("browser", "completed")
@@ -462,5 +462,5 @@ def test_calls_are_found_by_what_was_heard_and_by_their_numbers(
 ) -> None:
     for fact in TALK:
         record(CALL, fact, fact.at_ms)
-    assert record.writer.flush(WAIT_S)
+    assert record.flush(WAIT_S)
     assert len(list_calls(store, Wanted(words=words), 10).calls) == found

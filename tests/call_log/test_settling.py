@@ -73,7 +73,7 @@ def tell(record: Record, facts: list[Fact], began: timedelta, call_sid: str = CA
     call = replace(CALL, call_sid=call_sid, began_at=datetime.now(UTC) - began)
     for fact in facts:
         record(call, fact, fact.at_ms)
-    assert record.writer.flush(WAIT_S)
+    assert record.flush(WAIT_S)
 
 
 def hurry(store: Store) -> None:
@@ -257,7 +257,7 @@ def test_a_browsers_call_that_goes_on_is_not_closed(store: Store, record: Record
     call = replace(CALL, direction="browser")
     for fact in OVER:
         record(call, fact, fact.at_ms)
-        assert record.writer.flush(WAIT_S)
+        assert record.flush(WAIT_S)
         hurry(store)
         settler.settle_due()
         over = isinstance(fact, Closed)

@@ -212,7 +212,7 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
             carrier = FakeCarrier()
             record = Record(store)
             shelf, bench = Shelf(str(tmp_path / "recordings")), Bench(tmp_path / "bench")
-            record.writer._gather_s = 0
+            record._gather_s = 0
             registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
             present = Present(
                 calls_active=lambda: registry.active,

@@ -46,7 +46,7 @@ OVER: list[Fact] = [Ended(3_800_000, "caller.hung_up"), Closed(3_800_010)]
 def tell(parts: Services, facts: Sequence[Fact], call: Particulars = CALL) -> None:
     for fact in facts:
         parts.record(call, fact, fact.at_ms)
-    assert parts.record.writer.flush(20)
+    assert parts.record.flush(20)
 
 
 @pytest.fixture
@@ -315,12 +315,12 @@ def test_twilio_tells_of_a_recording_while_the_database_is_away(
     monkeypatch.setattr(store, "note_recording", down)
     away.set()
     tell_of_recording(talked)
-    assert talked.services.later.writer.queued == 1
+    assert talked.services.later.queued == 1
     if deleted:
         assert talked.client.delete(f"/calls/{CALL_SID}").status_code == 204
     away.clear()
-    assert talked.services.later.writer.flush(20)
-    talked.services.later.writer.close()
+    assert talked.services.later.flush(20)
+    talked.services.later.close()
     assert talked.client.get(f"/calls/{CALL_SID}/recording").status_code == (404 if deleted else 200)
     assert bool(talked.carrier.recordings) is not deleted
 

@@ -28,7 +28,7 @@ def _looks_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
 def tell(world: World, *facts: Fact) -> None:
     for fact in facts:
         world.services.record(CALL, fact, fact.at_ms)
-    assert world.services.record.writer.flush(5.0)
+    assert world.services.record.flush(5.0)
 
 
 def said(text: str | None, *, growing: bool = False, item_id: str = "other-1") -> Uttered:

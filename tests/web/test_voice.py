@@ -407,8 +407,8 @@ def test_the_call_is_told_who_answered_also_while_the_database_is_away(
         world.services.verdicts.close()
     assert heard == ["human"]
     there.set()
-    assert world.services.later.writer.flush(20)
-    world.services.later.writer.close()
+    assert world.services.later.flush(20)
+    world.services.later.close()
     assert store.find_answered_by([CALL_SID]) == {CALL_SID: "human"}
 
 
