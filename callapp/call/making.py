@@ -81,13 +81,11 @@ class CallMaker:
         )
 
     def apology(
-        self, call_sid: str, admission: Admission, agent: Agent, origin: str
+        self, call_sid: str, agent: Agent, parameters: Mapping[str, str], origin: str
     ) -> Callable[[], None] | None:
-        """What speaks a last line over the carrier to a call that cannot be carried; see `Outside`."""
-        if admission.direction == "browser":
-            return None
+        """What speaks a last line over the carrier to a phone call that cannot be carried; see `Outside`."""
         # With a closing line in the TwiML, closing the stream is enough: that line is heard.
-        if agent.line("closing", admission.parameters) and agent.fallback_number is None:
+        if agent.line("closing", parameters) and agent.fallback_number is None:
             return None
         return lambda: self.carrier.apologise(call_sid, agent.language, _fallback(agent, origin))
 
@@ -154,7 +152,7 @@ class CallMaker:
                 tools.find(name), arguments, context, done
             ),
             complete_call=caller.close if in_browser else lambda: self.carrier.complete_call(call_sid),
-            apologise=self.apology(call_sid, admission, agent, origin),
+            apologise=None if in_browser else self.apology(call_sid, agent, admission.parameters, origin),
             extension=None if in_browser else self.switchboard.extension(admission, agent, origin),
             journal=Journal(particulars, listeners, before_ms),
             tape=tape,

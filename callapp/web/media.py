@@ -17,7 +17,6 @@ from simple_websocket import Server
 
 from callapp.call.bridge import Bridge
 from callapp.call.making import detection_s
-from callapp.call_log.records import Admission
 from callapp.call_log.store import StoreUnavailable
 from callapp.errors import CallappError, LegLost
 from callapp.logs import CallLogger, call_logger
@@ -180,8 +179,9 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
     if refusal is not None:
         call_log.warning("! stream refused: %s", refusal)
         full = refusal == "at capacity"
-        if full and agent.kind == "assistant":  # an interpreter's TwiML says goodbye, captions touch no call
-            _apologise(parts.maker.apology(call_sid, admission, agent, origin), call_log)
+        # An interpreter's TwiML says goodbye, captions touch no call.
+        if full and agent.kind == "assistant" and not from_browser:
+            _apologise(parts.maker.apology(call_sid, agent, admission.parameters, origin), call_log)
         caller.close(TRY_AGAIN_LATER if full else POLICY_VIOLATION, refusal)
         return
 
@@ -201,8 +201,7 @@ def _apologise_for_the_database(started: Started, parts: Services, origin: str, 
         return  # a call that is live goes on, whoever opens a second stream in its name
     if agent is None or agent.kind != "assistant":
         return
-    said = Admission(call_sid, call_sid, agent.name, started.parameters, "incoming", "", "")
-    _apologise(parts.maker.apology(call_sid, said, agent, origin), call_log)
+    _apologise(parts.maker.apology(call_sid, agent, started.parameters, origin), call_log)
 
 
 def _apologise(apologise: Callable[[], None] | None, call_log: CallLogger) -> None:
