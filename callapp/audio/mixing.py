@@ -37,11 +37,6 @@ class Mixer:
         self._lock = Lock()
         self.skipped_ms = 0
 
-    @property
-    def behind_ms(self) -> int:
-        """How much of the translation has yet to be heard."""
-        return self._waiting_samples // SAMPLES_PER_MS
-
     def duck(self, *, translating: bool) -> None:
         """Whether there is a translation to be heard; without one the voice itself is let through whole."""
         self._translating = translating
