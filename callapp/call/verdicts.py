@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition, Thread
 from time import monotonic
 
 from callapp.call_log.store import StoreUnavailable
+from callapp.threads import try_start
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +50,7 @@ class Verdicts:
             self._waiting[call_sid] = _Waiting(tell, monotonic() + within_s + GRACE_S)
             self._changed.notify()
             if self._thread is None and not self._closed:
-                thread = Thread(target=self._look_out, name="verdicts", daemon=True)
-                with suppress(RuntimeError):  # the system has none left: the next call tries again
-                    thread.start()
-                    self._thread = thread
+                self._thread = try_start(self._look_out, "verdicts")
 
     def forget(self, call_sid: str) -> None:
         """The call is over, or does not wait any more."""

@@ -13,13 +13,13 @@ import atexit
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import islice
 from threading import Condition, Thread
 from time import monotonic
 from typing import Generic, TypeVar
 
 from callapp.errors import CallappError
+from callapp.threads import try_start
 
 log = logging.getLogger(__name__)
 
@@ -89,10 +89,8 @@ class Writer(Generic[T]):
                 self._since_s = monotonic()
             self._queue.append(piece)
             if self._thread is None:
-                thread = Thread(target=self._run, name=self._name, daemon=True)
-                with suppress(RuntimeError):  # the system has none left: the next piece tries again
-                    thread.start()
-                    self._thread = thread
+                self._thread = try_start(self._run, self._name)
+                if self._thread is not None:
                     atexit.register(self.close)
             if len(self._queue) in (1, MOST_BATCH):
                 self._changed.notify_all()

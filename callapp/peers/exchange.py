@@ -13,13 +13,13 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from threading import Condition, Thread
 from time import monotonic
 
 from callapp.peers.wire import Listener, Sender, Wire, WireLost
+from callapp.threads import try_start
 
 log = logging.getLogger(__name__)
 
@@ -69,18 +69,18 @@ class Exchange:
         self._line: deque[_Letter] = deque(maxlen=MOST_WAITING)
         self._changed = Condition()
         self._closing = False
-        self._threads: list[Thread] = []
+        self._sender: Thread | None = None
+        self._listener: Thread | None = None
         self.listening = False
 
     def start(self, channels: Sequence[str], receiver: Receiver) -> None:
-        """Begin to send and to listen; of no effect the second time."""
-        jobs = ("peers-sender", self._send_all), ("peers-listener", partial(self._listen, channels, receiver))
-        # The system may have no thread left: whoever comes next tries again.
-        with self._changed, suppress(RuntimeError):
-            for name, job in jobs[len(self._threads) :] if not self._closing else ():
-                thread = Thread(target=job, name=name, daemon=True)
-                thread.start()
-                self._threads.append(thread)
+        """Begin to send and to listen; of no effect where that goes on already."""
+        with self._changed:
+            if self._closing:
+                return
+            self._sender = self._sender or try_start(self._send_all, "peers-sender")
+            if self._listener is None:
+                self._listener = try_start(partial(self._listen, channels, receiver), "peers-listener")
 
     def send(self, channel: str, text: str, *, audio: bool = False) -> None:
         """Put a letter in the line; audio is dropped rather than be late."""
@@ -95,8 +95,9 @@ class Exchange:
             self._closing = True
             self._changed.notify_all()
         deadline_s = monotonic() + within_s
-        for thread in self._threads:
-            thread.join(max(0.0, deadline_s - monotonic()))
+        for thread in (self._sender, self._listener):
+            if thread is not None:
+                thread.join(max(0.0, deadline_s - monotonic()))
 
     # -- the sender's thread --------------------------------------------------------------------
 

@@ -15,7 +15,6 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from http import HTTPStatus
 from threading import Event, Lock, Thread
 from time import monotonic
@@ -25,6 +24,7 @@ import orjson
 from flask import Response
 
 from callapp.errors import CallappError
+from callapp.threads import try_start
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -93,10 +93,7 @@ class EventStreams:
             opening = head + b"retry: %d\n\n" % RETRY_MS + event("hello")
             self._watchers.append(_Watcher(sock, channel, opening))
             if self._thread is None:
-                thread = Thread(target=self._run, name="event-streams", daemon=True)
-                with suppress(RuntimeError):  # the system has none left: the next who comes tries again
-                    thread.start()
-                    self._thread = thread
+                self._thread = try_start(self._run, "event-streams")
 
     def close(self) -> None:
         """Let go of all who watch."""

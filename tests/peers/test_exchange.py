@@ -9,6 +9,7 @@ from itertools import count
 from queue import Queue
 from threading import Event, Thread
 from threading import enumerate as all_threads
+from typing import NoReturn
 
 import pytest
 
@@ -119,6 +120,28 @@ def test_letters_are_kept_while_the_server_is_away_but_audio_is_not(
         assert "audio of the outage" not in heard
     # Told once by each thread, however often they dialled.
     assert [one.levelname for one in caplog.records if "! " in one.message].count("ERROR") == 2
+
+
+def test_without_threads_the_next_who_has_something_to_tell_tries_again(
+    in_common: InCommon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may have none left for a moment: no two processes could meet any more after that."""
+
+    def none_left(_thread: Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    exchange, stopped, ears = Exchange(in_common.wire), Exchange(in_common.wire), Ears()
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", none_left)
+        for one in (exchange, stopped):
+            one.start(["here"], ears.receiver)
+    stopped.close(0)  # what is closed after it at a stop is closed, too
+    exchange.start(["here"], ears.receiver)
+    assert ears.opened.wait(DEADLINE_S)
+    exchange.send("here", "hello")
+    assert ears.next() == "hello"
+    exchange.close(DEADLINE_S)
+    assert peers_threads() == []
 
 
 def test_what_is_in_line_goes_out_before_the_end(in_common: InCommon) -> None:
