@@ -54,11 +54,7 @@ class Errands:
         self._threads.join(until_s)
 
     def _run(self, errand: Callable[[], None], otherwise: Callable[[], None]) -> None:
-        try:
-            self._threads.start(errand, "errand")
-        except RuntimeError as error:
-            self._log.error("! the carrier cannot be asked: %s", error)
-            otherwise()
+        self._threads.run_errand(errand, otherwise, self._log)
 
     def _complete_call(self, feed: Feed) -> None:
         try:

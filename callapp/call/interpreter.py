@@ -144,7 +144,9 @@ class InterpretedSide:
         try:
             self._outside.join(self)
             if self._outside.call_partner is not None:
-                self._calling = self._threads.start(self._call_partner, "errand")
+                self._calling = self._threads.run_errand(
+                    self._call_partner, self._partner_unreachable, self._log
+                )
             self._uplink()
         finally:
             self._tell(Told("server.error"))  # of no effect unless this is an exception
@@ -312,7 +314,7 @@ class InterpretedSide:
             case LetPartnerGo(reason=reason):
                 self._let_partner_go(reason)
             case CallOff():
-                self._threads.start(self._call_off, "errand")
+                self._threads.run_errand(self._call_off, lambda: None, self._log)
             case End(reason=reason):
                 self._end(reason)
 
@@ -325,7 +327,7 @@ class InterpretedSide:
 
     def _end(self, reason: str) -> None:
         if reason.startswith("openai.") and not self._phone_gone:
-            self._threads.start(self._apologise, "errand")
+            self._threads.run_errand(self._apologise, self._caller.close, self._log)
         else:
             self._caller.close()
 
@@ -337,7 +339,10 @@ class InterpretedSide:
             self._outside.call_partner()
         except CallappError as error:
             self._log.error("! the other party could not be called: %s", error)
-            self._inbox.put(PartnerLeft("other.unreachable"))
+            self._partner_unreachable()
+
+    def _partner_unreachable(self) -> None:
+        self._inbox.put(PartnerLeft("other.unreachable"))
 
     def _call_off(self) -> None:
         if self._calling is not None:  # what has not been dialled yet cannot be called off

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from threading import Thread
 from time import monotonic
 
+from callapp.logs import Log
+
 # After its end a call waits so long for its threads: what the system looks up for them, such as a
 # name, cannot be broken off.
 JOIN_S = 5.0
@@ -27,6 +29,20 @@ class Threads:
         thread.start()
         self._started = [*(one for one in self._started if one.is_alive()), thread]
         return thread
+
+    def run_errand(
+        self, errand: Callable[[], None], otherwise: Callable[[], None], log: Log
+    ) -> Thread | None:
+        """Start one that asks the carrier for something; ``otherwise`` is called if the system has none left.
+
+        A call has to come to its end all the same.
+        """
+        try:
+            return self.start(errand, "errand")
+        except RuntimeError as error:
+            log.error("! the carrier cannot be asked: %s", error)
+            otherwise()
+            return None
 
     def join(self, until_s: float) -> None:
         """Wait for those under way, until a moment of the ``monotonic`` clock."""

@@ -299,6 +299,27 @@ def test_a_partner_who_cannot_be_called_is_unreachable(world: World) -> None:
     assert world.called_off.is_set(), "Twilio may have taken a dial that it did not answer"
 
 
+def test_without_a_thread_to_call_the_partner_the_side_is_over_for_everybody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed in the record as under way, and whoever came to meet it talked to nobody."""
+    start = threading.Thread.start
+
+    def none_left(thread: threading.Thread) -> None:
+        if thread.name == "errand":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    world.start()
+    while not world.phone.closed.is_set():
+        world.phone.inbox.put(Played(LAST_MARK))
+        world.phone.closed.wait(0.02)
+    assert world.ended() == "other.unreachable"
+    world.side.meet(world.partner)
+    assert world.partner.left.get(timeout=WAIT_S) == "other.hung_up"
+
+
 def test_who_meets_a_side_that_has_just_ended_is_told(world: World) -> None:
     """Nobody waits on a line with nobody at its other end."""
     world.start()

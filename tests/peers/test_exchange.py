@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from queue import Queue
 from threading import Event, Thread
 from threading import enumerate as all_threads
@@ -69,30 +68,6 @@ def test_letters_arrive_at_their_channel_whole_in_order_and_none_is_taken_for_it
         one.send("one", "to oneself")
         assert heard.next() == "to oneself"
     assert peers_threads() == []
-
-
-@pytest.mark.parametrize("started", [0, 1])
-def test_without_threads_the_next_side_that_comes_tries_again(
-    in_common: InCommon, monkeypatch: pytest.MonkeyPatch, started: int
-) -> None:
-    """The system may have none left for a moment; two people in two processes are not to be lost by that."""
-    exchange, ears = Exchange(in_common.wire), Ears()
-    start, starts = Thread.start, count()
-
-    def scarce(thread: Thread) -> None:
-        if next(starts) >= started:
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Thread, "start", scarce)
-        exchange.start(["here"], ears.receiver)
-    exchange.start(["here"], ears.receiver)
-    assert ears.opened.wait(DEADLINE_S)
-    exchange.send("here", "hello")
-    assert ears.next() == "hello"
-    assert len(peers_threads()) == 2
-    exchange.close(DEADLINE_S)
 
 
 def test_letters_are_kept_while_the_server_is_away_but_audio_is_not(
