@@ -409,7 +409,7 @@ def test_what_a_postgresql_may_not_write_for_a_while_is_not_lost(
             tell(record, TALK)
             assert eventually(lambda: "it is kept and tried again" in caplog.text, WAIT_S)
             connection.execute(text(mend_it))
-            assert record.writer.flush(WAIT_S)
+            assert record.flush(WAIT_S)
             assert whole(store, record).as_json()["endReason"] == "agent.ended"
 
 

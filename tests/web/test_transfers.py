@@ -202,7 +202,7 @@ def test_that_somebody_has_the_call_is_noted_once_the_database_is_there(
     assert "Say" not in answer.text
     assert world.live.cuts == []
     there.set()
-    later = world.world.services.later.writer
+    later = world.world.services.later
     assert later.flush(20)
     later.close()
     assert world.live.cuts == ["agent.transferred"]
