@@ -87,11 +87,11 @@ class Answering:
         failed = cut_off or (ended.status == "failed" and not silenced)
         if cut_off:  # one that failed is told anyway
             commands.append(Warn(f"a response was cut off before its first sound: {ended.status}"))
-        if failed and not responses.failing:
-            self._lifeline.wait_begins(at_ms)
-        empty = unheard and ended.empty
-        if not responses.ended(
-            response_id, failed=failed, at_ms=at_ms, wait_ms=ended.wait_ms, empty=empty, tools_ask=tools_ask
-        ):
-            return commands + self._course.finish("openai.failed")
+        if not failed:
+            responses.ended(response_id, empty=unheard and ended.empty)
+        else:
+            if not responses.failing:
+                self._lifeline.wait_begins(at_ms)
+            if not responses.failed(response_id, at_ms, ended.wait_ms, tools_ask=tools_ask):
+                return commands + self._course.finish("openai.failed")
         return commands + self._tool_rounds.response_ended(response_id, at_ms)

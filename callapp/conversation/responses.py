@@ -200,11 +200,11 @@ class Responses:
         self._hold_until_ms = at_ms + RETRY_MS
         return None if doomed else self._last_asked[1]
 
-    def request_failed(self, request_id: str, at_ms: float, wait_ms: float = 0.0) -> bool:
+    def request_failed(self, request_id: str, at_ms: float, wait_ms: float) -> bool:
         """No response comes of a request. Return false when that has been so too often to make it again.
 
         Args:
-            wait_ms: as in ``ended``.
+            wait_ms: as in ``failed``.
         """
         asked = self._asked
         if asked is None or asked.request_id != request_id:
@@ -213,7 +213,7 @@ class Responses:
         if asked.doomed or asked.request.aside:
             return True
         self.want(asked.request)
-        return self._failed(at_ms, wait_ms)
+        return self._may_try_again(at_ms, wait_ms)
 
     def overdue(self, at_ms: float) -> bool:
         """Whether the model has left a request unanswered for the second time, or refused it for too long."""
@@ -281,46 +281,42 @@ class Responses:
             return False
         return self.speaking and self._knows_all
 
-    def ended(
-        self,
-        response_id: str,
-        *,
-        failed: bool,
-        at_ms: float,
-        wait_ms: float = 0.0,
-        empty: bool = False,
-        tools_ask: bool = False,
-    ) -> bool:
-        """A response is over. Return false when it failed too often to ask once more.
+    def ended(self, response_id: str, *, empty: bool) -> None:
+        """A response is over, and nothing of it is owed.
 
         Args:
-            failed: whether it was to be heard, and is owed still.
-            wait_ms: how long the service wants to be left alone after it.
             empty: whether the model has said nothing in it: what it does twice in a row is its will.
+        """
+        if response_id != self.active:
+            return
+        if self._last_asked is not None and self.covers(self._last_asked[1]):
+            self._answered = self._last_asked[0]  # which may be refused only now
+        tag, self.active, self.active_tag = self.active_tag, None, None
+        self._failures = 0
+        self._gave_up &= response_id in self._silenced
+        if empty and not self._said_nothing:
+            self._want_again(tag)
+        self._said_nothing = empty
+
+    def failed(self, response_id: str, at_ms: float, wait_ms: float, *, tools_ask: bool) -> bool:
+        """A response is over that was to be heard, and is owed still. Return false when that is too often.
+
+        Args:
+            wait_ms: how long the service wants to be left alone after it.
             tools_ask: whether an answer is asked for anyway, once the tools that it called are done.
         """
         if response_id != self.active:
             return True
-        answers = self._last_asked is not None and self.covers(self._last_asked[1])
         tag, self.active, self.active_tag = self.active_tag, None, None
-        if not failed:
-            if answers and self._last_asked is not None:
-                self._answered = self._last_asked[0]  # which may be refused only now
-            self._failures = 0
-            self._gave_up &= response_id in self._silenced
-            if empty and not self._said_nothing:
-                self._want_again(tag)
-            self._said_nothing = empty
-            return True
         if not tools_ask:
             self._want_again(tag)
-        return self._failed(at_ms, wait_ms)
+        return self._may_try_again(at_ms, wait_ms)
 
     def stirred(self, at_ms: float) -> None:
         """Something of the active response came, or will not come before that moment."""
         self._stirred_ms = at_ms
 
-    def _failed(self, at_ms: float, wait_ms: float) -> bool:
+    def _may_try_again(self, at_ms: float, wait_ms: float) -> bool:
         """Wait a while before the next try, or return false: there is none."""
         self._failures += 1
         if self._failures > len(RETRIES_MS):

@@ -185,7 +185,7 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
         caller.close(TRY_AGAIN_LATER if full else POLICY_VIOLATION, refusal)
         return
 
-    def carry() -> str | None:
+    def carry() -> str | None:  # whatever fails from here on leaves no slot taken
         within_s = detection_s(admission, agent)
         if isinstance(call, Bridge) and within_s is not None and away is None:
             parts.verdicts.expect(call_sid, call.answered, within_s)

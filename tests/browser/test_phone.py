@@ -7,6 +7,8 @@ import math
 import os
 import signal
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -150,13 +152,20 @@ def test_the_agent_knows_who_calls_muted_is_silent_and_hanging_up_ends_it(
         assert browser.complaints() == []
 
 
-def test_who_hangs_up_waits_for_no_server(server: Server, tmp_path: Path) -> None:
-    """One that is out of reach says nothing; a browser would keep line and microphone open for a minute."""
+@contextmanager
+def in_a_call(server: Server, tmp_path: Path) -> Iterator[Browser]:
+    """A browser whose phone has reached the agent."""
     with server.scene(), browser_at(server, tmp_path) as browser:
         browser.sign_in()
         browser.open("/desk/phone")
         browser.click("#call")
         browser.wait(lambda: browser.text("#state") == "In the call")
+        yield browser
+
+
+def test_who_hangs_up_waits_for_no_server(server: Server, tmp_path: Path) -> None:
+    """One that is out of reach says nothing; a browser would keep line and microphone open for a minute."""
+    with in_a_call(server, tmp_path) as browser:
         (worker,) = server.workers
         os.kill(worker, signal.SIGSTOP)
         try:
@@ -196,11 +205,7 @@ def test_a_server_that_is_gone_is_not_taken_for_a_missing_microphone(page: Brows
 
 
 def test_a_hang_up_that_is_pressed_twice_does_not_call_again(server: Server, tmp_path: Path) -> None:
-    with server.scene(), browser_at(server, tmp_path) as browser:
-        browser.sign_in()
-        browser.open("/desk/phone")
-        browser.click("#call")
-        browser.wait(lambda: browser.text("#state") == "In the call")
+    with in_a_call(server, tmp_path) as browser:
         call_sid = browser.text("#call-sid")
         press = ActionChains(browser.driver, duration=0)
         press.move_to_element(browser.find("#hang-up")).click().pause(0.1).click().send_keys(
