@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from callapp.conversation.wishes import Wish
-from callapp.errors import ToolError
+from callapp.errors import CallappError, ToolError
 from callapp.tools.declare import CallContext
 
 logger = logging.getLogger(__name__)
@@ -79,12 +79,14 @@ class Tool:
             return _shaped(self.function(**given, **self.provided))
         except ToolError as error:
             return failure(str(error))
+        except CallappError as error:  # the database is away, say, which is no bug of the tool's
+            logger.error("! tool %s failed: %s", self.name, error, extra={"call_sid": context.call_sid})
         except BaseException:  # user code, sys.exit() included: the model still gets its answer
             logger.exception("! tool %s failed", self.name, extra={"call_sid": context.call_sid})
-            return failure(
-                f"{self.name} failed for a technical reason. Do not repeat this call. "
-                "Tell the caller that it did not work, and offer another way."
-            )
+        return failure(
+            f"{self.name} failed for a technical reason. Do not repeat this call. "
+            "Tell the caller that it did not work, and offer another way."
+        )
 
     def _read(self, arguments_json: str) -> dict[str, Any]:
         # Models send an empty text for "no arguments"; half a surrogate pair cannot be UTF-8.

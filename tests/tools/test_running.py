@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from callapp.call_log.store import StoreUnavailable
 from callapp.conversation.wishes import CollectDigits, StaySilent
 from callapp.tools import CallContext, EndCall, ToolError
 from callapp.tools.registry import load_tools
@@ -183,6 +184,21 @@ def test_what_a_tool_raises_is_logged_and_kept_from_the_model(
     assert "hunter2" not in error
     (record,) = caplog.records
     assert record.exc_info is not None
+    assert record.call_sid == CONTEXT.call_sid  # type: ignore[attr-defined]
+
+
+def test_a_database_that_is_away_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A traceback for each tool of each call would hide what matters."""
+
+    def book() -> str:
+        """Book."""
+        raise StoreUnavailable("connection refused")
+
+    with caplog.at_level(logging.ERROR):
+        assert error_of(run(book)).startswith("book failed for a technical reason.")
+    (record,) = caplog.records
+    assert record.exc_info is None
+    assert record.getMessage() == "! tool book failed: connection refused"
     assert record.call_sid == CONTEXT.call_sid  # type: ignore[attr-defined]
 
 
