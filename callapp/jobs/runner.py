@@ -102,6 +102,7 @@ class Runner:
         """Do one job; false when there is none, or no database."""
         try:
             job = self._queue.claim(self._kinds, LEASE_S)
+            self._database_down = False
             if job is None:
                 return False
             self._do(job)
@@ -113,7 +114,6 @@ class Runner:
         except Exception:  # the top of the thread: a bug of ours must not be the end of all jobs
             log.exception("! bug in the thread of %s", self._thread.name)
             return False
-        self._database_down = False
         return True
 
     def _do(self, job: Job) -> None:

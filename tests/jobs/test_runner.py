@@ -138,6 +138,25 @@ def test_a_database_that_is_away_is_waited_for(
     ]
 
 
+def test_each_time_that_the_database_is_away_is_told(
+    store: Store, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where there was nothing to do in between."""
+    monkeypatch.setattr("callapp.jobs.runner.LOOK_EVERY_S", 0.01)
+    over, away = threading.Event(), iter([True, True, False, True, True])
+
+    def unavailable(_: JobQueue, *args: object) -> None:
+        if (is_away := next(away, None)) is None:
+            over.set()
+        elif is_away:
+            raise StoreUnavailable("connection refused")
+
+    monkeypatch.setattr(JobQueue, "claim", unavailable)
+    start(lambda job: None)
+    assert over.wait(WAIT_S)
+    assert caplog.text.count("! jobs wait for the database") == 2
+
+
 def test_one_that_is_closed_begins_no_job_any_more(store: Store, start: Start) -> None:
     begun, end = threading.Event(), threading.Event()
 
