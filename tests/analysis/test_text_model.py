@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -88,6 +92,43 @@ def test_a_service_that_is_away_is_tried_again(world: World) -> None:
     world.pretend.close()
     with pytest.raises(TryLater, match="could not be reached: APIConnectionError"):
         world.ask()
+
+
+@pytest.mark.parametrize(
+    ("piece", "every_s", "why"),
+    [(b"\n", 0.05, "APITimeoutError"), (b" " * 65536, 0.0, "APIConnectionError")],
+    ids=["drips", "is endless"],
+)
+def test_an_answer_that_has_no_end_is_given_up(
+    piece: bytes, every_s: float, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that asks would wait for ever, or the process, with all of its calls, run out of memory."""
+    monkeypatch.setattr(text_model, "ANSWER_S", 0.5)
+    over, sent = Event(), 0
+    give_up_s = monotonic() + 20
+
+    def answer(listening: socket.socket) -> None:
+        nonlocal sent
+        with suppress(OSError), listening.accept()[0] as asker:
+            asker.recv(65536)
+            asker.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while sent < 2**24 and monotonic() < give_up_s and not over.wait(every_s):
+                asker.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+                sent += len(piece)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=answer, args=(listening,))
+        thread.start()
+        model = TextModel(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", KEY)
+        try:
+            with pytest.raises(TryLater, match=f"could not be reached: {why}"):
+                model.ask("gpt-5.6-luna", MESSAGES, SCHEMA)
+        finally:
+            model.close()
+            over.set()
+            thread.join()
+    assert sent < 2**24
+    assert monotonic() < give_up_s
 
 
 def test_the_key_goes_there_whatever_lies_around(
