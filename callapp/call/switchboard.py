@@ -66,16 +66,22 @@ class Switchboard:
             closing=agent.line("closing", admission.parameters),
         )
 
-    def bring_back(self, call_sid: str, why: str, origin: str) -> None:
+    def bring_back(self, call_sid: str, why: str, origin: str, *, again: bool = False) -> None:
         """Bring a caller back from where they wait, unless it is decided otherwise. Blocks.
+
+        Args:
+            again: also one who should be on the way back already: the carrier may not have done it.
 
         Raises:
             CallappError: the carrier did not do it, or the database does not answer.
         """
-        call = self.away.send_back(call_sid, why)
-        if call is not None:
-            call_logger(call_sid, __name__).info("= comes back: %s", why)
-            self.carrier.redirect(call_sid, self.way_back(call, origin))
+        call = self.away.find(call_sid)
+        if call is None or call.outcome is not None:
+            return
+        document = self.way_back(call, origin)  # before it is decided: without a token it can be tried again
+        if self.away.send_back(call_sid, why) is not None or (again and call.why):
+            call_logger(call_sid, __name__).info("= comes back: %s", call.why or why)
+            self.carrier.redirect(call_sid, document)
 
     def stop_ringing(self, call_sid: str) -> None:
         """The caller is gone: a colleague who has not taken the call is not asked any more. Blocks.
@@ -141,7 +147,7 @@ class Extension:
     def recall(self) -> None:
         """Bring the caller back from where they wait: nobody has decided anything. Blocks; never raises."""
         try:
-            self._board.bring_back(self._admission.call_sid, "nobody took the call", self._origin)
+            self._board.bring_back(self._admission.call_sid, "nobody took the call", self._origin, again=True)
         except CallappError as error:
             self._log.error("! the caller could not be brought back: %s", error)
 

@@ -14,8 +14,8 @@ import pytest
 from callapp.call.switchboard import Extension
 from callapp.call_log.away import CallsAway
 from callapp.call_log.records import Admission, AwayCall
-from callapp.call_log.store import StoreUnavailable
-from callapp.errors import CarrierRefused
+from callapp.call_log.store import Store, StoreUnavailable
+from callapp.errors import CarrierRefused, CarrierUnreachable
 from tests.web.conftest import CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
 
 COLLEAGUE_SID = "CA" + "2" * 32
@@ -308,6 +308,42 @@ def test_a_carrier_that_does_not_bring_the_caller_back_is_complained_of(
     world.world.carrier.error = CarrierRefused(400, 21220, "Call is not in-progress.", None)
     world.tell(of_colleague("/transfer/colleague-status"), CallSid=COLLEAGUE_SID, CallStatus="busy")
     assert "could not be brought back" in caplog.text
+
+
+def test_a_caller_whom_the_carrier_did_not_bring_back_is_brought_back_when_the_time_is_up(
+    calls: Any,
+) -> None:
+    """They heard music until they hung up, and nobody else was on the line."""
+    world = calls(WARM)
+    extension = Extension(world.board, ADMISSION, world.world.services.agents.default, ORIGIN)
+    world.world.carrier.error = CarrierUnreachable("down")
+    world.tell(of_colleague("/transfer/colleague-status"), CallSid=COLLEAGUE_SID, CallStatus="busy")
+    world.world.carrier.error = None
+    world.world.carrier.redirected.clear()
+    extension.recall()
+    assert [call_sid for call_sid, _ in world.world.carrier.redirected] == [CALL_SID]
+    assert world.board.away.take(CALL_SID).why == "the line was busy"
+    extension.recall()
+    assert len(world.world.carrier.redirected) == 1
+
+
+def test_a_caller_for_whose_way_back_there_is_no_token_yet_can_still_be_brought_back(
+    calls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One table may be locked, and the others not."""
+    world, issue_token, down = calls(WARM), Store.issue_token, iter([True])
+
+    def issues(*args: Any) -> str:
+        if next(down, False):
+            raise StoreUnavailable("canceling statement due to statement timeout")
+        return issue_token(*args)
+
+    monkeypatch.setattr(Store, "issue_token", issues)
+    world.tell(of_colleague("/transfer/colleague-status"), CallSid=COLLEAGUE_SID, CallStatus="busy")
+    later = world.world.services.later.writer
+    assert later.flush(20)
+    later.close()
+    assert [call_sid for call_sid, _ in world.world.carrier.redirected] == [CALL_SID]
 
 
 # -- the door -----------------------------------------------------------------------------------
