@@ -56,10 +56,10 @@ class Liaison:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop it."""
+        """Stop it; a look at the database that is under way is not waited for."""
         self._closed.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(1.0)
 
     def order(self, call_sid: str, deed: Deed, words: str = "") -> bool:
         """Have something done to a call, wherever it is carried; false if no process carries it.

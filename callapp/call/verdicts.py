@@ -66,13 +66,13 @@ class Verdicts:
             waiting.tell(answered_by)
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop looking; a look that is under way is not waited for."""
         with self._changed:
             self._closed = True
             self._changed.notify()
             thread = self._thread
         if thread is not None:
-            thread.join()
+            thread.join(1.0)
 
     def _look_out(self) -> None:
         silent = False  # a database that is away is told once

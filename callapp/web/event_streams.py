@@ -96,12 +96,12 @@ class EventStreams:
                 self._thread = try_start(self._run, "event-streams")
 
     def close(self) -> None:
-        """Let go of all who watch."""
+        """Let go of all who watch; a look at the database that is under way is not waited for."""
         with self._lock:
             self._closed.set()
             thread = self._thread
         if thread is not None:
-            thread.join()
+            thread.join(1.0)
 
     # -- the thread -----------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from queue import Queue
-from threading import Event
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 
@@ -155,3 +156,27 @@ def test_a_notice_is_gone_when_its_time_is_up(store: Store, monkeypatch: pytest.
     new = Notice("new", "order")
     assert notices.exchange([new]) == [new]
     assert rows(store, NoticeRow) == 1
+
+
+def test_a_database_that_hangs_is_not_waited_for_at_the_end() -> None:
+    """The record has its own time then, which nothing may take."""
+    asked, answer = Event(), Event()
+
+    class Hangs:
+        def exchange(self, mine: Any = ()) -> list[Notice]:
+            asked.set()
+            answer.wait(WAIT_S)
+            return []
+
+    liaison = Liaison(Registry(10, 1.0), Hangs(), look_s=0.02)  # type: ignore[arg-type]
+    liaison.start()
+    liaison.levels()
+    assert asked.wait(WAIT_S)
+    closing = Thread(target=liaison.close)
+    closing.start()
+    closing.join(WAIT_S / 2)
+    closed = not closing.is_alive()
+    answer.set()
+    closing.join()
+    liaison.close()
+    assert closed

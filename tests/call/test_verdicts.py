@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from queue import Queue
+from threading import Event, Thread
 
 import pytest
 
@@ -94,3 +95,25 @@ def test_a_word_that_never_comes_is_not_waited_for_forever(
     verdicts.expect("CA1", lambda _: None, 0)
     verdicts.expect("CA2", lambda _: None, 30)
     assert log.asked.get(timeout=DEADLINE_S) == {"CA2"}
+
+
+def test_a_database_that_hangs_is_not_waited_for_at_the_end() -> None:
+    """The record has its own time then, which nothing may take."""
+    asked, answer = Event(), Event()
+
+    def find(_: Collection[str]) -> Mapping[str, str]:
+        asked.set()
+        answer.wait(DEADLINE_S)
+        return {}
+
+    verdicts = Verdicts(find)
+    verdicts.expect("CA1", lambda _: None, 30)
+    assert asked.wait(DEADLINE_S)
+    closing = Thread(target=verdicts.close)
+    closing.start()
+    closing.join(DEADLINE_S / 2)
+    closed = not closing.is_alive()
+    answer.set()
+    closing.join()
+    verdicts.close()
+    assert closed

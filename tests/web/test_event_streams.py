@@ -182,6 +182,29 @@ def test_at_the_end_nobody_is_kept(stage: Stage) -> None:
     assert stage.streams.full
 
 
+def test_a_database_that_hangs_is_not_waited_for_at_the_end(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record has its own time then, which nothing may take."""
+    asked, answer = Event(), Event()
+
+    def hangs(_: FakeChannel) -> bytes:
+        asked.set()
+        answer.wait(WAIT_S)
+        return b""
+
+    monkeypatch.setattr(FakeChannel, "news", hangs)
+    stage.watch()
+    assert asked.wait(WAIT_S)
+    closing = Thread(target=stage.streams.close)
+    closing.start()
+    closing.join(WAIT_S / 2)
+    closed = not closing.is_alive()
+    answer.set()
+    closing.join()
+    assert closed
+
+
 # -- as the desk answers -----------------------------------------------------------------------------
 
 
