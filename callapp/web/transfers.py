@@ -11,8 +11,9 @@ from functools import partial
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from callapp.call.switchboard import summary_of
+from callapp.call.switchboard import Switchboard, summary_of
 from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.call_log.store import StoreUnavailable
 from callapp.conversation.away import TRANSFERRED
 from callapp.errors import CallappError
 from callapp.logs import call_logger
@@ -129,12 +130,21 @@ def colleague_status() -> ResponseReturnValue:
     call_sid = request.args.get("call", "")
     status = request.form.get("CallStatus", "")
     if status in TERMINAL_STATUSES:
-        origin = public_origin(services().settings, request)
-        try:
-            services().switchboard.bring_back(call_sid, _WHY.get(status, _DECLINED), origin)
-        except CallappError as error:
-            call_logger(call_sid, __name__).error("! the caller could not be brought back: %s", error)
+        app, why = services(), _WHY.get(status, _DECLINED)
+        origin = public_origin(app.settings, request)
+        # Also where the database is away: Twilio does not say so again, and the caller hears music.
+        bring_back = partial(_bring_back, app.switchboard, call_sid, why, origin)
+        app.later.note(bring_back, why, call_logger(call_sid, __name__))
     return "", 204
+
+
+def _bring_back(board: Switchboard, call_sid: str, why: str, origin: str) -> None:
+    try:
+        board.bring_back(call_sid, why, origin)
+    except StoreUnavailable:
+        raise
+    except CallappError as error:
+        call_logger(call_sid, __name__).error("! the caller could not be brought back: %s", error)
 
 
 def _note_over(call_sid: str, outcome: str) -> None:

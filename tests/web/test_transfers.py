@@ -294,6 +294,29 @@ def test_a_colleague_who_does_not_take_the_call_sends_the_caller_back(
     assert world.board.away.find(CALL_SID).why == why
 
 
+def test_a_caller_whom_no_colleague_took_comes_back_once_the_database_does(
+    calls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twilio tells of the colleague's end once; until the time for it was over the caller heard music."""
+    world = calls(WARM)
+    send_back, answers = CallsAway.send_back, iter([False, False])
+
+    def fails(board: CallsAway, call_sid: str, why: str) -> Any:
+        if not next(answers, True):
+            raise StoreUnavailable("down")
+        return send_back(board, call_sid, why)
+
+    monkeypatch.setattr(CallsAway, "send_back", fails)
+    world.tell(of_colleague("/transfer/colleague-status"), CallSid=COLLEAGUE_SID, CallStatus="completed")
+    assert world.world.carrier.redirected == []
+    later = world.world.services.later
+    assert later.flush(20)
+    later.close()
+    [(call_sid, _)] = world.world.carrier.redirected
+    assert call_sid == CALL_SID
+    assert world.board.away.find(CALL_SID).why == "the colleague did not take the call"
+
+
 @pytest.mark.parametrize("status", ["initiated", "ringing", "in-progress"])
 def test_a_colleague_whose_phone_rings_decides_nothing(calls: Any, status: str) -> None:
     world = calls(WARM)
@@ -340,7 +363,7 @@ def test_a_caller_for_whose_way_back_there_is_no_token_yet_can_still_be_brought_
 
     monkeypatch.setattr(Store, "issue_token", issues)
     world.tell(of_colleague("/transfer/colleague-status"), CallSid=COLLEAGUE_SID, CallStatus="busy")
-    later = world.world.services.later.writer
+    later = world.world.services.later
     assert later.flush(20)
     later.close()
     assert [call_sid for call_sid, _ in world.world.carrier.redirected] == [CALL_SID]
