@@ -14,10 +14,12 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from callapp.errors import ConfigError
@@ -355,10 +357,21 @@ def _given(environ: Mapping[str, str], dotenv: str | Path) -> dict[str, str]:
 
 def _read(dotenv: str | Path) -> Mapping[str, str | None]:
     try:
-        return dotenv_values(dotenv)
+        text = Path(dotenv).read_text("utf-8")
+    except (FileNotFoundError, IsADirectoryError):
+        return {}
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{dotenv}:{line}: is not UTF-8; expected a UTF-8 text file"]) from None
+    except OSError as error:
+        raise ConfigError([f"{dotenv}: cannot be read: {error.strerror}"]) from None
+    # dotenv would go on without such a line, and without what it limits or protects. It may hold a secret.
+    wrong = [binding.original.line for binding in parse_stream(StringIO(text)) if binding.error]
+    if wrong:
+        raise ConfigError(
+            [f"{dotenv}:{line}: cannot be read; expected NAME=value, quotes closed" for line in wrong]
+        )
+    return dotenv_values(stream=StringIO(text))
 
 
 def _faults(error: ValidationError, given: Mapping[str, str]) -> list[str]:

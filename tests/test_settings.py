@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 from typing import NoReturn
@@ -267,6 +269,30 @@ def test_a_dotenv_that_is_not_utf_8_is_a_fault_of_one_line(tmp_path: Path) -> No
     assert caught.value.faults == (f"{dotenv}:2: is not UTF-8; expected a UTF-8 text file",)
     assert json_wanted({"LOG_FORMAT": "json"}, dotenv)
     assert not json_wanted({}, dotenv)
+
+
+@pytest.mark.parametrize("line", ['ALLOWED_DESTINATIONS="+81', "ALLOWED_DESTINATIONS: +81"])
+def test_a_line_of_dotenv_that_cannot_be_read_is_a_fault(tmp_path: Path, line: str) -> None:
+    """Without it, all the world may be dialled. What stands there may be a secret."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"PORT=4000\n{line}\nLOG_FORMAT=json\n")
+    with pytest.raises(ConfigError) as caught:
+        load_settings({}, dotenv)
+    assert caught.value.faults == (f"{dotenv}:2: cannot be read; expected NAME=value, quotes closed",)
+
+
+def test_a_dotenv_that_cannot_be_opened_is_a_fault_of_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is often root's alone, and the server somebody else's."""
+
+    def denied(*_: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    with pytest.raises(ConfigError) as caught:
+        load_settings({}, tmp_path / ".env")
+    assert caught.value.faults == (f"{tmp_path / '.env'}: cannot be read: Permission denied",)
 
 
 @pytest.mark.parametrize(
