@@ -48,7 +48,8 @@ def write_stereo_wav(path: Path, left: bytes, right: bytes) -> None:
     frames[1::4] = left.translate(_HIGH_BYTES)
     frames[2::4] = right.translate(_LOW_BYTES)
     frames[3::4] = right.translate(_HIGH_BYTES)
-    with wave.open(str(path), "wb") as wav:
+    # Opened here: a Wave_write that cannot open its file itself leaves a traceback behind (Python 3.11).
+    with path.open("wb") as file, wave.open(file, "wb") as wav:
         wav.setnchannels(2)
         wav.setsampwidth(2)
         wav.setframerate(SAMPLE_RATE)
