@@ -9,10 +9,10 @@ from __future__ import annotations
 from callapp.conversation.asides import Asides
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.commands import Command, Warn
-from callapp.conversation.course import Course
 from callapp.conversation.events import RequestFailed, ResponseEnded
 from callapp.conversation.floor import Floor
 from callapp.conversation.lifeline import Lifeline
+from callapp.conversation.outage import Outage
 from callapp.conversation.tool_calls import ToolCalls
 from callapp.conversation.tool_rounds import ToolRounds
 from callapp.conversation.voice import Voice
@@ -23,7 +23,7 @@ class Answering:
 
     def __init__(
         self,
-        course: Course,
+        outage: Outage,
         lifeline: Lifeline,
         voice: Voice,
         briefing: Briefing,
@@ -32,7 +32,7 @@ class Answering:
         asides: Asides,
         floor: Floor,
     ) -> None:
-        self._course = course
+        self._outage = outage
         self._lifeline = lifeline
         self._voice = voice
         self._briefing = briefing
@@ -69,7 +69,7 @@ class Answering:
         if not responses.failing:
             self._lifeline.wait_begins(at_ms)
         if not responses.request_failed(failed.request_id, at_ms, failed.wait_ms):
-            return self._course.finish("openai.failed")
+            return self._outage.leave_to_carrier("openai.failed")
         return []
 
     def ended(self, ended: ResponseEnded, at_ms: float) -> list[Command]:
@@ -93,5 +93,5 @@ class Answering:
             if not responses.failing:
                 self._lifeline.wait_begins(at_ms)
             if not responses.failed(response_id, at_ms, ended.wait_ms, tools_ask=tools_ask):
-                return commands + self._course.finish("openai.failed")
+                return commands + self._outage.leave_to_carrier("openai.failed")
         return commands + self._tool_rounds.response_ended(response_id, at_ms)

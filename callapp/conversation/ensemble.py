@@ -141,7 +141,7 @@ class Ensemble:
             hold_line=plan.hold_line,
         )
         self.answering = Answering(
-            self.course,
+            self.outage,
             self.lifeline,
             self.voice,
             self.briefing,

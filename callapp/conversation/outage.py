@@ -96,8 +96,8 @@ class Outage:
         farewell = self._farewell
         unheard = self._voice.responses.busy and self._playback.all_heard
         if farewell.begun and unheard:
-            if not self._voicemail.reached:  # nobody is left to say goodbye but the carrier
-                return self._course.finish(farewell.reason or reason)
+            if not self._voicemail.reached:
+                return self.leave_to_carrier(reason)
             farewell.message_lost()  # it is left by the next session
         commands: list[Command] = []
         if self._lifeline.up:
@@ -105,6 +105,11 @@ class Outage:
         after_ms = self._lifeline.lost(at_ms)
         self._missing = reason, None if hopeless else after_ms
         return commands if farewell.begun else commands + self.dial_again(at_ms)
+
+    def leave_to_carrier(self, reason: str) -> list[Command]:
+        """Nobody else is left to say a word; where that was to be the goodbye, its reason is the call's."""
+        goodbye = None if self._voicemail.reached else self._farewell.reason
+        return self._course.finish(goodbye or reason)
 
     def dial_again(self, at_ms: float) -> list[Command]:
         """Have the model that is missing dialled; while a goodbye is heard out, none is needed."""

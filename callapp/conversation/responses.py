@@ -72,6 +72,7 @@ class Responses:
         "_hold_until_ms",
         "_knows_all",
         "_last_asked",
+        "_pause_until_ms",
         "_said_nothing",
         "_silenced",
         "_stirred_ms",
@@ -96,7 +97,8 @@ class Responses:
         self._knows_all = True  # what is active knows all that the model had been given when it began
         self._turn_open = False  # the caller has finished a turn that nothing has answered yet
         self._turn_until_ms = 0.0  # when the model should have begun to answer it
-        self._hold_until_ms = 0.0
+        self._hold_until_ms = 0.0  # for whose turn it is; not for who speaks over the caller
+        self._pause_until_ms = 0.0  # for the service, whoever is spoken over
         self._asked_count = 0
         self._failures = 0
         self._unanswered = 0
@@ -141,8 +143,11 @@ class Responses:
         """When ``next`` or ``overdue`` has something to say, if nothing happens before."""
         if self._asked is not None:
             return self._asked.until_ms
-        if self._wanted is not None and self.active is None and not self.caller_speaking:
-            return self._hold_until_ms
+        if self._wanted is not None and self.active is None:
+            if not self.caller_speaking:
+                return max(self._hold_until_ms, self._pause_until_ms)
+            if self._pause_until_ms > 0.0:  # the caller may be spoken over
+                return self._pause_until_ms
         if self._turn_open and not self.busy and not self.caller_speaking:
             return self._turn_until_ms
         return None
@@ -169,12 +174,17 @@ class Responses:
             outranked = wanted.tag == GOODBYE or (wanted.tag == HAND_OVER and request.tag != GOODBYE)
             if request.aside or outranked:
                 return
+            if request.tag != wanted.tag:
+                self._pause_until_ms = 0.0  # it was for what has failed
         self._wanted = request
 
     def next(self, at_ms: float, *, over_the_caller: bool = False) -> list[Command]:
         """Make the wanted request if now is the time for it."""
         if self._wanted is None or self.active is not None or self._asked is not None:
             return []
+        if at_ms < self._pause_until_ms:
+            return []
+        self._pause_until_ms = 0.0
         if not over_the_caller and (self.caller_speaking or at_ms < self._hold_until_ms):
             return []
         request, self._wanted = self._wanted, None
@@ -197,7 +207,7 @@ class Responses:
         if self.active is None and self._blocked_since_ms is None:
             self._blocked_since_ms = at_ms
         self.active_tag = None  # what is active was not ours after all
-        self._hold_until_ms = at_ms + RETRY_MS
+        self._pause_until_ms = at_ms + RETRY_MS
         return None if doomed else self._last_asked[1]
 
     def request_failed(self, request_id: str, at_ms: float, wait_ms: float) -> bool:
@@ -260,7 +270,7 @@ class Responses:
         self._stirred_ms = at_ms
         self._blocked_since_ms = None
         turn_open, self._turn_open = self._turn_open, False
-        self._hold_until_ms = 0.0
+        self._hold_until_ms = self._pause_until_ms = 0.0
         asked = self._asked
         if asked is not None and tag in (None, asked.request.tag):
             self._asked = None
@@ -321,7 +331,7 @@ class Responses:
         self._failures += 1
         if self._failures > len(RETRIES_MS):
             return False
-        self._hold_until_ms = at_ms + max(RETRIES_MS[self._failures - 1], min(wait_ms, MOST_WAIT_MS))
+        self._pause_until_ms = at_ms + max(RETRIES_MS[self._failures - 1], min(wait_ms, MOST_WAIT_MS))
         return True
 
     def _want_again(self, tag: str | None) -> None:

@@ -129,7 +129,7 @@ def stream(upgraded: Server) -> None:
     try:
         _carry(CallerLeg(connection), services(), from_browser=g.from_browser)
     except LegLost as loss:
-        log.warning("! stream refused: %s", loss.reason)
+        log.warning("! stream refused: %s", loss.reason or loss)
     except StoreUnavailable as error:
         log.error("! stream refused: database: %s", error)
         connection.close(TRY_AGAIN_LATER)

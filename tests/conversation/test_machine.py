@@ -460,6 +460,18 @@ def test_who_waits_for_a_goodbye_that_fails_hears_a_line_as_well():
     assert only(call.hear_all(), CompleteCall)
 
 
+def test_a_goodbye_that_fails_too_often_is_not_why_the_call_ends():
+    """It was to end anyway; the record said that OpenAI had failed the caller."""
+    call = live()
+    asked = ToolCalled("resp_0", "call_1", "end_call", "{}")
+    call.tell(ResponseStarted("resp_0"), ResponseEnded("resp_0", tool_calls=(asked,)), at_ms=10_000)
+    [goodbye] = only(call.tell(ToolReturned("call_1", EndCall("done"))), CreateResponse)
+    for pause_ms in (500, 3_000, 5_000):
+        call.tell(RequestFailed(goodbye.request_id))
+        [goodbye] = only(call.tell(Tick(), at_ms=call.now_ms + pause_ms), CreateResponse)
+    assert call.tell(RequestFailed(goodbye.request_id)) == [Finish("agent.ended")]
+
+
 @pytest.mark.parametrize(("wait_ms", "until_ms"), [(20, 500), (1_300, 1_300), (360_000, 10_000)])
 @pytest.mark.parametrize("how", ["response", "request"])
 def test_a_service_that_says_for_how_long_to_leave_it_alone_is(how, wait_ms, until_ms):
@@ -470,6 +482,23 @@ def test_a_service_that_says_for_how_long_to_leave_it_alone_is(how, wait_ms, unt
         call.tell(RequestFailed("ask-1", wait_ms))
     assert call.conversation.deadline_ms == call.now_ms + until_ms
     assert only(call.tell(Tick(), at_ms=call.now_ms + until_ms), CreateResponse)
+
+
+def test_a_goodbye_that_nobody_calls_off_leaves_a_failing_service_alone_as_well():
+    """Over the caller, and whoever else, it was asked for four times within as many answers."""
+    call = live()
+    [goodbye] = only(call.tell(WindUpAsked("limit.cost"), at_ms=10_000), CreateResponse)
+    assert call.tell(SpeechStarted("item_1"), RequestFailed(goodbye.request_id)) == []
+    assert call.conversation.deadline_ms == 10_500
+    [goodbye] = only(call.tell(Tick(), at_ms=10_500), CreateResponse)
+    assert call.tell(RequestFailed(goodbye.request_id)) == []
+    assert call.conversation.deadline_ms == 13_500
+
+
+def test_a_goodbye_need_not_wait_for_what_has_failed_before_it():
+    call = live(greeting="Say hello")
+    call.tell(RequestFailed("ask-1", 9_000))
+    assert [c.tag for c in only(call.tell(WindUpAsked("limit.cost")), CreateResponse)] == ["goodbye"]
 
 
 def test_who_speaks_while_a_failed_answer_is_to_be_tried_again_hears_no_line():
@@ -597,8 +626,8 @@ def test_a_failed_goodbye_that_calls_a_tool_is_said_all_the_same():
     call = live()
     call.tell(WindUpAsked("server.draining"), at_ms=1_000)
     call.tell(ResponseStarted("resp_1", "goodbye"), ToolCalled("resp_1", "call_1", "look", "{}"))
-    commands = call.tell(ResponseEnded("resp_1", "failed", "server_error"))
-    assert [c.tag for c in only(commands, CreateResponse)] == ["goodbye"]
+    call.tell(ResponseEnded("resp_1", "failed", "server_error"))
+    assert [c.tag for c in only(call.tell(Tick(), at_ms=1_500), CreateResponse)] == ["goodbye"]
 
 
 def test_a_turn_that_ends_under_the_greeting_is_answered_after_it():

@@ -12,6 +12,7 @@ from callapp.conversation.commands import (
     Command,
     CompleteCall,
     CreateResponse,
+    Finish,
     LeaveStream,
     OpenAudio,
     PlayAudio,
@@ -23,6 +24,7 @@ from callapp.conversation.events import (
     Answered,
     CallerBack,
     ModelLost,
+    RequestFailed,
     ResponseEnded,
     ResponseStarted,
     SessionConfirmed,
@@ -98,6 +100,16 @@ def test_a_machine_that_still_speaks_is_waited_for_and_not_answered():
     assert only(call.tell(audio("resp_1", "item_1", 500)), PlayAudio) == []
     call.tell(ResponseEnded("resp_1", "cancelled"))
     assert message_of(call.tell(RECORDING, at_ms=7_000)) == MESSAGE
+
+
+def test_a_message_that_fails_too_often_was_not_left():
+    call = live(message=MESSAGE, detects_machines=True)
+    [message] = only(call.tell(RECORDING, at_ms=9_000), CreateResponse)
+    for pause_ms in (500, 3_000, 5_000):
+        call.tell(RequestFailed(message.request_id))
+        [message] = only(call.tell(Tick(), at_ms=call.now_ms + pause_ms), CreateResponse)
+        assert message.instructions == MESSAGE
+    assert call.tell(RequestFailed(message.request_id)) == [Finish("openai.failed")]
 
 
 def test_a_person_is_talked_to_as_ever():
