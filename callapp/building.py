@@ -23,7 +23,6 @@ from callapp.call_log import schema
 from callapp.call_log.away import CallsAway
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.later import Later
-from callapp.call_log.notices import Notices
 from callapp.call_log.record import Record
 from callapp.call_log.recordings import note_part
 from callapp.call_log.settling import Settler
@@ -106,7 +105,7 @@ def build_services(
         switchboard=switchboard,
         maker=maker,
         registry=registry,
-        liaison=Liaison(registry, Notices(store)),
+        liaison=Liaison(registry, store),
         verdicts=Verdicts(store.find_answered_by),
         rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
         meter=meter,

@@ -2,8 +2,9 @@
 
 A call lives in the process that holds its sockets, and whoever sits at the desk may have reached any. An
 order is put up for all to read, and taken by the one that has the call. How loud calls are is put up once a
-second, while somebody watches in another process. One thread sees to both; without calls and without
-anybody who watches it does not look at the database.
+second, while somebody watches in another process. A slot that is kept here for a call is given back once
+another process has its stream, or has been told that it is over. One thread sees to all of it; without calls,
+taken slots and anybody who watches it does not look at the database.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from callapp.call.bridge import Bridge
 from callapp.call.levels import UNWATCHED_S, Levels, Meters
 from callapp.call.registry import Registry
 from callapp.call_log.notices import Notice, Notices
+from callapp.call_log.store import Store
 from callapp.errors import CallappError
 from callapp.logs import call_logger
 
@@ -38,9 +40,10 @@ HUNG_UP = "server.hung_up"
 class Liaison:
     """One process's. Safe from any thread."""
 
-    def __init__(self, registry: Registry, notices: Notices, *, look_s: float = LOOK_S) -> None:
+    def __init__(self, registry: Registry, store: Store, *, look_s: float = LOOK_S) -> None:
         self._registry = registry
-        self._notices = notices
+        self._store = store
+        self._notices = Notices(store)
         self._look_s = look_s
         self._me = secrets.token_hex(8)
         self._meters = Meters(registry.live_calls)
@@ -103,6 +106,7 @@ class Liaison:
                 self._failing = False
 
     def _look(self) -> None:
+        self._give_back_slots()
         self._meters.rest()
         now_s = monotonic()
         watching = now_s - self._watched_s < UNWATCHED_S
@@ -117,6 +121,11 @@ class Liaison:
         if live and self._watched_elsewhere:
             mine.append(Notice(f"levels-{self._me}", "levels", self._meters.read()))
         self._read(self._notices.exchange(mine))
+
+    def _give_back_slots(self) -> None:
+        awaited = self._registry.awaited
+        for key in self._store.no_longer_awaited(awaited) if awaited else ():
+            self._registry.give_back(key)
 
     def _read(self, notices: list[Notice]) -> None:
         others = [one for one in notices if not one.key.endswith(self._me)]

@@ -134,6 +134,12 @@ class Registry:
                 slot.keys.add(call_sid)
                 self._slots[call_sid] = slot
 
+    @property
+    def awaited(self) -> set[str]:
+        """The names of the slots whose stream has not come."""
+        with self._lock:
+            return {key for key, slot in self._slots.items() if slot.live is None}
+
     def expect_stream(self, key: str, within_s: float) -> None:
         """Give the slot back unless its stream comes in by then."""
         with self._lock:

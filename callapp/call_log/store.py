@@ -214,6 +214,14 @@ class Store(Database):
             answered=row.answered_at is not None,
         )
 
+    def no_longer_awaited(self, ids: Collection[str]) -> list[str]:
+        """Those of these calls that are over, or whose stream has come."""
+        query = select(CallRow.id).where(
+            CallRow.id.in_(ids), or_(CallRow.status.in_(TERMINAL_STATUSES), CallRow.model.is_not(None))
+        )
+        with self.transaction() as session:
+            return list(session.scalars(query))
+
     def note_status(
         self,
         call_sid: str,

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from queue import Queue
 from threading import Event, Thread
-from typing import Any
+from typing import NoReturn
 
 import pytest
+from sqlalchemy import update
 
 from callapp.call.levels import Levels, Tap
 from callapp.call.liaison import Liaison
 from callapp.call.registry import Registry
-from callapp.call_log import Store
-from callapp.call_log.models import NoticeRow
+from callapp.call_log import PlacedCall, Store, StoreUnavailable
+from callapp.call_log.models import CallRow, NoticeRow
 from callapp.call_log.notices import Notice, Notices
 from tests.call.test_bridge import World
 from tests.call_log.test_store import at_once, rows
@@ -57,7 +58,7 @@ class FakeCall:
 class Process:
     def __init__(self, store: Store) -> None:
         self.registry = Registry(10, 1.0)
-        self.liaison = Liaison(self.registry, Notices(store), look_s=0.02)
+        self.liaison = Liaison(self.registry, store, look_s=0.02)
         self.liaison.start()
 
     def carries(self, call_sid: str, call: object) -> None:
@@ -158,15 +159,35 @@ def test_a_notice_is_gone_when_its_time_is_up(store: Store, monkeypatch: pytest.
     assert rows(store, NoticeRow) == 1
 
 
+@pytest.mark.parametrize("how", ["nobody answers", "its stream comes"])
+def test_a_slot_is_free_once_another_process_knows_that_its_call_needs_none(
+    process: Callable[[], Process], store: Store, how: str
+) -> None:
+    """It was kept until no stream could come any more, for three minutes."""
+    dials = process()
+    for placed in ("rings", "needs none"):
+        assert dials.registry.take_slot(placed)
+        dials.registry.expect_stream(placed, 180)
+        store.place_call(PlacedCall(placed, "operator", {}, "+14155550100", "+819012345678"))
+    dials.registry.also_known_as("needs none", SID)
+    if how == "nobody answers":
+        assert store.note_status(SID, "no-answer", 2, "needs none")
+    else:
+        with store.transaction() as session:  # as the record of whoever carries it does
+            session.execute(update(CallRow).where(CallRow.id == "needs none").values(model="gpt-realtime"))
+    eventually(lambda: dials.registry.taken == 1, WAIT_S)
+    assert dials.registry.awaited == {"rings"}
+
+
 def test_a_database_that_hangs_is_not_waited_for_at_the_end() -> None:
     """The record has its own time then, which nothing may take."""
     asked, answer = Event(), Event()
 
     class Hangs:
-        def exchange(self, mine: Any = ()) -> list[Notice]:
+        def transaction(self) -> NoReturn:
             asked.set()
             answer.wait(WAIT_S)
-            return []
+            raise StoreUnavailable("at last")
 
     liaison = Liaison(Registry(10, 1.0), Hangs(), look_s=0.02)  # type: ignore[arg-type]
     liaison.start()

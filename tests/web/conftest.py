@@ -23,7 +23,6 @@ from callapp.call.verdicts import Verdicts
 from callapp.call_log import open_store
 from callapp.call_log.away import CallsAway
 from callapp.call_log.follow_ups import FollowUps
-from callapp.call_log.notices import Notices
 from callapp.call_log.record import Record
 from callapp.call_log.recordings import note_part
 from callapp.call_log.settling import Settler
@@ -233,7 +232,7 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
                 switchboard=Switchboard(agents, store, CallsAway(store), cast(Any, carrier)),
                 maker=cast(Any, None),
                 registry=registry,
-                liaison=Liaison(registry, Notices(store)),
+                liaison=Liaison(registry, store),
                 verdicts=Verdicts(store.find_answered_by),
                 rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
                 meter=Meter(Instruments(), present, ()),
