@@ -180,6 +180,17 @@ def test_a_beep_that_began_before_the_message_is_as_long_as_it_likes():
     assert only(call.hear_all(), CompleteCall) == [CompleteCall()]
 
 
+def test_a_beep_within_the_message_is_not_waited_for_as_a_turn():
+    """Its time was over, and a tick was wanted with each chunk of audio until the message was heard."""
+    call = live(message=MESSAGE, detects_machines=True)
+    call.tell(RECORDING, at_ms=5_000)
+    call.speak("resp_1", "item_1", 20_000)
+    call.tell(SpeechStarted(), at_ms=6_000)
+    call.tell(SpeechStopped(), at_ms=6_500)
+    assert call.tell(Tick(), at_ms=11_000) == []
+    assert call.conversation.deadline_ms > 11_000
+
+
 def test_the_message_may_take_longer_than_a_goodbye():
     call = live(message=MESSAGE, detects_machines=True)
     call.tell(RECORDING, at_ms=5_000)
