@@ -25,6 +25,8 @@ NOISE = "noise"
 WARNING_MS = 60_000.0
 LONG_CALL_MS = 180_000.0
 TOO_LATE_MS = 15_000.0
+# One that was not said, because the service failed or somebody else spoke, is tried again after so long.
+AGAIN_MS = 5_000.0
 # A breath after the agent's last word.
 BREATH_MS = 500.0
 
@@ -91,6 +93,7 @@ class Asides:
         self.service_timer = ServiceTimer()
         self._patience = Patience()
         self._end_ms = most_ms
+        self._warn_from_ms = most_ms - WARNING_MS
         self._warned = most_ms < LONG_CALL_MS
 
     def next(self, scene: Scene) -> Request | None:
@@ -102,6 +105,7 @@ class Asides:
         if _due(self._patience.deadline_ms(scene.tool_since_ms, scene.heard_ms), scene.at_ms):
             return self._ask_for_patience(scene.at_ms)
         if _due(self._warning_ms(scene), scene.at_ms):
+            self._warn_from_ms = scene.at_ms + AGAIN_MS
             return self._aside("about one minute is left of this call", LAST_MINUTE)
         if _due(self._silence_ms(scene), scene.at_ms):
             return self._break_the_silence()
@@ -159,7 +163,7 @@ class Asides:
             return None
         if scene.at_ms >= self._end_ms - TOO_LATE_MS:
             return None
-        return max(self._end_ms - WARNING_MS, scene.heard_ms + BREATH_MS)
+        return max(self._warn_from_ms, scene.heard_ms + BREATH_MS)
 
     def _silence_ms(self, scene: Scene) -> float | None:
         return self.silence.deadline_ms(scene.heard_ms, service_timed=self.service_timer.runs)

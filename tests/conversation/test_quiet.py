@@ -9,6 +9,7 @@ from callapp.conversation.events import (
     AudioEnded,
     DigitPressed,
     ModelLost,
+    RequestFailed,
     RequestRefused,
     ResponseEnded,
     ResponseStarted,
@@ -301,6 +302,17 @@ def test_a_warning_that_was_refused_is_given_in_the_next_quiet_moment():
     call.tell(ResponseStarted("resp_1"), RequestRefused(warning.request_id))
     call.tell(audio("resp_1", "item_1", 2_000), ResponseEnded("resp_1"))
     wait_until(call, 250_000)
+    assert len(asides(call)) == 2
+
+
+def test_a_warning_that_the_service_does_not_take_is_tried_again_after_a_while():
+    """It was asked for again with each error that came back, for 45 seconds on end."""
+    call = live(most_ms=300_000)
+    [warning] = only(call.tell(Tick(), at_ms=240_000), CreateResponse)
+    assert only(call.tell(RequestFailed(warning.request_id), at_ms=240_100), CreateResponse) == []
+    wait_until(call, 244_900)
+    assert len(asides(call)) == 1
+    wait_until(call, 299_000)
     assert len(asides(call)) == 2
 
 
