@@ -174,8 +174,8 @@ class Responses:
             outranked = wanted.tag == GOODBYE or (wanted.tag == HAND_OVER and request.tag != GOODBYE)
             if request.aside or outranked:
                 return
-            if request.tag != wanted.tag:
-                self._pause_until_ms = 0.0  # it was for what has failed
+            if request.tag in (GOODBYE, HAND_OVER):
+                self._pause_until_ms = 0.0  # it was for what has failed, and neither has the time for it
         self._wanted = request
 
     def next(self, at_ms: float, *, over_the_caller: bool = False) -> list[Command]:
@@ -207,7 +207,7 @@ class Responses:
         if self.active is None and self._blocked_since_ms is None:
             self._blocked_since_ms = at_ms
         self.active_tag = None  # what is active was not ours after all
-        self._pause_until_ms = at_ms + RETRY_MS
+        self._pause(at_ms, RETRY_MS)
         return None if doomed else self._last_asked[1]
 
     def request_failed(self, request_id: str, at_ms: float, wait_ms: float) -> bool:
@@ -331,8 +331,13 @@ class Responses:
         self._failures += 1
         if self._failures > len(RETRIES_MS):
             return False
-        self._pause_until_ms = at_ms + max(RETRIES_MS[self._failures - 1], min(wait_ms, MOST_WAIT_MS))
+        self._pause(at_ms, RETRIES_MS[self._failures - 1], wait_ms)
         return True
+
+    def _pause(self, at_ms: float, for_ms: float, wait_ms: float = 0.0) -> None:
+        """Leave the service alone for so long, or for as long as it wants, or did before."""
+        for_ms = max(for_ms, min(wait_ms, MOST_WAIT_MS))
+        self._pause_until_ms = max(self._pause_until_ms, at_ms + for_ms)
 
     def _want_again(self, tag: str | None) -> None:
         if self._wanted is None:

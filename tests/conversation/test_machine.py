@@ -501,6 +501,25 @@ def test_a_goodbye_need_not_wait_for_what_has_failed_before_it():
     assert [c.tag for c in only(call.tell(WindUpAsked("limit.cost")), CreateResponse)] == ["goodbye"]
 
 
+def test_an_answer_is_not_asked_for_sooner_because_it_was_a_greeting_that_failed():
+    call = live(greeting="Say hello")
+    call.tell(RequestFailed("ask-1", 9_000), at_ms=1_000)
+    call.tell(DigitPressed("1"), at_ms=2_000)
+    told = call.tell(Tick(), at_ms=4_000)
+    assert only(told, Tell)
+    assert only(told, CreateResponse) == []
+    assert call.conversation.deadline_ms == 10_000
+    assert [c.tag for c in only(call.tell(Tick(), at_ms=10_000), CreateResponse)] == ["answer"]
+
+
+def test_a_refusal_that_comes_late_does_not_shorten_the_pause_after_a_failure():
+    """It is of the request that the model's own answer crossed, which has failed since."""
+    call = live(greeting="Say hello")
+    call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", "failed", wait_ms=8_000), at_ms=1_000)
+    call.tell(RequestRefused("ask-1"), at_ms=1_200)
+    assert call.conversation.deadline_ms == 9_000
+
+
 def test_who_speaks_while_a_failed_answer_is_to_be_tried_again_hears_no_line():
     call = live(hold_line=b64encode(b"\x55" * 8_000))
     call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=10_000)
