@@ -237,8 +237,10 @@ class Captioning:
         return [*told, self._dial(line)]
 
     def _renew(self, line: _Line, now_ms: float) -> list[Command]:
-        """Replace a session that is old, in a pause: what is said meanwhile waits for the new one."""
-        if line.renew_ms is None or now_ms < line.renew_ms or line.dictation.pending:
+        """Replace a session, old or out of step, in a pause: what is said meanwhile waits for the new one."""
+        if line.renew_ms is None or line.dictation.pending:
+            return []
+        if now_ms < line.renew_ms and not line.dictation.out_of_step:
             return []
         old = DropSession(line.speaker, line.number)
         line.ready, line.renew_ms, line.waits_since_ms = False, None, now_ms

@@ -134,6 +134,11 @@ class Dictation:
         """Whether there is a piece whose text is not whole."""
         return bool(self._pieces)
 
+    @property
+    def out_of_step(self) -> bool:
+        """Whether the item of a piece that is gone is due: if it never comes, another is taken for it."""
+        return self._lost_items > 0
+
     # -- the speaker ----------------------------------------------------------------------------
 
     def hear(self, frame: bytes, level_dbfs: float, at_ms: float, now_ms: float) -> list[Command]:

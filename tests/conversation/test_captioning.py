@@ -125,6 +125,20 @@ def test_an_old_session_is_replaced_in_a_pause_and_what_is_said_meanwhile_waits(
     assert pieces(captions.receive(SessionReady("caller", 2), 14_000)) == [("caller", 2)]
 
 
+def test_a_session_that_passes_over_a_piece_is_replaced_and_the_words_after_it_are_known() -> None:
+    """Each later item was taken for that of the piece before it: no word of the session was told any more."""
+    captions = live()
+    say(captions, "caller", 1000)
+    passed_over = captions.receive(TimePassed(), 23_000)
+    assert texts(passed_over) == [("caller", None)]
+    assert passed_over[1:] == [DropSession("caller", 1), DialSession("caller", 2, 0)]
+    captions.receive(SessionReady("caller", 2), 23_500)
+    say(captions, "caller", 24_000)
+    assert texts(captions.receive(SessionSaid("caller", 2, TextDone("b", "Known.")), 26_000)) == [
+        ("caller", "Known.")
+    ]
+
+
 def test_the_last_words_are_waited_for_when_somebody_hangs_up() -> None:
     captions = live()
     say(captions, "caller", 1000, pause=False)
