@@ -175,7 +175,7 @@ def test_a_slot_is_free_once_another_process_knows_that_its_call_needs_none(
     else:
         with store.transaction() as session:  # as the record of whoever carries it does
             session.execute(update(CallRow).where(CallRow.id == "needs none").values(model="gpt-realtime"))
-    eventually(lambda: dials.registry.taken == 1, WAIT_S)
+    assert eventually(lambda: dials.registry.taken == 1, WAIT_S)
     assert dials.registry.awaited == {"rings"}
 
 

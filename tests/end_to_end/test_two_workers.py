@@ -39,6 +39,7 @@ BYE = words("Bye.", 300)
 GOODBYE = words("Goodbye.", 300)
 ANSWER = words("I am still here.", 400)
 CALLS = 12
+SLOTS_TAKEN = "callapp_slots_taken "
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -57,6 +58,12 @@ def two_workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 def has_heard(call: Call, ms: float = GOODBYE.duration_ms) -> bool:
     return bool(call.streams) and call.stream.heard_ms() >= ms
+
+
+def slots_taken(server: Server) -> float:
+    """Of both workers."""
+    answer = server.request("GET", "/metrics")
+    return next(float(line.split()[1]) for line in answer.text.splitlines() if line.startswith(SLOTS_TAKEN))
 
 
 def test_calls_out_and_in_work_whichever_worker_gets_what(two_workers: Server) -> None:
@@ -117,6 +124,15 @@ def test_what_is_whispered_at_the_desk_reaches_a_call_whichever_worker_is_asked(
             assert f"Number {number}." in told
         call.hang_up()
         scene.ending(call)
+
+
+def test_a_call_that_nobody_answers_frees_its_slot_whichever_worker_hears_of_it(two_workers: Server) -> None:
+    with two_workers.scene() as scene:
+        calls = [scene.dial(Callee(picks_up="busy", rings_ms=2_500), agent="quiet") for _ in range(CALLS)]
+        assert eventually(lambda: slots_taken(two_workers) > 0, DEADLINE_S)  # which is told now and then
+        for call in calls:
+            call.wait_ended(DEADLINE_S)
+        assert eventually(lambda: slots_taken(two_workers) == 0, DEADLINE_S)
 
 
 def test_an_idempotency_key_dials_once_whichever_worker_is_asked(two_workers: Server) -> None:
