@@ -349,6 +349,7 @@ class Responses:
     def turn_started(self) -> None:
         """The caller speaks: nothing is asked for until they have finished."""
         self.caller_speaking = True
+        self._blocked_since_ms = None  # so nothing is refused meanwhile
 
     def turn_ended(self, at_ms: float) -> None:
         """The caller has finished: the model answers by itself, so wait for that a little."""

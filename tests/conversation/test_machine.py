@@ -413,6 +413,15 @@ def test_a_session_that_refuses_for_a_response_of_which_nothing_comes_is_given_u
     assert call.given[-3:] == [DropModel("openai.no_answer"), CloseAudio(), Reconnect(0)]
 
 
+def test_what_was_refused_once_is_asked_for_again_however_long_the_caller_spoke_meanwhile():
+    """Nothing was asked for in that time, and the session was given up for it, their turn with it."""
+    call = live(greeting="Say hello")
+    call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", "cancelled"), at_ms=800)
+    call.tell(RequestRefused("ask-1"), SpeechStarted("item_1"), at_ms=1_000)
+    call.tell(SpeechStopped(), at_ms=13_000)
+    assert [type(c) for c in call.tell(Tick(), at_ms=call.conversation.deadline_ms)] == [CreateResponse]
+
+
 def test_a_failed_response_is_asked_for_again_but_not_for_ever():
     call = live(greeting="Say hello")
     for number in range(4):
