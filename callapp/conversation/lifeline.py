@@ -93,6 +93,10 @@ class Lifeline:
         self._quiet_until_ms = at_ms + FIRST_LINE_MS
         self._pause_ms = 0.0
 
+    def caller_heard(self, at_ms: float) -> None:
+        """The caller speaks, or has just stopped: that is no silence yet."""
+        self._quiet_until_ms = at_ms + FIRST_LINE_MS
+
     def line_spoken(self) -> None:
         """The caller hears a line."""
         self._pause_ms = NEXT_LINE_MS

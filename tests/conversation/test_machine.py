@@ -537,6 +537,18 @@ def test_who_speaks_while_a_failed_answer_is_to_be_tried_again_hears_no_line():
     assert call.tell(Tick(), at_ms=14_000) == []
 
 
+def test_who_has_just_spoken_after_a_failure_hears_the_answer_and_no_line_before_it():
+    call = live(hold_line=b64encode(b"\x55" * 8_000))
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=10_000)
+    call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", "failed", "server_error"))
+    call.tell(SpeechStarted("item_2"), at_ms=10_200)
+    call.tell(SpeechStopped(), at_ms=14_000)
+    assert only(call.tell(Tick(), at_ms=14_020), PlayAudio) == []
+    call.tell(ResponseStarted("resp_2"), Tick(), at_ms=14_300)
+    assert only(call.given, PlayAudio) == []
+    assert only(call.tell(Tick(), at_ms=15_000), PlayAudio)
+
+
 def test_a_try_that_is_heard_and_goes_on_slowly_is_not_broken_by_a_line():
     call = live(hold_line=b64encode(b"\x55" * 8_000))
     call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=10_000)
