@@ -76,6 +76,7 @@ class InterpretingModel:
         self._leg = ModelLeg(endpoint, config, log)
         self._asked = 0
         self._responding = False
+        self._spoke = False  # in the newest response that was asked for
         self._untranslated = False  # a turn has ended that no response has been asked for
         self._ask_at_s = 0.0  # no sooner
         self._failures = 0  # responses, or requests for them, in a row
@@ -161,6 +162,7 @@ class InterpretingModel:
             self._wait_for("openai.stalled")
         match event:
             case AudioArrived(payload=payload):
+                self._spoke = True
                 return [Spoken(decode(a2b_base64(payload)))]
             case SessionConfirmed():
                 self._missing_at_s = inf
@@ -177,7 +179,10 @@ class InterpretingModel:
                 self._untranslated = True
             case RequestFailed(wait_ms=wait_ms):
                 self._ask_again(wait_ms)
-            case ResponseEnded(status="failed", usage=usage, wait_ms=wait_ms):
+            # One that is cut off before its first sound, by a filter, say, has translated nothing either.
+            case ResponseEnded(status=status, usage=usage, wait_ms=wait_ms) if status == "failed" or not (
+                status == "completed" or self._spoke
+            ):
                 self._ask_again(wait_ms)
                 return [Took(usage)] if usage is not None else []
             case ResponseEnded(usage=usage):
@@ -190,7 +195,7 @@ class InterpretingModel:
 
     def _ask(self) -> None:
         self._asked += 1
-        self._responding, self._untranslated = True, False
+        self._responding, self._untranslated, self._spoke = True, False, False
         self._leg.send(CreateResponse(f"translate-{self._asked}", f"translation-{self._asked}"))
         self._wait_for("openai.no_answer")
 

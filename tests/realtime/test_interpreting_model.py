@@ -19,7 +19,7 @@ from callapp.realtime.session import SessionConfig
 from callapp.realtime.translator import Finished, Ready, Spoken, Took, TranslatorEvent, Written
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_faults import Reset, SendError, SendRaw
-from callapp.simulators.model_script import Answer, Fail, Pace, Say, Script
+from callapp.simulators.model_script import Answer, CutOff, Fail, Pace, Say, Script
 from callapp.simulators.speech import Speech, babble_clip
 from callapp.simulators.ulaw import silence
 
@@ -90,14 +90,16 @@ def test_a_lost_one_can_be_dialled_again(model: PretendModel, translator: Interp
     assert translator.meaning_of(lost.value) == Loss("openai.disconnected")
 
 
-@pytest.mark.parametrize("answers", [[Fail(), Fail(), Say(ONE)]])
-def test_a_response_that_fails_is_asked_for_again(model: PretendModel, translator: InterpretingModel) -> None:
+@pytest.mark.parametrize("answers", [[Fail(), Fail(), Say(ONE)], [CutOff("content_filter"), Say(ONE)]])
+def test_a_response_that_fails_or_is_cut_off_unheard_is_asked_for_again(
+    model: PretendModel, translator: InterpretingModel, answers: list[Answer]
+) -> None:
     """The speaker waits for a reply to what nobody has heard, and says nothing more."""
     until(translator, Ready)
     translator.hear(decode(HELLO.audio + silence(700)))
     until(translator, Spoken)
     (session,) = model.sessions
-    assert len(session.received_events("response.create")) == 3
+    assert len(session.received_events("response.create")) == len(answers)
 
 
 def test_a_request_that_the_service_does_not_take_is_made_again(
