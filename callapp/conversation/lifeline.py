@@ -93,8 +93,8 @@ class Lifeline:
         self._quiet_until_ms = at_ms + FIRST_LINE_MS
         self._pause_ms = 0.0
 
-    def caller_heard(self, at_ms: float) -> None:
-        """The caller speaks, or has just stopped: that is no silence yet."""
+    def no_silence(self, at_ms: float) -> None:
+        """Somebody is heard, or was until now."""
         self._quiet_until_ms = at_ms + FIRST_LINE_MS
 
     def line_spoken(self) -> None:

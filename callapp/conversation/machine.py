@@ -243,7 +243,7 @@ class Conversation(Ensemble):
 
     def _tell_who_waits(self, at_ms: float, *, speaking: bool) -> None:
         """Somebody begins to speak, or stops: it is no silence, and no time for keys."""
-        self.lifeline.caller_heard(at_ms)
+        self.lifeline.no_silence(at_ms)
         self.voicemail.heard(at_ms, speaking=speaking)
         self.keys.wait_on(at_ms)
 

@@ -135,7 +135,10 @@ class Outage:
     def hold_the_line(self, at_ms: float) -> list[Command]:
         """Let the caller hear that somebody is there, when they have heard nothing for a while."""
         line = self._line
-        if line is None or at_ms < self._line_due_ms or self._playback.playing(at_ms):
+        if line is None or at_ms < self._line_due_ms:
+            return []
+        if self._playback.playing(at_ms):  # by an echo that is overdue, the phone is behind
+            self._lifeline.no_silence(at_ms)
             return []
         self._lifeline.line_spoken()
         return self._voice.play_own(line, at_ms)

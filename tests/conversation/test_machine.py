@@ -549,6 +549,18 @@ def test_who_has_just_spoken_after_a_failure_hears_the_answer_and_no_line_before
     assert only(call.tell(Tick(), at_ms=15_000), PlayAudio)
 
 
+def test_while_the_phone_is_behind_with_what_it_plays_no_line_is_due():
+    """It was due and could not be said: a tick was wanted with each chunk of audio, for seconds."""
+    call = live(hold_line=b64encode(b"\x55" * 8_000))
+    call.speak("resp_1", "item_1", 1_000)
+    call.hear_all()
+    call.speak("resp_2", "item_2", 3_000)  # and no echo says that any of it was heard
+    failed = ResponseEnded("resp_3", "failed", "rate_limit_exceeded", wait_ms=8_000)
+    call.tell(ResponseStarted("resp_3"), failed, at_ms=5_000)
+    assert only(call.tell(Tick(), at_ms=6_000), PlayAudio) == []
+    assert call.conversation.deadline_ms > 6_000
+
+
 def test_a_try_that_is_heard_and_goes_on_slowly_is_not_broken_by_a_line():
     call = live(hold_line=b64encode(b"\x55" * 8_000))
     call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=10_000)
