@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 Result = str | Wish
 
-# The model reads every character of an answer before it speaks, and the caller waits meanwhile.
+# The model reads every character of an answer before it speaks, and the caller waits meanwhile. One of more
+# than 256,000 is refused by OpenAI, and the tool call stays without an answer.
 LONGEST_ANSWER = 20_000
 # More would not help the model to call the tool better.
 MOST_FAULTS_TOLD = 3
@@ -120,7 +121,7 @@ class UnknownTool:
 
 def failure(what: str) -> str:
     """The answer that tells the model what went wrong."""
-    return _clean(json.dumps({"error": what}, ensure_ascii=False))
+    return _clean(json.dumps({"error": _cut(what)}, ensure_ascii=False))
 
 
 def _shaped(value: object) -> Result:
@@ -129,11 +130,12 @@ def _shaped(value: object) -> Result:
     if value is None:
         return '{"ok": true}'  # "null" reads to a model as if nothing had been found
     text = value if isinstance(value, str) else to_json(value, inf_nan_mode="null").decode()
-    text = _clean(text)
-    if len(text) > LONGEST_ANSWER:
-        left_out = len(text) - LONGEST_ANSWER
-        text = f"{text[:LONGEST_ANSWER]}\n[cut: {left_out} more characters]"
-    return text
+    return _cut(_clean(text))
+
+
+def _cut(text: str) -> str:
+    left_out = len(text) - LONGEST_ANSWER
+    return text if left_out <= 0 else f"{text[:LONGEST_ANSWER]}\n[cut: {left_out} more characters]"
 
 
 def _clean(text: str) -> str:

@@ -170,6 +170,16 @@ def test_a_tool_error_is_told_in_its_own_words() -> None:
     assert run(refund) == '{"error": "返金は担当者が行います。"}'
 
 
+def test_a_long_tool_error_is_cut_as_an_answer_is() -> None:
+    """OpenAI refuses an output of more than 256,000 characters: the model would wait for one for ever."""
+
+    def refund() -> str:
+        """Refund."""
+        raise ToolError("x" * 300_000)
+
+    assert error_of(run(refund)) == "x" * LONGEST_ANSWER + "\n[cut: 280000 more characters]"
+
+
 @pytest.mark.parametrize("raised", [ValueError("password=hunter2"), SystemExit(1), RecursionError()])
 def test_what_a_tool_raises_is_logged_and_kept_from_the_model(
     raised: BaseException, caplog: pytest.LogCaptureFixture
