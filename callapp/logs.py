@@ -31,10 +31,13 @@ REFUSED_TO_START = 4
 SHORTEST_SECRET = 8
 """One that is shorter stands by chance in all kinds of words."""
 
-# A number with its plus (also URL-encoded), as typed with single separators; or ten digits and more on their
-# own, which is how a number looks when the plus got lost. Identifiers with letters in them are left alone.
+# A number with its plus (also URL-encoded), as typed with single separators; one as it is dialled in Japan,
+# 090-1234-5678; or ten digits and more on their own, which is how a number looks when the plus got lost. In
+# full-width characters, too. Identifiers with letters in them are left alone.
 _NUMBER = re.compile(
-    r"(?:\+|%2[Bb])[0-9](?:[ .()-]{0,2}[0-9]){6,14}(?![0-9])|(?<![0-9A-Za-z.+])[0-9]{10,15}(?![0-9A-Za-z])"
+    r"(?:[+\uff0b]|%2[Bb])\d(?:[ .()\u2010-\u2015\u2212\u30fc\uff0d-]{0,2}\d){6,14}(?!\d)"
+    r"|(?<![\dA-Za-z.+\uff0b-])0\d(?:[ \u2010-\u2015\u2212\u30fc\uff0d-]?\d){8,9}(?![\dA-Za-z])"
+    r"|(?<![\dA-Za-z.+\uff0b])\d{10,15}(?![\dA-Za-z])"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _QUERY = re.compile(r"\?\S*(?= HTTP/)")
