@@ -24,7 +24,8 @@ class Shelf:
         url: a folder, or the URL of one.
 
     Raises:
-        ConfigError: nothing that is installed can reach such a URL.
+        ConfigError: nothing that is installed can reach such a URL, or it is one that is looked for at once,
+            as with FTP, and not found.
     """
 
     def __init__(self, url: str) -> None:
@@ -32,7 +33,7 @@ class Shelf:
 
         try:
             filesystem, path = fsspec.core.url_to_fs(url)
-        except (ImportError, ValueError) as error:
+        except Exception as error:  # each kind of storage raises its own
             scheme = urlsplit(url).scheme
             raise ConfigError([f"RECORDINGS_URL: {scheme}:// cannot be used here: {error}"]) from error
         self._files = cast("AbstractFileSystem", filesystem)

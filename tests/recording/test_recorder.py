@@ -381,3 +381,5 @@ def test_a_folder_of_this_machine_is_known_for_one(tmp_path: Path) -> None:
 def test_a_place_that_nothing_here_can_reach_refuses_the_start() -> None:
     with pytest.raises(ConfigError, match="RECORDINGS_URL: nowhere://"):
         Shelf("nowhere://x/y")
+    with pytest.raises(ConfigError, match=r"RECORDINGS_URL: ftp://.*refused"):  # fsspec connects at once
+        Shelf("ftp://127.0.0.1:1/x")
