@@ -45,7 +45,13 @@ class Fields(BaseModel):
     @classmethod
     def _without_blanks(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {str(name): inner for name, inner in value.items() if inner is not None}
+            # What no field is called stays, to be told: of `{threshold: 0,7}` YAML makes a 0, and a blank 7.
+            named = {str(name): inner for name, inner in value.items()}
+            return {
+                name: inner
+                for name, inner in named.items()
+                if inner is not None or name not in cls.model_fields
+            }
         return value
 
 

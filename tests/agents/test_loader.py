@@ -151,6 +151,8 @@ def test_dashes_in_the_instructions_are_theirs(read: Read) -> None:
         ("tools: [end_call, end_call]", "field 'tools': 'end_call' is there twice; expected it once"),
         ("idle: 10", "field 'idle': 10 does not fit; expected nudge_seconds, a number of seconds"),
         ("idle: {nudge: 10}", "field 'idle.nudge': there is no such field; expected one of nudge_seconds"),
+        # A decimal comma: to YAML a 0, and a field without a value.
+        ("turn_detection: {threshold: 0,7}", "field 'turn_detection.7': there is no such field; expected"),
         ("idle: {nudge_seconds: -1}", "field 'idle.nudge_seconds': -1 does not fit; expected a number of"),
         ("waiting: One moment.", "field 'waiting': 'One moment.' does not fit; expected a list of lines"),
         ("waiting: [5]", "field 'waiting': 5 does not fit; expected a list of lines"),
