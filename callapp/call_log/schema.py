@@ -161,7 +161,7 @@ def _connect(database_url: str, busy_s: int = UPGRADE_S) -> Iterator[Connection]
             yield connection
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        where = engine.url.render_as_string(hide_password=True)
+        where = engine.url.set(query={}).render_as_string()  # hides a password, but for one in the query
         raise ConfigError([f"DATABASE_URL: the database {where} does not work: {reason}"]) from error
     finally:
         engine.dispose()

@@ -116,9 +116,12 @@ def test_a_database_of_a_later_version_refuses_the_start(database: str, use: Cal
     assert "flask db upgrade" not in str(error.value)
 
 
-def test_postgresql_that_is_not_there_refuses_the_start_without_telling_the_password() -> None:
+@pytest.mark.parametrize(
+    "url", ["me:hunter2@/x?host=/nonexistent", "/x?host=/nonexistent&user=me&password=hunter2"]
+)
+def test_postgresql_that_is_not_there_refuses_the_start_without_telling_the_password(url: str) -> None:
     with pytest.raises(ConfigError, match="DATABASE_URL") as raised:
-        open_store("postgresql+psycopg://me:hunter2@/x?host=/nonexistent")
+        open_store(f"postgresql+psycopg://{url}")
     assert len(raised.value.faults) == 1
     assert "\n" not in raised.value.faults[0]
     assert "hunter2" not in raised.value.faults[0]
