@@ -59,7 +59,7 @@ class Redis:
             )
             # Not connected yet, but made: only so is it known that the URL has an option that there is not.
             client.connection_pool.make_connection()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, redis.RedisError) as error:
             raise WireLost(str(error)) from error
         return client
 
