@@ -6,6 +6,7 @@ https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables
 
 from __future__ import annotations
 
+import re
 from collections.abc import MutableMapping
 from pathlib import Path
 from threading import Thread
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PROTOCOL = "http/protobuf"
+_HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+# As the SDK takes it; what it does not take it would leave out, and write to the log, key and all.
+_HEADER = re.compile(r"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*=[ !#-+\--:<-\[\]-~]*\s*")
 
 
 class Traces:
@@ -41,8 +45,17 @@ class Traces:
 
 
 def open_traces(environ: MutableMapping[str, str], dotenv: str | Path = ".env") -> Traces | None:
-    """Begin to trace, if the variables ask for it; ``None`` if they do not. Raises as ``traces_wanted``."""
-    return Traces(_provider()) if traces_wanted(environ, dotenv) else None
+    """Begin to trace, if the variables ask for it; ``None`` if they do not.
+
+    Raises:
+        ConfigError: as ``traces_wanted``, or the SDK can make nothing of one of its variables.
+    """
+    if not traces_wanted(environ, dotenv):
+        return None
+    try:
+        return Traces(_provider())
+    except ValueError as error:
+        raise ConfigError([f"a variable of OpenTelemetry's, OTEL_…, is wrong: {error}"]) from error
 
 
 def traces_wanted(environ: MutableMapping[str, str], dotenv: str | Path = ".env") -> bool:
@@ -51,7 +64,7 @@ def traces_wanted(environ: MutableMapping[str, str], dotenv: str | Path = ".env"
     Those of ``.env`` are put into the environment, where the SDK looks for them.
 
     Raises:
-        ConfigError: they ask for a way of sending traces that there is not.
+        ConfigError: they ask for a way of sending traces that there is not, or with headers that are none.
     """
     for name, value in dotenv_values(dotenv).items():
         if name.startswith("OTEL_") and value:
@@ -67,6 +80,13 @@ def traces_wanted(environ: MutableMapping[str, str], dotenv: str | Path = ".env"
     protocol = next((name for name in _PROTOCOLS if environ.get(name)), None)
     if protocol is not None and environ[protocol] != _PROTOCOL:
         faults.append(f"{protocol}: read {environ[protocol]!r}, expected {_PROTOCOL}")
+    for name in _HEADERS:
+        headers = environ.get(name, "")
+        if not all(_HEADER.fullmatch(header) for header in headers.split(",") if header.strip()):
+            faults.append(
+                f"{name}: read a value of {len(headers)} characters, not shown, expected name=value, several "
+                "separated by commas"
+            )
     if faults:
         raise ConfigError(faults)
     return True

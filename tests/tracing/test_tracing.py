@@ -32,7 +32,7 @@ from callapp.conversation.facts import (
     Uttered,
 )
 from callapp.errors import ConfigError
-from callapp.tracing.exporting import Traces, open_traces
+from callapp.tracing.exporting import Traces, open_traces, traces_wanted
 from tests.metrics.test_meter import call
 from tests.tracing.collector import Collector, Span
 
@@ -222,6 +222,34 @@ def test_a_way_of_sending_that_there_is_not_refuses_the_start() -> None:
         "OTEL_TRACES_EXPORTER: read 'zipkin', expected otlp or none",
         "OTEL_EXPORTER_OTLP_PROTOCOL: read 'grpc', expected http/protobuf",
     )
+
+
+@pytest.mark.parametrize(
+    "headers", ["x-team: hunter2", "authorization=Bearer hunter2,hunter2", 'x="hunter2"']
+)
+def test_headers_that_are_none_refuse_the_start_and_are_not_shown(headers: str) -> None:
+    """The SDK would go on without them, and log them: they are keys, mostly."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+        "OTEL_EXPORTER_OTLP_HEADERS": headers,
+    }
+    with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_HEADERS: read a value") as error:
+        open_traces(environ, "/dev/null")
+    assert "hunter2" not in str(error.value.faults)
+
+
+def test_headers_may_be_all_that_the_sdk_takes() -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer a:b/c+d==, x-team = phones%20%26, empty=,",
+    }
+    assert traces_wanted(environ, "/dev/null")
+
+
+def test_a_variable_that_the_sdk_cannot_read_refuses_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many")
+    with pytest.raises(ConfigError, match="OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be a non-negative integer"):
+        open_traces({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, "/dev/null")
 
 
 def test_variables_may_stand_in_the_env_file(tmp_path: Path) -> None:
