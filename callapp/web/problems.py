@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from callapp.call_log import StoreUnavailable
 from callapp.recording.shelf import ShelfUnavailable
@@ -64,6 +64,9 @@ def answer(error: HTTPException) -> Response | HTTPException:
     if isinstance(error, Problem):
         return _problem(error.code, error.description or "", error.headers, error.members)
     detail = FAILED if error.code == HTTPStatus.INTERNAL_SERVER_ERROR else error.description or ""
+    if isinstance(error, MethodNotAllowed):
+        methods = sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"})
+        detail = f"This address takes {' and '.join(methods)} only."
     # Allow of a 405, WWW-Authenticate, Retry-After.
     kept = {name: value for name, value in error.get_headers() if name.lower() != "content-type"}
     return _problem(error.code, detail, kept, {})

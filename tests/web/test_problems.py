@@ -21,6 +21,7 @@ def test_what_is_not_there(world: World, method: str, path: str, status: int) ->
     assert set(problem) == {"type", "title", "status", "detail"}
     if status == 405:
         assert "POST" in answer.headers["Allow"]
+        assert problem["detail"].endswith("POST only.")
 
 
 def test_a_bug_is_a_problem_that_tells_nothing(world: World) -> None:
