@@ -171,7 +171,7 @@ def test_a_tool_error_is_told_in_its_own_words() -> None:
 
 
 def test_a_long_tool_error_is_cut_as_an_answer_is() -> None:
-    """OpenAI refuses an output of more than 256,000 characters: the model would wait for one for ever."""
+    """OpenAI refuses an output of more than 256,000 characters: the model would go on without one."""
 
     def refund() -> str:
         """Refund."""
