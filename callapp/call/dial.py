@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from urllib.parse import urlencode
 
 from callapp.call.pairing import Place
@@ -73,7 +74,18 @@ def call_off(placed_id: str, store: Store, carrier: Carrier, registry: Registry)
     placed = store.find_placed(placed_id)
     if placed is not None and placed.call_sid is not None and not placed.answered and not placed.over:
         carrier.cancel_call(placed.call_sid)  # it may have been picked up by now: that is told later
-        registry.give_back(placed_id)  # of a call that it still had queued, Twilio tells no end
+        no_longer_expect(placed_id, placed.call_sid, store, registry)
+
+
+def no_longer_expect(key: str, call_sid: str, store: Store, registry: Registry) -> None:
+    """Twilio was told to end a call: of one that it still had queued, it tells no end, so it is asked.
+
+    Args:
+        key: a name of the call's slot, if that is taken in this process.
+    """
+    registry.give_back(key)
+    with suppress(StoreUnavailable):  # it is asked later, as of any call whose stream does not come
+        store.ask_soon(call_sid)
 
 
 def _note_failure(placed_id: str, store: Store) -> None:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["Store", "StoreUnavailable", "Taken", "admission_of", "answered_call", "columns_of"]
 
 SWEEP_EVERY_S = 60.0
+# What Twilio was told to end a moment ago, it may show as it was.
+ASK_SOON_AFTER = timedelta(seconds=3)
 _CALLS, _TOKENS = table_of(CallRow), table_of(StreamTokenRow)
 _NEW_SETTLE_AT = bindparam("new_settle_at", type_=_CALLS.c.settle_at.type)
 _ANSWER_PLACED = (
@@ -221,6 +223,13 @@ class Store(Database):
         )
         with self.transaction() as session:
             return list(session.scalars(query))
+
+    def ask_soon(self, call_sid: str) -> None:
+        """Have Twilio asked how a call stands of which no stream has come, unless it is known to be over."""
+        no_stream = and_(CallRow.model.is_(None), CallRow.status.not_in(TERMINAL_STATUSES))
+        soon = update(CallRow).where(CallRow.call_sid == call_sid, no_stream)
+        with self.transaction() as session:
+            session.execute(soon.values(settle_at=_now() + ASK_SOON_AFTER))
 
     def note_status(
         self,

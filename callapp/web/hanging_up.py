@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from callapp.call.dial import no_longer_expect
 from callapp.call.liaison import HUNG_UP
 from callapp.call_log import StoreUnavailable
 from callapp.call_log.documents import Call
@@ -42,5 +43,5 @@ def hang_up(call: Call, app: Services) -> None:
             with suppress(StoreUnavailable):
                 app.store.take_back_end_reason(call.call_sid, HUNG_UP)
             raise
-        app.registry.give_back(call.call_sid)  # if no stream has come: of a queued call Twilio tells no end
+        no_longer_expect(call.call_sid, call.call_sid, app.store, app.registry)
     call_logger(call.call_sid, __name__).info("> hung up, as asked from outside")

@@ -14,7 +14,7 @@ from typing import Any
 from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 
-from callapp.call.dial import ANSWERED_WITHIN_S, call_off, dial
+from callapp.call.dial import ANSWERED_WITHIN_S, call_off, dial, no_longer_expect
 from callapp.call.pairing import Place
 from callapp.call_log import Claim, ClaimOutcome, PlacedCall, StoreUnavailable
 from callapp.call_log.idempotency import IdempotencyKeys
@@ -170,7 +170,7 @@ def _call_off(call_sid: str) -> None:
     app = services()
     try:
         app.carrier.cancel_call(call_sid)
-        app.registry.give_back(call_sid)  # as in ``call_off``
+        no_longer_expect(call_sid, call_sid, app.store, app.registry)
     except CarrierError as error:
         log.error("! a call could not be called off: %s", error, extra={"call_sid": call_sid})
 

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from callapp.call.journal import Particulars
-from callapp.call_log import StoreUnavailable
+from callapp.call_log import PlacedCall, StoreUnavailable
+from callapp.call_log.settling import Settler
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
 from callapp.recording.reel import wav_header
 from callapp.services import Services
+from callapp.telephony.rest import CallState
 from tests.databases import database  # noqa: F401 - of both kinds, in place of our conftest's
 from tests.web.conftest import API_KEY, CALL_SID, MakeWorld, World
 
@@ -375,6 +377,19 @@ def test_a_call_that_is_hung_up_before_it_rings_keeps_no_line(talked: World) -> 
     talked.services.registry.take_slot(OTHER_SID)
     assert talked.client.post(f"/calls/{OTHER_SID}/hangup").status_code == 202
     assert talked.slots == 0
+
+
+def test_a_call_that_is_hung_up_before_it_rings_is_soon_over_in_the_record(
+    talked: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so for the process that dialled it, which may be another one. It was in ten minutes."""
+    store, sid = talked.services.store, "CA" + "3" * 32
+    store.place_call(PlacedCall("p3", "operator", {}, "+14155550100", "+819012345678", sid))
+    monkeypatch.setattr("callapp.call_log.store.ASK_SOON_AFTER", timedelta(0))
+    assert talked.client.post(f"/calls/{sid}/hangup").status_code == 202
+    Settler(store, lambda _sid: CallState("canceled", None)).settle_due()
+    assert store.no_longer_awaited(["p3"]) == ["p3"]
+    assert talked.client.delete(f"/calls/{sid}").status_code == 204
 
 
 def test_a_call_that_is_over_is_not_hung_up_again(talked: World) -> None:

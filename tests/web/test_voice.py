@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -12,11 +13,13 @@ from xml.etree import ElementTree
 
 import pytest
 from flask import request
+from sqlalchemy import select
 from twilio.request_validator import RequestValidator
 from werkzeug.test import TestResponse
 
 from callapp.call.pairing import Place
 from callapp.call_log import Admission, PlacedCall, StoreUnavailable
+from callapp.call_log.models import CallRow
 from callapp.errors import CarrierUnreachable
 from callapp.web.urls import public_origin
 from tests.web.conftest import AUTH_TOKEN, CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
@@ -305,6 +308,10 @@ def test_when_one_of_two_is_gone_the_others_phone_rings_no_longer(world: World, 
     assert world.webhook(f"/call-status{query}", fields).status_code == 204
     assert world.carrier.canceled == [OTHER_SID]
     assert world.slots == 0, "Twilio tells nothing of the end of a call that it still has queued"
+    with world.services.store.transaction() as session:  # so it is asked, for other processes' sake
+        due = session.scalars(select(CallRow.settle_at).where(CallRow.call_sid == OTHER_SID)).one()
+    assert due is not None
+    assert due < datetime.now(UTC) + timedelta(seconds=30)
 
 
 @pytest.mark.parametrize("end", ["answered", "over"])
