@@ -55,4 +55,6 @@ def put_through(call: Call, destination: str, app: Services) -> None:
                 N_("%(error)s; the caller may have been put through all the same.", error=words_of(error)),
             ) from error
         app.store.note_end_reason(call.call_sid, TRANSFERRED)
+        # Who waited for a colleague does so no longer: that one's refusal would bring them back.
+        app.switchboard.away.decide(call.call_sid, TRANSFERRED)
     call_logger(call.call_sid, __name__).info("> put through to %s, as asked over the API", destination)

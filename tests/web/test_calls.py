@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from callapp.call.journal import Particulars
-from callapp.call_log import PlacedCall, StoreUnavailable
+from callapp.call_log import Admission, PlacedCall, StoreUnavailable
+from callapp.call_log.records import AwayCall
 from callapp.call_log.settling import Settler
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
@@ -438,6 +439,17 @@ def test_a_call_that_another_process_carries_is_put_through_by_twilio(talked: Wo
     ((redirected, document),) = talked.carrier.redirected
     assert redirected == sid
     assert "<Number>+819011112222</Number>" in document
+
+
+def test_who_is_put_through_while_they_wait_for_a_colleague_is_not_brought_back(talked: World) -> None:
+    """The colleague declines, in the middle of the talk with whoever took the caller."""
+    sid = going_on(talked)
+    admission = Admission(sid, sid, "staffed", {}, "incoming", "+819012345678", "+14155550100")
+    trip = {"destination": "sales", "warm": True, "summary": ""}
+    talked.services.switchboard.away.add(AwayCall(admission, trip, [], room="room-1"), 900)
+    assert transfer(talked, sid).status_code == 202
+    assert talked.webhook(f"/transfer/colleague-status?call={sid}", {"CallStatus": "busy"}).status_code == 204
+    assert len(talked.carrier.redirected) == 1
 
 
 def test_a_call_is_not_put_through_to_nobody(talked: World) -> None:
