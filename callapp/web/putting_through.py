@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from callapp.call.bridge import Bridge
+from callapp.call_log import StoreUnavailable
 from callapp.call_log.documents import Call
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.conversation.away import TRANSFERRED
@@ -46,6 +49,7 @@ def put_through(call: Call, destination: str, app: Services) -> None:
         raise Problem(409, N_("A call in a browser, or of an interpreter, cannot be put through."))
     else:
         caller_id = call.from_number if call.direction == "outgoing" else None
+        app.store.note_end_reason(call.call_sid, TRANSFERRED)  # before the stream ends elsewhere
         try:
             with carrier_problems("put through"):
                 app.carrier.redirect(call.call_sid, twiml.put_through(numbers[destination], caller_id))
@@ -54,7 +58,10 @@ def put_through(call: Call, destination: str, app: Services) -> None:
                 504,
                 N_("%(error)s; the caller may have been put through all the same.", error=words_of(error)),
             ) from error
-        app.store.note_end_reason(call.call_sid, TRANSFERRED)
+        except Problem:  # the call goes on, and will end for a reason of its own
+            with suppress(StoreUnavailable):
+                app.store.take_back_end_reason(call.call_sid, TRANSFERRED)
+            raise
         # Who waited for a colleague does so no longer: that one's refusal would bring them back.
         app.switchboard.away.decide(call.call_sid, TRANSFERRED)
     call_logger(call.call_sid, __name__).info("> put through to %s, as asked over the API", destination)

@@ -441,6 +441,26 @@ def test_a_call_that_another_process_carries_is_put_through_by_twilio(talked: Wo
     assert "<Number>+819011112222</Number>" in document
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_the_end_of_a_stream_whose_caller_is_put_through_is_told_as_that(
+    talked: World, monkeypatch: pytest.MonkeyPatch, refused: bool
+) -> None:
+    """The process that carries the call hears of its end before Twilio has answered the other one."""
+    sid = going_on(talked)
+
+    def redirect(_sid: str, _document: str) -> None:
+        if refused:
+            raise CarrierUnreachable("gone")
+        tell(talked.services, OVER, replace(CALL, call_sid=sid))
+
+    monkeypatch.setattr(talked.carrier, "redirect", redirect)
+    assert transfer(talked, sid).status_code == (502 if refused else 202)
+    tell(talked.services, OVER, replace(CALL, call_sid=sid))
+    found = talked.client.get(f"/calls/{sid}").json
+    assert found is not None
+    assert found["endReason"] == ("caller.hung_up" if refused else "agent.transferred")
+
+
 def test_who_is_put_through_while_they_wait_for_a_colleague_is_not_brought_back(talked: World) -> None:
     """The colleague declines, in the middle of the talk with whoever took the caller."""
     sid = going_on(talked)
