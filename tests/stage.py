@@ -196,6 +196,17 @@ def eventually(holds: Callable[[], object], within_s: float = 5.0) -> bool:
     return True
 
 
+def closes_at_once(close: Callable[[], None], hangs_until: Event, within_s: float = 5.0) -> bool:
+    """Whether ``close`` returns while what it closes hangs; it hangs no longer when this returns."""
+    closing = Thread(target=close)
+    closing.start()
+    closing.join(within_s)
+    closed = not closing.is_alive()
+    hangs_until.set()
+    closing.join()
+    return closed
+
+
 def _ports() -> Iterator[int]:
     """Ports below those that the system hands out; processes that test side by side have their own.
 

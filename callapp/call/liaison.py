@@ -23,6 +23,7 @@ from callapp.call_log.notices import Notice, Notices
 from callapp.call_log.store import Store
 from callapp.errors import CallappError
 from callapp.logs import call_logger
+from callapp.threads import leave
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,7 @@ class Liaison:
     def close(self) -> None:
         """Stop it; a look at the database that is under way is not waited for."""
         self._closed.set()
-        if self._thread.is_alive():
-            self._thread.join(1.0)
+        leave(self._thread)
 
     def order(self, call_sid: str, deed: Deed, words: str = "") -> bool:
         """Have something done to a call, wherever it is carried; false if no process carries it.

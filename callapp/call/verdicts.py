@@ -14,7 +14,7 @@ from threading import Condition, Thread
 from time import monotonic
 
 from callapp.call_log.store import StoreUnavailable
-from callapp.threads import try_start
+from callapp.threads import leave, try_start
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,7 @@ class Verdicts:
             self._closed = True
             self._changed.notify()
             thread = self._thread
-        if thread is not None:
-            thread.join(1.0)
+        leave(thread)
 
     def _look_out(self) -> None:
         silent = False  # a database that is away is told once

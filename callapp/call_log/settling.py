@@ -24,6 +24,7 @@ from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.call_log.statements import rows_changed
 from callapp.call_log.store import Store
 from callapp.errors import CallappError, CarrierRefused
+from callapp.threads import leave
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,7 @@ class Settler:
     def close(self) -> None:
         """End it; a question that is under way is not waited for."""
         self._closed.set()
-        if self._thread.is_alive():
-            self._thread.join(1.0)
+        leave(self._thread)
 
     def settle_due(self) -> int:
         """Ask about the calls that are due; return how many those were.

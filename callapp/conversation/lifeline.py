@@ -90,7 +90,7 @@ class Lifeline:
 
     def wait_begins(self, at_ms: float) -> None:
         """From now on the caller waits for the model."""
-        self._quiet_until_ms = at_ms + FIRST_LINE_MS
+        self.no_silence(at_ms)
         self._pause_ms = 0.0
 
     def no_silence(self, at_ms: float) -> None:

@@ -298,6 +298,7 @@ class Conversation(Ensemble):
         commands += self.floor.speech_lasts(at_ms)
         commands += self.keypad.look_after(at_ms)
         commands += self.tool_rounds.give_up(at_ms)
+        # Asked first: whoever answers it, that turn is over.
         if self.responses.ignored(at_ms) and self.lifeline.up and not self.farewell.begun:
             self.responses.want(Request(ANSWER))  # a machine gets none: see `WindingUp.leave_message`
         given_up = self.outage.look_after(at_ms)

@@ -331,12 +331,11 @@ class Responses:
         self._failures += 1
         if self._failures > len(RETRIES_MS):
             return False
-        self._pause(at_ms, RETRIES_MS[self._failures - 1], wait_ms)
+        self._pause(at_ms, max(RETRIES_MS[self._failures - 1], min(wait_ms, MOST_WAIT_MS)))
         return True
 
-    def _pause(self, at_ms: float, for_ms: float, wait_ms: float = 0.0) -> None:
-        """Leave the service alone for so long, or for as long as it wants, or did before."""
-        for_ms = max(for_ms, min(wait_ms, MOST_WAIT_MS))
+    def _pause(self, at_ms: float, for_ms: float) -> None:
+        """Leave the service alone for so long, or for as long as it wanted before."""
         self._pause_until_ms = max(self._pause_until_ms, at_ms + for_ms)
 
     def _want_again(self, tag: str | None) -> None:

@@ -24,7 +24,7 @@ import orjson
 from flask import Response
 
 from callapp.errors import CallappError
-from callapp.threads import try_start
+from callapp.threads import leave, try_start
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -100,8 +100,7 @@ class EventStreams:
         with self._lock:
             self._closed.set()
             thread = self._thread
-        if thread is not None:
-            thread.join(1.0)
+        leave(thread)
 
     # -- the thread -----------------------------------------------------------------------------
 

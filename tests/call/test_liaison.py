@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from queue import Queue
-from threading import Event, Thread
+from threading import Event
 from typing import NoReturn
 
 import pytest
@@ -19,7 +19,7 @@ from callapp.call_log.models import CallRow, NoticeRow
 from callapp.call_log.notices import Notice, Notices
 from tests.call.test_bridge import World
 from tests.call_log.test_store import at_once, rows
-from tests.stage import eventually
+from tests.stage import closes_at_once, eventually
 
 SID, OTHER = "CA" + "1" * 32, "CA" + "2" * 32
 WAIT_S = 10.0
@@ -193,11 +193,5 @@ def test_a_database_that_hangs_is_not_waited_for_at_the_end() -> None:
     liaison.start()
     liaison.levels()
     assert asked.wait(WAIT_S)
-    closing = Thread(target=liaison.close)
-    closing.start()
-    closing.join(WAIT_S / 2)
-    closed = not closing.is_alive()
-    answer.set()
-    closing.join()
+    assert closes_at_once(liaison.close, answer)
     liaison.close()
-    assert closed

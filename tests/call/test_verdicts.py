@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from queue import Queue
-from threading import Event, Thread
+from threading import Event
 
 import pytest
 
 from callapp.call.verdicts import Verdicts
 from callapp.call_log.store import StoreUnavailable
+from tests.stage import closes_at_once
 
 DEADLINE_S = 10
 
@@ -109,11 +110,5 @@ def test_a_database_that_hangs_is_not_waited_for_at_the_end() -> None:
     verdicts = Verdicts(find)
     verdicts.expect("CA1", lambda _: None, 30)
     assert asked.wait(DEADLINE_S)
-    closing = Thread(target=verdicts.close)
-    closing.start()
-    closing.join(DEADLINE_S / 2)
-    closed = not closing.is_alive()
-    answer.set()
-    closing.join()
+    assert closes_at_once(verdicts.close, answer)
     verdicts.close()
-    assert closed

@@ -20,7 +20,7 @@ from callapp.errors import CallappError
 from callapp.web import event_streams
 from callapp.web.desk.live import LiveCalls
 from callapp.web.event_streams import EventStreams, event
-from tests.stage import eventually
+from tests.stage import closes_at_once, eventually
 from tests.web.test_calls import CALL, CALL_SID, tell
 from tests.web.test_desk import MakeApp, make_app, sign_in  # noqa: F401 - a fixture
 
@@ -196,13 +196,7 @@ def test_a_database_that_hangs_is_not_waited_for_at_the_end(
     monkeypatch.setattr(FakeChannel, "news", hangs)
     stage.watch()
     assert asked.wait(WAIT_S)
-    closing = Thread(target=stage.streams.close)
-    closing.start()
-    closing.join(WAIT_S / 2)
-    closed = not closing.is_alive()
-    answer.set()
-    closing.join()
-    assert closed
+    assert closes_at_once(stage.streams.close, answer)
 
 
 # -- as the desk answers -----------------------------------------------------------------------------
