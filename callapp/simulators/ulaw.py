@@ -26,6 +26,7 @@ def _decode(code: int) -> int:
     return -magnitude if code & 0x80 else magnitude
 
 
+@cache
 def _encode(sample: int) -> int:
     sign = 0x80 if sample < 0 else 0
     magnitude = min(abs(sample), _CLIP) + _BIAS
