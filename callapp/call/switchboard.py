@@ -18,7 +18,7 @@ from callapp.call_log.store import Store
 from callapp.conversation.away import RING_S, TRANSFERRED, Resumed
 from callapp.conversation.history import CALLER, Line
 from callapp.conversation.wishes import SendDigits, Transfer, Trip
-from callapp.errors import CallappError, CarrierTimeout
+from callapp.errors import CallappError, CarrierError, CarrierTimeout
 from callapp.logs import call_logger, mask_number
 from callapp.telephony import twiml
 from callapp.telephony.rest import Carrier
@@ -30,6 +30,7 @@ _AWAY_S = 900
 _IS_NUMBER = re.compile(r"\+[1-9]\d{6,14}").fullmatch
 # Said to a colleague if the model has summed nothing up: the caller's last words.
 _LAST_WORDS = 3
+_RINGS_ON = "! the colleague's phone may still ring: %s"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,20 @@ class Switchboard:
         if call is not None and call.colleague_sid is not None and call.outcome != TRANSFERRED:
             self.carrier.complete_call(call.colleague_sid)
 
+    def taken_elsewhere(self, call_sid: str) -> None:
+        """Somebody else has the caller now: a colleague is not asked any more, nor brings them back. Blocks.
+
+        Raises:
+            StoreUnavailable: nothing was decided.
+        """
+        call = self.away.find(call_sid)
+        decided = self.away.decide(call_sid, TRANSFERRED)  # first: the end of a colleague's call is heeded
+        if decided and call is not None and call.colleague_sid is not None:
+            try:
+                self.carrier.complete_call(call.colleague_sid)
+            except CarrierError as error:
+                call_logger(call_sid, __name__).error(_RINGS_ON, error)
+
     def let_go(self, call_sid: str) -> None:
         """A call that was away is over here. Blocks; never raises.
 
@@ -104,7 +119,7 @@ class Switchboard:
             if call is not None and (call.room is not None or call.outcome is not None):
                 self.away.take(call_sid)
         except CallappError as error:
-            call_logger(call_sid, __name__).error("! the colleague's phone may still ring: %s", error)
+            call_logger(call_sid, __name__).error(_RINGS_ON, error)
 
 
 class Extension:

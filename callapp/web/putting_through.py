@@ -62,6 +62,5 @@ def put_through(call: Call, destination: str, app: Services) -> None:
             with suppress(StoreUnavailable):
                 app.store.take_back_end_reason(call.call_sid, TRANSFERRED)
             raise
-        # Who waited for a colleague does so no longer: that one's refusal would bring them back.
-        app.switchboard.away.decide(call.call_sid, TRANSFERRED)
+        app.switchboard.taken_elsewhere(call.call_sid)  # who waited for a colleague does so no longer
     call_logger(call.call_sid, __name__).info("> put through to %s, as asked over the API", destination)

@@ -25,6 +25,7 @@ from tests.databases import database  # noqa: F401 - of both kinds, in place of 
 from tests.web.conftest import API_KEY, CALL_SID, MakeWorld, World
 
 OTHER_SID = "CA" + "2" * 32
+COLLEAGUE_SID = "CA" + "6" * 32
 BEGAN = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 CALL = Particulars(
     call_sid=CALL_SID,
@@ -461,12 +462,42 @@ def test_the_end_of_a_stream_whose_caller_is_put_through_is_told_as_that(
     assert found["endReason"] == ("caller.hung_up" if refused else "agent.transferred")
 
 
-def test_who_is_put_through_while_they_wait_for_a_colleague_is_not_brought_back(talked: World) -> None:
-    """The colleague declines, in the middle of the talk with whoever took the caller."""
-    sid = going_on(talked)
+def waiting(world: World) -> str:
+    """A call of another process whose caller waits while a colleague's phone rings."""
+    sid = going_on(world)
     admission = Admission(sid, sid, "staffed", {}, "incoming", "+819012345678", "+14155550100")
     trip = {"destination": "sales", "warm": True, "summary": ""}
-    talked.services.switchboard.away.add(AwayCall(admission, trip, [], room="room-1"), 900)
+    away = AwayCall(admission, trip, [], room="room-1", colleague_sid=COLLEAGUE_SID)
+    world.services.switchboard.away.add(away, 900)
+    return sid
+
+
+def test_the_phone_of_a_colleague_who_is_not_needed_any_more_rings_no_longer(talked: World) -> None:
+    assert transfer(talked, waiting(talked)).status_code == 202
+    assert talked.carrier.completed == [COLLEAGUE_SID]
+
+
+def test_a_colleague_whose_phone_cannot_be_stopped_keeps_nobody_from_being_put_through(
+    talked: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def complete_call(_sid: str) -> None:
+        raise CarrierUnreachable("gone")
+
+    monkeypatch.setattr(talked.carrier, "complete_call", complete_call)
+    assert transfer(talked, waiting(talked)).status_code == 202
+    assert "! the colleague's phone may still ring: gone" in caplog.text
+
+
+def test_a_colleague_who_has_the_caller_is_not_hung_up_on(talked: World) -> None:
+    sid = waiting(talked)
+    talked.services.switchboard.away.decide(sid, "agent.transferred")
+    talked.services.switchboard.taken_elsewhere(sid)
+    assert talked.carrier.completed == []
+
+
+def test_who_is_put_through_while_they_wait_for_a_colleague_is_not_brought_back(talked: World) -> None:
+    """The colleague declines, in the middle of the talk with whoever took the caller."""
+    sid = waiting(talked)
     assert transfer(talked, sid).status_code == 202
     assert talked.webhook(f"/transfer/colleague-status?call={sid}", {"CallStatus": "busy"}).status_code == 204
     assert len(talked.carrier.redirected) == 1
