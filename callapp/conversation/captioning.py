@@ -237,10 +237,14 @@ class Captioning:
         return [*told, self._dial(line)]
 
     def _renew(self, line: _Line, now_ms: float) -> list[Command]:
-        """Replace a session, old or out of step, in a pause: what is said meanwhile waits for the new one."""
-        if line.renew_ms is None or line.dictation.pending:
+        """Replace a session: in a pause one that is old or out of step, at once one that writes nothing.
+
+        What is said meanwhile waits for the new one, as does what has no text yet.
+        """
+        if line.renew_ms is None:
             return []
-        if now_ms < line.renew_ms and not line.dictation.out_of_step:
+        due = now_ms >= line.renew_ms or line.dictation.out_of_step
+        if not (line.dictation.mute or (due and not line.dictation.pending)):
             return []
         old = DropSession(line.speaker, line.number)
         line.ready, line.renew_ms, line.waits_since_ms = False, None, now_ms

@@ -128,6 +128,7 @@ class Dictation:
         self._heard_ms = 0.0  # when the line was heard last
         self._past_items: set[str] = set()  # of the present session, of pieces that are no longer here
         self._lost_items = 0  # pieces that are gone, and whose items have yet to show
+        self.mute = False  # the present session has let a piece pass without a word of text
 
     @property
     def pending(self) -> bool:
@@ -164,6 +165,7 @@ class Dictation:
             commands += self.finish(now_ms)
         for piece in list(self._pieces):
             if piece.sent_ms is not None and now_ms - piece.sent_ms >= TEXT_WITHIN_MS:
+                self.mute = self.mute or not piece.text
                 commands.append(self._close(piece, piece.text.strip() or None, now_ms))
             elif piece.untold and (piece.told_ms is None or now_ms - piece.told_ms >= TELL_EVERY_MS):
                 commands.append(self._tell(piece, piece.text.strip(), now_ms, growing=True))
@@ -188,6 +190,7 @@ class Dictation:
         self._ready = True
         self._past_items.clear()
         self._lost_items = 0
+        self.mute = False
         commands: list[Command] = []
         for piece in self._pieces:
             piece.item_id, piece.sent_bytes, piece.sent_ms, piece.text = None, 0, None, ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callapp.conversation.captioning import (
     LAST_WORDS_MS,
     Captioning,
@@ -20,7 +22,7 @@ from callapp.conversation.captioning import (
     TimePassed,
     Told,
 )
-from callapp.conversation.dictation import PAUSE_MS, EndPiece, Tell, TextDone
+from callapp.conversation.dictation import PAUSE_MS, EndPiece, PieceTaken, Tell, TextDone
 from callapp.conversation.facts import Fact, ModelConnected, ModelDisconnected, Uttered
 from callapp.conversation.redialling import REDIAL_MS
 
@@ -137,6 +139,27 @@ def test_a_session_that_passes_over_a_piece_is_replaced_and_the_words_after_it_a
     assert texts(captions.receive(SessionSaid("caller", 2, TextDone("b", "Known.")), 26_000)) == [
         ("caller", "Known.")
     ]
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_session_that_writes_nothing_is_replaced_while_somebody_talks_on(taken: bool) -> None:
+    """Who never pauses for as long as a text may take had no captions for the rest of the call."""
+    captions = live()
+    dialled: list[Command] = []
+    for at_ms in range(1000, 25_000, 2000):
+        for speaker, number in pieces(say(captions, "caller", at_ms)):
+            assert taken or number == 1
+            if taken:
+                captions.receive(SessionSaid(speaker, number, PieceTaken(f"item-{at_ms}")), at_ms + 1600)  # type: ignore[arg-type]
+        dialled += captions.receive(TimePassed(), at_ms + 1600)
+    assert texts(dialled) == [("caller", None)]
+    assert [one for one in dialled if not isinstance(one, Tell)][:2] == [
+        DropSession("caller", 1),
+        DialSession("caller", 2, 0),
+    ]
+    again = pieces(captions.receive(SessionReady("caller", 2), 25_500))
+    assert len(again) == 11, "all but the one that was waited for in vain"
+    assert captions.receive(TimePassed(), 25_520) == []
 
 
 def test_the_last_words_are_waited_for_when_somebody_hangs_up() -> None:
