@@ -204,6 +204,55 @@ def test_a_server_that_is_gone_is_not_taken_for_a_missing_microphone(page: Brows
     assert page.text("#fault") == "The server does not answer."
 
 
+# What the browser waits for, one after the other: worklets, the order of the call, its line.
+HURRY = """
+    const set = setTimeout, patience = AbortSignal.timeout, ask = fetch;
+    window.setTimeout = (done, ms, ...more) => set(done, ms / 20, ...more);
+    AbortSignal.timeout = (ms) => patience.call(AbortSignal, ms / 20);
+    const shown = (moment) => {
+      window.reached = moment;
+      return new Promise((go) => (window.goOn = go));
+    };
+    const media = navigator.mediaDevices, open = media.getUserMedia;
+    media.getUserMedia = async (...what) => {
+      const microphone = await open.apply(media, what);
+      await shown("worklets");
+      return microphone;
+    };
+    window.fetch = async (...what) => {
+      await shown("order");
+      const answer = await ask(...what);
+      await shown("line");
+      return answer;
+    };
+"""
+
+
+@pytest.mark.parametrize("silent_from", ["worklets", "order", "line"])
+def test_a_server_that_says_nothing_is_not_waited_for_for_ever(
+    server: Server, page: Browser, silent_from: str
+) -> None:
+    """A browser does, for minutes, and a call that is not there yet cannot be hung up."""
+    page.open("/desk/phone")
+    page.driver.execute_script(HURRY)
+    page.click("#call")
+    (worker,) = server.workers
+    try:
+        for moment in ("worklets", "order", "line"):
+            page.wait(lambda moment=moment: page.driver.execute_script("return window.reached") == moment)  # type: ignore[misc]
+            if moment == silent_from:
+                os.kill(worker, signal.SIGSTOP)
+            page.driver.execute_script("window.goOn()")
+            if moment == silent_from:
+                break
+        page.wait(lambda: page.text("#fault"))
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert page.text("#fault") == "The server does not answer."
+    assert page.text("#state") == "Ready"
+    assert page.find("#call").is_enabled()
+
+
 def test_a_hang_up_that_is_pressed_twice_does_not_call_again(server: Server, tmp_path: Path) -> None:
     with in_a_call(server, tmp_path) as browser:
         call_sid = browser.text("#call-sid")

@@ -1,5 +1,7 @@
 // The handset: microphone and loudspeaker, each with a worklet that speaks the phone's mu-law.
 
+import { PATIENCE_MS } from "./watch.js";
+
 const TONES_HZ = {
   rows: [697, 770, 852, 941],
   columns: [1209, 1336, 1477],
@@ -23,7 +25,10 @@ export class Handset {
     });
     const context = new AudioContext({ latencyHint: "interactive" });
     try {
-      await Promise.all([context.audioWorklet.addModule(modules.capture), context.audioWorklet.addModule(modules.play)]);
+      const { audioWorklet } = context;
+      const loaded = Promise.all([audioWorklet.addModule(modules.capture), audioWorklet.addModule(modules.play)]);
+      const late = new Promise((_, fail) => setTimeout(fail, PATIENCE_MS, new Error("they did not come in time")));
+      await Promise.race([loaded, late]);
       await context.resume();
       return new Handset(context, microphone, on);
     } catch (error) {

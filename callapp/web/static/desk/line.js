@@ -2,6 +2,7 @@
 // and clear come in. https://www.twilio.com/docs/voice/media-streams/websocket-messages
 
 import { FRAME_BYTES, RATE_HZ } from "./mulaw.js";
+import { PATIENCE_MS } from "./watch.js";
 
 const FRAME_MS = (FRAME_BYTES / RATE_HZ) * 1000;
 const NORMAL = 1000;
@@ -11,7 +12,8 @@ export class Line {
    * @param {string} url of the media socket.
    * @param {{callSid: string, streamSid: string, subprotocols: string[], parameters: Object}} order
    * @param {{started: Function, media: Function, mark: Function, clear: Function, closed: Function}} on
-   *   `closed` gets {started, clean}; it is called once, however the line ends, and at once where we hang up.
+   *   `closed` gets {started, silent, clean}; it is called once, however the line ends, and at once where we hang
+   *   up. `silent`: the server said nothing at all.
    */
   constructor(url, order, on) {
     this.order = order;
@@ -20,10 +22,19 @@ export class Line {
     this.chunk = 0;
     this.frames = 0;
     this.started = false;
+    this.silent = false;
     this.socket = new WebSocket(url, order.subprotocols);
     this.socket.onopen = () => this.start();
     this.socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
-    this.socket.onclose = ({ code }) => on.closed({ started: this.started, clean: code === NORMAL });
+    this.socket.onclose = ({ code }) => this.over(code === NORMAL);
+    setTimeout(() => this.giveUp(), PATIENCE_MS);
+  }
+
+  /** Where the server has not even answered: the browser would wait for minutes. */
+  giveUp() {
+    if (this.socket.readyState !== WebSocket.CONNECTING) return;
+    this.silent = true;
+    this.socket.close();
   }
 
   start() {
@@ -76,7 +87,11 @@ export class Line {
     this.send("stop", { accountSid: "", callSid: this.order.callSid });
     this.socket.onclose = null; // a browser waits a minute for a server that is out of reach to confirm it
     this.socket.close(NORMAL);
-    this.on.closed({ started: this.started, clean: true });
+    this.over(true);
+  }
+
+  over(clean) {
+    this.on.closed({ started: this.started, silent: this.silent, clean });
   }
 
   send(event, body) {

@@ -6,6 +6,7 @@ import { Line } from "./line.js";
 import { Parameters } from "./parameters.js";
 import { Recording } from "./recording.js";
 import { follow } from "./story.js";
+import { PATIENCE_MS } from "./watch.js";
 
 const $ = (id) => document.getElementById(id);
 const phone = $("phone");
@@ -70,9 +71,9 @@ class Call {
     this.line.hangUp();
   }
 
-  closed({ started, clean }) {
+  closed({ started, silent, clean }) {
     this.handset.hangUp();
-    this.over(!started ? words.refused : clean ? "" : words.lost);
+    this.over(silent ? words.unreachable : !started ? words.refused : clean ? "" : words.lost);
   }
 }
 
@@ -88,6 +89,7 @@ async function orderCall() {
     method: "POST",
     headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRFToken": phone.dataset.csrf },
     body: JSON.stringify({ agent: $("agent").value, parameters: parameters.filled }),
+    signal: AbortSignal.timeout(PATIENCE_MS),
   });
   const body = await answer.json();
   if (!answer.ok) throw new Fault(body.detail);

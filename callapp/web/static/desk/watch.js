@@ -1,7 +1,7 @@
 // Asks for what is new, again and again, while somebody looks. What has not changed costs a 304.
 
 const RETRY_MS = 4000;
-const PATIENCE_MS = 10000; // a server that hangs, or is behind a network that is gone, says nothing for minutes
+export const PATIENCE_MS = 10000; // a server that hangs, or is behind a network that is gone, says nothing for minutes
 
 /**
  * @param {string} url
