@@ -77,7 +77,7 @@ def build_services(
         tells=settings.webhook_url is not None,
         analyzes=lambda agent: model_for(settings, agents, agent) is not None,
     )
-    record = Record(store, follow_ups, shelf.delete)
+    record = Record(store, follow_ups, shelf.delete, settings.max_call_seconds)
     bench = Bench((shelf.folder_here or instance / "recordings") / "in-progress")
     recorder = Recorder(shelf, bench, record, partial(note_part, store))
     later = Later()

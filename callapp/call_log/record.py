@@ -90,6 +90,7 @@ class Record(Writer[Entry]):
 
     Args:
         delete_recordings: of a call, by its SID; for those that are finished after it was deleted.
+        longest_s: how long a call may last.
     """
 
     def __init__(
@@ -97,11 +98,13 @@ class Record(Writer[Entry]):
         store: Store,
         follow_ups: FollowUps | None = None,
         delete_recordings: Callable[[str], None] = lambda _call_sid: None,
+        longest_s: float = 1800,
     ) -> None:
         super().__init__(self._write_down)
         self._store = store
         self._follow_ups = follow_ups or FollowUps()
         self._delete_recordings = delete_recordings
+        self._longest = timedelta(seconds=longest_s)
         # Entries are named by what no other process's begin with, and a number.
         self._prefix, self._numbers = secrets.token_hex(10), count()
         self._moved: set[str] = set()  # calls that are about to close here, and go on in another process
@@ -113,7 +116,7 @@ class Record(Writer[Entry]):
     def _write_down(self, entries: Sequence[Entry]) -> None:
         try:
             with self._store.transaction() as session:
-                deleted = _Page(session).write(entries)
+                deleted = _Page(session, self._longest).write(entries)
                 self._follow_up(session, [entry for entry in entries if entry.call.call_sid not in deleted])
         except StoreUnavailable as error:
             if error.hopeless:
@@ -151,8 +154,9 @@ class Record(Writer[Entry]):
 class _Page:
     """The rows that a batch of facts comes to."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, longest: timedelta) -> None:
         self._session = session
+        self._longest = longest
         self._utterances: dict[tuple[str, str], Row] = {}  # the newest of each counts
         self._tool_runs: list[Row] = []
         self._turns: list[Row] = []
@@ -277,7 +281,7 @@ class _Page:
             "parameters": _parameters(call),
             "model": call.model,
             "transcription_model": call.transcription_model,
-            "settle_at": _settle_at(call, NO_END_AFTER),
+            "settle_at": _settle_at(call, self._longest + NO_END_AFTER),
         }
         # What came back had ended for another process, or for a session that was gone; it has not.
         ended = {"status": "in-progress", "end_reason": None, "ended_at": None}

@@ -37,8 +37,8 @@ NEXT_AFTER = (
     timedelta(hours=10),
     timedelta(hours=24),
 )
-# A call that is alive is asked about only if it never ends.
-NO_END_AFTER = timedelta(hours=4)
+# A call that is alive is asked about only if it should be over for so long: each question costs it a try.
+NO_END_AFTER = timedelta(minutes=10)
 LOOK_S = 15.0
 
 

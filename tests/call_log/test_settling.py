@@ -141,6 +141,17 @@ def test_a_call_whose_process_was_killed_is_closed_with_twilios_word(
     assert (call.status, call.end_reason, call.duration_seconds) == ("completed", "server.lost", 10)
 
 
+@pytest.mark.parametrize(("longest_s", "asked"), [(3_600, 1), (7_200, 0)])
+def test_a_call_of_which_no_end_is_told_is_asked_about_once_it_should_be_over(
+    store: Store, settler: Settler, longest_s: int, asked: int
+) -> None:
+    """Sooner, each question would cost it one of the tries that its price is left with."""
+    record = Record(store, longest_s=longest_s)
+    tell(record, [Began()], timedelta(minutes=71))
+    record.close()
+    assert settler.settle_due() == asked
+
+
 def test_a_call_that_hung_up_before_its_stream_came_is_closed_with_twilios_word(
     store: Store, settler: Settler, twilio: Twilio
 ) -> None:
