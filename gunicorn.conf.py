@@ -123,7 +123,14 @@ CORES = _allowed_cores()
 
 
 def on_starting(server):
-    """Give the workers a folder in which they add up their numbers, for GET /metrics. Runs in the master."""
+    """Give the workers a folder in which they add up their numbers, for GET /metrics. Runs in the master.
+
+    Threads do not come along when a worker is forked: of an application that was loaded before, no worker
+    would give back the line of a stream that never comes, nor heed a SIGTERM.
+    """
+    if server.cfg.preload_app:
+        fault = "gunicorn: read --preload, expected none: callapp's threads have to start in its workers"
+        sys.exit(refuse_to_start(ConfigError([fault])))
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         server.metrics_folder = tempfile.mkdtemp(prefix="callapp-metrics-")
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = server.metrics_folder

@@ -353,6 +353,16 @@ def test_wrong_settings_end_gunicorn_with_one_line_each(tmp_path: Path, log_form
     assert status not in (0, None)
 
 
+def test_an_application_that_is_loaded_before_its_workers_are_is_refused(tmp_path: Path) -> None:
+    """Its threads would stay behind in the master: no line would be given back, nor a SIGTERM heeded."""
+    status, lines = refused(tmp_path, PORT=str(free_port()), GUNICORN_CMD_ARGS="--preload")
+    assert lines[-1] == (
+        "gunicorn: read --preload, expected none: callapp's threads have to start in its workers"
+    )
+    assert not any("Listening" in line for line in lines)
+    assert status not in (0, None)
+
+
 def test_faults_found_by_the_application_end_gunicorn_without_another_try(tmp_path: Path) -> None:
     status, lines = refused(tmp_path, REFUSING, PORT=str(free_port()), LOG_FORMAT="json")
     messages = [json.loads(line)["message"] for line in lines]
