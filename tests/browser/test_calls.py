@@ -361,6 +361,37 @@ def test_what_has_no_place_to_break_makes_no_page_wider(server: Server, desk: Br
         desk.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_what_ended_a_call_is_broken_where_a_word_of_it_ends(server: Server, desk: Browser) -> None:
+    """On a phone it was "caller.hung_u", and a "p" below."""
+    size = {"width": 320, "height": 700, "deviceScaleFactor": 1, "mobile": False}
+    words = """
+        const lines = (word) => {
+          const range = document.createRange();
+          range.selectNodeContents(word);
+          return new Set([...range.getClientRects()].map(({ top }) => top)).size;
+        };
+        const codes = [...document.querySelectorAll(arguments[0])];
+        const code = codes.find(({ textContent }) => textContent.includes("hung_up"));
+        return [...code.childNodes].filter(({ nodeType, data }) => nodeType === 3 && data.trim())
+          .map((word) => [word.data.trim(), lines(word)]);
+    """
+    with server.scene(script()) as scene:
+        call, _ = scene.live(agent="quiet")
+        call.hang_up()
+        scene.ending(call)
+    assert eventually(lambda: "caller.hung_up" in server.get(f"/calls/{call.sid}").text)
+    desk.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        for path, where in ((f"/desk/calls/{call.sid}", "#facts dd"), ("/desk/numbers", ".shares th")):
+            desk.open(path)
+            desk.wait(lambda: "caller.hung_up" in desk.text("main"))
+            told = desk.driver.execute_script(words, where)
+            assert told == [["caller.", 1], ["hung_", 1], ["up", 1]], path
+            assert overhang(desk) == 0
+    finally:
+        desk.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_what_is_told_late_is_put_where_it_belongs(desk: Browser) -> None:
     """A tool is told of when it is done: a quick one before the slow one that had begun earlier."""
     desk.open("/desk/phone")

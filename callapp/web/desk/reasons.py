@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from markupsafe import Markup, escape
+
 from callapp.sentences import N_
 from callapp.web.desk.pages import in_words
 from callapp.web.desk.sign_in import blueprint
@@ -40,6 +44,12 @@ WORDS = {
     "server.stopped": N_("the server stopped at once"),
     "server.error": N_("a bug: the log has the details"),
 }
+
+
+@blueprint.app_template_filter()
+def breakable(code: str) -> Markup:
+    """A code, or a name in a program, which a narrow page breaks where a word of it ends."""
+    return Markup(re.sub("([._])", r"\1<wbr>", str(escape(code))))  # noqa: S704  (escaped)
 
 
 @blueprint.app_template_filter()
