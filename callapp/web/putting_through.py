@@ -22,7 +22,8 @@ def put_through(call: Call, destination: str, app: Services) -> None:
     """Let a person have the caller.
 
     Where the call is carried here, the agent tells the caller first, and has them back if nobody answers;
-    where it is carried elsewhere, the phone company is asked to ring that person at once.
+    where it is carried elsewhere, or is away from its stream, the phone company is asked to ring that person
+    at once.
 
     Raises:
         Problem: 400, 409, 502, 503 or 504.
@@ -43,10 +44,10 @@ def put_through(call: Call, destination: str, app: Services) -> None:
             ),
         )
     live = app.registry.find(call.call_sid)
-    if isinstance(live, Bridge) and call.direction != "browser":
-        live.transfer(destination)
-    elif live is not None or call.direction == "browser":
+    if call.direction == "browser" or not (live is None or isinstance(live, Bridge)):
         raise Problem(409, N_("A call in a browser, or of an interpreter, cannot be put through."))
+    if live is not None and not live.conversation.away.gone:
+        live.transfer(destination)
     else:
         caller_id = call.from_number if call.direction == "outgoing" else None
         app.store.note_end_reason(call.call_sid, TRANSFERRED)  # before the stream ends elsewhere

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from callapp.call.bridge import Bridge
 from callapp.call.journal import Particulars
 from callapp.call_log import Admission, PlacedCall, StoreUnavailable
 from callapp.call_log.records import AwayCall
 from callapp.call_log.settling import Settler
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
+from callapp.conversation.machine import Conversation
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
 from callapp.recording.reel import wav_header
 from callapp.services import Services
@@ -470,6 +472,31 @@ def waiting(world: World) -> str:
     away = AwayCall(admission, trip, [], room="room-1", colleague_sid=COLLEAGUE_SID)
     world.services.switchboard.away.add(away, 900)
     return sid
+
+
+class CarriedHere(Bridge):
+    """A call of this process, with us or away from its stream."""
+
+    def __init__(self, *, gone: bool) -> None:
+        self.conversation = Conversation()
+        self.conversation.away.gone = gone
+        self.told: list[str] = []
+
+    def transfer(self, destination: str, *, warm: bool = False) -> None:
+        self.told.append(destination)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_caller_who_is_away_is_put_through_by_twilio_in_the_process_that_carries_them_too(
+    talked: World, gone: bool
+) -> None:
+    """The agent, who is to tell them, does not have them: the order was taken (202) and dropped."""
+    sid = waiting(talked)
+    call = CarriedHere(gone=gone)
+    talked.services.registry.enter(sid, sid, call)
+    assert transfer(talked, sid).status_code == 202
+    assert call.told == ([] if gone else ["sales"])
+    assert [one for one, _ in talked.carrier.redirected] == ([sid] if gone else [])
 
 
 def test_the_phone_of_a_colleague_who_is_not_needed_any_more_rings_no_longer(talked: World) -> None:
