@@ -207,6 +207,12 @@ def closes_at_once(close: Callable[[], None], hangs_until: Event, within_s: floa
     return closed
 
 
+def clean_environ() -> dict[str, str]:
+    """What a server takes from our environment: no setting, but where things are."""
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPYCACHEPREFIX")
+    return {name: os.environ[name] for name in kept if name in os.environ}
+
+
 def _ports() -> Iterator[int]:
     """Ports below those that the system hands out; processes that test side by side have their own.
 
@@ -293,13 +299,10 @@ class Server:
             "LOG_LEVEL": "debug",
             "STAGE_CRM_TOKEN": CRM_TOKEN,
         }
-        kept = {
-            name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")
-        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "wsgi:app"],
             cwd=ROOT,
-            env=kept | {"PYTHONWARNINGS": "default"} | settings | environ,
+            env=clean_environ() | {"PYTHONWARNINGS": "default"} | settings | environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -27,7 +27,7 @@ import pytest
 from gunicorn.workers.gthread import ThreadWorker
 
 from callapp.web.patience import TAKES_S
-from tests.stage import eventually, free_port
+from tests.stage import clean_environ, eventually, free_port
 
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "gunicorn.conf.py"
@@ -141,13 +141,10 @@ class Gunicorn:
         **environ: str,
     ) -> None:
         (folder / "stand_in.py").write_text(application)
-        clean = {
-            name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")
-        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "-c", str(config), target],
             cwd=folder,
-            env=clean | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"} | environ,
+            env=clean_environ() | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"} | environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
