@@ -140,6 +140,7 @@ class CallMaker:
             resumed=away is not None,
         )
         in_browser = admission.direction == "browser"  # no phone company has a part in it
+        extension = None if in_browser else self.switchboard.extension(admission, agent, origin, before_ms)
         listeners = self.listeners
         tape = Tape() if agent.record.by == "ours" else None
         if tape is not None:
@@ -153,7 +154,7 @@ class CallMaker:
             ),
             complete_call=caller.close if in_browser else lambda: self.carrier.complete_call(call_sid),
             apologise=None if in_browser else self.apology(call_sid, agent, admission.parameters, origin),
-            extension=None if in_browser else self.switchboard.extension(admission, agent, origin),
+            extension=extension,
             journal=Journal(particulars, listeners, before_ms),
             tape=tape,
         )

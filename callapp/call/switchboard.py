@@ -42,13 +42,14 @@ class Switchboard:
     away: CallsAway
     carrier: Carrier
 
-    def extension(self, admission: Admission, agent: Agent, origin: str) -> Extension:
+    def extension(self, admission: Admission, agent: Agent, origin: str, before_ms: float = 0.0) -> Extension:
         """A call's own connection to the switchboard.
 
         Args:
             origin: where Twilio reaches us, e.g. ``https://host``.
+            before_ms: how long the call had lasted when it came here from another process.
         """
-        return Extension(self, admission, agent, origin)
+        return Extension(self, admission, agent, origin, before_ms)
 
     def way_back(self, call: AwayCall, origin: str) -> str:
         """TwiML that brings a caller back to us, with a token of their own.
@@ -125,17 +126,28 @@ class Switchboard:
 class Extension:
     """What one call can have done to itself."""
 
-    def __init__(self, board: Switchboard, admission: Admission, agent: Agent, origin: str) -> None:
+    def __init__(
+        self,
+        board: Switchboard,
+        admission: Admission,
+        agent: Agent,
+        origin: str,
+        before_ms: float = 0.0,
+    ) -> None:
         self._board = board
         self._admission = admission
         self._agent = agent
         self._origin = origin
+        self._before_ms = before_ms
         self._log = call_logger(admission.call_sid, __name__)
         self._missed = False
         self._failing = False  # the database is away: that is told once
 
     def leave(self, trip: Trip, said: tuple[Line, ...], elapsed_ms: float) -> None:
         """Have the carrier take the call away. Blocks.
+
+        Args:
+            elapsed_ms: how long the call has lasted here.
 
         Raises:
             CallappError: it did not; the stream goes on.
@@ -144,7 +156,7 @@ class Extension:
             self._admission,
             _written(trip),
             [list(line) for line in said],
-            elapsed_ms=round(elapsed_ms),
+            elapsed_ms=round(self._before_ms + elapsed_ms),
             room=secrets.token_urlsafe(16) if isinstance(trip, Transfer) and trip.warm else None,
         )
         self._missed = False

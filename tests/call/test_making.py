@@ -15,6 +15,8 @@ from callapp.agents.fields import McpServer, Transcription, TurnDetection
 from callapp.call.bridge import Bridge
 from callapp.call.making import CallMaker
 from callapp.call_log import Admission
+from callapp.call_log.records import AwayCall
+from callapp.conversation.wishes import SendDigits
 from callapp.realtime.session import SessionConfig
 from callapp.settings import Settings
 from callapp.telephony.media_streams import Started
@@ -22,6 +24,7 @@ from tests.databases import sqlite_at
 
 CALL_SID = "CA" + "1" * 32
 NUMBER = "+815012345678"
+ADMISSION = Admission(CALL_SID, CALL_SID, "shop", {}, "incoming", "+1", "+81")
 
 
 class FakeCarrier:
@@ -30,6 +33,9 @@ class FakeCarrier:
 
     def apologise(self, call_sid: str, language: str, transfer_to: str | None = None) -> None:
         self.apologies.append((call_sid, language, transfer_to))
+
+    def redirect(self, call_sid: str, document: str) -> None:
+        pass
 
 
 @pytest.fixture
@@ -41,15 +47,15 @@ def carrier() -> FakeCarrier:
 def maker(tmp_path: Path, carrier: FakeCarrier) -> Iterator[CallMaker]:
     app = create_app(Settings(database_url=sqlite_at(tmp_path / "calls.sqlite")))
     services = app.extensions["callapp"]
-    yield replace(services.maker, carrier=cast(Any, carrier))
+    fake = cast(Any, carrier)
+    yield replace(services.maker, carrier=fake, switchboard=replace(services.switchboard, carrier=fake))
     services.close()
 
 
-def bridge_of(maker: CallMaker, **fields: Any) -> Bridge:
+def bridge_of(maker: CallMaker, away: AwayCall | None = None, **fields: Any) -> Bridge:
     agent = Agent(name="shop", instructions="Be kind.", **fields)
     started = Started(CALL_SID, "MZ1", {})
-    admission = Admission(CALL_SID, CALL_SID, "shop", {}, "incoming", "+1", "+81")
-    return maker.bridge(cast(Any, None), started, admission, agent, "https://voice.example.com")
+    return maker.bridge(cast(Any, None), started, ADMISSION, agent, "https://voice.example.com", away)
 
 
 def config_of(maker: CallMaker, **fields: Any) -> SessionConfig:
@@ -115,3 +121,14 @@ def test_without_one_the_closing_is_enough_and_without_that_an_apology_is_spoken
 def test_the_built_in_tools_have_the_database(maker: CallMaker) -> None:
     for name in ("check_availability", "book_table", "change_booking", "cancel_booking", "take_message"):
         assert maker.tools[name].provided, name
+
+
+def test_a_call_that_leaves_again_has_lasted_since_its_first_process_had_it(maker: CallMaker) -> None:
+    """Else the third one records over what the second one has, and gives the call more time."""
+    came = AwayCall(ADMISSION, {"digits": "1"}, [], elapsed_ms=60_000)
+    extension = bridge_of(maker, came)._outside.extension
+    assert extension is not None
+    extension.leave(SendDigits("2"), (), 1_000)
+    left = maker.switchboard.away.find(CALL_SID)
+    assert left is not None
+    assert left.elapsed_ms == 61_000
