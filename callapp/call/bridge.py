@@ -227,7 +227,7 @@ class Bridge:
         """End the call at once. Safe from any thread."""
         extension = self._outside.extension
         if extension is not None and self.conversation.away.gone:
-            reason = extension.whereabouts() or reason  # a transfer that was taken is no hanging up
+            reason = extension.whereabouts(last=True) or reason  # who has it by now knows how it ends
         self.feed(EndedElsewhere(reason))
 
     def answered(self, answered_by: str) -> None:

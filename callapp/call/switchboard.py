@@ -140,6 +140,7 @@ class Extension:
         self._origin = origin
         self._before_ms = before_ms
         self._log = call_logger(admission.call_sid, __name__)
+        self._noted = False  # that the call is away, in the database
         self._missed = False
         self._failing = False  # the database is away: that is told once
 
@@ -159,8 +160,9 @@ class Extension:
             elapsed_ms=round(self._before_ms + elapsed_ms),
             room=secrets.token_urlsafe(16) if isinstance(trip, Transfer) and trip.warm else None,
         )
-        self._missed = False
+        self._noted = self._missed = False
         self._board.away.add(away, _AWAY_S)
+        self._noted = True
         try:
             self._board.carrier.redirect(self._admission.call_sid, self._way_out(trip, away))
         except CarrierTimeout:
@@ -178,8 +180,12 @@ class Extension:
         except CallappError as error:
             self._log.error("! the caller could not be brought back: %s", error)
 
-    def whereabouts(self) -> str | None:
-        """Why the call does not come back here, an end reason; ``None`` as long as it may. Blocks."""
+    def whereabouts(self, *, last: bool = False) -> str | None:
+        """Why the call does not come back here, an end reason; ``None`` as long as it may. Blocks.
+
+        Args:
+            last: nobody looks again: it ends here, whatever this says.
+        """
         call_sid = self._admission.call_sid
         try:
             call = self._board.away.find(call_sid)
@@ -194,7 +200,7 @@ class Extension:
             # The carrier may have told another process that the caller has hung up.
             return call.outcome or (end_reason_of(status) if status in TERMINAL_STATUSES else None)
         # Its stream is back. Unless it is on its way to us in this very moment, another process has it.
-        missed, self._missed = self._missed, True
+        missed, self._missed = self._missed or (last and self._noted), True
         return "server.moved" if missed else None
 
     def let_go(self) -> None:

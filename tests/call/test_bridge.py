@@ -189,6 +189,7 @@ class FakeExtension:
         self.error = error
         self.left = threading.Event()
         self.found: str | None = None
+        self.looked_for = True  # also by who looks again
         self.let_go_of = False
 
     def leave(self, trip: Any, said: Any, elapsed_ms: float) -> None:
@@ -196,8 +197,8 @@ class FakeExtension:
             raise self.error
         self.left.set()
 
-    def whereabouts(self) -> str | None:
-        return self.found
+    def whereabouts(self, *, last: bool = False) -> str | None:
+        return self.found if last or self.looked_for else None
 
     def let_go(self) -> None:
         self.let_go_of = True
@@ -984,13 +985,15 @@ def test_a_call_that_is_found_elsewhere_is_over_here(reason: str):
     assert extension.let_go_of == (reason == "agent.transferred")
 
 
-def test_what_became_of_a_call_counts_more_than_how_it_ended():
+@pytest.mark.parametrize("reason", ["agent.transferred", "server.moved"])
+def test_what_became_of_a_call_counts_more_than_how_it_ended(reason: str):
     """The end of a call that was taken over is told as any other's."""
     extension = FakeExtension()
     world = away(extension)
-    extension.found = "agent.transferred"
+    extension.looked_for = False
+    extension.found = reason
     world.bridge.cut("caller.hung_up")
-    assert world.end() == "agent.transferred"
+    assert world.end() == reason
 
 
 @pytest.mark.parametrize("extension", [FakeExtension(CallappError("no")), None], ids=["refused", "none"])
