@@ -187,8 +187,10 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
 
     def carry() -> str | None:  # whatever fails from here on leaves no slot taken
         within_s = detection_s(admission, agent)
-        if isinstance(call, Bridge) and within_s is not None and away is None:
-            parts.verdicts.expect(call_sid, call.answered, within_s)
+        if isinstance(call, Bridge) and within_s is not None:
+            # Also of one that comes from another process, which may not have been told before it left.
+            before_s = 0.0 if away is None else away.elapsed_ms / 1000
+            parts.verdicts.expect(call_sid, call.answered, within_s - before_s)
         return call.run()
 
     _see_through(carry, call_sid, parts)

@@ -10,6 +10,8 @@ from typing import Any, cast
 import pytest
 
 from callapp.call.bridge import Bridge
+from callapp.call_log.records import Admission, AwayCall
+from callapp.services import Services
 from callapp.telephony.media_streams import Started
 from callapp.web import media
 from tests.web.conftest import CALL_SID, ORIGIN, World
@@ -24,16 +26,23 @@ class SilentBridge(Bridge):
         return "caller.hung_up"
 
 
-def test_a_bug_before_a_call_is_under_way_keeps_no_line(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def stream_of_a_dialled_call(world: World) -> Any:
+    """What Twilio opens once a call that we placed was picked up."""
     assert world.call({"agent": "operator", "phoneNumber": "+819012345678"}).status_code == 201
     [dialled] = world.carrier.dialled
     answer = world.webhook(dialled["url"].removeprefix(ORIGIN), {"CallSid": CALL_SID})
-    told = cast(dict[str, str], parameters(answer))
-    started = Started(CALL_SID, "MZ1", told)
-    caller = cast(Any, SimpleNamespace(wait_for_start=lambda _within_s: started))
-    parts = replace(world.services, maker=cast(Any, SimpleNamespace(bridge=lambda *_: SilentBridge())))
+    started = Started(CALL_SID, "MZ1", cast(dict[str, str], parameters(answer)))
+    return SimpleNamespace(wait_for_start=lambda _within_s: started)
+
+
+def silent(parts: Services) -> Services:
+    return replace(parts, maker=cast(Any, SimpleNamespace(bridge=lambda *_: SilentBridge())))
+
+
+def test_a_bug_before_a_call_is_under_way_keeps_no_line(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller, parts = stream_of_a_dialled_call(world), silent(world.services)
 
     def expect(_call_sid: str, _tell: Callable[[str], None], _within_s: float) -> None:
         raise ValueError("a bug")
@@ -43,3 +52,20 @@ def test_a_bug_before_a_call_is_under_way_keeps_no_line(
     with world.app.test_request_context("/ws"), pytest.raises(ValueError, match="a bug"):
         media._carry(caller, parts, from_browser=False)
     assert world.slots == 0
+
+
+def test_a_call_that_comes_from_another_process_waits_for_who_answered_as_long_as_twilio_listens(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process may not have been told before the call left; a person is not asked about for ever."""
+    caller, parts = stream_of_a_dialled_call(world), silent(world.services)
+    admission = Admission(CALL_SID, CALL_SID, "operator", {}, "outgoing", "+1", "+81")
+    parts.switchboard.away.add(AwayCall(admission, {"digits": "1"}, [], elapsed_ms=4_000), 60)
+    expected: list[tuple[str, float]] = []
+    monkeypatch.setattr(
+        parts.verdicts, "expect", lambda call_sid, _tell, within_s: expected.append((call_sid, within_s))
+    )
+    monkeypatch.setattr(media, "detection_s", lambda _admission, _agent: 30)
+    with world.app.test_request_context("/ws"):
+        media._carry(caller, parts, from_browser=False)
+    assert expected == [(CALL_SID, 26.0)]
