@@ -146,6 +146,16 @@ def on_reload(server):
         os.kill(pid, signal.SIGHUP)
 
 
+def nworkers_changed(server, new_value, old_value):
+    """Have those who are one too many, after a SIGTTOU, leave the door to the others. Runs in the master.
+
+    As at a reload: the oldest of them get a SIGTERM as well then.
+    """
+    by_age = sorted(server.WORKERS, key=lambda pid: server.WORKERS[pid].age)
+    for pid in by_age[: max(0, len(by_age) - new_value)]:
+        os.kill(pid, signal.SIGHUP)
+
+
 def child_exit(server, worker):
     """Forget how things stood in a worker that is gone; what it has counted stays. Runs in the master."""
     from prometheus_client.multiprocess import mark_process_dead  # looks for the folder when imported

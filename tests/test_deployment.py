@@ -594,6 +594,40 @@ def test_after_sighup_calls_go_on_and_who_comes_is_served_by_new_workers(
     assert server.end() == 0
 
 
+def test_after_sigttou_calls_go_on_and_who_comes_is_served_by_the_workers_that_stay(
+    start: Callable[..., Server],
+) -> None:
+    """Else they would hear that the lines are busy, though those of the others are free."""
+    server = start()
+    held = server.call()
+    leaves = json.loads(server.get("/process")[1])["pid"]
+    with hanging_up(server):
+        server.process.send_signal(signal.SIGTTIN)
+        stays = leaves
+        while stays == leaves:
+            stays = json.loads(server.get("/process")[1])["pid"]
+        server.process.send_signal(signal.SIGTTOU)
+        server.wait_for("Handling signal: ttou")
+        os.kill(stays, signal.SIGSTOP)  # so that the other one answers, if it still does
+        assert eventually(lambda: waits_at_the_door(server), DEADLINE_S)
+        os.kill(stays, signal.SIGCONT)
+        assert server.get("/readyz") == (200, "ready")
+        assert held.is_alive()
+    held.join(DEADLINE_S)
+    assert not held.is_alive()
+
+
+def waits_at_the_door(server: Server) -> bool:
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as peer:
+        peer.sendall(b"GET /readyz HTTP/1.1\r\nHost: callapp\r\nConnection: close\r\n\r\n")
+        peer.settimeout(0.5)
+        try:
+            peer.recv(100)
+        except TimeoutError:
+            return True
+    return False
+
+
 def test_calls_outlive_the_master_and_nobody_waits_for_it(start: Callable[..., Server]) -> None:
     """A new one can have the port at once, and calls have the time that they would have at a stop."""
     server = start()
