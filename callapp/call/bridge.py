@@ -221,7 +221,11 @@ class Bridge:
 
     def whisper(self, words: str) -> None:
         """Tell the model something that the caller does not hear. Safe from any thread."""
-        self.feed(Whispered(words))
+        with self._lock:
+            self.feed(Whispered(words))
+            said = self.conversation.history.lines() if self.conversation.away.gone else None
+        if said is not None and self._outside.extension is not None:  # it may come back to another model
+            self._outside.extension.note_said(said)
 
     def cut(self, reason: str) -> None:
         """End the call at once. Safe from any thread."""

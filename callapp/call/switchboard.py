@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -172,6 +173,13 @@ class Extension:
             raise
         if isinstance(trip, Transfer) and trip.warm:
             self._ring_colleague(trip)
+
+    def note_said(self, said: Sequence[Line]) -> None:
+        """Have what was said known wherever the call comes back, which has left. Blocks; never raises."""
+        try:
+            self._board.away.note_said(self._admission.call_sid, said)
+        except CallappError as error:
+            self._log.error("! what was said is not known to other processes: %s", error)
 
     def recall(self) -> None:
         """Bring the caller back from where they wait: nobody has decided anything. Blocks; never raises."""

@@ -7,6 +7,7 @@ or the caller is on the way back, but never both. Raises as ``Store`` does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -66,6 +67,11 @@ class CallsAway:
         with self._store.transaction() as session:
             return rows_changed(session, _CHANGE, _of(call_sid, colleague_sid=colleague_sid)) > 0
 
+    def note_said(self, call_sid: str, said: Sequence[Sequence[Any]]) -> None:
+        """What was said has grown since the call left."""
+        with self._store.transaction() as session:
+            session.execute(_CHANGE, _of(call_sid, said=[list(line) for line in said]))
+
     def send_back(self, call_sid: str, why: str) -> AwayCall | None:
         """Decide that the caller comes back; ``None`` if something was decided already."""
         with self._store.transaction() as session:
@@ -84,7 +90,7 @@ class CallsAway:
         return None if row is None else _call(row)
 
 
-def _of(call_sid: str, **changes: str) -> dict[str, Any]:
+def _of(call_sid: str, **changes: Any) -> dict[str, Any]:
     """The parameters of a statement about a call that is away, and what it changes."""
     return {"of_call": call_sid, "now": datetime.now(UTC), **changes}
 

@@ -6,7 +6,7 @@ import logging
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any
 
@@ -46,6 +46,7 @@ from callapp.conversation.events import (
     ToolReturned,
 )
 from callapp.conversation.facts import BargedIn, Began, Closed, Ended, Uttered
+from callapp.conversation.history import Line
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
 from callapp.conversation.responses import Responses
@@ -191,6 +192,10 @@ class FakeExtension:
         self.found: str | None = None
         self.looked_for = True  # also by who looks again
         self.let_go_of = False
+        self.said: Sequence[Line] = ()
+
+    def note_said(self, said: Sequence[Line]) -> None:
+        self.said = said
 
     def leave(self, trip: Any, said: Any, elapsed_ms: float) -> None:
         if self.error is not None:
@@ -954,6 +959,16 @@ def test_a_call_that_is_away_goes_on_with_the_stream_that_brings_it_back():
     assert world.bridge.carry_on(returned) == "caller.hung_up"  # type: ignore[arg-type]
     assert b"AAAA" in world.journal.of("model")  # the same session
     assert not extension.let_go_of
+
+
+def test_a_whisper_to_a_call_that_is_away_is_heard_wherever_it_comes_back():
+    """Of another process's model, whoever whispered would have been told that it knows."""
+    extension = FakeExtension()
+    world = away(extension)
+    world.bridge.whisper("Offer a discount.")
+    assert "Offer a discount." in extension.said[-1].text
+    world.bridge.cut("test.over")
+    world.end()
 
 
 def test_a_stream_for_a_call_that_is_not_away_is_not_let_in(world: World):

@@ -68,6 +68,15 @@ def test_a_caller_on_the_way_back_brings_the_reason(calls: CallsAway) -> None:
     assert taken.why == "the line was busy"
 
 
+def test_what_is_said_while_a_call_is_away_is_known_when_it_comes_back(calls: CallsAway) -> None:
+    calls.add(AWAY, 60)
+    said = [*AWAY.said, ["system", "割引を提案してください。", False]]
+    calls.note_said(CALL_SID, said)
+    assert calls.take(CALL_SID) == replace(AWAY, said=said)
+    calls.note_said(CALL_SID, said)
+    assert calls.find(CALL_SID) is None
+
+
 def test_the_colleague_is_known_once_their_phone_is_dialled(calls: CallsAway) -> None:
     calls.add(AWAY, 60)
     assert calls.note_colleague(CALL_SID, "CA2")
