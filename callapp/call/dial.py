@@ -80,11 +80,13 @@ def call_off(placed_id: str, store: Store, carrier: Carrier, registry: Registry)
 def no_longer_expect(key: str, call_sid: str, store: Store, registry: Registry) -> None:
     """Twilio was told to end a call: of one that it still had queued, it tells no end, so it is asked.
 
+    So it is of one whose process was killed, which nobody else would close.
+
     Args:
         key: a name of the call's slot, if that is taken in this process.
     """
     registry.give_back(key)
-    with suppress(StoreUnavailable):  # it is asked later, as of any call whose stream does not come
+    with suppress(StoreUnavailable):  # it is asked later, as of any call of which no end is told
         store.ask_soon(call_sid)
 
 

@@ -225,9 +225,9 @@ class Store(Database):
             return list(session.scalars(query))
 
     def ask_soon(self, call_sid: str) -> None:
-        """Have Twilio asked how a call stands of which no stream has come, unless it is known to be over."""
-        no_stream = and_(CallRow.model.is_(None), CallRow.status.not_in(TERMINAL_STATUSES))
-        soon = update(CallRow).where(CallRow.call_sid == call_sid, no_stream)
+        """Have Twilio asked how a call stands, unless it is over; its process, if it lives, puts that off."""
+        goes_on = and_(CallRow.ended_at.is_(None), CallRow.status.not_in(TERMINAL_STATUSES))
+        soon = update(CallRow).where(CallRow.call_sid == call_sid, goes_on)
         with self.transaction() as session:
             session.execute(soon.values(settle_at=_now() + ASK_SOON_AFTER))
 

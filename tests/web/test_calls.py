@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from callapp.call.bridge import Bridge
 from callapp.call.journal import Particulars
 from callapp.call_log import Admission, PlacedCall, StoreUnavailable
+from callapp.call_log.models import CallRow
 from callapp.call_log.records import AwayCall
 from callapp.call_log.settling import Settler
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
@@ -394,6 +396,33 @@ def test_a_call_that_is_hung_up_before_it_rings_is_soon_over_in_the_record(
     Settler(store, lambda _sid: CallState("canceled", None)).settle_due()
     assert store.no_longer_awaited(["p3"]) == ["p3"]
     assert talked.client.delete(f"/calls/{sid}").status_code == 204
+
+
+def test_a_call_whose_process_was_killed_is_soon_over_once_it_is_hung_up(
+    talked: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood on the desk as if it went on, whoever hung up."""
+    store = talked.services.store
+    monkeypatch.setattr("callapp.call_log.store.ASK_SOON_AFTER", timedelta(0))
+    assert talked.client.post(f"/calls/{OTHER_SID}/hangup").status_code == 202
+    Settler(store, lambda _sid: CallState("completed", 9)).settle_due()
+    found = talked.client.get(f"/calls/{OTHER_SID}").json
+    assert found is not None
+    assert (found["status"], found["endReason"]) == ("completed", "server.hung_up")
+    assert talked.client.delete(f"/calls/{OTHER_SID}").status_code == 204
+
+
+def test_a_call_that_is_hung_up_where_it_is_carried_is_asked_about_when_it_has_a_price(
+    talked: World,
+) -> None:
+    """A minute later: its process tells of its end."""
+    assert talked.client.post(f"/calls/{OTHER_SID}/hangup").status_code == 202
+    call = replace(CALL, call_sid=OTHER_SID, began_at=datetime.now(UTC))
+    tell(talked.services, [Ended(3_000, "caller.hung_up"), Closed(3_010)], call)
+    with talked.services.store.transaction() as session:
+        due = session.scalars(select(CallRow.settle_at).where(CallRow.call_sid == OTHER_SID)).one()
+    assert due is not None
+    assert due > datetime.now(UTC) + timedelta(seconds=30)
 
 
 def test_a_call_that_is_over_is_not_hung_up_again(talked: World) -> None:
