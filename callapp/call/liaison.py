@@ -34,7 +34,7 @@ ASK_S = 0.15
 # That somebody watches is put up anew so often; it holds for three times as long.
 RENEW_S = 5.0
 
-Deed = Literal["whisper", "hang_up"]
+Deed = Literal["whisper", "hang_up", "transfer"]
 HUNG_UP = "server.hung_up"
 
 
@@ -70,7 +70,7 @@ class Liaison:
         Waits for another process for up to `TAKEN_WITHIN_S`.
 
         Args:
-            words: what is whispered.
+            words: what is whispered, or to whom the caller is put through, a name in the agent's file.
 
         Raises:
             StoreUnavailable: the call is not here, and the database does not answer.
@@ -152,7 +152,9 @@ class Liaison:
                 call.cut(HUNG_UP)
             case "whisper" if isinstance(call, Bridge):  # an interpreter does nothing of its own accord
                 call.whisper(words)
+            case "transfer" if isinstance(call, Bridge):
+                call.transfer(words)
             case _:
                 return False
-        call_logger(call_sid, __name__).info("> %s, as ordered at the desk", deed)
+        call_logger(call_sid, __name__).info("> %s, as ordered from outside", deed)
         return True

@@ -209,7 +209,13 @@ def hang_up(call_sid: str) -> ResponseReturnValue:
         "Put a caller through to a person",
         path=SID_IN_PATH,
         body=TransferOrder,
-        answers={202: Answer("it is being done; whoever does not answer gives the caller back", Accepted)},
+        answers={
+            202: Answer(
+                "it is being done; whoever does not answer gives the caller back to the agent, or, where a "
+                "colleague's phone rang, say, and the agent did not have them, ends the call",
+                Accepted,
+            )
+        },
         errors={
             **_NO_SUCH_CALL,
             400: "not JSON, or the agent's file names no such destination",

@@ -21,9 +21,9 @@ from callapp.web.problems import Problem
 def put_through(call: Call, destination: str, app: Services) -> None:
     """Let a person have the caller.
 
-    Where the call is carried here, the agent tells the caller first, and has them back if nobody answers;
-    where it is carried elsewhere, or is away from its stream, the phone company is asked to ring that person
-    at once.
+    The agent tells the caller first, whichever process carries the call, and has them back if nobody answers.
+    Where the caller is not with the agent, but waits for a colleague, say, or the process is gone, the phone
+    company is asked to ring that person at once.
 
     Raises:
         Problem: 400, 409, 502, 503 or 504.
@@ -46,22 +46,25 @@ def put_through(call: Call, destination: str, app: Services) -> None:
     live = app.registry.find(call.call_sid)
     if call.direction == "browser" or not (live is None or isinstance(live, Bridge)):
         raise Problem(409, N_("A call in a browser, or of an interpreter, cannot be put through."))
-    if live is not None and not live.conversation.away.gone:
-        live.transfer(destination)
-    else:
+    is_away = app.switchboard.away.find(call.call_sid) is not None
+    if is_away or not app.liaison.order(call.call_sid, "transfer", destination):
         caller_id = call.from_number if call.direction == "outgoing" else None
-        app.store.note_end_reason(call.call_sid, TRANSFERRED)  # before the stream ends elsewhere
-        try:
-            with carrier_problems("put through"):
-                app.carrier.redirect(call.call_sid, twiml.put_through(numbers[destination], caller_id))
-        except CarrierTimeout as error:
-            raise Problem(
-                504,
-                N_("%(error)s; the caller may have been put through all the same.", error=words_of(error)),
-            ) from error
-        except Problem:  # the call goes on, and will end for a reason of its own
-            with suppress(StoreUnavailable):
-                app.store.take_back_end_reason(call.call_sid, TRANSFERRED)
-            raise
-        app.switchboard.taken_elsewhere(call.call_sid)  # who waited for a colleague does so no longer
+        _at_once(call.call_sid, twiml.put_through(numbers[destination], caller_id), app)
     call_logger(call.call_sid, __name__).info("> put through to %s, as asked over the API", destination)
+
+
+def _at_once(call_sid: str, document: str, app: Services) -> None:
+    app.store.note_end_reason(call_sid, TRANSFERRED)  # before the stream ends elsewhere
+    try:
+        with carrier_problems("put through"):
+            app.carrier.redirect(call_sid, document)
+    except CarrierTimeout as error:
+        raise Problem(
+            504,
+            N_("%(error)s; the caller may have been put through all the same.", error=words_of(error)),
+        ) from error
+    except Problem:  # the call goes on, and will end for a reason of its own
+        with suppress(StoreUnavailable):
+            app.store.take_back_end_reason(call_sid, TRANSFERRED)
+        raise
+    app.switchboard.taken_elsewhere(call_sid)  # who waited for a colleague does so no longer

@@ -97,6 +97,17 @@ def test_what_is_whispered_elsewhere_reaches_the_model(process: Callable[[], Pro
     assert eventually(lambda: "Offer them a discount." in str(world.journal.of("model")), WAIT_S)
 
 
+def test_who_is_put_through_from_elsewhere_is_told_by_the_agent(
+    process: Callable[[], Process], world: World
+) -> None:
+    asked, carrier = process(), process()
+    world.begin()
+    world.goes_live()
+    carrier.carries(SID, world.bridge)
+    assert asked.liaison.order(SID, "transfer", "sales")
+    assert eventually(lambda: "you are putting the caller through" in str(world.journal.of("model")), WAIT_S)
+
+
 def test_an_order_for_a_call_that_is_over_is_not_said_to_be_done(
     process: Callable[[], Process], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

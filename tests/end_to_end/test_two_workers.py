@@ -25,6 +25,7 @@ from tests.stage import (
     API_KEY,
     DEADLINE_S,
     HUNG_UP,
+    SALES_NUMBER,
     THEIR_NUMBER,
     Scene,
     Server,
@@ -37,6 +38,7 @@ MENU = words("For support press two.", 700)
 SUPPORT = words("Support, one moment.", 500)
 BYE = words("Bye.", 300)
 GOODBYE = words("Goodbye.", 300)
+HOLD = words("I am putting you through.", 500)
 ANSWER = words("I am still here.", 400)
 CALLS = 12
 SLOTS_TAKEN = "callapp_slots_taken "
@@ -124,6 +126,19 @@ def test_what_is_whispered_at_the_desk_reaches_a_call_whichever_worker_is_asked(
             assert f"Number {number}." in told
         call.hang_up()
         scene.ending(call)
+
+
+def test_the_agent_tells_who_is_put_through_whichever_worker_is_asked(two_workers: Server) -> None:
+    with two_workers.scene(Script(otherwise=[Say(HOLD)])) as scene:
+        for _ in range(4):
+            scene.carrier.phone_at(SALES_NUMBER, Callee([Speak(SUPPORT), WaitForEnd()], rings_ms=100))
+            call, _session = scene.live(agent="clerk")
+            path = f"/calls/{call.sid}/transfer"
+            assert two_workers.request("POST", path, {"destination": "sales"}).status == 202
+            call.wait_for(lambda call=call: SUPPORT.audio in bytes(call.talk), DEADLINE_S)  # type: ignore[misc]
+            assert call.stream.heard_ms_of(HOLD.audio) == HOLD.duration_ms
+            call.hang_up()
+            assert scene.ending(call).reason == "agent.transferred"
 
 
 def test_a_call_that_nobody_answers_frees_its_slot_whichever_worker_hears_of_it(two_workers: Server) -> None:

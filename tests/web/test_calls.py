@@ -20,7 +20,6 @@ from callapp.call_log.models import CallRow
 from callapp.call_log.records import AwayCall
 from callapp.call_log.settling import Settler
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Recorded, Uttered
-from callapp.conversation.machine import Conversation
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
 from callapp.recording.reel import wav_header
 from callapp.services import Services
@@ -465,7 +464,14 @@ def going_on(world: World) -> str:
     return sid
 
 
-def test_a_call_that_another_process_carries_is_put_through_by_twilio(talked: World) -> None:
+@pytest.fixture
+def nobody_carries_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process was killed, say; which shows by that nobody takes an order."""
+    monkeypatch.setattr("callapp.call.liaison.TAKEN_WITHIN_S", 0.2)
+
+
+@pytest.mark.usefixtures("nobody_carries_it")
+def test_a_call_whose_process_is_gone_is_put_through_by_twilio(talked: World) -> None:
     sid = going_on(talked)
     assert transfer(talked, sid).status_code == 202
     ((redirected, document),) = talked.carrier.redirected
@@ -473,6 +479,7 @@ def test_a_call_that_another_process_carries_is_put_through_by_twilio(talked: Wo
     assert "<Number>+819011112222</Number>" in document
 
 
+@pytest.mark.usefixtures("nobody_carries_it")
 @pytest.mark.parametrize("refused", [False, True])
 def test_the_end_of_a_stream_whose_caller_is_put_through_is_told_as_that(
     talked: World, monkeypatch: pytest.MonkeyPatch, refused: bool
@@ -504,28 +511,26 @@ def waiting(world: World) -> str:
 
 
 class CarriedHere(Bridge):
-    """A call of this process, with us or away from its stream."""
+    """A call of this process."""
 
-    def __init__(self, *, gone: bool) -> None:
-        self.conversation = Conversation()
-        self.conversation.away.gone = gone
+    def __init__(self) -> None:
         self.told: list[str] = []
 
     def transfer(self, destination: str, *, warm: bool = False) -> None:
         self.told.append(destination)
 
 
-@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize("is_away", [False, True])
 def test_a_caller_who_is_away_is_put_through_by_twilio_in_the_process_that_carries_them_too(
-    talked: World, gone: bool
+    talked: World, is_away: bool
 ) -> None:
     """The agent, who is to tell them, does not have them: the order was taken (202) and dropped."""
-    sid = waiting(talked)
-    call = CarriedHere(gone=gone)
+    sid = (waiting if is_away else going_on)(talked)
+    call = CarriedHere()
     talked.services.registry.enter(sid, sid, call)
     assert transfer(talked, sid).status_code == 202
-    assert call.told == ([] if gone else ["sales"])
-    assert [one for one, _ in talked.carrier.redirected] == ([sid] if gone else [])
+    assert call.told == ([] if is_away else ["sales"])
+    assert [one for one, _ in talked.carrier.redirected] == ([sid] if is_away else [])
 
 
 def test_the_phone_of_a_colleague_who_is_not_needed_any_more_rings_no_longer(talked: World) -> None:
