@@ -41,6 +41,8 @@ from callapp.services import Services
 from callapp.settings import Settings
 from tests.call_log.test_record import CALL, TALK
 
+LONGEST = timedelta(minutes=30)
+
 CALLER, OTHER = CALL.from_number, "+14155550199"
 
 
@@ -223,7 +225,7 @@ def test_what_a_process_still_tells_of_a_call_that_was_forgotten_is_not_kept(app
 
 def say(session: Session) -> None:
     told = [Entry(f"e{number}", CALL, fact, fact.at_ms) for number, fact in enumerate(TALK[1:])]
-    _Page(session).write(told)
+    _Page(session, LONGEST).write(told)
 
 
 def analyse(session: Session) -> None:
@@ -237,7 +239,7 @@ def test_what_is_being_written_down_while_a_call_is_deleted_is_deleted_with_it(
     """It belonged to no call, and neither a purge nor its owner's wish to be forgotten would ever find it."""
     with closing(Store(database)) as store, closing(Store(database)) as other, ThreadPoolExecutor(1) as pool:
         with store.transaction() as session:
-            _Page(session).write([Entry("began", CALL, Began(), 0)])
+            _Page(session, LONGEST).write([Entry("began", CALL, Began(), 0)])
         with store.transaction() as session:
             write(session)
             deleting = pool.submit(delete_calls, other, [CALL.call_sid])
