@@ -68,7 +68,7 @@ class Errands:
         try:
             if extension is None:
                 raise CallappError("it has no switchboard")
-            extension.leave(command.trip, command.said, now_ms)
+            extension.leave(command, now_ms)
         except CallappError as error:
             self._log.error("! the call could not leave its stream: %s", error)
             feed(LeavingFailed("the phone company did not do it"))

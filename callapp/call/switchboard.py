@@ -17,6 +17,7 @@ from callapp.call_log.away import CallsAway
 from callapp.call_log.records import TERMINAL_STATUSES, Admission, AwayCall, end_reason_of
 from callapp.call_log.store import Store
 from callapp.conversation.away import RING_S, TRANSFERRED, Resumed
+from callapp.conversation.commands import LeaveStream
 from callapp.conversation.history import CALLER, Line
 from callapp.conversation.wishes import SendDigits, Transfer, Trip
 from callapp.errors import CallappError, CarrierError, CarrierTimeout
@@ -145,7 +146,7 @@ class Extension:
         self._missed = False
         self._failing = False  # the database is away: that is told once
 
-    def leave(self, trip: Trip, said: tuple[Line, ...], elapsed_ms: float) -> None:
+    def leave(self, command: LeaveStream, elapsed_ms: float) -> None:
         """Have the carrier take the call away. Blocks.
 
         Args:
@@ -154,11 +155,13 @@ class Extension:
         Raises:
             CallappError: it did not; the stream goes on.
         """
+        trip = command.trip
         away = AwayCall(
             self._admission,
             _written(trip),
-            [list(line) for line in said],
+            [list(line) for line in command.said],
             elapsed_ms=round(self._before_ms + elapsed_ms),
+            spent_usd=command.spent_usd,
             room=secrets.token_urlsafe(16) if isinstance(trip, Transfer) and trip.warm else None,
         )
         self._noted = self._missed = False
@@ -266,7 +269,7 @@ class Extension:
 def resumed(call: AwayCall) -> Resumed:
     """What a call brings along that comes back to a process that does not know it."""
     said = tuple(Line(str(role), str(text), bool(interrupted)) for role, text, interrupted in call.said)
-    return Resumed(said, _read(call), call.why)
+    return Resumed(said, _read(call), call.why, call.spent_usd)
 
 
 def summary_of(call: AwayCall) -> str:

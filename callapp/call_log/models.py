@@ -220,6 +220,7 @@ class AwayRow(Base):
     trip: Mapped[dict[str, Any]]
     said: Mapped[list[Any]]
     elapsed_ms: Mapped[int]
+    spent_usd: Mapped[float] = mapped_column(server_default="0")
     # Of a warm transfer: where the caller waits, and the colleague's call.
     room: Mapped[str | None]
     colleague_sid: Mapped[str | None]

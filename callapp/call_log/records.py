@@ -44,6 +44,7 @@ class AwayCall:
         trip: what it left for.
         said: what was said so far: ``[role, text, interrupted]`` each.
         elapsed_ms: how long the call had lasted when it left.
+        spent_usd: what it had cost by then, where that is limited.
         room: of a warm transfer, the conference in which the caller waits.
         colleague_sid: of a warm transfer, the call to the colleague, once it is placed.
         why: why the caller is on the way back, in words.
@@ -54,6 +55,7 @@ class AwayCall:
     trip: Mapping[str, Any]
     said: Sequence[Sequence[Any]]
     elapsed_ms: int = 0
+    spent_usd: float = 0.0
     room: str | None = None
     colleague_sid: str | None = None
     why: str = ""

@@ -61,11 +61,13 @@ class Resumed:
 
     Args:
         why: why a transfer did not come about, in words.
+        spent_usd: what it has cost so far.
     """
 
     said: tuple[Line, ...]
     trip: Trip
     why: str = ""
+    spent_usd: float = 0.0
 
 
 class Away:

@@ -13,10 +13,13 @@ class Budget:
     Args:
         most_usd: the call ends once it has cost so much; ``None`` lets it cost what it will.
         usd_of: prices a usage; ``None`` when that cannot be done.
+        spent_usd: what it has cost before, in another process.
     """
 
-    def __init__(self, most_usd: float | None, usd_of: Callable[[Usage], float] | None) -> None:
-        self.spent_usd = 0.0
+    def __init__(
+        self, most_usd: float | None, usd_of: Callable[[Usage], float] | None, spent_usd: float = 0.0
+    ) -> None:
+        self.spent_usd = spent_usd
         self._most_usd = most_usd
         self._usd_of = usd_of
 

@@ -163,10 +163,12 @@ class LeaveStream:
 
     Args:
         said: what was said so far, for another process that the caller may come back to.
+        spent_usd: what the call has cost so far, for that one, too.
     """
 
     trip: Trip
     said: tuple[Line, ...]
+    spent_usd: float
 
 
 @dataclass(frozen=True, slots=True)

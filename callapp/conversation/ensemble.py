@@ -80,6 +80,8 @@ class Ensemble:
         self.briefing = Briefing(self.history, self.voice, self.farewell, self.lifeline, plan.resumed)
         self.tool_rounds = ToolRounds(self.tool_calls, self.voice, self.history, self.farewell, self.briefing)
         self.away = Away()
+        spent_usd = 0.0 if plan.resumed is None else plan.resumed.spent_usd
+        self.budget = Budget(plan.most_usd, plan.usd_of, spent_usd)
         self.trips = Trips(
             self.away,
             self.playback,
@@ -87,12 +89,12 @@ class Ensemble:
             self.tool_rounds,
             self.briefing,
             self.farewell,
+            self.budget,
             keys_as_sound=plan.keys_as_sound,
         )
         self.keys = Keys()
         self.noise = Noise(plan.manners.shortest_speech_ms, plan.manners.most_interruptions)
         self.asides = Asides(plan.manners, plan.most_ms)
-        self.budget = Budget(plan.most_usd, plan.usd_of)
         self.repetition = Repetition()
         self.voicemail = Voicemail(detecting=plan.detects_machines)
         self.floor = Floor(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from callapp.conversation import away
 from callapp.conversation.away import Away
 from callapp.conversation.briefing import Briefing
+from callapp.conversation.budget import Budget
 from callapp.conversation.commands import Command, LeaveStream, RecallCaller, Tell, Warn
 from callapp.conversation.farewell import Farewell
 from callapp.conversation.playback import Playback
@@ -30,6 +31,7 @@ class Trips:
         tool_rounds: ToolRounds,
         briefing: Briefing,
         farewell: Farewell,
+        budget: Budget,
         *,
         keys_as_sound: bool,
     ) -> None:
@@ -39,6 +41,7 @@ class Trips:
         self._tool_rounds = tool_rounds
         self._briefing = briefing
         self._farewell = farewell
+        self._budget = budget
         self._keys_as_sound = keys_as_sound
 
     # -- before ---------------------------------------------------------------------------------
@@ -106,7 +109,8 @@ class Trips:
             self._away.sounding = True
             return commands + self._voice.play_own(tones(trip.digits), at_ms)
         self._away.go(at_ms)
-        return [*commands, LeaveStream(trip, tuple(self._tool_rounds.history.lines()))]
+        said = tuple(self._tool_rounds.history.lines())
+        return [*commands, LeaveStream(trip, said, self._budget.spent_usd)]
 
     def _look_for_caller(self, at_ms: float) -> list[Command]:
         if self._away.recall(at_ms):

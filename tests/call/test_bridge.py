@@ -197,7 +197,7 @@ class FakeExtension:
     def note_said(self, said: Sequence[Line]) -> None:
         self.said = said
 
-    def leave(self, trip: Any, said: Any, elapsed_ms: float) -> None:
+    def leave(self, command: Any, elapsed_ms: float) -> None:
         if self.error is not None:
             raise self.error
         self.left.set()

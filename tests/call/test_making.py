@@ -16,6 +16,7 @@ from callapp.call.bridge import Bridge
 from callapp.call.making import CallMaker
 from callapp.call_log import Admission
 from callapp.call_log.records import AwayCall
+from callapp.conversation.commands import LeaveStream
 from callapp.conversation.wishes import SendDigits
 from callapp.realtime.session import SessionConfig
 from callapp.settings import Settings
@@ -128,7 +129,14 @@ def test_a_call_that_leaves_again_has_lasted_since_its_first_process_had_it(make
     came = AwayCall(ADMISSION, {"digits": "1"}, [], elapsed_ms=60_000)
     extension = bridge_of(maker, came)._outside.extension
     assert extension is not None
-    extension.leave(SendDigits("2"), (), 1_000)
+    extension.leave(LeaveStream(SendDigits("2"), (), 0.1), 1_000)
     left = maker.switchboard.away.find(CALL_SID)
     assert left is not None
     assert left.elapsed_ms == 61_000
+    assert left.spent_usd == 0.1
+
+
+def test_a_call_that_comes_from_another_process_has_cost_what_it_had_there(maker: CallMaker) -> None:
+    """Else it could cost as much again with each key that is sent."""
+    came = AwayCall(ADMISSION, {"digits": "1"}, [], spent_usd=0.25)
+    assert bridge_of(maker, came).conversation.budget.spent_usd == 0.25

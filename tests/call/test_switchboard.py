@@ -10,6 +10,7 @@ import pytest
 from callapp.agents import Agent
 from callapp.call.switchboard import Extension
 from callapp.call_log import Admission, StoreUnavailable
+from callapp.conversation.commands import LeaveStream
 from callapp.conversation.wishes import SendDigits
 
 CALL_SID = "CA" + "1" * 32
@@ -50,8 +51,8 @@ def test_a_call_that_ends_here_has_moved_once_another_process_has_its_stream() -
     agent = Agent(name="walker", instructions="Be kind.")
     extension = Extension(cast(Any, board), admission, agent, "https://example.com")
     assert extension.whereabouts(last=True) is None
-    extension.leave(SendDigits("1"), (), 0)
+    extension.leave(LeaveStream(SendDigits("1"), (), 0.0), 0)
     assert extension.whereabouts(last=True) == "server.moved"
-    extension.leave(SendDigits("2"), (), 0)
+    extension.leave(LeaveStream(SendDigits("2"), (), 0.0), 0)
     assert extension.whereabouts() is None  # it may be on its way to us
     assert extension.whereabouts() == "server.moved"

@@ -19,6 +19,7 @@ AWAY = AwayCall(
     {"destination": "sales", "warm": True, "summary": "見積もりの件"},
     [["agent", "少々お待ちください。", False], ["caller", "はい", True]],
     elapsed_ms=12_345,
+    spent_usd=0.25,
     room="room-1",
 )
 

@@ -83,7 +83,7 @@ def gone(trip, **plan) -> Call:
 def test_the_call_leaves_once_the_last_sentence_was_heard(trip):
     call = live()
     assert only(asks(call, trip), LeaveStream) == []
-    assert call.hear_all() == [LeaveStream(trip, (Line("agent", "One moment, please.", False),))]
+    assert call.hear_all() == [LeaveStream(trip, (Line("agent", "One moment, please.", False),), 0.0)]
     assert only(call.given, AnswerTool) == []
 
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from callapp.conversation.away import Resumed
 from callapp.conversation.budget import Budget
-from callapp.conversation.commands import ClearAudio, CompleteCall, CreateResponse, Finish, SendMark
+from callapp.conversation.commands import (
+    ClearAudio,
+    CompleteCall,
+    CreateResponse,
+    Finish,
+    LeaveStream,
+    SendMark,
+)
 from callapp.conversation.events import (
     AudioArrived,
     AudioEnded,
@@ -15,13 +23,15 @@ from callapp.conversation.events import (
     ResponseStarted,
     SessionConfirmed,
     SpeechStarted,
+    Tick,
     ToolCalled,
     ToolReturned,
+    TransferAsked,
     Usage,
 )
 from callapp.conversation.machine import Conversation
 from callapp.conversation.plan import Plan
-from callapp.conversation.wishes import EndCall
+from callapp.conversation.wishes import EndCall, SendDigits, Transfer
 
 CENT = Usage(output_audio=500)  # at the price below
 
@@ -30,8 +40,8 @@ def usd_of(usage: Usage) -> float:
     return usage.output_audio * 20e-6 + usage.transcribed_s * 0.0045 / 60
 
 
-def live(most_usd: float | None = 0.02, prices=usd_of) -> Conversation:
-    conversation = Conversation(Plan(most_usd=most_usd, usd_of=prices))
+def live(most_usd: float | None = 0.02, prices=usd_of, resumed: Resumed | None = None) -> Conversation:
+    conversation = Conversation(Plan(most_usd=most_usd, usd_of=prices, resumed=resumed))
     conversation.receive(SessionConfirmed(), 0)
     return conversation
 
@@ -123,6 +133,20 @@ def test_without_a_limit_or_without_prices_no_call_is_too_dear():
     for conversation in (live(None), live(0.01, None), live(0.01, None)):
         for number in range(5):
             assert goodbyes(answer(conversation, number, CENT, 1_000 * number)) == []
+
+
+def test_what_a_call_has_cost_in_another_process_counts():
+    before = Resumed((), SendDigits("1"), spent_usd=0.01)
+    conversation = live(resumed=before)
+    assert len(goodbyes(answer(conversation, 1, CENT, 1_000))) == 1
+
+
+def test_what_a_call_has_cost_leaves_with_it():
+    conversation = live()
+    conversation.budget.spend(CENT)
+    conversation.receive(TransferAsked(Transfer("sales", warm=False)), 1_000)
+    commands = conversation.receive(Tick(), 30_000)
+    assert [one.spent_usd for one in commands if isinstance(one, LeaveStream)] == [0.01]
 
 
 def test_what_is_not_reported_costs_nothing_that_is_known():
