@@ -17,6 +17,7 @@ from tests.databases import (  # noqa: F401 - the fixtures of whoever needs a da
     empty_database,
     postgres,
     postgres_template,
+    spare_databases,
     store,
 )
 

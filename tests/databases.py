@@ -10,12 +10,24 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg
 import pytest
 
 from callapp.call_log import Store, schema
+from callapp.call_log.models import Base
 from tests.postgres import Cluster, cluster, programs
 
 KINDS = ["sqlite", "postgresql"]
+
+_AS_IT_WAS = """
+    SELECT FROM alembic_version
+    WHERE NOT EXISTS (
+        SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+    )
+    AND (SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY(%s)) = %s
+    AND version_num = %s
+"""
+_NUMBERS_ANEW = "SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'"
 
 
 def sqlite_at(path: Path) -> str:
@@ -58,13 +70,35 @@ def postgres_template(postgres: Cluster) -> str:
     return "template"
 
 
+@pytest.fixture(scope="session")
+def spare_databases() -> list[str]:
+    """Those that a test has used, and that are empty again: making one takes longer than most tests."""
+    return []
+
+
 @pytest.fixture(params=KINDS)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database with our tables, of either kind."""
     if request.param == "sqlite":
-        return sqlite_at(tmp_path / "calls.sqlite")
+        yield sqlite_at(tmp_path / "calls.sqlite")
+        return
+    spare: list[str] = request.getfixturevalue("spare_databases")
     template = request.getfixturevalue("postgres_template")
-    return str(request.getfixturevalue("postgres").new_database(template=template))
+    url = spare.pop() if spare else request.getfixturevalue("postgres").new_database(template=template)
+    yield url
+    if _emptied(url):
+        spare.append(url)
+
+
+def _emptied(url: str) -> bool:
+    """Empty a database of PostgreSQL; false if it is not as it was: somebody is in it, or it was changed."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        tables = [table.name for table in reversed(Base.metadata.sorted_tables)]
+        if connection.execute(_AS_IT_WAS, (tables, len(tables), schema.head())).fetchone() is None:
+            return False
+        deletions = [f'DELETE FROM "{name}"' for name in tables]
+        connection.execute("; ".join([*deletions, _NUMBERS_ANEW]))  # type: ignore[arg-type]  (no literal)
+    return True
 
 
 @pytest.fixture
