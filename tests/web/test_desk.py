@@ -595,6 +595,17 @@ def test_what_happened_on_a_call_is_told_in_words(make_app: MakeApp) -> None:
     assert "took too long, 10000 ms" in client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
 
 
+def test_nothing_more_is_awaited_of_a_call_that_is_over(make_app: MakeApp) -> None:
+    app = make_app()
+    client = app.test_client()
+    sign_in(client)
+    parts = app.extensions["callapp"]
+    tell(parts, [Began()], replace(CALL, began_at=datetime.now(UTC)))
+    assert "Nothing has been said yet." in client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
+    tell(parts, [Ended(4000, "caller.hung_up"), Closed(4000)])
+    assert "Nothing was said." in client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
+
+
 def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:
     """Once it has been analysed: the summary, the verdict and the data that the agent's file asks for."""
     app = make_app()
