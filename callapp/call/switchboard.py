@@ -44,7 +44,7 @@ class Switchboard:
     away: CallsAway
     carrier: Carrier
 
-    def extension(self, admission: Admission, agent: Agent, origin: str, before_ms: float = 0.0) -> Extension:
+    def extension(self, admission: Admission, agent: Agent, origin: str, before_ms: float) -> Extension:
         """A call's own connection to the switchboard.
 
         Args:
@@ -134,7 +134,7 @@ class Extension:
         admission: Admission,
         agent: Agent,
         origin: str,
-        before_ms: float = 0.0,
+        before_ms: float,
     ) -> None:
         self._board = board
         self._admission = admission

@@ -29,7 +29,7 @@ def test_a_database_that_is_away_while_a_call_is_is_told_once(caplog: pytest.Log
         away=SimpleNamespace(find=find), store=SimpleNamespace(find_status=lambda _call_sid: None)
     )
     admission = Admission(CALL_SID, CALL_SID, "operator", {}, "incoming", "", "")
-    extension = Extension(cast(Any, board), admission, cast(Any, None), "https://example.com")
+    extension = Extension(cast(Any, board), admission, cast(Any, None), "https://example.com", 0.0)
     for _ in range(3):
         assert extension.whereabouts() is None
     assert caplog.text.count("connection refused") == 1
@@ -49,7 +49,7 @@ def test_a_call_that_ends_here_has_moved_once_another_process_has_its_stream() -
     )
     admission = Admission(CALL_SID, CALL_SID, "walker", {}, "incoming", "", "")
     agent = Agent(name="walker", instructions="Be kind.")
-    extension = Extension(cast(Any, board), admission, agent, "https://example.com")
+    extension = Extension(cast(Any, board), admission, agent, "https://example.com", 0.0)
     assert extension.whereabouts(last=True) is None
     extension.leave(LeaveStream(SendDigits("1"), (), 0.0), 0)
     assert extension.whereabouts(last=True) == "server.moved"

@@ -214,7 +214,7 @@ def test_that_a_call_cannot_be_looked_up_is_said_once_an_outage(
 ) -> None:
     """Its bridge looks twice a second."""
     board = calls(COLD).board
-    extension = Extension(board, ADMISSION, calls().world.services.agents.default, ORIGIN)
+    extension = Extension(board, ADMISSION, calls().world.services.agents.default, ORIGIN, 0.0)
 
     def fails(*_: Any) -> None:
         raise StoreUnavailable("down")
@@ -338,7 +338,7 @@ def test_a_caller_whom_the_carrier_did_not_bring_back_is_brought_back_when_the_t
 ) -> None:
     """They heard music until they hung up, and nobody else was on the line."""
     world = calls(WARM)
-    extension = Extension(world.board, ADMISSION, world.world.services.agents.default, ORIGIN)
+    extension = Extension(world.board, ADMISSION, world.world.services.agents.default, ORIGIN, 0.0)
     world.world.carrier.error = CarrierUnreachable("down")
     world.tell(of_colleague("/transfer/colleague-status"), CallSid=COLLEAGUE_SID, CallStatus="busy")
     world.world.carrier.error = None
