@@ -7,6 +7,8 @@ from datetime import date
 from io import BytesIO
 from typing import Any
 
+import pytest
+
 from callapp.call_log.documents import CallEvent, ToolRun, Utterance, WholeCall
 from callapp.recording.reel import wav_header
 from callapp.simulators.ulaw import silence, tone
@@ -90,6 +92,15 @@ def test_a_plot_has_a_mark_for_each_day_that_has_a_value_and_a_scale_that_holds_
     assert waits.count("<circle") == 3
     assert re.search(r'd="M[^ML]+M[^ML]+L[^ML]+"', waits)  # no line across the day without one
     assert str(columns("None", days, [0.0] * 4, "{:g}")).count("<rect") == 0
+
+
+@pytest.mark.parametrize(
+    ("calls", "scale"), [(0, ["0"]), (1, ["0", "1", "2"]), (5, ["0", "3", "6"]), (50, ["0", "25", "50"])]
+)
+def test_a_scale_has_whole_calls_and_none_where_there_were_none(calls: int, scale: list[str]) -> None:
+    """Half a call was written at it, and “0 ms” twice."""
+    svg = str(columns("Calls", [date(2026, 11, 28)], [float(calls)], "{:g}"))
+    assert re.findall('text-anchor="end">([0-9.]+)<', svg) == scale
 
 
 def test_the_wave_form_shows_each_side_where_it_spoke() -> None:

@@ -110,6 +110,7 @@ class _Frame:
     def __init__(self, days: Sequence[date], highest: float, unit: str) -> None:
         self.days = days
         self.unit = unit
+        self.highest = highest
         self.top = _round_up(highest)
         self.step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(days))
 
@@ -126,7 +127,7 @@ class _Frame:
             value = self.top * part / _GRID
             y = self.y(value)
             grid.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            if part % 2 == 0:
+            if part == 0 or (part % 2 == 0 and self.highest > 0):
                 label = escape(self.unit.format(value))
                 grid.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
         last = len(self.days) - 1
@@ -143,8 +144,9 @@ class _Frame:
 
 
 def _round_up(highest: float) -> float:
-    """The next number that is easily read, and at least a little above nothing."""
+    """The next number that is easily read, as its half is, and at least a little above nothing."""
     if highest <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(highest))
-    return next(power * factor for factor in (1, 2, 4, 5, 8, 10) if power * factor >= highest)
+    factors = (2, 4, 6, 8, 10) if power <= 1 else (1, 2, 4, 5, 8, 10)  # there is no half of a call
+    return next(power * factor for factor in factors if power * factor >= highest)
