@@ -229,7 +229,7 @@ def hang_up(call_sid: str) -> ResponseReturnValue:
 )
 def transfer(call_sid: str) -> ResponseReturnValue:
     order = read_body(request, TransferOrder)
-    put_through(whole_call(call_sid), order.destination, services())
+    put_through(call_sid, order.destination, services())
     return Accepted(call_sid=call_sid).as_json(), 202
 
 

@@ -14,11 +14,12 @@ from callapp.logs import call_logger
 from callapp.sentences import N_, words_of
 from callapp.services import Services
 from callapp.telephony import twiml
+from callapp.web.by_sid import whole_call
 from callapp.web.carrier_problems import carrier_problems
 from callapp.web.problems import Problem
 
 
-def put_through(call: Call, destination: str, app: Services) -> None:
+def put_through(call_sid: str, destination: str, app: Services) -> None:
     """Let a person have the caller.
 
     The agent tells the caller first, whichever process carries the call, and has them back if nobody answers.
@@ -26,10 +27,9 @@ def put_through(call: Call, destination: str, app: Services) -> None:
     company is asked to ring that person at once.
 
     Raises:
-        Problem: 400, 409, 502, 503 or 504.
+        Problem: 400, 404, 409, 502, 503 or 504.
     """
-    if call.call_sid is None or call.status in TERMINAL_STATUSES or call.ended_at is not None:
-        raise Problem(409, N_("The call is over."))
+    call, is_away = _going_on(call_sid, app)
     agent = app.agents.get(call.agent)
     numbers = agent.transfer_to if agent is not None else {}
     if destination not in numbers:
@@ -43,14 +43,23 @@ def put_through(call: Call, destination: str, app: Services) -> None:
                 named=named,
             ),
         )
-    live = app.registry.find(call.call_sid)
+    live = app.registry.find(call_sid)
     if call.direction == "browser" or not (live is None or isinstance(live, Bridge)):
         raise Problem(409, N_("A call in a browser, or of an interpreter, cannot be put through."))
-    is_away = app.switchboard.away.find(call.call_sid) is not None
-    if is_away or not app.liaison.order(call.call_sid, "transfer", destination):
+    if is_away or not app.liaison.order(call_sid, "transfer", destination):
+        _going_on(call_sid, app)  # while the order was waited for, a colleague may have got the caller
         caller_id = call.from_number if call.direction == "outgoing" else None
-        _at_once(call.call_sid, twiml.put_through(numbers[destination], caller_id), app)
-    call_logger(call.call_sid, __name__).info("> put through to %s, as asked over the API", destination)
+        _at_once(call_sid, twiml.put_through(numbers[destination], caller_id), app)
+    call_logger(call_sid, __name__).info("> put through to %s, as asked over the API", destination)
+
+
+def _going_on(call_sid: str, app: Services) -> tuple[Call, bool]:
+    """The call, which must not be over for us, and whether it is away."""
+    call, away = whole_call(call_sid), app.switchboard.away.find(call_sid)
+    decided = away is not None and away.outcome is not None  # the record hears of that later
+    if call.status in TERMINAL_STATUSES or call.ended_at is not None or decided:
+        raise Problem(409, N_("The call is over."))
+    return call, away is not None
 
 
 def _at_once(call_sid: str, document: str, app: Services) -> None:

@@ -556,6 +556,30 @@ def test_a_colleague_who_has_the_caller_is_not_hung_up_on(talked: World) -> None
     assert talked.carrier.completed == []
 
 
+def test_who_has_the_caller_by_now_keeps_them(talked: World) -> None:
+    """The record hears of it a moment later, from the process that carried the call."""
+    sid = waiting(talked)
+    talked.services.switchboard.away.decide(sid, "agent.transferred")
+    assert transfer(talked, sid).status_code == 409
+    assert talked.carrier.redirected == []
+
+
+def test_who_has_got_the_caller_before_the_order_was_taken_keeps_them(
+    talked: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for twice at once, at two processes: the colleague was torn from the caller, and rung again."""
+    sid = going_on(talked)
+
+    def order(*_order: str) -> bool:
+        tell(talked.services, OVER, replace(CALL, call_sid=sid))
+        return False
+
+    monkeypatch.setattr(talked.services.liaison, "order", order)
+    answer = transfer(talked, sid)
+    assert (answer.status_code, answer.json["detail"]) == (409, "The call is over.")
+    assert talked.carrier.redirected == []
+
+
 def test_who_is_put_through_while_they_wait_for_a_colleague_is_not_brought_back(talked: World) -> None:
     """The colleague declines, in the middle of the talk with whoever took the caller."""
     sid = waiting(talked)
