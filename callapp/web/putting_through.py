@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from callapp.call.bridge import Bridge
 from callapp.call_log import StoreUnavailable
 from callapp.call_log.documents import Call
 from callapp.call_log.records import TERMINAL_STATUSES
@@ -43,8 +42,7 @@ def put_through(call_sid: str, destination: str, app: Services) -> None:
                 named=named,
             ),
         )
-    live = app.registry.find(call_sid)
-    if call.direction == "browser" or not (live is None or isinstance(live, Bridge)):
+    if call.direction == "browser" or (agent is not None and agent.kind == "interpreter"):
         raise Problem(409, N_("A call in a browser, or of an interpreter, cannot be put through."))
     if is_away or not app.liaison.order(call_sid, "transfer", destination):
         _going_on(call_sid, app)  # while the order was waited for, a colleague may have got the caller

@@ -457,10 +457,10 @@ def transfer(world: World, sid: str, destination: Any = "sales") -> Any:
     return world.client.post(f"/calls/{sid}/transfer", json={"destination": destination})
 
 
-def going_on(world: World) -> str:
+def going_on(world: World, agent: str = "staffed") -> str:
     """A call of an agent that has colleagues, carried by another process."""
     sid = "CA" + "5" * 32
-    tell(world.services, [Began()], replace(CALL, call_sid=sid, agent="staffed", began_at=datetime.now(UTC)))
+    tell(world.services, [Began()], replace(CALL, call_sid=sid, agent=agent, began_at=datetime.now(UTC)))
     return sid
 
 
@@ -597,6 +597,19 @@ def test_a_call_is_not_put_through_to_nobody(talked: World) -> None:
     tell(talked.services, OVER, replace(CALL, call_sid=sid))
     assert transfer(talked, sid).status_code == 409
     assert talked.carrier.redirected == []
+
+
+@pytest.mark.usefixtures("nobody_carries_it")
+def test_an_interpreter_s_call_is_put_through_by_no_process(make_world: MakeWorld, tmp_path: Path) -> None:
+    """The one that carries it takes the order, and cannot do it: the answer was that it is being done."""
+    (tmp_path / "agents").mkdir()
+    pair = '---\nkind: interpreter\nlanguages: [ja, en]\ntransfer_to: {sales: "+819011112222"}\n---\nTwo.\n'
+    (tmp_path / "agents" / "pair.md").write_text(pair)
+    world = make_world()
+    answer = transfer(world, going_on(world, "pair"))
+    world.services.record.close()
+    assert answer.status_code == 409
+    assert world.carrier.redirected == []
 
 
 def test_a_deleted_call_is_gone_with_everything_of_it(talked: World) -> None:
