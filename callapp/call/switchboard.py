@@ -104,7 +104,7 @@ class Switchboard:
             StoreUnavailable: nothing was decided.
         """
         call = self.away.find(call_sid)
-        decided = self.away.decide(call_sid, TRANSFERRED)  # first: the end of a colleague's call is heeded
+        decided = self.away.overrule(call_sid, TRANSFERRED)  # first: the end of a colleague's call is heeded
         if decided and call is not None and call.colleague_sid is not None:
             try:
                 self.carrier.complete_call(call.colleague_sid)

@@ -2,7 +2,8 @@
 
 A row lives from the moment the carrier is asked to take the call away until its stream is back, the
 call is over, or it expires. Who decides what becomes of the call is settled here: a transfer is taken,
-or the caller is on the way back, but never both. Raises as ``Store`` does.
+or the caller is on the way back, but never both, unless it is overruled from outside. Raises as ``Store``
+does.
 """
 
 from __future__ import annotations
@@ -83,6 +84,11 @@ class CallsAway:
         """Decide that the call is over for us, with this end reason; false if it was decided otherwise."""
         with self._store.transaction() as session:
             return rows_changed(session, _DECIDE, _of(call_sid, outcome=outcome)) > 0
+
+    def overrule(self, call_sid: str, outcome: str) -> bool:
+        """As ``decide``, also for a caller who is on the way back, and is stopped there."""
+        with self._store.transaction() as session:
+            return rows_changed(session, _CHANGE, _of(call_sid, outcome=outcome)) > 0
 
     def take(self, call_sid: str) -> AwayCall | None:
         """The call's stream is back, or the call is over: it is away no more."""

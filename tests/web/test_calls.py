@@ -588,6 +588,17 @@ def test_who_is_put_through_while_they_wait_for_a_colleague_is_not_brought_back(
     assert len(talked.carrier.redirected) == 1
 
 
+def test_who_is_put_through_on_the_way_back_is_not_waited_for(talked: World) -> None:
+    """The slot and the model's session were kept for them, up to two minutes."""
+    sid = waiting(talked)
+    away = talked.services.switchboard.away
+    away.send_back(sid, "the line was busy")
+    assert transfer(talked, sid).status_code == 202
+    call = away.find(sid)
+    assert call is not None
+    assert call.outcome == "agent.transferred"
+
+
 def test_a_call_is_not_put_through_to_nobody(talked: World) -> None:
     sid = going_on(talked)
     assert transfer(talked, sid, "moon").status_code == 400
