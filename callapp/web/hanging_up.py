@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from callapp.call.dial import no_longer_expect
 from callapp.call.liaison import HUNG_UP
-from callapp.call_log import StoreUnavailable
 from callapp.call_log.documents import Call
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.errors import CarrierTimeout
 from callapp.logs import call_logger
 from callapp.sentences import N_, words_of
 from callapp.services import Services
-from callapp.web.carrier_problems import carrier_problems
+from callapp.web.carrier_problems import carrier_problems, ending_as
 from callapp.web.problems import Problem
 
 
@@ -31,17 +28,12 @@ def hang_up(call: Call, app: Services) -> None:
         if not app.liaison.order(call.call_sid, "hang_up"):
             raise Problem(409, N_("The call is over, or the process that carried it is gone."))
     else:
-        app.store.note_end_reason(call.call_sid, HUNG_UP)
         try:
-            with carrier_problems("hang up"):
+            with ending_as(HUNG_UP, call.call_sid, app.store), carrier_problems("hang up"):
                 app.carrier.complete_call(call.call_sid)
         except CarrierTimeout as error:
             raise Problem(
                 504, N_("%(error)s; the call may have ended all the same.", error=words_of(error))
             ) from error
-        except Problem:  # the call goes on, and will end for a reason of its own
-            with suppress(StoreUnavailable):
-                app.store.take_back_end_reason(call.call_sid, HUNG_UP)
-            raise
         no_longer_expect(call.call_sid, call.call_sid, app.store, app.registry)
     call_logger(call.call_sid, __name__).info("> hung up, as asked from outside")

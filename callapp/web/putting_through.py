@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from callapp.call_log import StoreUnavailable
 from callapp.call_log.documents import Call
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.conversation.away import TRANSFERRED
@@ -14,7 +11,7 @@ from callapp.sentences import N_, words_of
 from callapp.services import Services
 from callapp.telephony import twiml
 from callapp.web.by_sid import whole_call
-from callapp.web.carrier_problems import carrier_problems
+from callapp.web.carrier_problems import carrier_problems, ending_as
 from callapp.web.problems import Problem
 
 
@@ -61,17 +58,12 @@ def _going_on(call_sid: str, app: Services) -> tuple[Call, bool]:
 
 
 def _at_once(call_sid: str, document: str, app: Services) -> None:
-    app.store.note_end_reason(call_sid, TRANSFERRED)  # before the stream ends elsewhere
     try:
-        with carrier_problems("put through"):
+        with ending_as(TRANSFERRED, call_sid, app.store), carrier_problems("put through"):
             app.carrier.redirect(call_sid, document)
     except CarrierTimeout as error:
         raise Problem(
             504,
             N_("%(error)s; the caller may have been put through all the same.", error=words_of(error)),
         ) from error
-    except Problem:  # the call goes on, and will end for a reason of its own
-        with suppress(StoreUnavailable):
-            app.store.take_back_end_reason(call_sid, TRANSFERRED)
-        raise
     app.switchboard.taken_elsewhere(call_sid)  # who waited for a colleague does so no longer

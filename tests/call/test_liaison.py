@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from callapp.call.levels import Levels, Tap
-from callapp.call.liaison import Liaison
+from callapp.call.liaison import Deed, Liaison
 from callapp.call.registry import Registry
 from callapp.call_log import PlacedCall, Store, StoreUnavailable
 from callapp.call_log.models import CallRow, NoticeRow
@@ -88,24 +88,22 @@ def test_a_call_is_hung_up_wherever_it_is_carried(process: Callable[[], Process]
     assert rows(store, NoticeRow) == 0
 
 
-def test_what_is_whispered_elsewhere_reaches_the_model(process: Callable[[], Process], world: World) -> None:
-    asked, carrier = process(), process()
-    world.begin()
-    world.goes_live()
-    carrier.carries(SID, world.bridge)
-    assert asked.liaison.order(SID, "whisper", "Offer them a discount.")
-    assert eventually(lambda: "Offer them a discount." in str(world.journal.of("model")), WAIT_S)
-
-
-def test_who_is_put_through_from_elsewhere_is_told_by_the_agent(
-    process: Callable[[], Process], world: World
+@pytest.mark.parametrize(
+    ("deed", "words", "told"),
+    [
+        ("whisper", "Offer them a discount.", "Offer them a discount."),
+        ("transfer", "sales", "you are putting the caller through"),
+    ],
+)
+def test_what_is_ordered_elsewhere_reaches_the_model(
+    process: Callable[[], Process], world: World, deed: Deed, words: str, told: str
 ) -> None:
     asked, carrier = process(), process()
     world.begin()
     world.goes_live()
     carrier.carries(SID, world.bridge)
-    assert asked.liaison.order(SID, "transfer", "sales")
-    assert eventually(lambda: "you are putting the caller through" in str(world.journal.of("model")), WAIT_S)
+    assert asked.liaison.order(SID, deed, words)
+    assert eventually(lambda: told in str(world.journal.of("model")), WAIT_S)
 
 
 def test_an_order_for_a_call_that_is_over_is_not_said_to_be_done(
