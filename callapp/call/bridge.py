@@ -219,13 +219,16 @@ class Bridge:
         """Have a last goodbye said, and end the call. Safe from any thread."""
         self.feed(WindUpAsked(reason))
 
-    def whisper(self, words: str) -> None:
-        """Tell the model something that the caller does not hear. Safe from any thread."""
+    def whisper(self, words: str) -> bool:
+        """Tell the model something that the caller does not hear; false as the call ends. From any thread."""
         with self._lock:
+            if self.conversation.leaving:
+                return False
             self.feed(Whispered(words))
             said = self.conversation.history.lines() if self.conversation.away.gone else None
         if said is not None and self._outside.extension is not None:  # it may come back to another model
             self._outside.extension.note_said(said)
+        return True
 
     def cut(self, reason: str) -> None:
         """End the call at once. Safe from any thread."""
@@ -239,13 +242,28 @@ class Bridge:
         self._log.info("= answered by %s", answered_by)
         self.feed(read_answered_by(answered_by))
 
-    def transfer(self, destination: str, *, warm: bool = False) -> None:
+    def transfer(self, destination: str) -> bool:
         """Have the caller told that they are put through, and do it. Safe from any thread.
 
         Args:
             destination: one that the agent's file names.
+
+        Returns:
+            False if they are put through already, or the call is about to end.
         """
-        self.feed(TransferAsked(Transfer(destination, warm)))
+        transfer = Transfer(destination)
+        with self._lock:
+            self.feed(TransferAsked(transfer))
+            return self.conversation.away.trip is transfer
+
+    def is_coming_back(self) -> bool:
+        """Whether the call has left its stream and another one has it, here or elsewhere. Blocks.
+
+        Raises:
+            StoreUnavailable: nobody knows.
+        """
+        extension = self._outside.extension
+        return self.conversation.away.gone and extension is not None and not extension.is_away()
 
     def tap(self, tap: Tap | None) -> int:
         """Put what passes into this as well; see `Audible`."""

@@ -12,13 +12,14 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Mapping
+from enum import Enum
 from threading import Event, Thread
 from time import monotonic
 from typing import Literal
 
 from callapp.call.bridge import Bridge
 from callapp.call.levels import UNWATCHED_S, Levels, Meters
-from callapp.call.registry import Registry
+from callapp.call.registry import LiveCall, Registry
 from callapp.call_log.notices import Notice, Notices
 from callapp.call_log.store import Store
 from callapp.errors import CallappError
@@ -30,12 +31,22 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 # An order that nobody has taken by then is for a call that is over.
 TAKEN_WITHIN_S = 3.5
+# One that was taken is answered at once, unless its process has been killed just then.
+ANSWERED_WITHIN_S = 2.0
 ASK_S = 0.15
 # That somebody watches is put up anew so often; it holds for three times as long.
 RENEW_S = 5.0
 
 Deed = Literal["whisper", "hang_up", "transfer"]
 HUNG_UP = "server.hung_up"
+
+
+class Answer(Enum):
+    """What became of an order."""
+
+    DONE = "done"
+    REFUSED = "refused"  # the call is carried, and cannot have it done now
+    NOBODY = "nobody"  # no process carries the call
 
 
 class Liaison:
@@ -64,10 +75,10 @@ class Liaison:
         self._closed.set()
         leave(self._thread)
 
-    def order(self, call_sid: str, deed: Deed, words: str = "") -> bool:
-        """Have something done to a call, wherever it is carried; false if no process carries it.
+    def order(self, call_sid: str, deed: Deed, words: str = "") -> Answer:
+        """Have something done to a call, wherever it is carried.
 
-        Waits for another process for up to `TAKEN_WITHIN_S`.
+        Waits for another process for up to `TAKEN_WITHIN_S`, and `ANSWERED_WITHIN_S` for its answer.
 
         Args:
             words: what is whispered, or to whom the caller is put through, a name in the agent's file.
@@ -75,20 +86,35 @@ class Liaison:
         Raises:
             StoreUnavailable: the call is not here, and the database does not answer.
         """
-        if self._carry_out(call_sid, deed, words):
-            return True
+        call = self._carried(call_sid)
+        if call is not None:
+            return _carry_out(call, call_sid, deed, words)
         key = f"order-{secrets.token_hex(8)}"
         self._notices.exchange([Notice(key, "order", {"callSid": call_sid, "deed": deed, "words": words})])
-        give_up_s = monotonic() + TAKEN_WITHIN_S
-        while monotonic() < give_up_s and not self._closed.wait(ASK_S):
-            if not self._notices.is_up(key):
-                return True
-        return not self._notices.take_down(key)
+        answer = self._hear_answer(key, TAKEN_WITHIN_S)
+        if answer is None and not self._notices.take_down(key):
+            answer = self._hear_answer(key, ANSWERED_WITHIN_S)
+        return answer or Answer.NOBODY
 
     def levels(self) -> Mapping[str, Levels]:
         """How loud the calls are, of all processes; whoever asks is somebody who watches."""
         self._watched_s = monotonic()
         return {**self._elsewhere, **self._meters.read()}
+
+    def _hear_answer(self, order_key: str, within_s: float) -> Answer | None:
+        key = _answer_to(order_key)
+        give_up_s = monotonic() + within_s
+        while monotonic() < give_up_s and not self._closed.wait(ASK_S):
+            answer = self._notices.find(key)
+            if answer is not None:
+                self._notices.take_down(key)
+                return Answer(answer.body["answer"])
+        return None
+
+    def _carried(self, call_sid: str) -> LiveCall | None:
+        """The call, if this process carries it. One that has left its stream may be back in another."""
+        call = self._registry.find(call_sid)
+        return None if isinstance(call, Bridge) and call.is_coming_back() else call
 
     # -- the thread -----------------------------------------------------------------------------
 
@@ -137,24 +163,31 @@ class Liaison:
             for call_sid, levels in one.body.items()
         }
         for one in others:
-            if one.kind == "order" and self._registry.find(one.body["callSid"]) is not None:
+            if one.kind == "order":
                 self._take(one)
 
     def _take(self, order: Notice) -> None:
-        if self._notices.take_down(order.key):
-            self._carry_out(order.body["callSid"], order.body["deed"], order.body["words"])
+        call_sid, deed, words = order.body["callSid"], order.body["deed"], order.body["words"]
+        call = self._carried(call_sid)
+        if call is not None and self._notices.take_down(order.key):
+            answer = _carry_out(call, call_sid, deed, words)
+            self._notices.exchange([Notice(_answer_to(order.key), "answer", {"answer": answer.value})])
 
-    def _carry_out(self, call_sid: str, deed: Deed, words: str) -> bool:
-        """Do it, if the call is carried here and can have it done."""
-        call = self._registry.find(call_sid)
-        match deed:
-            case "hang_up" if call is not None:
-                call.cut(HUNG_UP)
-            case "whisper" if isinstance(call, Bridge):  # an interpreter does nothing of its own accord
-                call.whisper(words)
-            case "transfer" if isinstance(call, Bridge):
-                call.transfer(words)
-            case _:
-                return False
-        call_logger(call_sid, __name__).info("> %s, as ordered from outside", deed)
-        return True
+
+def _answer_to(order_key: str) -> str:
+    return f"answer-to-{order_key}"
+
+
+def _carry_out(call: LiveCall, call_sid: str, deed: Deed, words: str) -> Answer:
+    """Do it, if the call can have it done; an interpreter does nothing of its own accord."""
+    match deed:
+        case "hang_up":
+            call.cut(HUNG_UP)
+            done = True
+        case "whisper":
+            done = isinstance(call, Bridge) and call.whisper(words)
+        case "transfer":
+            done = isinstance(call, Bridge) and call.transfer(words)
+    how = "as ordered" if done else "ordered in vain"
+    call_logger(call_sid, __name__).info("> %s, %s from outside", deed, how)
+    return Answer.DONE if done else Answer.REFUSED

@@ -184,6 +184,14 @@ class Extension:
         except CallappError as error:
             self._log.error("! what was said is not known to other processes: %s", error)
 
+    def is_away(self) -> bool:
+        """Whether no stream has brought the caller back. Blocks.
+
+        Raises:
+            StoreUnavailable: nobody knows.
+        """
+        return self._board.away.find(self._admission.call_sid) is not None
+
     def recall(self) -> None:
         """Bring the caller back from where they wait: nobody has decided anything. Blocks; never raises."""
         try:

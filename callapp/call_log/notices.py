@@ -60,10 +60,11 @@ class Notices:
                 )
             return [Notice(row.key, row.kind, row.body) for row in session.execute(_UP, {"now": now})]
 
-    def is_up(self, key: str) -> bool:
-        """Whether nobody has taken it down yet."""
+    def find(self, key: str) -> Notice | None:
+        """The one with this key, if it is up."""
         with self._store.transaction() as session:
-            return session.scalars(select(NoticeRow.key).where(NoticeRow.key == key)).first() is not None
+            row = session.execute(select(_NOTICES).where(_NOTICES.c.key == key)).one_or_none()
+        return None if row is None else Notice(row.key, row.kind, row.body)
 
     def take_down(self, key: str) -> bool:
         """Take one down; false if somebody else was faster."""

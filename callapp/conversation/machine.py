@@ -83,6 +83,11 @@ class Conversation(Ensemble):
         return self.phase is Phase.ENDED
 
     @property
+    def leaving(self) -> bool:
+        """Whether the phone call is being completed, or is over: the model says nothing more."""
+        return self.phase >= Phase.LEAVING
+
+    @property
     def told(self) -> bool:
         """Whether the call is over and no words are missing."""
         return self.over and not self.chronicle.words_due
@@ -144,13 +149,13 @@ class Conversation(Ensemble):
                 return self.trips.back(why, at_ms) + self.winding_up.caller_back(at_ms)
             case Tick():
                 return self._on_tick(at_ms)
-            case DigitPressed(digit=digit) if self.phase < Phase.LEAVING:
+            case DigitPressed(digit=digit) if not self.leaving:
                 return self.keypad.pressed(digit, at_ms)
-            case TransferAsked(transfer=transfer) if self.phase < Phase.LEAVING:
+            case TransferAsked(transfer=transfer) if not self.leaving:
                 return self.trips.asked(transfer, at_ms, announced=self.lifeline.up)
-            case SessionConfirmed() if not self.lifeline.up and self.phase < Phase.LEAVING:
+            case SessionConfirmed() if not self.lifeline.up and not self.leaving:
                 return self._on_session(event, at_ms)
-            case Answered() if self.phase < Phase.LEAVING:
+            case Answered() if not self.leaving:
                 self.voicemail.answered(event, at_ms)
                 return (
                     self.winding_up.machine_found(at_ms)
@@ -332,7 +337,7 @@ class Conversation(Ensemble):
     @property
     def deadline_ms(self) -> float | None:
         """When a ``Tick`` is needed if nothing happens before. Asked once all that has happened is in."""
-        if self.phase >= Phase.LEAVING:
+        if self.leaving:
             return self.course.deadline_ms
         trip_ms = self.away.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
         if self.away.gone:

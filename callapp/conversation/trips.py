@@ -6,7 +6,7 @@ from callapp.conversation import away
 from callapp.conversation.away import Away
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.budget import Budget
-from callapp.conversation.commands import Command, LeaveStream, RecallCaller, Tell, Warn
+from callapp.conversation.commands import Command, LeaveStream, RecallCaller, Tell
 from callapp.conversation.farewell import Farewell
 from callapp.conversation.playback import Playback
 from callapp.conversation.responses import HAND_OVER
@@ -58,11 +58,13 @@ class Trips:
     def asked(self, transfer: Transfer, at_ms: float, *, announced: bool) -> list[Command]:
         """Somebody outside the call asks for a transfer: the agent says so, in place of anything else.
 
+        Whoever is on a trip already, or has begun to say goodbye, is not put through.
+
         Args:
             announced: the model is there to say it; else nobody is, and the caller waits for no model.
         """
         if self._away.trip is not None or self._farewell.begun:
-            return [Warn("the transfer that was asked for from outside is not possible now")]
+            return []
         self._away.plan(transfer, None, at_ms)
         if not announced:
             return self._depart(at_ms)

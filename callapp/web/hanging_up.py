@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callapp.call.dial import no_longer_expect
-from callapp.call.liaison import HUNG_UP
+from callapp.call.liaison import HUNG_UP, Answer
 from callapp.call_log.documents import Call
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.errors import CarrierTimeout
@@ -25,7 +25,7 @@ def hang_up(call: Call, app: Services) -> None:
     if call.status in TERMINAL_STATUSES or call.call_sid is None:
         return
     if call.direction == "browser":
-        if not app.liaison.order(call.call_sid, "hang_up"):
+        if app.liaison.order(call.call_sid, "hang_up") is not Answer.DONE:
             raise Problem(409, N_("The call is over, or the process that carried it is gone."))
     else:
         try:

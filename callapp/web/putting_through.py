@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from callapp.call.liaison import Answer
 from callapp.call_log.documents import Call
 from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.conversation.away import TRANSFERRED
@@ -41,7 +42,10 @@ def put_through(call_sid: str, destination: str, app: Services) -> None:
         )
     if call.direction == "browser" or (agent is not None and agent.kind == "interpreter"):
         raise Problem(409, N_("A call in a browser, or of an interpreter, cannot be put through."))
-    if is_away or not app.liaison.order(call_sid, "transfer", destination):
+    answer = Answer.NOBODY if is_away else app.liaison.order(call_sid, "transfer", destination)
+    if answer is Answer.REFUSED:
+        raise Problem(409, N_("The caller is put through to somebody already, or the call is about to end."))
+    if answer is Answer.NOBODY:
         _going_on(call_sid, app)  # while the order was waited for, a colleague may have got the caller
         caller_id = call.from_number if call.direction == "outgoing" else None
         _at_once(call_sid, twiml.put_through(numbers[destination], caller_id), app)

@@ -193,6 +193,10 @@ class FakeExtension:
         self.looked_for = True  # also by who looks again
         self.let_go_of = False
         self.said: Sequence[Line] = ()
+        self.row_is_there = True
+
+    def is_away(self) -> bool:
+        return self.row_is_there
 
     def note_said(self, said: Sequence[Line]) -> None:
         self.said = said
@@ -965,7 +969,7 @@ def test_a_whisper_to_a_call_that_is_away_is_heard_wherever_it_comes_back():
     """Of another process's model, whoever whispered would have been told that it knows."""
     extension = FakeExtension()
     world = away(extension)
-    world.bridge.whisper("Offer a discount.")
+    assert world.bridge.whisper("Offer a discount.")
     assert "Offer a discount." in extension.said[-1].text
     world.bridge.cut("test.over")
     world.end()

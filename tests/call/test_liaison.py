@@ -12,17 +12,22 @@ import pytest
 from sqlalchemy import update
 
 from callapp.call.levels import Levels, Tap
-from callapp.call.liaison import Deed, Liaison
+from callapp.call.liaison import Answer, Deed, Liaison
 from callapp.call.registry import Registry
 from callapp.call_log import PlacedCall, Store, StoreUnavailable
 from callapp.call_log.models import CallRow, NoticeRow
 from callapp.call_log.notices import Notice, Notices
-from tests.call.test_bridge import World
+from tests.call.test_bridge import FakeExtension, World, away
 from tests.call_log.test_store import at_once, rows
 from tests.stage import closes_at_once, eventually
 
 SID, OTHER = "CA" + "1" * 32, "CA" + "2" * 32
 WAIT_S = 10.0
+# What may be ordered for a call, and what its model is told then.
+ORDERS = [
+    ("whisper", "Offer them a discount.", "Offer them a discount."),
+    ("transfer", "sales", "you are putting the caller through"),
+]
 
 
 @pytest.fixture
@@ -82,19 +87,13 @@ def test_a_call_is_hung_up_wherever_it_is_carried(process: Callable[[], Process]
     call, other = FakeCall(), FakeCall()
     carrier.carries(SID, call)
     bystander.carries(OTHER, other)
-    assert asked.liaison.order(SID, "hang_up")
+    assert asked.liaison.order(SID, "hang_up") is Answer.DONE
     assert call.cuts.get(timeout=WAIT_S) == "server.hung_up"
     assert other.cuts.empty()
     assert rows(store, NoticeRow) == 0
 
 
-@pytest.mark.parametrize(
-    ("deed", "words", "told"),
-    [
-        ("whisper", "Offer them a discount.", "Offer them a discount."),
-        ("transfer", "sales", "you are putting the caller through"),
-    ],
-)
+@pytest.mark.parametrize(("deed", "words", "told"), ORDERS)
 def test_what_is_ordered_elsewhere_reaches_the_model(
     process: Callable[[], Process], world: World, deed: Deed, words: str, told: str
 ) -> None:
@@ -102,7 +101,7 @@ def test_what_is_ordered_elsewhere_reaches_the_model(
     world.begin()
     world.goes_live()
     carrier.carries(SID, world.bridge)
-    assert asked.liaison.order(SID, deed, words)
+    assert asked.liaison.order(SID, deed, words) is Answer.DONE
     assert eventually(lambda: told in str(world.journal.of("model")), WAIT_S)
 
 
@@ -112,15 +111,58 @@ def test_an_order_for_a_call_that_is_over_is_not_said_to_be_done(
     monkeypatch.setattr("callapp.call.liaison.TAKEN_WITHIN_S", 0.3)
     asked, bystander = process(), process()
     bystander.carries(OTHER, FakeCall())
-    assert not asked.liaison.order(SID, "hang_up")
+    assert asked.liaison.order(SID, "hang_up") is Answer.NOBODY
     assert rows(store, NoticeRow) == 0  # nobody finds it later
 
 
-def test_who_can_be_told_nothing_is_not_said_to_have_been_told(process: Callable[[], Process]) -> None:
+@pytest.mark.parametrize("here", [True, False])
+@pytest.mark.parametrize(("deed", "words"), [order[:2] for order in ORDERS])
+def test_who_can_be_told_nothing_is_not_said_to_have_been_told(
+    process: Callable[[], Process], store: Store, deed: Deed, words: str, here: bool
+) -> None:
     """An interpreter's model does nothing of its own accord."""
     carrier = process()
     carrier.carries(SID, FakeCall())
-    assert not carrier.liaison._carry_out(SID, "whisper", "Hello.")
+    asked = carrier if here else process()
+    assert asked.liaison.order(SID, deed, words) is Answer.REFUSED
+    assert rows(store, NoticeRow) == 0
+
+
+@pytest.mark.parametrize(("deed", "words"), [order[:2] for order in ORDERS])
+def test_who_says_goodbye_or_is_put_through_is_not_said_to_be_told_or_put_through(
+    process: Callable[[], Process], deed: Deed, words: str
+) -> None:
+    world = World()
+    world.begin()
+    world.goes_live()
+    if deed == "transfer":
+        assert world.bridge.transfer("support")
+    else:
+        world.bridge.cut("test.over")
+    asked, carrier = process(), process()
+    carrier.carries(SID, world.bridge)
+    assert asked.liaison.order(SID, deed, words) is Answer.REFUSED
+    world.bridge.cut("test.over")
+    world.end()
+
+
+@pytest.mark.parametrize(("deed", "words", "told"), ORDERS)
+def test_an_order_is_for_the_process_that_has_the_caller_and_not_for_the_one_that_they_have_left(
+    process: Callable[[], Process], world: World, deed: Deed, words: str, told: str
+) -> None:
+    """Which knows a second later that they are back elsewhere; what it was told meanwhile, nobody heard."""
+    extension = FakeExtension()
+    extension.row_is_there = False
+    left, has_them = process(), process()
+    stale = away(extension)
+    left.carries(SID, stale.bridge)
+    world.begin()
+    world.goes_live()
+    has_them.carries(SID, world.bridge)
+    assert left.liaison.order(SID, deed, words) is Answer.DONE
+    assert eventually(lambda: told in str(world.journal.of("model")), WAIT_S)
+    stale.bridge.cut("test.over")
+    stale.end()
 
 
 def test_how_loud_a_call_is_is_known_elsewhere_while_somebody_watches(
@@ -145,7 +187,7 @@ def test_a_notice_is_read_by_all_and_taken_down_by_one(store: Store) -> None:
     assert notices.exchange([order]) == [order]
     assert notices.exchange() == [order]
     assert sorted(at_once(4, lambda: notices.take_down("order-1"))) == [False, False, False, True]
-    assert not notices.is_up("order-1")
+    assert notices.find("order-1") is None
     assert notices.exchange() == []
 
 

@@ -24,7 +24,6 @@ from callapp.conversation.commands import (
     Reconnect,
     RunTool,
     Tell,
-    Warn,
 )
 from callapp.conversation.events import (
     AgentSaid,
@@ -371,10 +370,11 @@ def test_an_announcement_for_which_there_was_no_time_is_not_made_when_the_caller
     assert [c.tag for c in only(commands, CreateResponse)] == ["answer"]
 
 
-def test_a_transfer_asked_for_from_outside_while_one_is_under_way_is_warned_of():
+def test_a_transfer_asked_for_from_outside_while_one_is_under_way_changes_nothing():
     call = live()
     asks(call, COLD)
-    assert only(call.tell(TransferAsked(WARM)), Warn)
+    assert call.tell(TransferAsked(WARM)) == []
+    assert call.conversation.away.trip == COLD
 
 
 # -- keys as sound ------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from callapp.call.bridge import Bridge
 from callapp.call.journal import Particulars
+from callapp.call.liaison import Answer
 from callapp.call_log import Admission, PlacedCall, StoreUnavailable
 from callapp.call_log.models import CallRow
 from callapp.call_log.records import AwayCall
@@ -513,11 +514,16 @@ def waiting(world: World) -> str:
 class CarriedHere(Bridge):
     """A call of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, can_be_put_through: bool = True) -> None:
         self.told: list[str] = []
+        self._can_be_put_through = can_be_put_through
 
-    def transfer(self, destination: str, *, warm: bool = False) -> None:
+    def is_coming_back(self) -> bool:
+        return False
+
+    def transfer(self, destination: str) -> bool:
         self.told.append(destination)
+        return self._can_be_put_through
 
 
 @pytest.mark.parametrize("is_away", [False, True])
@@ -531,6 +537,15 @@ def test_a_caller_who_is_away_is_put_through_by_twilio_in_the_process_that_carri
     assert transfer(talked, sid).status_code == 202
     assert call.told == ([] if is_away else ["sales"])
     assert [one for one, _ in talked.carrier.redirected] == ([sid] if is_away else [])
+
+
+def test_who_is_put_through_already_is_not_said_to_be_put_through_to_another(talked: World) -> None:
+    """The agent is about to say so, or goodbye: it was answered that it is being done (202)."""
+    sid = going_on(talked)
+    talked.services.registry.enter(sid, sid, CarriedHere(can_be_put_through=False))
+    answer = transfer(talked, sid)
+    assert (answer.status_code, "already" in answer.json["detail"]) == (409, True)
+    assert talked.carrier.redirected == []
 
 
 def test_the_phone_of_a_colleague_who_is_not_needed_any_more_rings_no_longer(talked: World) -> None:
@@ -570,9 +585,9 @@ def test_who_has_got_the_caller_before_the_order_was_taken_keeps_them(
     """Asked for twice at once, at two processes: the colleague was torn from the caller, and rung again."""
     sid = going_on(talked)
 
-    def order(*_order: str) -> bool:
+    def order(*_order: str) -> Answer:
         tell(talked.services, OVER, replace(CALL, call_sid=sid))
-        return False
+        return Answer.NOBODY
 
     monkeypatch.setattr(talked.services.liaison, "order", order)
     answer = transfer(talked, sid)

@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from callapp.call.levels import Levels
+from callapp.call.liaison import Answer
 from callapp.call_log.documents import WholeCall
 from callapp.call_log.listing import BadCursor, Wanted, list_calls
 from callapp.call_log.reading import find_call
@@ -128,8 +129,11 @@ def whisper(call_sid: str) -> ResponseReturnValue:
     """Tell the model something that the caller does not hear."""
     words = request.form.get("words", "").strip()[:MOST_CHARACTERS]
     if words:
-        if not services().liaison.order(call_sid, "whisper", words):
+        answer = services().liaison.order(call_sid, "whisper", words)
+        if answer is Answer.NOBODY:
             raise Problem(409, N_("The call is over, or the process that carried it is gone."))
+        if answer is Answer.REFUSED:
+            raise Problem(409, N_("The call is about to end, or has no agent that can be told anything."))
         flash(_("The model was told."))
     return redirect(url_for("desk.call", call_sid=call_sid), 303)
 
