@@ -2,9 +2,8 @@
 
 Threads, and what each may touch:
 
-- *uplink*, the thread of the Flask request: receives from the caller leg, keeps the conversation's
-  deadlines, also while the call is away; when another stream brings the caller back, that one's
-  thread takes over;
+- *uplink*, the thread of the Flask request: receives from the caller leg, and keeps the conversation's
+  deadlines, see `Uplink`;
 - *downlink*, ours: dials the model leg and receives from it, see `Downlink`;
 - *the reader*, one for all calls: takes speech from both legs where it can be handed on as it is, the
   caller's to the lane, the model's by the flow, and the caller's interruptions. It never
@@ -24,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
-from threading import Event, RLock
+from threading import RLock
 from time import monotonic
 
 from callapp.call.audio_lane import AudioLane
@@ -33,6 +32,7 @@ from callapp.call.errands import Errands
 from callapp.call.levels import Tap
 from callapp.call.outside import Outside
 from callapp.call.threads import JOIN_S
+from callapp.call.uplink import Uplink
 from callapp.conversation.commands import (
     ClearAudio,
     CloseAudio,
@@ -51,12 +51,8 @@ from callapp.conversation.commands import (
 )
 from callapp.conversation.events import (
     CallerBack,
-    CallerLost,
-    DigitPressed,
     EndedElsewhere,
     Part,
-    Played,
-    Tick,
     ToolReturned,
     TransferAsked,
     Whispered,
@@ -70,16 +66,11 @@ from callapp.conversation.wishes import Transfer
 from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.telephony.answering import read_answered_by
-from callapp.telephony.leg import NO_MEDIA_S, CallerLeg, reason_of
-from callapp.telephony.media_streams import CallerAudio
+from callapp.telephony.leg import CallerLeg
 
 # The caller's last words may become known after the call's end; the model's session goes on so long for
 # them. It has to be over within a second.
 LATE_WORDS_S = 0.7
-# A deadline that nothing could be done about yet is looked at again after so long.
-AGAIN_S = 0.02
-# A call that is away is looked after so often: another process may have it by now.
-LOOK_S = 0.5
 # After these ends a caller who is away may still come back, to another process or another session.
 _MAY_COME_BACK = ("server.draining", "server.stopped", "server.moved", "openai.")
 
@@ -90,7 +81,6 @@ class Bridge:
     __slots__ = (
         "__weakref__",
         "_began_s",
-        "_caller",
         "_downlink",
         "_errands",
         "_flow",
@@ -100,28 +90,25 @@ class Bridge:
         "_log",
         "_outside",
         "_tape",
-        "_tick_at_s",
-        "_turned",
+        "_uplink",
         "conversation",
     )
 
     def __init__(self, caller: CallerLeg, plan: Plan, outside: Outside, log: Log) -> None:
         self.conversation = Conversation(plan)
         self._flow = self.conversation.playback.flow
-        self._caller = caller
         self._outside = outside
         self._log = log
         self._lock = RLock()
         self._downlink = Downlink(outside.new_model, self.conversation, self._lock, self, log)
         self._lane = AudioLane()
         self._began_s = monotonic()
-        self._tick_at_s = inf
+        self._uplink = self._uplink_of(caller)
         self._tape = outside.tape
         # What else becomes of the agent's audio: it is recorded, or watched.
         self._keepers: tuple[Callable[[PlayAudio], None], ...] = ()
         if self._tape is not None:
             self._keepers = (self._tape.agent.append,)
-        self._turned = Event()  # a call that is away is back, or over
         self._errands = Errands(outside, log)
 
     # -- from outside ---------------------------------------------------------------------------
@@ -138,41 +125,40 @@ class Bridge:
             self._log.error("! the model cannot be dialled: %s", error)
             self._errands.apologise_at_once()
             self.cut("server.error")
-        return self.carry_on(self._caller)
+        return self.carry_on(self._uplink)
 
-    def rejoin(self, caller: CallerLeg, why: str) -> bool:
-        """Another stream has brought the caller back: ``carry_on`` with it. False unless the call is away.
+    def rejoin(self, caller: CallerLeg, why: str) -> Uplink | None:
+        """Another stream has brought the caller back: ``carry_on`` with it. ``None`` unless the call is away.
 
         Args:
             why: why a transfer did not come about, in words.
         """
         with self._lock:
             if self.conversation.over or not self.conversation.away.gone:
-                return False
-            last, self._caller = self._caller, caller
+                return None
+            last, self._uplink = self._uplink, self._uplink_of(caller)
+            last.hand_on()
             self._log.info("= the caller is back")
             if self._tape is not None:
                 self._tape.begin(self.conversation.playback, self.now_ms)
             self.feed(CallerBack(why))
-            self._turned.set()
-        last.close()
-        return True
+            uplink = self._uplink
+        last.leg.close()
+        return uplink
 
-    def carry_on(self, caller: CallerLeg) -> str | None:
+    def carry_on(self, uplink: Uplink) -> str | None:
         """Carry the call on this stream until it is over, or until another stream carries it on.
 
         Returns:
             Why it is over; then no thread and no socket of it is left behind. ``None`` if it goes on.
         """
-        handed_on = False
+        over = True
         try:
-            self._uplink(caller)
-            handed_on = self._look_after(caller)
+            over = uplink.run()
         finally:
-            caller.let_go()
-            if not handed_on:
+            if over:
                 self._clear_up()
-        return None if handed_on else self._end_reason
+        return self._end_reason if over else None
 
     def feed(self, event: CallEvent) -> None:
         """Tell the conversation what happened, and do what it says. Safe from any thread."""
@@ -200,7 +186,7 @@ class Bridge:
             at_ms = (monotonic() - self._began_s) * 1000  # as now_ms
             if not self._flow.go_on(part, payload, at_ms):
                 return False
-            self._caller.send_audio(payload)
+            self._uplink.leg.send_audio(payload)
         except LegLost:  # as suppress() has it, which is three calls more, fifty times a second
             pass
         finally:
@@ -211,9 +197,8 @@ class Bridge:
         """Nothing more is to be taken just now: see when the conversation wants a tick. With the lock."""
         deadline_ms = self.conversation.deadline_ms
         tick_at_s = inf if deadline_ms is None else self._began_s + deadline_ms / 1000
-        if tick_at_s != self._tick_at_s:
-            self._tick_at_s = tick_at_s
-            self._caller.rouse(tick_at_s)
+        if tick_at_s != self._uplink.tick_at_s:
+            self._uplink.wake_at(tick_at_s)
 
     def wind_up(self, reason: str) -> None:
         """Have a last goodbye said, and end the call. Safe from any thread."""
@@ -281,78 +266,10 @@ class Bridge:
         """The call's clock: milliseconds since the stream began."""
         return (monotonic() - self._began_s) * 1000
 
-    # -- the threads ----------------------------------------------------------------------------
-
-    def _uplink(self, leg: CallerLeg) -> None:
-        conversation = self.conversation
-        if self._tape is None:  # a recording wants each chunk with its place in time
-            leg.listen(self._lane, self._hear_mark)
-        with self._lock:
-            self._tick_at_s = inf  # by which no stream's clock was set yet
-            self.rest()
-        while not conversation.over:
-            try:
-                heard = leg.receive()
-            except LegLost as loss:
-                self._on_caller_lost(leg, loss)
-                return
-            if not heard and leg.quiet_s > NO_MEDIA_S:
-                self._feed_from_caller(leg, CallerLost("twilio.no_media"))
-                if conversation.away.stream_over:
-                    return
-            for event in heard:
-                if isinstance(event, CallerAudio):
-                    if self._tape is not None:
-                        self._tape.hear(event)
-                    self._lane.offer(event.payload)
-                else:
-                    if isinstance(event, DigitPressed):
-                        self._log.info("< key pressed")
-                    self._feed_from_caller(leg, event)
-                    if conversation.away.stream_over:
-                        return
-            self._keep_deadline()
-
-    def _look_after(self, leg: CallerLeg) -> bool:
-        """Look after a call that is away until it is over; true when another stream carries it on."""
-        self._turned.clear()
-        while leg is self._caller and not self.conversation.over:
-            leg.close()
-            self._turned.wait(LOOK_S)
-            self._keep_deadline()
-            extension = self._outside.extension
-            reason = extension.whereabouts() if extension is not None else None
-            if reason is not None and leg is self._caller:
-                self.feed(EndedElsewhere(reason))
-        return leg is not self._caller
-
-    def _keep_deadline(self) -> None:
-        if monotonic() >= self._tick_at_s:
-            self.feed(Tick())
-            with self._lock:
-                self._caller.rouse(max(self._tick_at_s, monotonic() + AGAIN_S))
-
-    def _feed_from_caller(self, leg: CallerLeg, event: CallEvent) -> None:
-        """Pass on what a stream brings, unless another one has taken its place."""
-        with self._lock:
-            if leg is self._caller:
-                self.feed(event)
-
-    def _hear_mark(self, mark: Played) -> bool:
-        """Note an echo in the reader's thread; false when there may be something to be done about it."""
-        if not self._lock.acquire(False):
-            return False
-        try:
-            return self.conversation.playback.passed(mark.mark, self.now_ms())
-        finally:
-            self._lock.release()
-
-    def _on_caller_lost(self, leg: CallerLeg, loss: LegLost) -> None:
-        with self._lock:
-            if self.conversation.over or leg is not self._caller:
-                return
-            self._log.info("< caller leg lost: %s %s", loss.code, loss.reason)
-            self.feed(CallerLost(reason_of(loss)))
+    def _uplink_of(self, caller: CallerLeg) -> Uplink:
+        return Uplink(
+            caller, self, self.conversation, self._lock, self._lane, self._outside, self._began_s, self._log
+        )
 
     def _tell(self) -> None:
         """Tell what is new, after it was done: so the journal knows when that was."""
@@ -365,7 +282,7 @@ class Bridge:
     def _perform(self, command: Command) -> None:
         match command:
             case PlayAudio() | SendMark() | ClearAudio():
-                leg = self._caller
+                leg = self._uplink.leg
                 if self._keepers and isinstance(command, PlayAudio):
                     for keep in self._keepers:
                         keep(command)
@@ -402,12 +319,12 @@ class Bridge:
     def _finish(self, reason: str) -> None:
         """Let both reading threads come to their end."""
         self._downlink.stop()
-        self._turned.set()
+        self._uplink.stop()
         away = self.conversation.away.gone  # who is not on the line can be told nothing
         if reason.startswith("openai.") and self._outside.apologise is not None and not away:
-            self._errands.apologise(self._caller.close)
+            self._errands.apologise(self._uplink.leg.close)
         else:
-            self._caller.close()
+            self._uplink.leg.close()
         if self.conversation.told:
             self._downlink.close()
 

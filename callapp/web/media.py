@@ -159,9 +159,11 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
         caller.close(POLICY_VIOLATION, "token")
         return
     live = parts.registry.find(call_sid)
-    if away is not None and isinstance(live, Bridge) and live.rejoin(caller, away.why):
-        _see_through(partial(live.carry_on, caller), call_sid, parts)
-        return
+    if away is not None and isinstance(live, Bridge):
+        uplink = live.rejoin(caller, away.why)
+        if uplink is not None:
+            _see_through(partial(live.carry_on, uplink), call_sid, parts)
+            return
     call: Bridge | InterpretedSide | CaptionedCall
     # Some are imported here: numpy is not for those who only have assistants.
     match agent.kind:

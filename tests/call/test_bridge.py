@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from callapp.call.bridge import AGAIN_S, Bridge
+from callapp.call.bridge import Bridge
 from callapp.call.levels import Tap
 from callapp.call.outside import Outside
+from callapp.call.uplink import AGAIN_S
 from callapp.conversation import outage
 from callapp.conversation.commands import (
     AnswerTool,
@@ -314,11 +315,11 @@ def test_an_echo_is_noted_where_it_is_read_unless_something_hangs_on_it(world: W
     world.goes_live()
     world.model.hears(ResponseStarted("r1"), AudioArrived("r1", Part("i1", 0), SECOND + SECOND))
     world.journal.wait_for(SendMark("mark-2"))
-    assert world.bridge._hear_mark(Played("mark-1"))
+    assert world.bridge._uplink.hear_mark(Played("mark-1"))
     position = world.bridge.position()
     assert position is not None
     assert position >= 7_998
-    assert not world.bridge._hear_mark(Played("mark-2"))
+    assert not world.bridge._uplink.hear_mark(Played("mark-2"))
     thinking = threading.Event()
     go_on = threading.Event()
 
@@ -330,7 +331,7 @@ def test_an_echo_is_noted_where_it_is_read_unless_something_hangs_on_it(world: W
     thread = threading.Thread(target=think)
     thread.start()
     assert thinking.wait(WAIT_S)
-    assert not world.bridge._hear_mark(Played("mark-1"))
+    assert not world.bridge._uplink.hear_mark(Played("mark-1"))
     go_on.set()
     thread.join(WAIT_S)
 
@@ -446,8 +447,8 @@ def test_a_deadline_at_which_nothing_can_be_done_yet_is_no_whirl(
     world.begin()
     world.goes_live()
     began_s = monotonic()
-    monkeypatch.setattr(world.bridge, "_tick_at_s", began_s)
-    world.bridge._keep_deadline()
+    monkeypatch.setattr(world.bridge._uplink, "tick_at_s", began_s)
+    world.bridge._uplink._keep_deadline()
     assert world.caller.roused_s[-1] >= began_s + AGAIN_S
 
 
@@ -956,11 +957,12 @@ def test_a_call_that_is_away_goes_on_with_the_stream_that_brings_it_back():
     extension = FakeExtension()
     world = away(extension)
     returned = FakeLeg("caller again", world.journal)
-    assert world.bridge.rejoin(returned, "nobody answered")  # type: ignore[arg-type]
+    uplink = world.bridge.rejoin(returned, "nobody answered")  # type: ignore[arg-type]
+    assert uplink is not None
     world.journal.wait_for(AnswerTool)
     assert world.end() is None
     returned.hears(CallerAudio(b"AAAA", 0), CallerHungUp())
-    assert world.bridge.carry_on(returned) == "caller.hung_up"  # type: ignore[arg-type]
+    assert world.bridge.carry_on(uplink) == "caller.hung_up"
     assert b"AAAA" in world.journal.of("model")  # the same session
     assert not extension.let_go_of
 
@@ -988,11 +990,12 @@ def test_a_stream_that_comes_back_before_the_last_one_ends_takes_its_place():
     asks_for_transfer(world)
     assert extension.left.wait(WAIT_S)
     returned = FakeLeg("caller again", world.journal)
-    assert world.bridge.rejoin(returned, "")  # type: ignore[arg-type]
+    uplink = world.bridge.rejoin(returned, "")  # type: ignore[arg-type]
+    assert uplink is not None
     world.caller.hears(CallerHungUp())  # late, and of no meaning
     assert world.end() is None
     returned.hears(CallerHungUp())
-    assert world.bridge.carry_on(returned) == "caller.hung_up"  # type: ignore[arg-type]
+    assert world.bridge.carry_on(uplink) == "caller.hung_up"
 
 
 @pytest.mark.parametrize("reason", ["agent.transferred", "server.moved"])
