@@ -22,9 +22,9 @@ from time import monotonic
 from typing import Protocol
 
 from callapp.audio.levels import speech_dbfs
-from callapp.call.hang_up import HangUp
 from callapp.call.levels import Tap
 from callapp.call.sessions import Session, carry
+from callapp.call.stream_end import StreamEnd
 from callapp.call.threads import JOIN_S, Threads
 from callapp.conversation.captioning import (
     Captioning,
@@ -46,7 +46,6 @@ from callapp.conversation.captioning import (
 )
 from callapp.conversation.commands import PlayAudio
 from callapp.conversation.dictation import EndPiece, SendSpeech, Tell
-from callapp.conversation.events import CallerHungUp
 from callapp.conversation.facts import Began, Closed, Ended, Fact
 from callapp.conversation.flow import BYTES_PER_MS
 from callapp.conversation.speaking import FRAME_MS
@@ -54,7 +53,6 @@ from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.realtime.loss import Loss
 from callapp.realtime.transcription import Ready, TranscriberEvent
-from callapp.telephony.leg import NO_MEDIA_S, reason_of
 from callapp.telephony.listening import ListeningLeg, Sound
 
 # How often the inbox is looked into once the stream is over.
@@ -100,7 +98,7 @@ class CaptionedCall:
         self._inbox: SimpleQueue[Event] = SimpleQueue()
         self._sessions: dict[Speaker, Transcriber] = {}  # the newest of each
         self._dropped: set[tuple[Speaker, int]] = set()  # those that we have ended
-        self._hang_up = HangUp()
+        self._stream_end = StreamEnd()
         self._stream_over = False
         self._over = Flag()
         self._threads = Threads()
@@ -133,9 +131,9 @@ class CaptionedCall:
     def cut(self, reason: str) -> None:
         """Stop listening now. Safe from any thread.
 
-        If somebody has hung up, what was said last is still to be heard: see `HangUp`.
+        If somebody has hung up, what was said last is still to be heard: see `StreamEnd`.
         """
-        if not self._hang_up.told(reason):
+        if not self._stream_end.told(reason):
             self._inbox.put(Told(reason, at_once=True))
 
     def tap(self, tap: Tap | None) -> int:
@@ -150,37 +148,23 @@ class CaptionedCall:
     # -- the uplink -----------------------------------------------------------------------------
 
     def _uplink(self) -> None:
-        heard_s = monotonic()
         while not self.captions.over:
             if self._stream_over:
                 self._wait_for_news()
             else:
-                heard_s = self._listen(heard_s)
+                self._listen()
             while not self._inbox.empty():
                 self._tell(self._inbox.get())
             self._tell(TimePassed())
 
-    def _listen(self, heard_s: float) -> float:
-        """Read the stream once; return when it was last heard."""
-        if self._hang_up.overdue:
-            self._end_stream("twilio.disconnected")
-            return heard_s
-        try:
-            heard = self._stream.receive()
-        except LegLost as loss:
-            self._end_stream(reason_of(loss))
-            return heard_s
+    def _listen(self) -> None:
+        heard, ended = self._stream_end.read(self._stream.receive)
         for event in heard:
-            match event:
-                case Sound():
-                    self._hear(event)
-                case CallerHungUp():
-                    self._end_stream("caller.hung_up")
-        if heard:
-            return monotonic()
-        if monotonic() - heard_s > NO_MEDIA_S:
-            self._end_stream("twilio.no_media")
-        return heard_s
+            if isinstance(event, Sound):
+                self._hear(event)
+        if ended is not None:
+            self._stream_over = True
+            self._tell(StreamOver(ended))
 
     def _hear(self, sound: Sound) -> None:
         if self._tap is not None:
@@ -198,11 +182,6 @@ class CaptionedCall:
             tap.caller.append(payload)
         else:
             tap.agent.append(PlayAudio(payload))
-
-    def _end_stream(self, reason: str) -> None:
-        """Nothing more is heard; who hung up, the carrier may have told before."""
-        self._stream_over = True
-        self._tell(StreamOver(self._hang_up.reason(reason)))
 
     def _wait_for_news(self) -> None:
         with suppress(Empty):

@@ -30,14 +30,14 @@ from callapp.audio.g711 import SAMPLES_PER_MS, Samples, decode
 from callapp.audio.mixing import Mixer
 from callapp.audio.pacing import Pacing
 from callapp.audio.ringing import Ringing
-from callapp.call.hang_up import HangUp
 from callapp.call.interpreter_books import Books
 from callapp.call.levels import Tap
 from callapp.call.pairs import Side
+from callapp.call.stream_end import StreamEnd
 from callapp.call.threads import JOIN_S, Threads
 from callapp.call.translators import News, Translators
 from callapp.conversation.commands import PlayAudio, SendMark
-from callapp.conversation.events import CallerHungUp, Played
+from callapp.conversation.events import Played
 from callapp.conversation.interpreting import (
     CallOff,
     Command,
@@ -64,7 +64,7 @@ from callapp.conversation.interpreting import (
 from callapp.errors import CallappError, LegLost
 from callapp.logs import Log
 from callapp.realtime.translator import Took, Translator, Written
-from callapp.telephony.leg import NO_MEDIA_S, CallerLeg, reason_of
+from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
 
 # How often the inbox is looked into once the phone is gone, and how much is then heard at a time.
@@ -130,7 +130,7 @@ class InterpretedSide:
         self._using: int | None = None
         self._phone_gone = False
         self._heard_to_ms = 0.0  # so far the partner has heard this side, once its phone is gone
-        self._hang_up = HangUp()
+        self._stream_end = StreamEnd()
         self._closed = False  # nobody looks into the inbox any more
         self._calling: Thread | None = None  # dials the partner, where that is for us to do
         self._began_s = monotonic()
@@ -173,9 +173,9 @@ class InterpretedSide:
     def cut(self, reason: str) -> None:
         """End the call now. Safe from any thread.
 
-        If the phone has hung up, what it said last is still to be read: see `HangUp`.
+        If the phone has hung up, what it said last is still to be read: see `StreamEnd`.
         """
-        if not self._hang_up.told(reason):
+        if not self._stream_end.told(reason):
             self._inbox.put(Told(reason))
 
     def tap(self, tap: Tap | None) -> int:
@@ -215,28 +215,19 @@ class InterpretedSide:
     # -- the uplink -----------------------------------------------------------------------------
 
     def _uplink(self) -> None:
-        heard_s = monotonic()
         while not self.conversation.over:
             if self._phone_gone:
                 self._wait_for_news()
             else:
-                heard_s = self._listen(heard_s)
+                self._listen()
             while not self._inbox.empty():
                 self._take_news(self._inbox.get())
             self._tell(TimePassed())
             if not self._books.keep(self._translators.heard_s, self._now_ms()):
                 self._tell(Told("limit.cost"))
 
-    def _listen(self, heard_s: float) -> float:
-        """Read the phone once; return when it was last heard."""
-        if self._hang_up.overdue:
-            self._lose_phone("twilio.disconnected")
-            return heard_s
-        try:
-            heard = self._caller.receive()
-        except LegLost as loss:
-            self._lose_phone(reason_of(loss))
-            return heard_s
+    def _listen(self) -> None:
+        heard, ended = self._stream_end.read(self._caller.receive)
         for event in heard:
             if isinstance(event, CallerAudio):
                 tap = self._tap
@@ -245,13 +236,10 @@ class InterpretedSide:
                 self._pass_on(decode(a2b_base64(event.payload)))
             elif isinstance(event, Played):
                 self._tell(MarkPlayed(event.mark))
-            elif isinstance(event, CallerHungUp):
-                self._lose_phone("caller.hung_up")
-        if heard:
-            return monotonic()
-        if monotonic() - heard_s > NO_MEDIA_S:
-            self._lose_phone("twilio.no_media")
-        return heard_s
+        if ended is not None:
+            self._phone_gone = True
+            self._heard_to_ms = self._now_ms()
+            self._tell(PhoneLost(ended))
 
     def _pass_on(self, voice: Samples) -> None:
         """Let the translator and the partner have what the phone said."""
@@ -277,11 +265,6 @@ class InterpretedSide:
             self._books.took(news.usage, self._now_ms())
         else:
             self._tell(news)
-
-    def _lose_phone(self, reason: str) -> None:
-        self._phone_gone = True
-        self._heard_to_ms = self._now_ms()
-        self._tell(PhoneLost(self._hang_up.reason(reason)))
 
     def _tell(self, event: Event) -> None:
         for command in self.conversation.receive(event, self._now_ms()):

@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import pytest
 
-from callapp.call import captions
 from callapp.call.captions import CaptionedCall
 from callapp.call.threads import Threads
 from callapp.conversation.captioning import Terms
@@ -253,7 +252,7 @@ def test_a_lost_stream_and_a_dead_one_end_the_captions(
     worlds.append(World())
     worlds[0].stream.inbox.put(LegLost("caller", 1006, "gone"))
     assert worlds[0].ended() == "twilio.disconnected"
-    monkeypatch.setattr(captions, "NO_MEDIA_S", 0.1)
+    monkeypatch.setattr("callapp.call.stream_end.NO_MEDIA_S", 0.1)
     worlds.append(World())
     assert worlds[1].ended() == "twilio.no_media"
 
