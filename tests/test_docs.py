@@ -133,7 +133,7 @@ def test_what_the_readme_says_to_run_for_the_tests_is_what_ci_runs(readme: str) 
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     # Its pip is that of a virtual environment, quiet, and leaves the compiling for later.
     ci = re.sub(r'^.*/pip" install --quiet --no-compile', "pip install", ci, flags=re.MULTILINE)
-    run = [line.split(" -p ")[0] for line in ci.splitlines()]
+    run = [re.split(" -p | >", line)[0] for line in ci.splitlines()]
     block = re.search(r"## Development\n+```sh\n(.*?)```", readme, flags=re.DOTALL)
     assert block
     commands = [command.strip() for line in block[1].splitlines() for command in line.split("&&")]
