@@ -73,16 +73,19 @@ def over() -> ResponseReturnValue:
     call_sid = fields.get("CallSid", "")
     log = call_logger(call_sid, __name__)
     agent = app.agents.get(request.args.get("agent", "")) or app.agents.default
-    if fields.get("CallStatus") in TERMINAL_STATUSES:  # the caller; the stream tells so itself
-        return _xml(twiml.hang_up())
+    caller_gone = fields.get("CallStatus") in TERMINAL_STATUSES  # the stream tells so itself
     reached = fields.get("DialCallStatus") in ("completed", "answered")
     reason = "other.hung_up" if reached else "other.unreachable"
     log.info("= dial: %s", fields.get("DialCallStatus"))
     try:
-        # Another process may have the stream, which only says that it is over.
-        app.store.note_end_reason(call_sid, reason)
+        if not caller_gone:
+            # Another process may have the stream, which only says that it is over.
+            app.store.note_end_reason(call_sid, reason)
+        app.store.ask_soon(call_sid)  # that process may have been killed, and nobody else closes the call
     except StoreUnavailable as error:
-        log.error("! end reason not noted: %s", error)
+        log.error("! end of the call not noted: %s", error)
+    if caller_gone:
+        return _xml(twiml.hang_up())
     live = app.registry.find(call_sid)
     if live is not None:
         live.cut(reason)

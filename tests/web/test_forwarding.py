@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
 from callapp.call_log import Admission, StoreUnavailable
+from callapp.call_log.settling import Settler
 from callapp.simulators import twiml_reader as twiml
+from callapp.telephony.rest import CallState
 from tests.web.conftest import CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
 
 OTHER = "+442079460000"
@@ -121,6 +124,20 @@ def test_a_caller_who_has_hung_up_is_told_nothing_and_the_stream_says_so_itself(
     answer = over(world, CallStatus="completed", DialCallStatus="canceled")
     assert verbs(answer) == [twiml.Hangup()]
     assert live.cuts == []
+
+
+@pytest.mark.parametrize("fields", [{"DialCallStatus": "completed"}, {"CallStatus": "completed"}])
+def test_a_call_whose_process_was_killed_is_soon_over_once_its_dial_is(
+    world: World, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str]
+) -> None:
+    """Of a call that rang us nobody tells the end: it stood on the desk, and was not to be deleted."""
+    store = world.services.store
+    monkeypatch.setattr("callapp.call_log.store.ASK_SOON_AFTER", timedelta(0))
+    world.webhook(INCOMING)
+    assert store.find_status(CALL_SID) == "in-progress"
+    over(world, **fields)
+    Settler(store, lambda _sid: CallState("completed", 9)).settle_due()
+    assert store.find_status(CALL_SID) == "completed"
 
 
 def test_without_a_database_the_closing_is_heard_nevertheless(
