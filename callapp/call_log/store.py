@@ -49,6 +49,9 @@ __all__ = ["Store", "StoreUnavailable", "Taken", "admission_of", "answered_call"
 SWEEP_EVERY_S = 60.0
 # What Twilio was told to end a moment ago, it may show as it was.
 ASK_SOON_AFTER = timedelta(seconds=3)
+# The end of a call that Twilio says is over has been written by then, or its process was killed. Twilio is
+# asked then: before the call's webhook is due.
+WRITTEN_WITHIN = timedelta(seconds=30)
 _CALLS, _TOKENS = table_of(CallRow), table_of(StreamTokenRow)
 _NEW_SETTLE_AT = bindparam("new_settle_at", type_=_CALLS.c.settle_at.type)
 _ANSWER_PLACED = (
@@ -254,8 +257,11 @@ class Store(Database):
             values["status_sequence"] = sequence_number
         if terminal:
             values["ended_at"] = _now()
-            # One that had no stream has nothing more to be asked about.
-            values["settle_at"] = case((CallRow.model.is_(None), null()), else_=CallRow.settle_at)
+            values["settle_at"] = case(
+                (CallRow.model.is_(None), null()),  # it had no stream: nothing more is to be asked about
+                (CallRow.ended_at.is_(None), _now() + WRITTEN_WITHIN),
+                else_=CallRow.settle_at,
+            )
         else:
             values["ended_at"] = ENDED_AT_IF_DIALLED
             values["settle_at"] = case((NOT_DIALLED, _now() + NO_STREAM_AFTER), else_=CallRow.settle_at)

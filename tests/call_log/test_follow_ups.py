@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
 
+from callapp.call.journal import Particulars
 from callapp.call_log import Admission, PlacedCall, Store
 from callapp.call_log.erasure import delete_calls
-from callapp.call_log.follow_ups import FollowUps
+from callapp.call_log.follow_ups import WRITTEN_BY_S, FollowUps
 from callapp.call_log.jobs import JobQueue
 from callapp.call_log.models import JobRow
+from callapp.call_log.reading import find_call
 from callapp.call_log.record import Record
-from callapp.call_log.settling import Settler
+from callapp.call_log.settling import LOOK_S, Settler
+from callapp.call_log.store import WRITTEN_WITHIN
 from callapp.conversation.facts import Began, Closed, Ended, Fact
 from tests.call_log.test_record import CALL, WAIT_S
 from tests.call_log.test_settling import Told
@@ -25,10 +29,10 @@ def everything() -> FollowUps:
     return FollowUps(tells=True, analyzes=lambda agent: agent == CALL.agent)
 
 
-def tell(store: Store, follow_ups: FollowUps, *facts: Fact) -> None:
+def tell(store: Store, follow_ups: FollowUps, *facts: Fact, call: Particulars = CALL) -> None:
     record = Record(store, follow_ups)
     for fact in facts:
-        record(CALL, fact, fact.at_ms)
+        record(call, fact, fact.at_ms)
     record.close()
 
 
@@ -97,6 +101,30 @@ def test_a_call_whose_process_was_killed_is_told_of_once_twilio_was_asked(store:
     follow_ups = everything()
     tell(store, follow_ups, Began())
     assert_told_of_once_twilio_is_asked(store, follow_ups)
+
+
+def test_a_call_of_ours_whose_process_was_killed_is_told_of_when_it_is_known_why_it_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twilio's word that it is over is there at once; a webhook that knew no more was the last one."""
+    follow_ups = everything()
+    store.place_call(PlacedCall("p1", CALL.agent, {}, "+1", "+81"))
+    store.call_dialled("p1", CALL.call_sid, "queued")
+    tell(store, follow_ups, Began(), call=dataclasses.replace(CALL, began_at=datetime.now(UTC)))
+    assert due(store) == ["call.started"]
+    monkeypatch.setattr("callapp.call_log.store.WRITTEN_WITHIN", timedelta(0))
+    store.note_status(CALL.call_sid, "completed", 3, None, follow_ups.said_to_be_over)
+    assert due(store) == []
+    assert Settler(store, lambda call_sid: Told(duration_s=9), follow_ups).settle_due() == 1
+    call = find_call(store, CALL.call_sid)
+    assert call is not None
+    assert call.end_reason == "server.lost"
+    assert due(store) == ["call.ended", "analyze"]
+
+
+def test_twilio_is_asked_about_a_call_that_it_says_is_over_before_the_webhook_is_due() -> None:
+    """It is asked when somebody looks, and takes its time to answer."""
+    assert WRITTEN_WITHIN.total_seconds() + LOOK_S < WRITTEN_BY_S - 10
 
 
 @pytest.mark.parametrize("status", ["in-progress", "completed"])
