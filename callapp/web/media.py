@@ -185,6 +185,8 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
         if full and agent.kind == "assistant" and not from_browser:
             _apologise(parts.maker.apology(call_sid, agent, admission.parameters, origin), call_log)
         caller.close(TRY_AGAIN_LATER if full else POLICY_VIOLATION, refusal)
+        if full:  # another process keeps a slot for it, and of one that rang us nobody tells the end
+            parts.store.ask_soon(call_sid)
         return
 
     def carry() -> str | None:  # whatever fails from here on leaves no slot taken

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 
 from callapp.call.bridge import Bridge
 from callapp.call_log.records import Admission, AwayCall
+from callapp.call_log.settling import Settler
 from callapp.services import Services
 from callapp.telephony.media_streams import Started
+from callapp.telephony.rest import CallState
 from callapp.web import media
 from tests.web.conftest import CALL_SID, ORIGIN, World
 from tests.web.test_voice import parameters
@@ -69,3 +73,26 @@ def test_a_call_that_comes_from_another_process_waits_for_who_answered_as_long_a
     with world.app.test_request_context("/ws"):
         media._carry(caller, parts, from_browser=False)
     assert expected == [(CALL_SID, 26.0)]
+
+
+def test_a_call_that_is_refused_for_want_of_a_line_is_soon_over_in_the_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process had answered it, and kept a line for it; of one that rang us nobody tells the end."""
+    parts = silent(world.services)
+    answer = world.webhook("/incoming-call?agent=operator")
+    started = Started(CALL_SID, "MZ1", cast(dict[str, str], parameters(answer)))
+    parts.registry.give_back(CALL_SID)  # it is the other's, and here
+    while parts.registry.take_slot(uuid4().hex):
+        pass
+    closed: list[object] = []
+    caller = SimpleNamespace(
+        wait_for_start=lambda _within_s: started, close=lambda *told: closed.append(told)
+    )
+    cast(Any, parts.maker).apology = lambda *_: None
+    monkeypatch.setattr("callapp.call_log.store.ASK_SOON_AFTER", timedelta(0))
+    with world.app.test_request_context("/ws"):
+        media._carry(cast(Any, caller), parts, from_browser=False)
+    assert closed == [(media.TRY_AGAIN_LATER, "at capacity")]
+    Settler(parts.store, lambda _sid: CallState("completed", 3)).settle_due()
+    assert parts.store.no_longer_awaited([CALL_SID]) == [CALL_SID]
