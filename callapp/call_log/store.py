@@ -47,8 +47,9 @@ if TYPE_CHECKING:
 __all__ = ["Store", "StoreUnavailable", "Taken", "admission_of", "answered_call", "columns_of"]
 
 SWEEP_EVERY_S = 60.0
-# What Twilio was told to end a moment ago, it may show as it was.
-ASK_SOON_AFTER = timedelta(seconds=3)
+# What Twilio was told to end a moment ago, it may show as it was. And the last words between two people
+# come in for some seconds more: Twilio's word would close it without them.
+ASK_SOON_AFTER = timedelta(seconds=8)
 # The end of a call that Twilio says is over has been written by then, or its process was killed. Twilio is
 # asked then: before the call's webhook is due.
 WRITTEN_WITHIN = timedelta(seconds=30)

@@ -17,8 +17,11 @@ from callapp.call_log.models import JobRow
 from callapp.call_log.reading import find_call
 from callapp.call_log.record import Record
 from callapp.call_log.settling import LOOK_S, Settler
-from callapp.call_log.store import WRITTEN_WITHIN
+from callapp.call_log.store import ASK_SOON_AFTER, WRITTEN_WITHIN
+from callapp.conversation.captioning import LAST_WORDS_MS as OF_CAPTIONS_MS
 from callapp.conversation.facts import Began, Closed, Ended, Fact
+from callapp.conversation.interpreting import LAST_WORDS_MS as OF_INTERPRETERS_MS
+from callapp.telephony.leg import STOP_WITHIN_S
 from tests.call_log.test_record import CALL, WAIT_S
 from tests.call_log.test_settling import Told
 
@@ -125,6 +128,12 @@ def test_a_call_of_ours_whose_process_was_killed_is_told_of_when_it_is_known_why
 def test_twilio_is_asked_about_a_call_that_it_says_is_over_before_the_webhook_is_due() -> None:
     """It is asked when somebody looks, and takes its time to answer."""
     assert WRITTEN_WITHIN.total_seconds() + LOOK_S < WRITTEN_BY_S - 10
+
+
+def test_twilio_is_not_asked_about_a_call_whose_last_words_are_still_to_come() -> None:
+    """Its word closes the call, and `call.ended` and the analysis would be without them."""
+    last_words_ms = max(OF_CAPTIONS_MS, OF_INTERPRETERS_MS)
+    assert timedelta(seconds=STOP_WITHIN_S, milliseconds=last_words_ms) < ASK_SOON_AFTER < WRITTEN_WITHIN
 
 
 @pytest.mark.parametrize("status", ["in-progress", "completed"])
