@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from callapp.audio.g711 import RATE_HZ, decode
+from callapp.audio.g711 import RATE_HZ, Samples, decode
 
 SILENT_DBFS = -90.0
 _FULL_SCALE = 32_768
@@ -22,7 +22,12 @@ _SOFTEST_RINGING_DBFS = -50.0
 
 def level_dbfs(ulaw: bytes) -> float:
     """The level of some mu-law, in dB of full scale; `SILENT_DBFS` for silence, and never less."""
-    samples = decode(ulaw).astype(np.float32)
+    return level_of(decode(ulaw))
+
+
+def level_of(sound: Samples) -> float:
+    """As ``level_dbfs``, of samples."""
+    samples = sound.astype(np.float32)
     power = float(np.dot(samples, samples)) / max(1, len(samples)) / _FULL_SCALE**2
     return max(SILENT_DBFS, 10 * float(np.log10(power))) if power > 0 else SILENT_DBFS
 

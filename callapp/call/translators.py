@@ -10,11 +10,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Event as Flag
 
-from callapp.audio.g711 import Samples
+from callapp.audio.g711 import SAMPLES_PER_MS, Samples
+from callapp.audio.levels import level_of
 from callapp.audio.mixing import Mixer
 from callapp.call.sessions import carry
 from callapp.call.threads import Threads
 from callapp.conversation.interpreting import Told, TranslatorFinished, TranslatorLost, TranslatorReady
+from callapp.conversation.speaking import SOFTEST_DBFS, Speaking
 from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.realtime.translator import (
@@ -26,6 +28,9 @@ from callapp.realtime.translator import (
     TranslatorEvent,
     Written,
 )
+
+# One that was spoken to for so long, and neither says nor writes anything, is as good as lost.
+MUTE_MS = 20_000.0
 
 News = Told | Took | TranslatorFinished | TranslatorLost | TranslatorReady | Written
 
@@ -55,6 +60,8 @@ class Translators:
         self._alive: dict[int, Translator] = {}
         self._past_ms = 0.0  # what those heard that are over
         self._dropped = Flag()
+        self._speaking = Speaking()
+        self._unanswered_ms = 0.0  # of speech, that the present one has heard
 
     @property
     def heard_s(self) -> float:
@@ -74,9 +81,16 @@ class Translators:
     def hear(self, number: int, voice: Samples) -> None:
         """Let one have what the speaker says."""
         translator = self._alive.get(number)
-        if translator is not None:
-            with suppress(LegLost):  # its own thread will hear of it
-                translator.hear(voice)
+        if translator is None:
+            return
+        with suppress(LegLost):  # its own thread will hear of it
+            translator.hear(voice)
+        if self._speaking.hear(level_of(voice)):
+            self._unanswered_ms += len(voice) / SAMPLES_PER_MS
+        if self._unanswered_ms >= MUTE_MS:
+            self._log.warning("! the translator is silent: another one takes its place")
+            self._unanswered_ms = 0.0
+            translator.close()
 
     def finish(self, number: int) -> None:
         """Have one translate the rest of what it heard."""
@@ -117,13 +131,17 @@ class Translators:
         match event:
             case Spoken(samples=samples):
                 self._mixer.add(samples)
+                if level_of(samples) > SOFTEST_DBFS:
+                    self._unanswered_ms = 0.0
             case Written(side=side, text=text):
                 self._log.debug("< %s: %s", side, text)
                 self._tell(event)
+                self._unanswered_ms = 0.0
             case Took():
                 self._tell(event)
             case Ready():
                 self._tell(TranslatorReady(number))
+                self._unanswered_ms = 0.0
             case Finished():
                 self._tell(TranslatorFinished(number))
                 return False

@@ -22,7 +22,7 @@ from callapp.conversation.facts import Ended, Fact
 from callapp.conversation.interpreting import LAST_MARK, Terms
 from callapp.errors import CarrierUnreachable, LegLost
 from callapp.realtime.loss import Loss
-from callapp.realtime.translator import Finished, Ready, Spoken, Translator
+from callapp.realtime.translator import Finished, Ready, Spoken, Translator, Written
 from callapp.simulators.ulaw import tone
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
@@ -210,6 +210,38 @@ def test_the_last_words_are_heard_as_they_are_translated_though_their_speaker_is
     assert world.partner.left.get(timeout=WAIT_S) == "other.hung_up"
     assert len(loud()) == 800
     assert world.ended() == "caller.hung_up"
+
+
+@pytest.mark.parametrize(
+    ("sign", "replaced"),
+    [
+        (Written("target", "Hello."), False),
+        (Spoken(np.full(800, 5000, np.int16)), False),
+        (Spoken(np.zeros(800, np.int16)), True),
+    ],
+)
+def test_a_translator_that_is_spoken_to_and_says_nothing_is_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch, sign: Written | Spoken, replaced: bool
+) -> None:
+    """Its socket stands, and the partner heard nothing of what was said until the end of the call."""
+    translators = world.side._translators
+
+    def say(ms: int) -> None:
+        for _ in range(ms // 20):
+            world.phone.inbox.put(VOICE)
+        assert eventually(world.phone.inbox.empty, WAIT_S)
+
+    translator = world.together()
+    say(200)
+    assert translators._unanswered_ms > 0
+    translator.outbox.put(Written("source", "Good morning."))
+    assert eventually(lambda: translators._unanswered_ms == 0, WAIT_S)
+    monkeypatch.setattr("callapp.call.translators.MUTE_MS", 300.0)
+    say(200)
+    translator.outbox.put(sign)
+    assert replaced or eventually(lambda: translators._unanswered_ms == 0, WAIT_S)
+    say(200)
+    assert eventually(lambda: not world.translators.empty(), WAIT_S if replaced else 0.1) == replaced
 
 
 def test_a_bug_in_the_translators_thread_ends_both_sides(
