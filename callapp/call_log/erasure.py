@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import String, cast, delete, or_, select
+from sqlalchemy import String, cast, delete, or_, select, update
 
 from callapp.call_log.models import (
     AwayRow,
@@ -96,13 +96,18 @@ def delete_unplaced_to(store: Store, number: str) -> None:
 
 
 def delete_from_parameters(store: Store, number: str) -> None:
-    """Delete a number from the calls of those who were to talk with its owner: there it is a parameter."""
+    """Delete a number from the calls of those who were to talk with its owner: there it is a parameter.
+
+    A webhook that has yet to tell of such a call is written anew when it is sent again.
+    """
     holds_it = cast(CallRow.parameters, String).contains(number, autoescape=True)
+    tells_it = JobRow.body.contains(number, autoescape=True)
     with store.transaction() as session:
         for call in session.scalars(select(CallRow).where(holds_it)):
             call.parameters = {
                 name: "" if value == number else value for name, value in call.parameters.items()
             }
+        session.execute(update(JobRow).where(tells_it).values(body=None))
 
 
 def calls_of(store: Store, number: str) -> list[str]:

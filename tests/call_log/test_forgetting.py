@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from callapp import create_app
 from callapp.call_log import Admission, PlacedCall, Store
 from callapp.call_log.erasure import delete_calls
+from callapp.call_log.follow_ups import FollowUps
+from callapp.call_log.jobs import JobQueue
 from callapp.call_log.listing import Wanted, list_calls
 from callapp.call_log.models import (
     CallEventRow,
@@ -133,9 +135,16 @@ def test_a_number_is_forgotten_in_the_calls_of_those_who_talked_with_its_owner(a
     parts(app).record(call, Began(), 0)
     parts(app).record(call, Closed(9_000), 9_000)
     assert parts(app).record.flush(20)
+    queue = JobQueue(parts(app).store)
+    with parts(app).store.transaction() as session:  # a webhook that is to be sent once more
+        FollowUps(tells=True).ended(session, call.call_sid, call.agent)
+        session.execute(update(JobRow).values(body=json.dumps({"otherPhoneNumber": CALLER})))
     assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
     kept = list_calls(parts(app).store, Wanted(to_number=OTHER), 50).calls
     assert [one.parameters for one in kept] == [{"otherPhoneNumber": "", "name": "Mia"}]
+    job = queue.claim(["call.ended"], 60)
+    assert job is not None
+    assert job.body is None
 
 
 def test_the_token_of_a_call_that_is_deleted_goes_with_it(store: Store) -> None:
