@@ -231,9 +231,10 @@ class Responses:
             return at_ms >= self._blocked_since_ms + REQUEST_MS
         if self._asked is None or at_ms < self._asked.until_ms:
             return False
-        request, self._asked = self._asked.request, None
+        asked, self._asked = self._asked, None
         self._unanswered += 1
-        self.want(request)
+        if not asked.doomed:
+            self.want(asked.request)
         return self._unanswered > 1
 
     def ignored(self, at_ms: float) -> bool:

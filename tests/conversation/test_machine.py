@@ -820,6 +820,17 @@ def test_a_goodbye_asked_for_and_then_interrupted_is_not_said_later():
     assert call.conversation.phase is Phase.LIVE
 
 
+def test_a_goodbye_that_was_interrupted_is_not_asked_for_again_where_nothing_came_of_it():
+    """It was called off, so the line would stay open after it."""
+    call = live()
+    call.tell(ResponseStarted("resp_1"), at_ms=1_000)
+    end_call(call, "resp_1")
+    call.tell(SpeechStarted(), at_ms=2_000)
+    call.tell(SpeechStopped(), at_ms=3_000)
+    asked = [c for _ in range(2) for c in call.tell(Tick(), at_ms=call.conversation.deadline_ms)]
+    assert [c.tag for c in asked] == ["answer"]
+
+
 def test_if_the_last_mark_never_comes_the_line_closes_all_the_same():
     call = live()
     call.tell(at_ms=1_000)
