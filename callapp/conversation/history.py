@@ -77,10 +77,6 @@ class History:
         if utterance is not None and utterance.heard_share is None:
             utterance.heard_share = heard_share
 
-    def items(self, role: str) -> list[str]:
-        """The items of one side, in order."""
-        return [item_id for item_id, utterance in self._utterances.items() if utterance.role == role]
-
     @property
     def agent_heard(self) -> bool:
         """Whether anything of the agent was heard, or may be still."""

@@ -138,7 +138,6 @@ class Voice:
         for item_id in self._unspoken:
             self._history.cut(item_id, 0)
         self._unspoken.clear()
-        self._forgotten.update(self._history.items(AGENT))
         self._forgotten.update(self._playback.items)  # what is cut later, no session has to forget
         return self._playback.end_all(at_ms)
 
