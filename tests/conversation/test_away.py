@@ -266,9 +266,10 @@ def test_a_stream_that_is_back_before_the_last_one_was_seen_to_end_is_taken():
 def test_a_call_that_should_have_ended_meanwhile_ends_when_it_is_back():
     call = gone(COLD)
     assert call.tell(WindUpAsked("server.draining")) == []
-    commands = call.tell(CallerBack("nobody answered"), at_ms=call.now_ms + 5_000)
+    commands = call.tell(CallerBack("nobody answered"), at_ms=call.now_ms + 30_000)
     [create] = only(commands, CreateResponse)
     assert create.tag == "goodbye"
+    assert call.tell(Tick()) == []  # there is time to say it
 
 
 def test_a_call_that_should_have_ended_meanwhile_ends_when_it_could_not_leave():

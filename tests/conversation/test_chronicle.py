@@ -277,6 +277,15 @@ def test_a_barge_in_is_told_with_what_was_heard_and_marks_the_turn():
     assert call.only(TurnAnswered).barge_in
 
 
+def test_a_barge_in_on_a_line_that_no_model_spoke_names_no_item():
+    call = live(hold_line=b64encode(LOUD * 12_000))
+    call.tell(ModelLost("openai.disconnected"), at_ms=5_000)
+    call.tell(Tick(), at_ms=6_000)
+    call.tell(SessionConfirmed(), SpeechStarted("c1"), at_ms=7_000)
+    barge_in = call.only(BargedIn)
+    assert (barge_in.item_id, barge_in.sent_ms) == (None, 1_500)
+
+
 def test_speech_while_nothing_plays_is_no_barge_in():
     call = live()
     call.speak("Hello.", at_ms=1_000)

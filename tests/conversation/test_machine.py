@@ -403,6 +403,14 @@ def test_an_unanswered_request_is_made_once_more_and_then_the_session_is_given_u
     assert call.tell(Tick(), at_ms=20_300) == [DropModel("openai.no_answer"), CloseAudio(), Reconnect(0)]
 
 
+def test_a_request_that_was_answered_at_its_second_try_leaves_the_next_one_two_tries():
+    call = live(greeting="Say hello")
+    call.tell(Tick(), at_ms=10_300)
+    call.tell(ResponseStarted("resp_1", "greeting"), ResponseEnded("resp_1"))
+    call.tell(Whispered("Offer a discount."), at_ms=20_000)
+    assert [type(c) for c in call.tell(Tick(), at_ms=30_000)] == [CreateResponse]
+
+
 def test_a_session_that_refuses_for_a_response_of_which_nothing_comes_is_given_up():
     call = live()
     call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=1_000)
@@ -430,6 +438,18 @@ def test_a_failed_response_is_asked_for_again_but_not_for_ever():
         call.tell(Tick(), at_ms=call.now_ms + 5_000)
     assert len(only(call.given, CreateResponse)) == 4
     assert call.given[-1] == Finish("openai.failed")
+
+
+def test_failures_that_were_overcome_do_not_count_any_more():
+    """In an hour there are more of them than in a row may be."""
+    call = live()
+    for number in range(10):
+        call.tell(Whispered("Offer a discount."), at_ms=20_000 * (number + 1))
+        call.tell(ResponseStarted(f"bad_{number}", "answer"), ResponseEnded(f"bad_{number}", "failed"))
+        assert len(only(call.tell(Tick(), at_ms=call.now_ms + 500), CreateResponse)) == 1
+        call.speak(f"good_{number}", f"item_{number}", 1_000)
+        call.hear_all()
+    assert only(call.given, Finish) == []
 
 
 def test_a_service_that_is_asked_too_often_has_time_and_the_caller_hears_a_line_meanwhile():
@@ -609,6 +629,30 @@ def test_an_answer_that_was_cut_off_after_its_first_sound_is_not_asked_for_again
     assert only(call.tell(Tick(), at_ms=5_000), CreateResponse) == []
 
 
+def test_an_answer_that_was_cut_off_after_its_first_sound_is_remembered():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), MessageStarted("resp_1", "item_1"), at_ms=1_000)
+    call.tell(audio("resp_1", "item_1", 500), AgentSaid("item_1", "We open at"))
+    assert only(call.tell(ResponseEnded("resp_1", "incomplete")), DeleteItem, TruncateItem) == []
+    call.hear_all()
+    assert [line.text for line in call.conversation.history.lines()] == ["We open at"]
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_words_that_were_silenced_before_their_first_sound_are_forgotten_also_if_the_cancel_came_too_late(
+    begins,
+):
+    """The response then ends like any other."""
+    call = live()
+    call.tell(ResponseStarted("resp_1"), at_ms=1_000)
+    events = [MessageStarted("resp_1", "item_1"), SpeechStarted("item_2")]
+    commands = call.tell(*(events if begins == "before" else reversed(events)))
+    assert commands == [CancelResponse("resp_1"), DeleteItem("item_1")]
+    commands = call.tell(audio("resp_1", "item_1", 500), AgentSaid("item_1", "We open at ten.", whole=True))
+    assert commands == call.tell(ResponseEnded("resp_1")) == []
+    assert "We open at ten." not in [line.text for line in call.conversation.history.lines()]
+
+
 @pytest.mark.parametrize("status", ["incomplete", "cancelled", "failed"])
 def test_an_answer_that_was_cut_off_before_its_first_sound_is_forgotten_and_asked_for_again(status):
     call = live()
@@ -722,6 +766,16 @@ def test_a_tool_that_takes_too_long_is_answered_for_and_its_late_result_dropped(
     assert [type(c) for c in commands] == [AnswerTool, CreateResponse]
     assert "too long" in commands[0].output
     assert call.tell(ToolReturned("call_1", "late")) == []
+
+
+def test_a_tool_that_takes_too_long_is_answered_for_whatever_was_called_after_it():
+    call = live()
+    first, second = (ToolCalled(f"resp_{n}", f"call_{n}", "slow", "{}") for n in (1, 2))
+    call.tell(ResponseStarted("resp_1"), first, ResponseEnded("resp_1"), at_ms=1_000)
+    call.tell(ResponseStarted("resp_2"), second, ResponseEnded("resp_2"), at_ms=5_000)
+    while not only(call.given, AnswerTool):
+        call.tell(Tick(), at_ms=call.conversation.deadline_ms)
+    assert call.now_ms == 16_000
 
 
 def test_a_call_that_an_interruption_cut_short_is_answered_without_being_run():
@@ -931,6 +985,14 @@ def test_at_the_limit_a_model_that_says_nothing_is_not_waited_for():
     call.tell(Tick(), at_ms=60_000)
     assert call.tell(Tick(), at_ms=call.conversation.deadline_ms) == [CompleteCall()]
     assert call.now_ms <= 67_000
+
+
+def test_a_second_reason_to_end_gives_the_last_goodbye_no_more_time():
+    call = live(most_ms=60_000)
+    call.tell(Tick(), at_ms=60_000)
+    assert call.tell(WindUpAsked("server.draining"), at_ms=65_000) == []
+    assert call.tell(Tick(), at_ms=67_000) == [CompleteCall()]
+    assert call.conversation.end_reason == "limit.call_seconds"
 
 
 def test_a_goodbye_under_way_is_not_said_twice_when_time_is_up():

@@ -173,6 +173,26 @@ def test_items_of_the_lost_session_are_not_named_to_the_next_one():
     assert call.tell(SpeechStarted("item_2"), at_ms=2_000) == [ClearAudio()]
 
 
+def test_a_line_that_no_model_spoke_is_not_named_to_one_when_it_is_cut():
+    call = live(hold_line=LINE)
+    call.tell(LOST, at_ms=5_000)
+    assert only(call.tell(Tick(), at_ms=6_000), PlayAudio)
+    call.tell(SessionConfirmed(), at_ms=6_500)
+    assert call.tell(SpeechStarted("item_1"), at_ms=7_000) == [ClearAudio()]
+
+
+def test_words_are_told_as_they_were_in_the_end_and_not_twice():
+    """They come in pieces, and once more as a whole, from which a piece may be missing."""
+    call = live()
+    call.tell(at_ms=1_000)
+    call.speak("resp_1", "item_1", 1_000, done=False)
+    call.tell(AgentSaid("item_1", "Hello,"), AgentSaid("item_1", " how"))
+    said(call, "item_1", "Hello, how are you?")
+    call.hear_all()
+    call.tell(LOST)
+    assert call.tell(SessionConfirmed())[0] == Tell("agent", "Hello, how are you?")
+
+
 def test_a_tool_that_a_lost_session_called_is_told_to_the_next_in_words():
     call = live()
     call.tell(

@@ -45,3 +45,16 @@ def test_a_soft_voice_on_a_quiet_line_is_heard() -> None:
     ear = Speaking()
     heard(ear, *[-60.0] * SECOND)
     assert all(heard(ear, *[-44.0] * 10)[SHORTEST_FRAMES:])
+
+
+def test_what_is_hardly_to_be_heard_is_no_speech_however_silent_the_line_is() -> None:
+    ear = Speaking()
+    heard(ear, *[-90.0] * SECOND)
+    assert not any(heard(ear, *[-60.0] * SECOND))
+
+
+def test_the_noise_of_a_line_is_what_is_left_in_the_softest_moment_of_the_last_seconds() -> None:
+    ear = Speaking()
+    half_a_second = [-20.0] * 12 + [-60.0] + [-20.0] * 12
+    heard(ear, *half_a_second * 6)
+    assert all(heard(ear, *[-44.0] * 10))

@@ -182,6 +182,32 @@ def test_who_was_told_what_a_remote_tool_brought_waits_for_nothing_when_the_sess
     assert of(CreateResponse, call.feed(SessionConfirmed())) == []
 
 
+def test_nobody_waits_for_a_remote_tool_whose_response_is_over_without_it() -> None:
+    call = Call()
+    response_id = call.begin()
+    call.feed(RemoteToolCalled("mcp-1"))
+    call.feed(MessageStarted(response_id, "item-1"))
+    call.feed(AudioArrived(response_id, Part("item-1", 0), SECOND))
+    call.feed(ResponseEnded(response_id, "incomplete"))
+    call.feed(ModelLost("openai.disconnected"))
+    assert of(CreateResponse, call.feed(SessionConfirmed())) == []
+
+
+def test_an_approved_tool_that_is_gone_with_its_session_is_not_given_up_in_the_next() -> None:
+    call = Call()
+    call.feed(RemoteToolCalled("mcp-1", approved=True))
+    call.feed(ModelLost("openai.disconnected"))
+    assert len(of(CreateResponse, call.feed(SessionConfirmed()))) == 1
+    response_id = call.begin()
+    call.feed(MessageStarted(response_id, "item-1"))
+    call.feed(AudioArrived(response_id, Part("item-1", 0), SECOND))
+    call.feed(ResponseEnded(response_id))
+    call.at_ms += TOOL_MS
+    assert of(CreateResponse, call.feed(Tick())) == []
+    call.feed(ModelLost("openai.disconnected"))
+    assert of(CreateResponse, call.feed(SessionConfirmed())) == []
+
+
 def test_a_new_session_and_a_tool_of_the_lost_one_do_not_begin_the_count_anew() -> None:
     call = Call()
     for _ in range(MOST_ROUNDS - 1):

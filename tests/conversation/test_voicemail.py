@@ -73,8 +73,8 @@ def say_message(call: Call) -> list[Command]:
 
 def test_the_message_is_said_when_the_machine_records_and_the_call_ends_when_it_was_heard():
     call = live(message=MESSAGE, detects_machines=True)
-    commands = call.tell(RECORDING, at_ms=9_000)
-    assert message_of(commands) == MESSAGE
+    [asked] = call.tell(RECORDING, at_ms=9_000)
+    assert (asked.instructions, asked.tools_allowed) == (MESSAGE, False)
     assert only(say_message(call), CompleteCall) == [CompleteCall()]
     assert call.conversation.end_reason == "agent.voicemail"
 
