@@ -255,6 +255,7 @@ def test_of_a_browsers_call_whose_stream_never_came_twilio_knows_nothing(
     assert settler.settle_due() == 0
     assert twilio.asked == []
     assert end(store) == ("canceled", None, True)
+    assert settle_at(store) is None
     call = find_call(store, CALL.call_sid)
     assert call is not None
     assert call.duration_seconds == 0
@@ -283,6 +284,38 @@ def test_a_call_that_twilio_does_not_know_is_left_alone(
     twilio.error = CarrierRefused(404, 20404, "not found", None)
     assert settler.settle_due() == 1
     assert settle_at(store) is None
+
+
+def test_a_price_that_twilio_refuses_to_tell_just_now_is_asked_for_again(
+    store: Store, record: Record, settler: Settler, twilio: Twilio
+) -> None:
+    tell(record, OVER, timedelta(minutes=2))
+    twilio.error = CarrierRefused(429, 20429, "too many requests", None)
+    assert settler.settle_due() == 1
+    hurry(store)
+    twilio.error, twilio.told.price_usd = None, 0.01
+    assert settler.settle_due() == 1
+    assert cost(store) == 0.01
+
+
+def test_a_call_that_goes_on_by_twilios_word_is_not_closed(
+    store: Store, record: Record, settler: Settler, twilio: Twilio
+) -> None:
+    tell(record, [Began()], timedelta(hours=5))
+    twilio.told = Told("in-progress", None)
+    assert settler.settle_due() == 1
+    assert end(store) == ("in-progress", None, False)
+
+
+def test_a_call_whose_end_is_known_here_ends_when_it_did(
+    store: Store, record: Record, settler: Settler
+) -> None:
+    """Twilio counts whole seconds."""
+    tell(record, OVER, timedelta(minutes=2))
+    assert settler.settle_due() == 1
+    call = find_call(store, CALL.call_sid)
+    assert call is not None
+    assert call.duration_seconds == pytest.approx(9.0)
 
 
 def test_a_carrier_that_is_away_is_asked_again_and_complained_of_once(
