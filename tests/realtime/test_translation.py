@@ -109,6 +109,17 @@ def test_what_is_optional_is_left_out_when_it_is_refused(
     assert second["session"]["audio"] == {"output": {"language": "ja"}}
 
 
+def test_a_text_of_the_source_is_asked_for_only_where_it_is_wanted(
+    model: PretendModel, legs: list[TranslationLeg]
+) -> None:
+    """It costs money."""
+    leg = dial(model, legs, transcribed=False)
+    until(leg, Ready)
+    (session,) = model.translations
+    (update,) = session.received_events("session.update")
+    assert update["session"]["audio"] == {"output": {"language": "ja"}}
+
+
 def test_a_language_that_is_refused_is_hopeless(model: PretendModel, legs: list[TranslationLeg]) -> None:
     leg = dial(model, legs, language="nonsense")
     with pytest.raises(LegLost) as lost:
