@@ -130,11 +130,11 @@ def test_keys_are_sent_before_the_stream_is_opened_again() -> None:
 
 def test_a_phone_is_rung_and_its_answer_told() -> None:
     document = twiml.dial(
-        "+819011112222", caller_id="+15005550006", action="https://h/over", answered="https://h/up", ring_s=30
+        "+819011112222", caller_id="+15005550006", action="https://h/over", answered="https://h/up", ring_s=20
     )
     number = twiml_reader.Number("+819011112222", "https://h/up", "POST", frozenset({"answered"}))
     assert twiml_reader.read_twiml(document) == [
-        twiml_reader.Dial(number, "https://h/over", "POST", 30, "+15005550006")
+        twiml_reader.Dial(number, "https://h/over", "POST", 20, "+15005550006")
     ]
 
 
@@ -148,6 +148,12 @@ def test_who_waits_in_a_room_does_not_start_it_and_who_joins_does() -> None:
     assert hangup == twiml_reader.Hangup()
 
 
+def test_nobody_hears_a_beep_when_somebody_comes_into_a_room() -> None:
+    for document in (twiml.wait_in("room", action="https://h/over"), twiml.join("room")):
+        [conference] = ElementTree.fromstring(document).iter("Conference")
+        assert conference.get("beep") == "false"
+
+
 @pytest.mark.parametrize(
     ("language", "prompt", "tag"),
     [
@@ -156,11 +162,16 @@ def test_who_waits_in_a_room_does_not_start_it_and_who_joins_does() -> None:
     ],
 )
 def test_a_colleague_hears_the_summary_and_what_to_press(language: str, prompt: str, tag: str) -> None:
-    document = twiml.ask_colleague("Wants <b>.", action="https://h/take", language=language)
+    document = twiml.ask_colleague("Wants <b>.", action="https://h/take", language=language, wait_s=7)
     gather, hangup = twiml_reader.read_twiml(document)
     assert isinstance(gather, twiml_reader.Gather)
     says = [(say.text, say.language) for say in gather.prompts if isinstance(say, twiml_reader.Say)]
-    assert says[1] == (prompt, tag)
-    assert says[0][0] == "Wants <b>."
-    assert (gather.num_digits, gather.finish_on_key) == (1, "")
+    assert says == [("Wants <b>.", tag), (prompt, tag)] * 2
+    assert (gather.num_digits, gather.finish_on_key, gather.timeout_s) == (1, "", 7)
     assert hangup == twiml_reader.Hangup()
+
+
+def test_a_colleague_of_whose_call_nothing_is_known_hears_only_what_to_press() -> None:
+    document = twiml.ask_colleague("", action="https://h/take", language="en-GB")
+    says = [say.text for say in ElementTree.fromstring(document).iter("Say")]
+    assert says == ["To take the call, press 1."] * 2
