@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
@@ -169,6 +170,33 @@ def test_a_session_that_is_never_confirmed_is_given_up_and_dialled_again(
     with pytest.raises(LegLost, match="not confirmed") as lost:
         until(leg, Ready)
     assert leg.meaning_of(lost.value) == Loss("openai.no_session")
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("audio/pcmu", "gpt-live-transcribe"), ("audio/pcm", "gpt-transcribe")]
+)
+def test_a_session_that_takes_something_else_or_has_another_model_is_none(
+    model: PretendModel, legs: list[TranscriptionLeg], form: str, name: str
+) -> None:
+    """What it would write of our audio is noise, or has another price."""
+    audio = {"input": {"format": {"type": form}, "transcription": {"model": name}}}
+    updated = {"type": "session.updated", "session": {"type": "transcription", "audio": audio}}
+    model.fail_on("session.update", SendRaw(json.dumps(updated)))
+    leg = dial(model, legs)
+    with pytest.raises(LegLost) as lost:
+        until(leg, Ready)
+    assert leg.meaning_of(lost.value) == Loss("openai.session_rejected", hopeless=True)
+
+
+def test_an_error_that_answers_no_update_ends_nothing(
+    model: PretendModel, legs: list[TranscriptionLeg]
+) -> None:
+    leg = dial(model, legs)
+    until(leg, Ready)
+    model.transcriptions[0].strike(SendError("input_audio_buffer_commit_empty"))
+    leg.do(SendSpeech(HELLO.audio))
+    leg.do(EndPiece())
+    assert isinstance(until(leg, TextDone)[-1], TextDone)
 
 
 def test_nonsense_is_skipped(model: PretendModel, legs: list[TranscriptionLeg]) -> None:

@@ -106,7 +106,7 @@ def test_the_other_messages(message, event):
         b'{"event":"media"}',
         b'{"event":"media","media":{"payload":5}}',
         b'{"event":"media","media":{"payload":"/8="}}',
-        b'{"event":"media","media":{"payload":"/\\"8="}}',
+        b'{"event":"media","media":{"payload":"//\\"8="}}',
         b'{"event":"mark","mark":{}}',
         b'{"event":"start","start":{"callSid":"CA1"}}',
         b'{"event":"dtmf","dtmf":{"digit":"12"}}',
