@@ -114,6 +114,11 @@ def test_the_essential_update_keeps_the_formats_the_prompt_and_the_tools():
     assert "voice" not in session["audio"]["output"]
 
 
+def test_the_essential_update_has_turns_detected_in_the_way_that_every_model_can():
+    turns = session_of(OTHER, essential=True)["audio"]["input"]["turn_detection"]
+    assert turns == {"type": "server_vad", "create_response": True, "interrupt_response": False}
+
+
 def test_a_prompt_is_byte_stable():
     assert session_update(CONFIG) == session_update(CONFIG)
     assert session_update(FULL) == session_update(FULL)
@@ -165,6 +170,17 @@ def test_what_is_not_said_is_not_sent():
     assert "speed" not in session["audio"]["output"]
     assert "noise_reduction" not in session["audio"]["input"]
     assert "transcription" not in session_of(SILENT)["audio"]["input"]
+
+
+def test_a_remote_server_of_whose_tools_none_are_named_may_have_them_all_used():
+    """An empty list would forbid them."""
+    server = McpServer(server_label="crm", server_url="https://crm.example.com/mcp", approve=("find",))
+    assert session_of(replace(CONFIG, remote_tools=[RemoteTools(server)]))["tools"][1] == {
+        "type": "mcp",
+        "server_label": "crm",
+        "server_url": "https://crm.example.com/mcp",
+        "require_approval": "always",
+    }
 
 
 def test_the_caller_is_transcribed_in_the_agents_language_unless_the_file_says_another():
