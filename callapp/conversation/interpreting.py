@@ -316,7 +316,6 @@ class Interpreting:
         if now_ms >= self._terms.most_ms:
             return self._leave("limit.call_seconds")
         if self._renew_ms is not None and now_ms >= self._renew_ms and self._dialling is None:
-            self._renew_ms = None
             return [self._dial()]
         return []
 
