@@ -94,6 +94,14 @@ def test_a_lost_session_is_dialled_again_and_the_other_one_does_not_notice() -> 
     assert pieces(back) == [("caller", 3)]
 
 
+def test_what_is_said_while_a_session_is_dialled_waits_for_it() -> None:
+    captions = live()
+    captions.receive(SessionLost("caller", 1, "openai.disconnected"), 1000)
+    assert say(captions, "caller", 1000) == []
+    assert captions.receive(SessionReady("caller", 1), 3000) == []  # the lost one, late
+    assert pieces(captions.receive(SessionReady("caller", 2), 3500)) == [("caller", 2)]
+
+
 def test_what_an_old_session_still_says_is_not_taken_for_the_new_ones() -> None:
     captions = live()
     say(captions, "caller", 1000)
@@ -181,8 +189,18 @@ def test_last_words_that_do_not_come_are_not_waited_for_for_ever() -> None:
     assert commands[-1] == End("caller.hung_up")
 
 
-def test_without_last_words_the_end_is_at_once() -> None:
-    assert live().receive(StreamOver("other.hung_up"), 2000)[-1] == End("other.hung_up")
+def test_without_last_words_the_end_is_at_once_and_no_session_is_dialled_after_it() -> None:
+    captions = live()
+    assert captions.receive(StreamOver("other.hung_up"), 2000)[-1] == End("other.hung_up")
+    assert captions.receive(SessionLost("caller", 1, "openai.disconnected"), 2100) == []
+
+
+def test_a_second_reason_to_end_gives_the_last_words_no_more_time() -> None:
+    captions = live()
+    say(captions, "caller", 1000, pause=False)
+    captions.receive(Told("server.draining"), 2000)
+    assert captions.receive(StreamOver("caller.hung_up"), 3000) == []
+    assert captions.receive(TimePassed(), 2000 + LAST_WORDS_MS)[-1] == End("server.draining")
 
 
 def test_the_longest_time_and_the_most_money_end_the_captions() -> None:

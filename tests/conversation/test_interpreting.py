@@ -96,6 +96,12 @@ def test_an_old_translator_is_replaced_before_it_is_ended_and_says_its_rest() ->
     assert one.phase is Phase.TOGETHER
 
 
+def test_a_translator_that_is_lost_shortly_before_its_time_is_replaced_by_one_and_not_by_two() -> None:
+    one = side(*TALKING)
+    assert len(one.receive(TranslatorLost(1, "openai.disconnected"), TERMS.session_ms - 100)) == 2
+    assert one.receive(TimePassed(), TERMS.session_ms) == []
+
+
 def test_a_replacement_that_fails_leaves_the_old_one_in_place() -> None:
     one = side(*TALKING)
     one.receive(TimePassed(), TERMS.session_ms)
