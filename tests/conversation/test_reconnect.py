@@ -272,6 +272,27 @@ def test_a_session_is_renewed_before_its_time_is_over_in_a_quiet_moment():
     assert [type(c) for c in call.tell(SessionConfirmed(lasts_ms=3_600_000))] == [Tell, Tell, OpenAudio]
 
 
+def test_a_session_that_is_renewed_soon_after_a_loss_is_none_that_the_service_has_dropped_again():
+    """Its successor is dialled at once, and not after a pause."""
+    call = live(session_ms=4_000)
+    call.tell(LOST, at_ms=1_000)
+    call.tell(SessionConfirmed(), at_ms=1_100)
+    assert only(call.tell(Tick(), at_ms=5_100), Reconnect) == [Reconnect(0)]
+
+
+def test_a_session_is_not_renewed_while_the_caller_speaks_or_is_about_to_be_answered():
+    call = live(session_ms=30_000)
+    call.tell(SpeechStarted("item_1"), at_ms=29_000)
+    assert call.tell(Tick(), at_ms=30_300) == []
+    call.tell(SpeechStopped(), at_ms=30_400)
+    deadline_ms = call.conversation.deadline_ms
+    assert deadline_ms > 30_400  # it is looked at again, and not all the time
+    assert call.tell(Tick(), at_ms=deadline_ms) == []
+    call.speak("resp_1", "item_2", 1_000)
+    call.hear_all()
+    assert only(call.tell(Tick(), at_ms=call.conversation.deadline_ms), DropModel)
+
+
 def test_a_session_in_which_the_service_runs_a_tool_is_renewed_once_that_is_answered():
     """An approved tool runs outside of any response; it would be gone with its session."""
     call = live(session_ms=30_000)
