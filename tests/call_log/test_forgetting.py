@@ -85,6 +85,20 @@ def test_old_calls_are_purged_with_their_recordings(app: Flask) -> None:
     assert left(app) == ["2", "1"]
 
 
+def test_old_calls_that_never_came_to_be_are_purged_too(app: Flask) -> None:
+    """They have no SID, and somebody's number."""
+    store = parts(app).store
+    for number, days in (("+819077770091", 91), ("+819077770089", 89)):
+        store.place_call(PlacedCall(number, "shop", {}, "+14155550100", number))
+        dial_failed(store, number)
+        with store.transaction() as session:
+            [row] = session.scalars(select(CallRow).where(CallRow.to_number == number))
+            row.created_at = datetime.now(UTC) - timedelta(days=days)
+    assert app.test_cli_runner().invoke(args=["purge", "--older-than", "90d"]).exit_code == 0
+    assert store.find_placed("+819077770091") is None
+    assert store.find_placed("+819077770089") is not None
+
+
 @pytest.mark.parametrize("age", ["90", "d", "-1d", "90m"])
 def test_an_age_that_is_none_deletes_nothing(app: Flask, age: str) -> None:
     done = app.test_cli_runner().invoke(args=["purge", f"--older-than={age}"])
