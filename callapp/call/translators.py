@@ -29,9 +29,6 @@ from callapp.realtime.translator import (
     Written,
 )
 
-# One that was spoken to for so long, and neither says nor writes anything, is as good as lost.
-MUTE_MS = 20_000.0
-
 News = Told | Took | TranslatorFinished | TranslatorLost | TranslatorReady | Written
 
 
@@ -87,7 +84,7 @@ class Translators:
             translator.hear(voice)
         if self._speaking.hear(level_of(voice)):
             self._unanswered_ms += len(voice) / SAMPLES_PER_MS
-        if self._unanswered_ms >= MUTE_MS:
+        if self._unanswered_ms >= translator.mute_ms:
             self._log.warning("! the translator is silent: another one takes its place")
             self._unanswered_ms = 0.0
             translator.close()

@@ -72,6 +72,9 @@ class InterpretingModel:
         config: its ``instructions`` as `interpreting_instructions` makes them, ``answers_turns`` off.
     """
 
+    # Of a turn it says nothing before the speaker has paused, and some talk for long without.
+    mute_ms = 60_000.0
+
     def __init__(self, endpoint: Endpoint, config: SessionConfig, log: Log) -> None:
         self._leg = ModelLeg(endpoint, config, log)
         self._asked = 0

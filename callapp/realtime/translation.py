@@ -30,6 +30,8 @@ class TranslationLeg(SpeakerLeg[TranslatorEvent]):
         noise_reduction: ``near_field``, ``far_field`` or ``None``.
     """
 
+    mute_ms = 20_000.0
+
     def __init__(
         self,
         endpoint: Endpoint,

@@ -60,6 +60,10 @@ class Translator(Protocol):
     def heard_ms(self) -> float:
         """How much of the speaker's audio has been sent, where the session is billed by it; else nothing."""
 
+    @property
+    def mute_ms(self) -> float:
+        """One that was spoken to for so long, and neither says nor writes anything, is as good as lost."""
+
     def dial(self) -> None:
         """Open the session; ``Ready`` comes through ``receive``.
 

@@ -67,6 +67,7 @@ class FakeTranslator:
         self.hears = threading.Event()
         self.finished = threading.Event()
         self.heard_ms = 0.0
+        self.mute_ms = 20_000.0
 
     def dial(self) -> None:
         self.outbox.put(Ready())
@@ -221,7 +222,7 @@ def test_the_last_words_are_heard_as_they_are_translated_though_their_speaker_is
     ],
 )
 def test_a_translator_that_is_spoken_to_and_says_nothing_is_replaced(
-    world: World, monkeypatch: pytest.MonkeyPatch, sign: Written | Spoken, replaced: bool
+    world: World, sign: Written | Spoken, replaced: bool
 ) -> None:
     """Its socket stands, and the partner heard nothing of what was said until the end of the call."""
     translators = world.side._translators
@@ -236,7 +237,7 @@ def test_a_translator_that_is_spoken_to_and_says_nothing_is_replaced(
     assert translators._unanswered_ms > 0
     translator.outbox.put(Written("source", "Good morning."))
     assert eventually(lambda: translators._unanswered_ms == 0, WAIT_S)
-    monkeypatch.setattr("callapp.call.translators.MUTE_MS", 300.0)
+    translator.mute_ms = 300.0
     say(200)
     translator.outbox.put(sign)
     assert replaced or eventually(lambda: translators._unanswered_ms == 0, WAIT_S)
