@@ -70,7 +70,7 @@ def columns(name: str, days: Sequence[date], values: Sequence[float], unit: str)
         name: what is plotted, for those who do not see it.
         unit: how a value is written, e.g. ``{:.0f} ms``.
     """
-    frame = _Frame(days, max(values, default=0.0), unit)
+    frame = _Frame(days, max(values), unit)
     width = frame.step * 0.7
     drawn = [
         f'<rect class="main" x="{frame.x(n) - width / 2:.1f}" y="{frame.y(value):.1f}" width="{width:.1f}" '
@@ -112,7 +112,7 @@ class _Frame:
         self.unit = unit
         self.highest = highest
         self.top = _round_up(highest)
-        self.step = (_WIDTH - _LEFT - _RIGHT) / max(1, len(days))
+        self.step = (_WIDTH - _LEFT - _RIGHT) / len(days)
 
     def x(self, number: int) -> float:
         """The middle of a day."""

@@ -33,7 +33,7 @@ def peaks(wav: IO[bytes], size: int) -> tuple[list[int], list[int]]:
     """
     if wav.read(_HEADER_BYTES)[20:22] != _MULAW:
         return [], []
-    frames = max(0, size - _HEADER_BYTES) // _FRAME_BYTES
+    frames = (size - _HEADER_BYTES) // _FRAME_BYTES
     caller: list[int] = []
     agent: list[int] = []
     wav.seek(_HEADER_BYTES)
