@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 
 import pytest
@@ -175,6 +176,14 @@ class World:
 
 
 MakeWorld = Callable[..., World]
+
+
+def slots_after(seconds: float, registry: Registry) -> int:
+    """How many slots are taken so much later, if nothing comes until then."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("callapp.call.registry.monotonic", lambda: monotonic() + seconds)
+        registry._give_back_expired()
+    return registry.taken
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from werkzeug.exceptions import Forbidden
 from callapp import create_app
 from callapp.settings import Settings
 from tests.databases import sqlite_at
+from tests.web.conftest import slots_after
 from tests.web.test_desk import HTML, KEY, csrf_token, sign_in
 
 OURS = "http://localhost"
@@ -121,4 +122,7 @@ def test_what_cannot_be_called_is_said(desk: FlaskClient, body: dict[str, Any], 
 
 def test_a_browser_takes_a_line_like_any_call(app: Flask, desk: FlaskClient) -> None:
     assert [order(desk).status_code for _ in range(3)] == [201, 201, 503]
-    assert app.extensions["callapp"].registry.full
+    registry = app.extensions["callapp"].registry
+    assert [slots_after(s, registry) for s in (29, 31)] == [2, 0], (
+        "a page may be closed before its call begins"
+    )

@@ -12,7 +12,7 @@ from callapp.call_log import Admission, StoreUnavailable
 from callapp.call_log.settling import Settler
 from callapp.simulators import twiml_reader as twiml
 from callapp.telephony.rest import CallState
-from tests.web.conftest import CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
+from tests.web.conftest import CALL_SID, FROM, ORIGIN, TO, MakeWorld, World, slots_after
 
 OTHER = "+442079460000"
 INCOMING = "/incoming-call?agent=heard"
@@ -67,6 +67,11 @@ def test_a_caller_is_put_through_and_both_voices_come_to_us(world: World) -> Non
     token = start.parameters["callapp_token"]
     admission = world.services.store.redeem_token(token, CALL_SID)
     assert admission == Admission(CALL_SID, CALL_SID, "heard", {}, "incoming", FROM, TO)
+
+
+def test_captions_whose_stream_never_comes_keep_no_line(world: World) -> None:
+    world.webhook(INCOMING)
+    assert [slots_after(s, world.services.registry) for s in (59, 61)] == [1, 0]
 
 
 def test_without_a_slot_the_caller_is_put_through_all_the_same(make_world: MakeWorld) -> None:

@@ -18,7 +18,7 @@ from callapp.call_log.idempotency import IdempotencyKeys
 from callapp.call_log.models import IdempotencyKeyRow
 from callapp.call_log.reading import find_call
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
-from tests.web.conftest import API_KEY, FROM, ORIGIN, TO, MakeWorld, World
+from tests.web.conftest import API_KEY, FROM, ORIGIN, TO, MakeWorld, World, slots_after
 
 BEARER = {"Authorization": f"Bearer {API_KEY}"}
 SHOP = {"agent": "shop", "parameters": {"customerId": "12345", "customerName": "山田"}}
@@ -100,6 +100,11 @@ def test_a_slot_is_held_for_the_call_under_its_sid(world: World) -> None:
     assert world.slots == 1
     world.services.registry.give_back(f"CA{1:032d}")
     assert world.slots == 0
+
+
+def test_a_phone_of_which_nothing_is_heard_any_more_keeps_no_line(world: World) -> None:
+    world.call()
+    assert [slots_after(s, world.services.registry) for s in (179, 181)] == [1, 0]
 
 
 def test_without_public_url_the_request_says_where_we_are(make_world: MakeWorld) -> None:

@@ -22,7 +22,7 @@ from callapp.call_log import Admission, PlacedCall, StoreUnavailable
 from callapp.call_log.models import CallRow
 from callapp.errors import CarrierUnreachable
 from callapp.web.urls import public_origin
-from tests.web.conftest import AUTH_TOKEN, CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
+from tests.web.conftest import AUTH_TOKEN, CALL_SID, FROM, ORIGIN, TO, MakeWorld, World, slots_after
 
 FIELDS = {"CallSid": CALL_SID, "From": FROM, "To": TO}
 NUMBERED = "+815012345678"
@@ -104,6 +104,11 @@ def test_a_repeated_webhook_takes_no_second_slot(world: World) -> None:
     first, second = world.webhook("/incoming-call"), world.webhook("/incoming-call")
     assert token(first) != token(second)
     assert world.slots == 1
+
+
+def test_a_call_whose_stream_never_comes_keeps_no_line(world: World) -> None:
+    world.webhook("/incoming-call")
+    assert [slots_after(s, world.services.registry) for s in (59, 61)] == [1, 0]
 
 
 @pytest.mark.parametrize(
