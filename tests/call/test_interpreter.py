@@ -17,19 +17,20 @@ from callapp.call.interpreter import InterpretedSide, Outside
 from callapp.call.interpreter_books import Books
 from callapp.call.pairs import Side
 from callapp.call.threads import Threads
-from callapp.conversation.events import CallerHungUp, Played
-from callapp.conversation.facts import Ended, Fact
+from callapp.conversation.events import CallerHungUp, Played, Usage
+from callapp.conversation.facts import Ended, Fact, Used
 from callapp.conversation.interpreting import LAST_MARK, Terms
 from callapp.errors import CarrierUnreachable, LegLost
 from callapp.realtime.loss import Loss
-from callapp.realtime.translator import Finished, Ready, Spoken, Translator, Written
-from callapp.simulators.ulaw import tone
+from callapp.realtime.translator import Finished, Ready, Spoken, Took, Translator, Written
+from callapp.simulators.ulaw import silence, tone
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
 from tests.stage import eventually
 
 WAIT_S = 5.0
 VOICE = CallerAudio(b64encode(tone(300, 20)), None)
+SILENCE = CallerAudio(b64encode(silence(20)), None)
 
 
 class FakePhone:
@@ -243,6 +244,37 @@ def test_a_translator_that_is_spoken_to_and_says_nothing_is_replaced(
     assert replaced or eventually(lambda: translators._unanswered_ms == 0, WAIT_S)
     say(200)
     assert eventually(lambda: not world.translators.empty(), WAIT_S if replaced else 0.1) == replaced
+
+
+def test_a_translator_that_nobody_speaks_to_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    translator = world.together()
+    translator.outbox.put(Written("source", "Good morning."))
+    assert eventually(lambda: world.side._translators._unanswered_ms == 0, WAIT_S)
+    monkeypatch.setattr("callapp.call.translators.MUTE_MS", 100.0)
+    for _ in range(20):
+        world.phone.inbox.put(SILENCE)
+    assert eventually(lambda: len(translator.heard) > 20, WAIT_S)
+    assert world.translators.empty()
+    assert translator.outbox.empty()
+
+
+def test_what_a_translator_heard_that_was_lost_is_counted_with_its_successor(world: World) -> None:
+    first, translators = world.together(), world.side._translators
+    first.outbox.put(LegLost("model", 1006, "reset"))
+    second = world.translators.get(timeout=WAIT_S)
+    while not second.hears.wait(0.02):
+        world.phone.inbox.put(VOICE)
+    assert eventually(lambda: len(translators._alive) == 1, WAIT_S)
+    assert translators.heard_s * 1000 == first.heard_ms + second.heard_ms
+
+
+def test_what_a_translator_used_is_counted_and_ends_the_call_at_its_limit(world: World) -> None:
+    world.side._books = Books(lambda fact, _at_ms: world.facts.append(fact), 0.5, lambda _usage: 0.5)
+    used = Usage(input_audio=10)
+    world.together().outbox.put(Took(used))
+    assert world.partner.left.get(timeout=WAIT_S) == "limit.cost"
+    assert world.ended() == "limit.cost"
+    assert next(fact.usage for fact in world.facts if isinstance(fact, Used)) == used
 
 
 def test_a_bug_in_the_translators_thread_ends_both_sides(

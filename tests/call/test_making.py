@@ -140,3 +140,11 @@ def test_a_call_that_comes_from_another_process_has_cost_what_it_had_there(maker
     """Else it could cost as much again with each key that is sent."""
     came = AwayCall(ADMISSION, {"digits": "1"}, [], spent_usd=0.25)
     assert bridge_of(maker, came).conversation.budget.spent_usd == 0.25
+
+
+@pytest.mark.parametrize(("before_ms", "left_ms"), [(60_000, 240_000), (400_000, 0)])
+def test_a_call_that_comes_from_another_process_has_the_time_that_it_has_not_had_there(
+    maker: CallMaker, before_ms: int, left_ms: int
+) -> None:
+    came = AwayCall(ADMISSION, {"digits": "1"}, [], elapsed_ms=before_ms)
+    assert bridge_of(maker, came, max_call_seconds=300).conversation.plan.most_ms == left_ms
