@@ -129,11 +129,12 @@ def test_the_other_person_of_an_interpreted_call_is_known_when_the_phone_is_pick
     make_app: MakeApp, twilio: Carrier
 ) -> None:
     app = make_app()
-    assert run(app, TO, *INTERPRETED, "--param", "otherPhoneNumber=+1 415 555 0123").exit_code == 0
+    given = ["--param", "otherPhoneNumber=+1 415 555 0123", "--param", "case=17"]
+    assert run(app, TO, *INTERPRETED, *given).exit_code == 0
     (call,) = twilio.calls
     assert isinstance(call.plan.source, Address)
     placed = app.extensions["callapp"].store.find_placed(call.plan.source.url.rpartition("=")[2])
-    assert placed.parameters == {"otherPhoneNumber": "+14155550123"}
+    assert placed.parameters == {"otherPhoneNumber": "+14155550123", "case": "17"}
 
 
 @pytest.mark.parametrize(
@@ -214,6 +215,8 @@ def test_a_poll_that_fails_is_told_once_and_tried_again(make_app: MakeApp, twili
         placed = place_call(**dial)
         for _ in range(3):
             twilio.break_next("drop")
+        for status in (429, 503):
+            twilio.fail_next(20500, status=status)
         return placed
 
     carrier.place_call = place_and_break
