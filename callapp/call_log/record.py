@@ -287,7 +287,7 @@ class _Page:
         ended = {"status": "in-progress", "end_reason": None, "ended_at": None}
         again = ended if call.resumed else {}
         if call.direction == "browser":  # written down so late that it was taken to have stayed away
-            again = {"status": "in-progress", "ended_at": None, **again}
+            again = {"status": "in-progress", "ended_at": None}
         if not self._change(_BEGIN, call, **known, **again, new_answered_at=call.began_at):
             row = answered_call(call, call.began_at)
             self._session.execute(insert_new(self._session, CallRow), {**row, **known})

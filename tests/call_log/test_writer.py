@@ -75,6 +75,8 @@ def test_an_outage_loses_nothing_and_is_logged_once(
     database.down = False
     assert writer.flush(WAIT_S)
     assert database.written == list(range(500))
+    writer.put(500)
+    assert writer.flush(WAIT_S)
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
