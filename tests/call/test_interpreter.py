@@ -246,11 +246,11 @@ def test_a_translator_that_is_spoken_to_and_says_nothing_is_replaced(
     assert eventually(lambda: not world.translators.empty(), WAIT_S if replaced else 0.1) == replaced
 
 
-def test_a_translator_that_nobody_speaks_to_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_translator_that_nobody_speaks_to_is_kept(world: World) -> None:
     translator = world.together()
     translator.outbox.put(Written("source", "Good morning."))
     assert eventually(lambda: world.side._translators._unanswered_ms == 0, WAIT_S)
-    monkeypatch.setattr("callapp.call.translators.MUTE_MS", 100.0)
+    translator.mute_ms = 100.0
     for _ in range(20):
         world.phone.inbox.put(SILENCE)
     assert eventually(lambda: len(translator.heard) > 20, WAIT_S)
