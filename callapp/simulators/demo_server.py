@@ -80,6 +80,7 @@ class Server:
                 "WEB_CONCURRENCY": "1",
                 "DRAIN_SECONDS": "1",
                 "PYTHONUTF8": "1",
+                "TMPDIR": str(folder),  # what is killed leaves its files behind
             }
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
                 [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listener.fileno()}", "wsgi:app"],

@@ -100,7 +100,7 @@ def start(project: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "flask", "demo"],
         cwd=project,
-        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "80"},
+        env={**os.environ, "PYTHONUTF8": "1", "COLUMNS": "80", "TMPDIR": str(project)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -246,7 +246,7 @@ def test_a_booking_that_is_not_in_the_database_is_a_failure(tmp_path: Path) -> N
     assert RESERVATION.outcome(database).faults == ("There are 0 reservations in the database, not one.",)
 
 
-def test_a_demo_that_is_stopped_leaves_no_process(project: Path) -> None:
+def test_a_demo_that_is_stopped_leaves_no_process_and_no_file(project: Path) -> None:
     with start(project) as process:
         assert process.stdout is not None
         output = ""
@@ -260,6 +260,7 @@ def test_a_demo_that_is_stopped_leaves_no_process(project: Path) -> None:
     assert "Stopped." in rest
     assert "Traceback" not in rest
     assert_nobody_serves(output)
+    assert list(project.glob("callapp-*")) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
