@@ -72,6 +72,14 @@ def taken(app: Flask, client: FlaskClient, protocols: str, origin: str | None = 
             return False
 
 
+def test_a_page_of_an_earlier_session_is_told_to_be_loaded_again(desk: FlaskClient) -> None:
+    """As after a sign-out and a sign-in in another tab; Flask-WTF's own words do not say what to do."""
+    headers = {"X-CSRFToken": "of another", "Accept": "application/json", "Accept-Language": "ja"}
+    answer = desk.post("/desk/phone/calls", json={}, headers=headers)
+    assert answer.status_code == 400
+    assert "ページを読み込み直して" in answer.json["detail"]
+
+
 def test_a_ticket_opens_one_socket_once(app: Flask, desk: FlaskClient) -> None:
     protocols = offered(desk)
     assert taken(app, desk, protocols)

@@ -100,8 +100,7 @@ def in_words(said: object) -> Markup:
 def show_fault(error: HTTPException) -> ResponseReturnValue | HTTPException:
     """A page for people, a problem for programs."""
     said = in_words(_detail(error))
-    if isinstance(error, Problem):
-        error.description = said.striptags()
+    error.description = said.striptags()
     answer = problems.answer(error)
     if not (request.accept_mimetypes.accept_html and isinstance(answer, Response)):
         return answer
