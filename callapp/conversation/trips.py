@@ -132,7 +132,7 @@ class Trips:
         tool_call_id = self._away.tool_call_id
         if reason != away.TRANSFERRED or tool_call_id is None:
             return []
-        return self._tool_rounds.answer(tool_call_id, away.TAKEN, at_ms, silent=True)
+        return self._tool_rounds.answer(tool_call_id, away.TAKEN, at_ms)
 
     def failed(self, why: str, at_ms: float) -> list[Command]:
         """The carrier did not take the call away. If its stream is over all the same, nobody is left."""
