@@ -252,7 +252,7 @@ class Playback:
         while next(iter(self._marks)) != name:  # marks come back in order: these were lost
             del self._marks[next(iter(self._marks))]
         del self._marks[name]
-        self._played_bytes = max(self._played_bytes, mark.position)
+        self._played_bytes = mark.position
         late_ms = at_ms - mark.due_ms
         if self._round_trip_ms is None or late_ms < self._round_trip_ms:
             self._round_trip_ms = late_ms
