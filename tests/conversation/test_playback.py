@@ -14,6 +14,7 @@ from callapp.conversation.playback import SECOND_BYTES, Cut, Playback
 
 HELLO = Part("item_hello", 0)
 ANSWER = Part("item_answer", 0)
+SECOND = b64encode(b"\x55" * SECOND_BYTES)
 
 
 def speech(ms: float) -> bytes:
@@ -65,6 +66,7 @@ def test_network_delay_cancels_out():
     commands = playback.play("r", HELLO, speech(5_000), at_ms=0)
     for name, due_ms in zip(marks(commands), (1_000, 2_000, 3_000), strict=False):
         playback.played(name, at_ms=due_ms + 160)
+    assert playback.round_trip_ms == pytest.approx(160, abs=1)
     [cut] = playback.cut(at_ms=3_500)
     assert 3_498 <= cut.heard_ms <= 3_500
 
@@ -84,6 +86,24 @@ def test_an_overdue_mark_says_so_too():
     playback.played(first, at_ms=1_000)
     [cut] = playback.cut(at_ms=3_500)  # the mark of 2,000 ms never came
     assert 1_990 <= cut.heard_ms <= 2_000
+
+
+def test_an_echo_that_never_comes_does_not_keep_the_agent_speaking_for_ever():
+    playback = Playback()
+    first, *_ = marks(playback.play("r", HELLO, speech(3_000), at_ms=0))
+    playback.played(first, at_ms=1_000)
+    assert playback.playing(at_ms=11_000)
+    assert not playback.playing(at_ms=12_100)
+
+
+def test_an_echo_that_comes_while_more_flows_loses_nothing_of_what_flowed():
+    playback = Playback()
+    [name] = marks(playback.play("r", HELLO, SECOND, at_ms=0))
+    playback.let_flow(HELLO)
+    assert playback.flow.go_on(HELLO, speech(500), at_ms=900)
+    playback.played(name, at_ms=1_000)
+    [cut] = playback.cut(at_ms=1_200)
+    assert (cut.heard_ms, cut.sent_ms) == (1_199, 1_499)
 
 
 def test_lost_echoes_are_implied_by_later_ones():
@@ -168,12 +188,41 @@ def test_all_is_heard_when_the_phone_says_so_and_not_before():
     [name] = marks(commands)
     playback.played(name, at_ms=520)
     assert playback.all_heard
+    assert playback.position(at_ms=520) is None
 
 
 def test_a_part_of_which_more_was_to_come_is_cut_where_it_stopped():
     playback = Playback()
     playback.play("r", HELLO, speech(400), at_ms=0)
     assert playback.cut(at_ms=1_000) == [Cut("r", HELLO, 400, 400)]
+
+
+def test_a_part_that_ran_dry_and_goes_on_is_cut_at_all_that_was_heard_of_it():
+    playback = Playback()
+    [name] = marks(playback.play("r", HELLO, SECOND, at_ms=0))
+    playback.played(name, at_ms=1_000)
+    playback.play("r", HELLO, SECOND, at_ms=3_000)
+    [cut] = playback.cut(at_ms=3_500)
+    assert (cut.heard_ms, cut.sent_ms) == (1_499, 1_999)
+
+
+def test_what_was_cut_is_not_cut_again_and_nothing_is_waited_for():
+    playback = Playback()
+    playback.play("r", HELLO, speech(400), at_ms=0)
+    assert len(playback.cut(at_ms=100)) == 1
+    assert playback.all_heard
+    assert playback.cut(at_ms=200) == []
+
+
+def test_it_is_known_when_each_part_was_heard():
+    playback = Playback()
+    playback.play("r", HELLO, SECOND, at_ms=0)
+    playback.end_part(HELLO, 0)
+    playback.play("r", ANSWER, SECOND, at_ms=0)
+    playback.cut(at_ms=1_500)
+    hello, answer = playback.take_heard()
+    assert [hello.start_ms, hello.end_ms] == pytest.approx([0, 1_000], abs=1)
+    assert [answer.start_ms, answer.end_ms] == pytest.approx([1_000, 1_500], abs=1)
 
 
 def test_more_of_a_part_goes_on_without_a_thought_while_nothing_hangs_on_it():
@@ -209,6 +258,7 @@ def test_a_phone_that_plays_late_runs_dry_late():
     names = [name for _ in range(3) for name in marks(playback.play("r", HELLO, speech(1_000), at_ms=0))]
     playback.played(names[0], at_ms=1_000)
     playback.played(names[1], at_ms=2_500)
+    assert playback.dry_ms == pytest.approx(3_500, abs=1)
     playback.let_flow(HELLO)
     assert playback.flow.go_on(HELLO, speech(20), at_ms=3_400)
 
