@@ -188,6 +188,19 @@ def test_digits_pressed_before_the_tool_was_called_count():
     assert output(press(call, "2", at_ms=1_500))["digits"] == "12"
 
 
+def test_digits_that_are_all_there_before_the_tool_was_called_are_its_answer_at_once():
+    call = live()
+    press(call, "12", at_ms=1_000)
+    assert output(collect(call, 2)) == {"digits": "12", "ended_by": "count"}
+
+
+def test_a_caller_who_was_asked_nothing_aloud_has_time_from_when_the_tool_was_called():
+    call = live()
+    call.tell(at_ms=5_000)
+    collect(call, 2)
+    assert call.conversation.deadline_ms == 15_000
+
+
 def test_only_one_tool_collects_at_a_time():
     call = live()
     collect(call, 2)
@@ -222,6 +235,15 @@ def test_those_that_were_asked_for_openly_stand_in_the_history():
     collect(call, 2)
     press(call, "12", at_ms=2_000)
     assert call.conversation.history.lines()[0].text == "[keys pressed: 1 2]"
+
+
+def test_what_is_pressed_soon_after_those_is_no_secret_and_means_what_it_always_does():
+    call = live()
+    collect(call, 2)
+    press(call, "12", at_ms=2_000)
+    assert only(press(call, "3#", at_ms=3_000), Tell) == [Tell("caller", "[keys pressed: 3]")]
+    heard = [line.text for line in call.conversation.history.lines() if line.role == "caller"]
+    assert heard == ["[keys pressed: 1 2]", "[keys pressed: 3]"]
 
 
 @pytest.mark.parametrize("up", [True, False])
