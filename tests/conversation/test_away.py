@@ -149,6 +149,28 @@ def test_a_call_whose_time_is_up_does_not_leave_any_more():
     assert only(call.tell(Tick(), at_ms=call.now_ms + 6_500), CompleteCall)
 
 
+def test_a_tool_that_asks_for_a_trip_when_the_time_is_up_comes_too_late():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ToolCalled("resp_1", "call_1", "a_tool", "{}"), at_ms=1_000)
+    commands = call.tell(WindUpAsked("server.draining"), ToolReturned("call_1", COLD))
+    assert only(commands, AnswerTool, LeaveStream) == [AnswerTool("call_1", away.ENDING_ALREADY)]
+
+
+def test_who_comes_back_is_not_hung_up_on_for_a_goodbye_that_was_begun_before():
+    """A goodbye, and keys for the line with it: what the line says to them is still to be heard."""
+    call = live()
+    end = ToolCalled("resp_1", "call_1", "end_call", "{}")
+    keys = ToolCalled("resp_1", "call_2", "a_tool", "{}")
+    call.speak("resp_1", "item_1", 1_000, done=False)
+    call.tell(end, keys, ToolReturned("call_1", EndCall("done")), ResponseEnded("resp_1"))
+    call.tell(ToolReturned("call_2", KEYS))
+    assert only(call.hear_all(), LeaveStream)
+    call.tell(CallerHungUp())
+    call.tell(CallerBack(), at_ms=call.now_ms + 1_500)
+    call.tell(Tick(), at_ms=call.now_ms + 20_000)
+    assert only(call.given, CompleteCall) == []
+
+
 def test_a_carrier_that_does_not_do_it_leaves_the_caller_with_the_agent():
     call = live()
     asks(call, COLD)
@@ -200,7 +222,10 @@ def test_a_session_is_kept_as_long_as_the_caller_may_be_back(trip, longest_ms):
 
 def test_a_caller_whose_colleague_never_decides_is_asked_back_once():
     call = gone(WARM)
+    waited_ms = call.conversation.deadline_ms - call.now_ms
+    assert 105_000 < waited_ms <= 110_000, "a phone is let ring, and whoever takes it has a minute to decide"
     assert call.tell(Tick(), at_ms=call.conversation.deadline_ms) == [RecallCaller()]
+    assert call.conversation.deadline_ms == call.now_ms + 15_000
     assert call.tell(Tick(), at_ms=call.conversation.deadline_ms) == [Finish("caller.hung_up")]
 
 
