@@ -124,6 +124,10 @@ def test_texts_that_come_in_another_order_belong_to_their_pieces() -> None:
     assert uttered(first) == [("other-1", "First.", False)]
     (fact,) = [one.fact for one in first if isinstance(one, Tell) and isinstance(one.fact, Uttered)]
     assert fact.start_ms == 0
+    line.say()
+    third = line.dictation.receive(TextDone("c", "Third."), line.now_ms)
+    assert uttered(third) == [("other-3", "Third.", False)]
+    assert not line.dictation.out_of_step
 
 
 def test_what_is_billed_by_tokens_is_counted_by_its_length() -> None:
@@ -160,7 +164,8 @@ def test_while_nobody_listens_the_oldest_pieces_are_given_up_for_newer_ones() ->
     line = Line(ready=False)
     commands = line.hear(MOST_KEPT_MS + LONGEST_PIECE_MS, LOUD)
     assert uttered(commands) == [("other-1", None, False)]
-    assert any(isinstance(one, Tell) and isinstance(one.fact, AudioDropped) for one in commands)
+    facts = [one.fact for one in commands if isinstance(one, Tell)]
+    assert [one.dropped_ms for one in facts if isinstance(one, AudioDropped)] == [LONGEST_PIECE_MS]
 
 
 def test_a_piece_that_grows_long_takes_the_place_of_older_ones_too() -> None:
@@ -190,6 +195,8 @@ def test_an_item_that_shows_only_after_its_piece_was_given_up_is_no_other_pieces
     line.say()
     line.dictation.time_passed(line.now_ms + TEXT_WITHIN_MS)
     line.say()
+    assert line.dictation.out_of_step
+    assert line.dictation.receive(PieceTaken("first"), line.now_ms) == []
     assert line.dictation.receive(TextDone("first", "Too late."), line.now_ms) == []
     assert uttered(line.dictation.receive(TextDone("second", "Mine."), line.now_ms)) == [
         ("other-2", "Mine.", False)
