@@ -118,6 +118,7 @@ def test_nothing_is_said_before_the_session_is_confirmed():
     commands = call.tell(SessionConfirmed(), at_ms=300)
     assert [type(c) for c in commands] == [CreateResponse, OpenAudio]
     assert commands[0].instructions == "Say hello"
+    assert not commands[0].tools_allowed
 
 
 def test_without_a_greeting_the_caller_speaks_first():
@@ -280,6 +281,15 @@ def test_keys_that_cross_the_models_own_answer_are_answered_after_it(taken_first
     call.tell(SpeechStopped(), *(happens if taken_first else reversed(happens)))
     call.tell(ResponseEnded("resp_1"), Tick(), at_ms=9_000)
     assert len(only(call.given, CreateResponse)) == asked
+
+
+def test_an_answer_that_knows_only_the_first_of_two_lines_does_not_do_for_the_second():
+    call = live()
+    call.tell(SpeechStarted(), at_ms=1_000)
+    first, second = only(call.tell(Whispered("Offer a discount."), Whispered("Ten per cent.")), Tell)
+    assert first.item_id != second.item_id
+    call.tell(LineTaken(first.item_id), SpeechStopped(), ResponseStarted("resp_1"), LineTaken(second.item_id))
+    assert len(only(call.tell(ResponseEnded("resp_1")), CreateResponse)) == 1
 
 
 def test_a_line_that_is_lost_with_its_session_is_not_waited_for_in_the_next():
@@ -919,7 +929,10 @@ def test_a_completion_that_leads_to_nothing_closes_the_stream():
     call.speak("resp_1", "goodbye", 500, done=False)
     end_call(call, "resp_1")
     call.hear_all()
-    assert call.tell(Tick(), at_ms=call.conversation.deadline_ms) == [Finish("agent.ended")]
+    deadline_ms = call.now_ms + 5_000
+    assert call.conversation.deadline_ms == deadline_ms
+    assert call.tell(Tick(), at_ms=deadline_ms - 1) == []
+    assert call.tell(Tick(), at_ms=deadline_ms) == [Finish("agent.ended")]
 
 
 # -- endings ------------------------------------------------------------------------------------
@@ -985,6 +998,14 @@ def test_at_the_limit_a_model_that_says_nothing_is_not_waited_for():
     call.tell(Tick(), at_ms=60_000)
     assert call.tell(Tick(), at_ms=call.conversation.deadline_ms) == [CompleteCall()]
     assert call.now_ms <= 67_000
+
+
+def test_at_the_limit_a_goodbye_that_goes_on_and_on_is_not_heard_out():
+    call = live(most_ms=60_000)
+    call.tell(Tick(), at_ms=60_000)
+    call.speak("resp_1", "goodbye", 20_000)
+    assert call.conversation.deadline_ms == 66_500
+    assert call.tell(Tick(), at_ms=66_500) == [CompleteCall()]
 
 
 def test_a_second_reason_to_end_gives_the_last_goodbye_no_more_time():

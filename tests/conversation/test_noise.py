@@ -270,6 +270,7 @@ def test_the_agents_own_line_about_the_noise_is_said_word_for_word():
     interrupt(call, 1)
     [create] = only(call.tell(SpeechStarted("noise"), at_ms=9_000), CreateResponse)
     assert create.instructions.endswith("お声が遠いようです。")
+    assert not create.tools_allowed
 
 
 def test_a_line_about_the_noise_that_the_models_answer_came_before_is_said_after_it():

@@ -63,7 +63,7 @@ def test_a_silence_is_broken_twice_and_then_the_call_ends_with_a_goodbye():
     assert nudge.tag == second.tag == "aside"
     assert nudge.instructions != second.instructions
     assert "ja-JP" in nudge.instructions
-    assert not nudge.tools_allowed
+    assert not any(one.tools_allowed for one in only(call.given, CreateResponse))
     assert goodbye.tag == "goodbye"
     assert call.conversation.farewell.reason == "limit.silence"
     assert call.hear_all() == [CompleteCall()]
@@ -383,6 +383,7 @@ def test_the_agents_own_lines_are_said_in_turn():
     wait_until(call, 14_500)
     said = [line.instructions.partition(": ")[2] for line in asides(call)]
     assert said == ["少々お待ちください。", "お調べしております。", "少々お待ちください。"]
+    assert not any(line.tools_allowed for line in asides(call))
 
 
 def test_a_caller_who_speaks_is_not_talked_over_by_a_line():
