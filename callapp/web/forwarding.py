@@ -12,6 +12,7 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from callapp.agents import Agent, CannotFill
+from callapp.agents.model import SpokenLine
 from callapp.call_log.records import TERMINAL_STATUSES, Admission
 from callapp.call_log.store import StoreUnavailable
 from callapp.logs import CallLogger, call_logger, mask_number
@@ -41,7 +42,7 @@ def forward(admission: Admission, agent: Agent, origin: str, log: CallLogger) ->
     return twiml.forward(
         agent.forward_to,
         language=agent.language,
-        opening=_opening(agent, log),
+        opening=_line("opening", agent, log),
         listening=listening,
     )
 
@@ -91,12 +92,12 @@ def over() -> ResponseReturnValue:
         live.cut(reason)
     if not reached:
         return _xml(twiml.nobody_there(agent.language))
-    return _xml(twiml.part(agent.language, agent.line("closing", {})))
+    return _xml(twiml.part(agent.language, _line("closing", agent, log)))
 
 
-def _opening(agent: Agent, log: CallLogger) -> str | None:
+def _line(which: SpokenLine, agent: Agent, log: CallLogger) -> str | None:
     try:
-        return agent.line("opening", {})
+        return agent.line(which, {})
     except CannotFill as error:
         log.error("! agent %s: %s", agent.name, error)
         return None
