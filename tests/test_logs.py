@@ -189,10 +189,10 @@ def test_secrets_are_not_logged_whoever_repeats_them(log_format: str) -> None:
 def test_configured_twice_every_record_is_written_once_in_the_last_format(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    configure_logging(Settings())
-    configure_logging(Settings(log_format="json", log_level="warning"))
-    logging.getLogger("callapp.web").info("not wanted")
-    logging.getLogger("callapp.web").warning("wanted")
+    configure_logging(Settings(log_level="warning"))
+    configure_logging(Settings(log_format="json", log_level="info"))
+    logging.getLogger("callapp.web").debug("not wanted")
+    logging.getLogger("callapp.web").info("wanted")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["message"] == "wanted"
 

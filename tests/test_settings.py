@@ -125,6 +125,7 @@ def test_every_fault_is_told_at_once_one_line_each() -> None:
         ("PUBLIC_URL", "https://user:password@example.ngrok-free.app"),
         ("PUBLIC_URL", "https://example.ngrok-free.app:port"),
         ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://example. ngrok-free.app"),
         ("OPENAI_REALTIME_URL", "https://api.openai.com/v1/realtime"),
         ("OPENAI_REALTIME_URL", "ws://api.openai.com/v1/realtime"),
         ("OPENAI_REALTIME_URL", "ws://localhost.example.com/v1/realtime"),

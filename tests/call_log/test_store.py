@@ -143,6 +143,7 @@ def test_a_placed_call_is_found_by_another_process(store: Store) -> None:
 def test_a_status_is_news_once(store: Store) -> None:
     store.place_call(PLACED)
     store.call_dialled("placed-1", CALL_SID, "queued")
+    assert store.note_status(CALL_SID, "initiated", 0)
     assert store.note_status(CALL_SID, "ringing", 1)
     assert not store.note_status(CALL_SID, "ringing", 1)
     assert status_of(store) == "ringing"
