@@ -19,10 +19,11 @@ def test_both_texts_and_the_use_are_told_and_the_end_is_the_last() -> None:
     assert books.keep(TELL_USE_EVERY_S + 5, 9000)
     books.translating(9500, translating=False)
     books.translating(9900, translating=True)
+    books.wrote(Written("source", "では。"), 9950)
     books.close("caller.hung_up", TELL_USE_EVERY_S + 9, 10_000)
     used = [fact.usage.transcribed_s for fact in facts if isinstance(fact, Used)]
     assert used == [TELL_USE_EVERY_S + 1, 8]
-    assert [fact.text for fact in facts if isinstance(fact, Uttered)] == ["はい。", "Yes."]
+    assert [fact.text for fact in facts if isinstance(fact, Uttered)] == ["はい。", "Yes.", "では。"]
     connected = [(fact.after_ms, fact.again) for fact in facts if isinstance(fact, ModelConnected)]
     assert connected == [(500, False), (400, True)]
     assert facts[-2:] == [Ended(10_000, "caller.hung_up"), Closed(10_000)]
