@@ -151,6 +151,18 @@ def test_a_side_is_sought_until_it_is_found_although_letters_are_lost(
     post.carry()
     assert one.partner is not None
     assert other.partner is not None
+    assert (one.told, other.told) == ([], [])
+
+
+def test_who_is_found_when_they_have_gone_is_missed_at_once(post: Post, new: Callable[[], FarPairs]) -> None:
+    here, one, there, other = new(), FakeSide(), new(), FakeSide()
+    here.join("a", one)
+    post.carry()
+    there.join("a", other)
+    there.leave("a", other)
+    post.under_way.pop()  # that they have
+    post.carry()
+    assert one.told == ["other.hung_up"]
 
 
 def test_two_sides_of_one_process_need_no_letters_to_hear_each_other(
