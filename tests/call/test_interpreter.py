@@ -7,6 +7,7 @@ import queue
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from time import monotonic
 from typing import Any, cast
 
 import numpy as np
@@ -197,6 +198,7 @@ def test_last_words_are_given_to_the_partner_before_they_are_let_go(world: World
 def test_the_last_words_are_heard_as_they_are_translated_though_their_speaker_is_gone(world: World) -> None:
     """The phone that was put down was the clock: what is being heard then must not stop within a word."""
     translator = world.together()
+    began_s = monotonic()
     world.phone.inbox.put(CallerHungUp())
     assert translator.finished.wait(WAIT_S)
     before = len(world.partner.heard)
@@ -208,6 +210,8 @@ def test_the_last_words_are_heard_as_they_are_translated_though_their_speaker_is
     assert eventually(lambda: len(loud()) == 800, WAIT_S)
     assert world.partner.left.empty(), "it was heard only when all had been translated"
     assert np.ptp(loud()) == 799, "torn"
+    heard_ms = (len(world.partner.heard) - before) / 8
+    assert heard_ms <= (monotonic() - began_s) * 1000, "silence piles up in front of what is said next"
     translator.outbox.put(Finished())
     assert world.partner.left.get(timeout=WAIT_S) == "other.hung_up"
     assert len(loud()) == 800
