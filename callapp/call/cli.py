@@ -34,6 +34,7 @@ POLL_S = 1.0
 SPARE_S = 180.0
 # Exit status of a call that was placed but reached nobody: busy, no answer, failed, canceled.
 NOT_CONNECTED = 2
+_MAY_RING = "the phone may ring all the same: look into the Twilio console before you try again"
 
 
 @click.command("call")
@@ -62,7 +63,9 @@ def call(number: str, agent_name: str | None, pairs: tuple[str, ...]) -> None:
         hint = f" ({error.code}, see {error.more_info})" if error.code and error.more_info else ""
         _fail(f"Twilio refused the call: {error.message}{hint}")
     except CarrierTimeout as error:
-        _fail(f"{error}; the phone may ring all the same: look into the Twilio console before you try again")
+        _fail(f"{error}; {_MAY_RING}")
+    except KeyboardInterrupt:  # of a call that is not known yet nobody can be asked whether to hang up
+        _fail(f"stopped before Twilio had answered; {_MAY_RING}")
     except CarrierError as error:
         _fail(f"{error}: check the network, and TWILIO_API_URL if it is set")
     except StoreUnavailable as error:

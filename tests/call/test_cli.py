@@ -235,6 +235,19 @@ def test_a_call_that_does_not_end_is_not_followed_for_ever(
     assert "the call is still in-progress after 1 s" in result.stderr
 
 
+def test_who_stops_it_before_twilio_has_answered_is_told_that_the_phone_may_ring(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_args: Any, **_options: Any) -> None:
+        raise KeyboardInterrupt
+
+    app = make_app()
+    monkeypatch.setattr(app.extensions["callapp"].carrier, "place_call", interrupted)
+    result = run(app, TO)
+    assert result.exit_code == 1
+    assert "the phone may ring all the same" in result.stderr
+
+
 class Interrupts:
     """Stands for Ctrl-C: pressed at the given looks at the call."""
 
