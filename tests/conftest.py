@@ -42,6 +42,7 @@ def no_thread_remains() -> Iterator[None]:
     yield
     deadline = time.monotonic() + THREADS_END_S
     for thread in set(threading.enumerate()) - before:
+        thread._started.wait(THREADS_END_S)  # type: ignore[attr-defined]  # before that, join() raises
         thread.join(max(0.0, deadline - time.monotonic()))
     left = [thread.name for thread in set(threading.enumerate()) - before]
     assert not left, f"threads left behind: {left}"
