@@ -134,6 +134,16 @@ def test_what_the_agent_says_is_told_once_it_was_heard_and_not_before():
     assert not told.interrupted
 
 
+def test_words_that_come_after_they_were_heard_are_told_then():
+    call = live()
+    call.tell(ResponseStarted("r"), MessageStarted("r", "i"), at_ms=1_000)
+    call.tell(AudioArrived("r", Part("i", 0), b64encode(LOUD * 8_000)), AudioEnded("r", "i", 0))
+    call.hear_all()
+    assert call.only(Uttered).text is None
+    call.tell(AgentSaid("i", "Good morning.", whole=True))
+    assert [told.text for told in call.utterances()] == ["Good morning."]
+
+
 def test_what_waits_in_the_phone_begins_when_it_is_heard_not_when_it_was_sent():
     call = live()
     call.speak("First.", at_ms=1_000)
@@ -226,6 +236,17 @@ def test_the_callers_speech_stands_on_the_calls_clock_without_padding_and_silenc
     call.tell(SpeechStopped(2_500), at_ms=2_600)
     told = call.only(Uttered)
     assert (told.start_ms, told.end_ms) == (1_000, 2_000)
+
+
+def test_after_a_reconnect_it_stands_there_too():
+    """The session is sent what was said since the last one was lost."""
+    call = live(ears=Ears(padding_ms=300, silence_ms=500))
+    call.tell(ModelLost("openai.disconnected"), at_ms=11_000)
+    call.tell(SessionConfirmed(), at_ms=13_000)
+    call.tell(SpeechStarted("c1", 2_000), at_ms=13_600)
+    call.tell(SpeechStopped(3_500), at_ms=14_600)
+    told = call.only(Uttered)
+    assert (told.start_ms, told.end_ms) == (13_300, 14_000)
 
 
 def test_a_position_that_cannot_be_is_not_believed():
@@ -414,8 +435,21 @@ def test_usage_and_failures_are_told_as_reported():
     call = live()
     call.tell(ResponseStarted("resp_1"), at_ms=1_000)
     call.tell(ResponseEnded("resp_1", "failed", "server_error", usage=Usage(input_text=7)), at_ms=1_100)
+    call.speak("This one does not fail, and reports nothing.", name="2")
     assert call.only(Used) == Used(1_100, Usage(input_text=7))
     assert "server_error" in call.only(Fault).what
+
+
+def test_a_response_that_is_cut_off_unheard_is_told_as_a_fault():
+    call = live()
+    call.tell(ResponseStarted("resp_1"), ResponseEnded("resp_1", "incomplete"), at_ms=1_000)
+    assert "incomplete" in call.only(Fault).what
+
+
+def test_a_session_that_we_give_up_is_told_with_the_reason():
+    call = live(session_ms=10_000)
+    call.tell(Tick(), at_ms=10_300)
+    assert call.only(ModelDisconnected) == ModelDisconnected(10_300, "its time is nearly over")
 
 
 def test_a_complaint_of_the_service_is_told_and_ends_nothing():
