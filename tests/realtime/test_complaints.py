@@ -7,6 +7,7 @@ import json
 import pytest
 
 from callapp.conversation.events import ModelLost, RequestFailed, RequestRefused, ServiceComplained
+from callapp.errors import LegLost
 from callapp.realtime.leg import BENIGN_CODES, ModelEvent, ModelLeg
 from tests.realtime.conftest import FakeConnection
 
@@ -39,6 +40,23 @@ def test_an_error_is_told_as_what_it_means(
     leg._confirmed = True
     connection.messages = [error(code, "ours")]
     assert leg.receive() == events
+
+
+def test_an_error_that_answers_no_request_is_told_all_the_same(
+    leg: ModelLeg, connection: FakeConnection
+) -> None:
+    leg._confirmed = True
+    connection.messages = [error("invalid_value")]
+    assert leg.receive() == [ServiceComplained("invalid_value", "no")]
+
+
+def test_a_session_that_the_service_ends_for_its_age_is_told_as_that_and_not_as_a_fault_of_the_line(
+    leg: ModelLeg, connection: FakeConnection
+) -> None:
+    leg._confirmed = True
+    connection.messages = [error("session_expired")]
+    leg.receive()
+    assert leg.meaning_of(LegLost("model", 1001, "")) == ModelLost("openai.session_expired")
 
 
 def test_a_request_that_comes_too_soon_is_told_with_the_time_to_wait(
