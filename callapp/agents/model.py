@@ -235,6 +235,16 @@ class Agent(BaseModel):
             return None
         return templates.fill(text, self._known(parameters, None), strict=False).strip() or None
 
+    def check(self, parameters: Mapping[str, str]) -> None:
+        """Make sure that a call has all its texts, also those that it needs later.
+
+        Raises:
+            CannotFill: one cannot be filled at all.
+        """
+        self.fill(parameters, strict=False)
+        for which in LINES:
+            self.line(which, parameters)
+
     def _written(self, which: SpokenLine) -> str | None:
         """A line as the file has it."""
         if which == "voicemail":

@@ -174,6 +174,7 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
         app.registry.also_known_as(key, call_sid)
         app.registry.expect_stream(key, STREAM_WITHIN_S)
         token = app.store.issue_token(admission, TOKEN_LIVES_S)
+        agent.check(admission.parameters)  # while the caller can still be told
         words = _words(agent, admission.parameters)
         document = twiml.connect_stream(
             stream_url=twiml.stream_url(public_origin(app.settings, request)),

@@ -40,6 +40,7 @@ def open_call() -> ResponseReturnValue:
     if missing:
         raise Problem(400, N_("The agent needs values for: %(names)s.", names=", ".join(missing)))
     try:
+        agent.check(parameters)
         lines = {which: agent.line(which, parameters) for which in ("opening", "closing")}
     except CannotFill as error:
         raise Problem(400, str(error)) from error
