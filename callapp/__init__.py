@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from flask import Flask
 from flask import cli as flask_cli  # `cli` is a module of ours
+from flask.json.provider import DefaultJSONProvider
 
 from callapp.settings import Settings, load_settings
 
@@ -51,7 +52,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.log_format == "json" and _in_development():
         flask_cli.show_server_banner = _no_banner
     app = Flask(__name__, static_folder="web/static", template_folder="web/templates")
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # answers read in the order that they were made in
+    assert isinstance(app.json, DefaultJSONProvider)
+    app.json.sort_keys = False  # answers read in the order that they were made in
     app.config["SOCK_SERVER_OPTIONS"] = media.SOCK_SERVER_OPTIONS
     app.config["MAX_CONTENT_LENGTH"] = call_request.MAX_FORM_BYTES
 

@@ -136,13 +136,13 @@ class Bridge:
         with self._lock:
             if self.conversation.over or not self.conversation.away.gone:
                 return None
-            last, self._uplink = self._uplink, self._uplink_of(caller)
+            uplink = self._uplink_of(caller)
+            last, self._uplink = self._uplink, uplink
             last.hand_on()
             self._log.info("= the caller is back")
             if self._tape is not None:
                 self._tape.begin(self.conversation.playback, self.now_ms)
             self.feed(CallerBack(why))
-            uplink = self._uplink
         last.leg.close()
         return uplink
 
@@ -242,7 +242,7 @@ class Bridge:
             return self.conversation.away.trip is transfer
 
     def is_coming_back(self) -> bool:
-        """Whether the call has left its stream and another one has it, here or elsewhere. Blocks.
+        """Whether the call has left its stream, and another may have it by now, here or elsewhere. Blocks.
 
         Raises:
             StoreUnavailable: nobody knows.

@@ -1,10 +1,10 @@
 """This process's dealings with the calls of the others: orders for them, and how loud they are.
 
 A call lives in the process that holds its sockets, and whoever sits at the desk may have reached any. An
-order is put up for all to read, and taken by the one that has the call. How loud calls are is put up once a
-second, while somebody watches in another process. A slot that is kept here for a call is given back once
-another process has its stream, or has been told that it is over. One thread sees to all of it; without calls,
-taken slots and anybody who watches it does not look at the database.
+order is put up for all to read, and taken and answered by the one that has the call. How loud calls are is
+put up once a second, while somebody watches in another process. A slot that is kept here for a call is given
+back once another process has its stream, or has been told that it is over. One thread sees to all of it;
+without calls, taken slots and anybody who watches it does not look at the database.
 """
 
 from __future__ import annotations

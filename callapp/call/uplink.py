@@ -107,15 +107,6 @@ class Uplink:
         """The call is over."""
         self._turned.set()
 
-    def hear_mark(self, mark: Played) -> bool:
-        """Note an echo in the reader's thread; false when there may be something to be done about it."""
-        if not self._lock.acquire(False):
-            return False
-        try:
-            return self._conversation.playback.passed(mark.mark, (monotonic() - self._began_s) * 1000)
-        finally:
-            self._lock.release()
-
     # -- the thread -----------------------------------------------------------------------------
 
     def run(self) -> bool:
@@ -130,7 +121,7 @@ class Uplink:
     def _listen(self) -> None:
         leg, tape = self.leg, self._outside.tape
         if tape is None:  # a recording wants each chunk with its place in time
-            leg.listen(self._lane, self.hear_mark)
+            leg.listen(self._lane, self._hear_mark)
         with self._lock:
             self.tick_at_s = inf  # by which the stream's clock was not set yet
             self._call.rest()
@@ -180,6 +171,15 @@ class Uplink:
         with self._lock:
             if not self._handed_on:
                 self._call.feed(event)
+
+    def _hear_mark(self, mark: Played) -> bool:
+        """Note an echo in the reader's thread; false when there may be something to be done about it."""
+        if not self._lock.acquire(False):
+            return False
+        try:
+            return self._conversation.playback.passed(mark.mark, (monotonic() - self._began_s) * 1000)
+        finally:
+            self._lock.release()
 
     def _on_lost(self, loss: LegLost) -> None:
         with self._lock:

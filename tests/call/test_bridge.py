@@ -315,11 +315,11 @@ def test_an_echo_is_noted_where_it_is_read_unless_something_hangs_on_it(world: W
     world.goes_live()
     world.model.hears(ResponseStarted("r1"), AudioArrived("r1", Part("i1", 0), SECOND + SECOND))
     world.journal.wait_for(SendMark("mark-2"))
-    assert world.bridge._uplink.hear_mark(Played("mark-1"))
+    assert world.bridge._uplink._hear_mark(Played("mark-1"))
     position = world.bridge.position()
     assert position is not None
     assert position >= 7_998
-    assert not world.bridge._uplink.hear_mark(Played("mark-2"))
+    assert not world.bridge._uplink._hear_mark(Played("mark-2"))
     thinking = threading.Event()
     go_on = threading.Event()
 
@@ -331,7 +331,7 @@ def test_an_echo_is_noted_where_it_is_read_unless_something_hangs_on_it(world: W
     thread = threading.Thread(target=think)
     thread.start()
     assert thinking.wait(WAIT_S)
-    assert not world.bridge._uplink.hear_mark(Played("mark-1"))
+    assert not world.bridge._uplink._hear_mark(Played("mark-1"))
     go_on.set()
     thread.join(WAIT_S)
 

@@ -70,6 +70,13 @@ def until(leg: TranscriptionLeg, kind: type[TranscriberEvent]) -> list[Transcrib
     return events
 
 
+def loss_of(leg: TranscriptionLeg, before: type[TranscriberEvent] = Ready, match: str | None = None) -> Loss:
+    """What it stands for that a session is lost, before an event of a kind has come."""
+    with pytest.raises(LegLost, match=match) as lost:
+        until(leg, before)
+    return leg.meaning_of(lost.value)
+
+
 def test_words_come_while_they_are_heard_and_whole_once_the_piece_has_ended(
     model: PretendModel, legs: list[TranscriptionLeg]
 ) -> None:
@@ -139,25 +146,19 @@ def test_an_unknown_model_is_not_asked_for_a_third_time(
     model: PretendModel, legs: list[TranscriptionLeg]
 ) -> None:
     leg = dial(model, legs, "gpt-nonsense")
-    with pytest.raises(LegLost) as lost:
-        until(leg, Ready)
-    assert leg.meaning_of(lost.value) == Loss("openai.session_rejected", hopeless=True)
+    assert loss_of(leg) == Loss("openai.session_rejected", hopeless=True)
 
 
 def test_a_wrong_key_is_hopeless_and_a_lost_socket_is_not(
     model: PretendModel, legs: list[TranscriptionLeg]
 ) -> None:
     leg = dial(model, legs, key="sk-wrong")
-    with pytest.raises(LegLost) as refused:
-        until(leg, Ready)
-    assert leg.meaning_of(refused.value) == Loss("openai.refused", hopeless=True)
+    assert loss_of(leg) == Loss("openai.refused", hopeless=True)
     for fault in (Reset(), Close(1011)):
         leg = dial(model, legs)
         until(leg, Ready)
         model.transcriptions[-1].strike(fault)
-        with pytest.raises(LegLost) as lost:
-            until(leg, TextDone)
-        assert leg.meaning_of(lost.value) == Loss("openai.disconnected")
+        assert loss_of(leg, TextDone) == Loss("openai.disconnected")
 
 
 def test_a_session_that_is_never_confirmed_is_given_up_and_dialled_again(
@@ -167,9 +168,7 @@ def test_a_session_that_is_never_confirmed_is_given_up_and_dialled_again(
     monkeypatch.setattr(speaker_leg, "CONFIRMED_WITHIN_S", 0.1)
     model.fail_on("session.update", SendRaw('{"type":"session.news"}'))
     leg = dial(model, legs)
-    with pytest.raises(LegLost, match="not confirmed") as lost:
-        until(leg, Ready)
-    assert leg.meaning_of(lost.value) == Loss("openai.no_session")
+    assert loss_of(leg, match="not confirmed") == Loss("openai.no_session")
 
 
 @pytest.mark.parametrize(
@@ -183,9 +182,7 @@ def test_a_session_that_takes_something_else_or_has_another_model_is_none(
     updated = {"type": "session.updated", "session": {"type": "transcription", "audio": audio}}
     model.fail_on("session.update", SendRaw(json.dumps(updated)))
     leg = dial(model, legs)
-    with pytest.raises(LegLost) as lost:
-        until(leg, Ready)
-    assert leg.meaning_of(lost.value) == Loss("openai.session_rejected", hopeless=True)
+    assert loss_of(leg) == Loss("openai.session_rejected", hopeless=True)
 
 
 def test_an_error_that_answers_no_update_ends_nothing(
