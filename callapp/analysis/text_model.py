@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
 CONNECT_S = 5.0
-ANSWER_S = 60.0  # to the answer's beginning, and from there to its end
+SILENCE_S = 60.0  # to the answer's beginning
+ANSWER_S = 90.0  # to its end
 # Far more than a summary and an agent's data come to.
 MOST_ANSWER_BYTES = 2**20
 # Anything else will pass: 408, 409, 429 (but for one code), 5xx.
@@ -92,23 +93,18 @@ _NONSENSE = "what the text model answered makes no sense"
 
 
 def _connect(base_url: str, api_key: str) -> OpenAI:
-    import httpx2
-    from openai import DefaultHttpxClient, OpenAI, Timeout
+    from openai import OpenAI, Timeout
 
-    from callapp.analysis.whole_answer import Bounded
-
-    def bound(answer: httpx2.Response) -> None:
-        assert isinstance(answer.stream, httpx2.SyncByteStream)
-        answer.stream = Bounded(answer.stream, ANSWER_S, MOST_ANSWER_BYTES)
+    from callapp.analysis.whole_answer import WholeAnswers
 
     return OpenAI(
         api_key=api_key,
         base_url=base_url,
-        timeout=Timeout(ANSWER_S, connect=CONNECT_S),
+        timeout=Timeout(SILENCE_S, connect=CONNECT_S),
         max_retries=0,  # jobs are: in the database, where a restart does not forget them
         default_headers={"User-Agent": USER_AGENT},
-        http_client=DefaultHttpxClient(
-            trust_env=by_proxy(base_url), follow_redirects=False, event_hooks={"response": [bound]}
+        http_client=WholeAnswers(
+            ANSWER_S, MOST_ANSWER_BYTES, trust_env=by_proxy(base_url), follow_redirects=False
         ),
     )
 

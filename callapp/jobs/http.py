@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from callapp.jobs.deadline import Deadline
 from callapp.values import is_loopback
 from callapp.version import VERSION
 
@@ -21,8 +25,13 @@ def by_proxy(url: str) -> bool:
 
 
 def new_session(url: str) -> requests.Session:
-    """A session for requests to ``url``. Close it."""
+    """A session for requests to ``url``, each with a timeout. Close it.
+
+    The head of an answer is there within the timeout, or the request fails with `requests.ReadTimeout`.
+    """
     session = requests.Session()
+    for scheme in "http://", "https://":
+        session.mount(scheme, _WholeHeads())
     session.trust_env = by_proxy(url)
     session.auth = lambda request: request  # without one, requests would take what it finds in ~/.netrc
     session.headers["User-Agent"] = USER_AGENT
@@ -37,3 +46,24 @@ def pause_s(headers: Mapping[str, str]) -> float | None:
     given = headers.get("retry-after", "")
     seconds = min(int(given), LONGEST_PAUSE_S) if given.isascii() and given.isdigit() else 0
     return float(seconds) or None
+
+
+class _WholeHead(HTTPConnection):
+    """A connection whose timeout is for an answer's head: urllib3 would wait for as long before each byte."""
+
+    def getresponse(self) -> Any:  # http.client and urllib3 differ in what they call it
+        assert self.timeout is not None
+        with Deadline(self.timeout) as deadline:
+            deadline.watch(self.sock)
+            return super().getresponse()
+
+
+class _WholeHeadByTls(_WholeHead, HTTPSConnection):
+    pass
+
+
+class _WholeHeads(HTTPAdapter):
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*args, **options)
+        pool.ConnectionCls = _WholeHeadByTls if pool.scheme == "https" else _WholeHead
+        return pool

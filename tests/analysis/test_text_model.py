@@ -24,6 +24,7 @@ from callapp.simulators.text_model import Answer, Failure, PretendTextModel, Ref
 
 KEY = "sk-0123"
 MESSAGES = [{"role": "system", "content": "Read."}, {"role": "user", "content": "{}"}]
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
@@ -95,12 +96,16 @@ def test_a_service_that_is_away_is_tried_again(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("piece", "every_s", "why"),
-    [(b"\n", 0.05, "APITimeoutError"), (b" " * 65536, 0.0, "APIConnectionError")],
-    ids=["drips", "is endless"],
+    ("begin", "piece", "every_s", "why"),
+    [
+        (b"", b"x-more: 1\r\n", 0.05, "APITimeoutError"),
+        (CHUNKED, b"1\r\n\n\r\n", 0.05, "APITimeoutError"),
+        (CHUNKED, b"10000\r\n%b\r\n" % (b" " * 65536), 0.0, "APIConnectionError"),
+    ],
+    ids=["has a head that drips", "drips", "is endless"],
 )
 def test_an_answer_that_has_no_end_is_given_up(
-    piece: bytes, every_s: float, why: str, monkeypatch: pytest.MonkeyPatch
+    begin: bytes, piece: bytes, every_s: float, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thread that asks would wait for ever, or the process, with all of its calls, run out of memory."""
     monkeypatch.setattr(text_model, "ANSWER_S", 0.5)
@@ -111,9 +116,9 @@ def test_an_answer_that_has_no_end_is_given_up(
         nonlocal sent
         with suppress(OSError), listening.accept()[0] as asker:
             asker.recv(65536)
-            asker.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            asker.sendall(b"HTTP/1.1 200 OK\r\n" + begin)
             while sent < 2**24 and monotonic() < give_up_s and not over.wait(every_s):
-                asker.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+                asker.sendall(piece)
                 sent += len(piece)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:

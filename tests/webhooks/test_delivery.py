@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
+import trustme
 
 from callapp.call_log import Store
 from callapp.call_log.jobs import Job, JobQueue, put_job
 from callapp.errors import ConfigError
 from callapp.jobs.runner import GiveUp, TryLater
 from callapp.settings import Settings
+from callapp.webhooks import delivery
 from callapp.webhooks.delivery import KINDS, Webhooks, webhook_key
 from callapp.webhooks.signing import read_secret
 from tests.webhooks.receiver import SECRET, Receiver
@@ -136,6 +140,39 @@ def test_nobody_listening_is_no_reason_to_give_up(store: Store, make: Make) -> N
         port = gone.getsockname()[1]
     with pytest.raises(TryLater, match="ConnectionError"):
         make(f"http://127.0.0.1:{port}/hook").deliver(put(store))
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "by TLS"])
+def test_an_answer_whose_head_has_no_end_is_tried_again(
+    tls: bool, store: Store, make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A byte now and then, and the thread that sends webhooks would wait for ever."""
+    monkeypatch.setattr(delivery, "ANSWER_S", 0.5)
+    authority, over = trustme.CA(), Event()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    monkeypatch.setattr("callapp.jobs.http.by_proxy", lambda url: True)  # else that is not asked for
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+
+    def answer(listening: socket.socket) -> None:
+        plain = listening.accept()[0]
+        with suppress(OSError), context.wrap_socket(plain, server_side=True) if tls else plain as asker:
+            asker.recv(65536)
+            asker.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not over.wait(0.05):
+                asker.sendall(b"x-more: 1\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=answer, args=(listening,))
+        thread.start()
+        webhooks = make(f"{'https' if tls else 'http'}://127.0.0.1:{listening.getsockname()[1]}")
+        try:
+            with pytest.raises(TryLater, match="WEBHOOK_URL could not be reached: ReadTimeout"):
+                webhooks.deliver(put(store))
+        finally:
+            over.set()
+            thread.join()
 
 
 def test_the_passwords_of_this_machine_are_not_sent(
