@@ -6,6 +6,8 @@ floor, and for a caller who waits, is decided here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from callapp.conversation.asides import Asides
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.commands import Command, Warn
@@ -18,28 +20,18 @@ from callapp.conversation.tool_rounds import ToolRounds
 from callapp.conversation.voice import Voice
 
 
+@dataclass(frozen=True, slots=True)
 class Answering:
     """What follows when a response begins, ends, or does not come about."""
 
-    def __init__(
-        self,
-        outage: Outage,
-        lifeline: Lifeline,
-        voice: Voice,
-        briefing: Briefing,
-        tool_calls: ToolCalls,
-        tool_rounds: ToolRounds,
-        asides: Asides,
-        floor: Floor,
-    ) -> None:
-        self._outage = outage
-        self._lifeline = lifeline
-        self._voice = voice
-        self._briefing = briefing
-        self._tool_calls = tool_calls
-        self._tool_rounds = tool_rounds
-        self._asides = asides
-        self._floor = floor
+    _outage: Outage
+    _lifeline: Lifeline
+    _voice: Voice
+    _briefing: Briefing
+    _tool_calls: ToolCalls
+    _tool_rounds: ToolRounds
+    _asides: Asides
+    _floor: Floor
 
     def started(self, response_id: str, tag: str | None, at_ms: float) -> list[Command]:
         """A response is active: ours, or one that the model has begun by itself."""

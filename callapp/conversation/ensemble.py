@@ -90,7 +90,7 @@ class Ensemble:
             self.briefing,
             self.farewell,
             self.budget,
-            keys_as_sound=plan.keys_as_sound,
+            plan.keys_as_sound,
         )
         self.keys = Keys()
         self.noise = Noise(plan.manners.shortest_speech_ms, plan.manners.most_interruptions)
@@ -128,7 +128,7 @@ class Ensemble:
             self.trips,
             self.voicemail,
             self.briefing,
-            message=plan.message,
+            plan.message,
         )
         self.outage = Outage(
             self.course,
@@ -140,7 +140,7 @@ class Ensemble:
             self.farewell,
             self.noise,
             self.voicemail,
-            hold_line=plan.hold_line,
+            plan.hold_line,
         )
         self.answering = Answering(
             self.outage,

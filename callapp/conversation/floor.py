@@ -6,6 +6,8 @@ What the model begins to say out of turn is silenced before it is heard, or as s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from callapp.conversation.asides import Asides
 from callapp.conversation.away import Away
 from callapp.conversation.commands import Command
@@ -20,32 +22,20 @@ from callapp.conversation.voice import Voice
 from callapp.conversation.voicemail import Voicemail
 
 
+@dataclass(frozen=True, slots=True)
 class Floor:
     """What follows when somebody begins to speak, and when they stop."""
 
-    def __init__(
-        self,
-        playback: Playback,
-        voice: Voice,
-        turns: Turns,
-        tool_calls: ToolCalls,
-        farewell: Farewell,
-        away: Away,
-        trips: Trips,
-        noise: Noise,
-        asides: Asides,
-        voicemail: Voicemail,
-    ) -> None:
-        self._playback = playback
-        self._voice = voice
-        self._turns = turns
-        self._tool_calls = tool_calls
-        self._farewell = farewell
-        self._away = away
-        self._trips = trips
-        self._noise = noise
-        self._asides = asides
-        self._voicemail = voicemail
+    _playback: Playback
+    _voice: Voice
+    _turns: Turns
+    _tool_calls: ToolCalls
+    _farewell: Farewell
+    _away: Away
+    _trips: Trips
+    _noise: Noise
+    _asides: Asides
+    _voicemail: Voicemail
 
     # -- the caller -----------------------------------------------------------------------------
 

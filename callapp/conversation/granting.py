@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from callapp.conversation.asides import Asides
 from callapp.conversation.away import ON_THE_WAY, Away
 from callapp.conversation.commands import Command
@@ -25,28 +27,18 @@ MACHINE = '{"status": "waiting until the machine records", "next": "Say nothing 
 WAITING = '{"status": "listening"}'
 
 
+@dataclass(frozen=True, slots=True)
 class Granting:
     """What follows when a tool returns."""
 
-    def __init__(
-        self,
-        tool_calls: ToolCalls,
-        tool_rounds: ToolRounds,
-        asides: Asides,
-        keypad: Keypad,
-        away: Away,
-        trips: Trips,
-        voicemail: Voicemail,
-        winding_up: WindingUp,
-    ) -> None:
-        self._tool_calls = tool_calls
-        self._tool_rounds = tool_rounds
-        self._asides = asides
-        self._keypad = keypad
-        self._away = away
-        self._trips = trips
-        self._voicemail = voicemail
-        self._winding_up = winding_up
+    _tool_calls: ToolCalls
+    _tool_rounds: ToolRounds
+    _asides: Asides
+    _keypad: Keypad
+    _away: Away
+    _trips: Trips
+    _voicemail: Voicemail
+    _winding_up: WindingUp
 
     def returned(self, tool_call_id: str, result: str | Wish, at_ms: float) -> list[Command]:
         """A tool is done: its answer for the model, or what it wants."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.chronicle import Chronicle
 from callapp.conversation.commands import Command, Tell
@@ -16,28 +18,18 @@ from callapp.conversation.wishes import CollectDigits
 COLLECTING = '{"error": "Digits are being collected already. Wait for those."}'
 
 
+@dataclass(frozen=True, slots=True)
 class Keypad:
     """What follows from a key, from a tool that asks for some, and from the pause after them."""
 
-    def __init__(
-        self,
-        keys: Keys,
-        playback: Playback,
-        history: History,
-        chronicle: Chronicle,
-        tool_calls: ToolCalls,
-        tool_rounds: ToolRounds,
-        briefing: Briefing,
-        floor: Floor,
-    ) -> None:
-        self._keys = keys
-        self._playback = playback
-        self._history = history
-        self._chronicle = chronicle
-        self._tool_calls = tool_calls
-        self._tool_rounds = tool_rounds
-        self._briefing = briefing
-        self._floor = floor
+    _keys: Keys
+    _playback: Playback
+    _history: History
+    _chronicle: Chronicle
+    _tool_calls: ToolCalls
+    _tool_rounds: ToolRounds
+    _briefing: Briefing
+    _floor: Floor
 
     def pressed(self, key: str, at_ms: float) -> list[Command]:
         """The caller presses a key."""

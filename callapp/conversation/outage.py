@@ -8,6 +8,7 @@ again, and when that is no use any more, the call ends.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.commands import CloseAudio, Command, DropModel, Reconnect, Warn
@@ -20,50 +21,33 @@ from callapp.conversation.tool_rounds import ToolRounds
 from callapp.conversation.voice import Voice
 from callapp.conversation.voicemail import Voicemail
 
-# The model's session has to stand by then, counted from the start of the stream.
+# The model's session has to stand so long after it is dialled, the first one after the stream's start.
 SESSION_MS = 10_000
 
 
+@dataclass(slots=True)
 class Outage:
-    """From the loss of a session until its successor stands. A call begins without one.
+    """From the loss of a session until its successor stands. A call begins without one."""
 
-    Args:
-        hold_line: what the caller hears meanwhile: base64 of mu-law; ``None`` leaves them in silence.
-    """
-
-    def __init__(
-        self,
-        course: Course,
-        lifeline: Lifeline,
-        playback: Playback,
-        voice: Voice,
-        briefing: Briefing,
-        tool_rounds: ToolRounds,
-        farewell: Farewell,
-        noise: Noise,
-        voicemail: Voicemail,
-        *,
-        hold_line: bytes | None,
-    ) -> None:
-        self._course = course
-        self._lifeline = lifeline
-        self._playback = playback
-        self._voice = voice
-        self._briefing = briefing
-        self._tool_rounds = tool_rounds
-        self._farewell = farewell
-        self._noise = noise
-        self._voicemail = voicemail
-        self._hold_line = hold_line
-        self._session_until_ms: float = SESSION_MS
-        self._missing: tuple[str, float | None] | None = None  # why the model is, and after how long to dial
+    _course: Course
+    _lifeline: Lifeline
+    _playback: Playback
+    _voice: Voice
+    _briefing: Briefing
+    _tool_rounds: ToolRounds
+    _farewell: Farewell
+    _noise: Noise
+    _voicemail: Voicemail
+    _hold_line: bytes | None  # base64 of mu-law: what the caller hears meanwhile, if not silence
+    _dial_ms: float = 0.0  # when the session is dialled that is not there yet
+    _missing: tuple[str, float | None] | None = None  # why the model is, and after how long to dial
 
     # -- deadlines ------------------------------------------------------------------------------
 
     @property
     def session_due_ms(self) -> float:
         """When the session that is being dialled has to stand."""
-        return math.inf if self._lifeline.up or self._farewell.begun else self._session_until_ms
+        return math.inf if self._lifeline.up or self._farewell.begun else self._dial_ms + SESSION_MS
 
     @property
     def deadline_ms(self) -> float:
@@ -118,7 +102,7 @@ class Outage:
         (reason, after_ms), self._missing = self._missing, None
         if after_ms is None:
             return self._course.finish(reason)
-        self._session_until_ms = at_ms + after_ms + SESSION_MS
+        self._dial_ms = at_ms + after_ms
         return [Reconnect(after_ms)]
 
     def _sever(self, at_ms: float) -> list[Command]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from callapp.conversation import away
 from callapp.conversation.away import Away
 from callapp.conversation.briefing import Briefing
@@ -16,33 +18,18 @@ from callapp.conversation.voice import Voice
 from callapp.conversation.wishes import SendDigits, Transfer, Trip
 
 
+@dataclass(frozen=True, slots=True)
 class Trips:
-    """What follows from a trip's steps.
+    """What follows from a trip's steps."""
 
-    Args:
-        keys_as_sound: keys are sent as tones in our audio, for which the call does not leave.
-    """
-
-    def __init__(
-        self,
-        away: Away,
-        playback: Playback,
-        voice: Voice,
-        tool_rounds: ToolRounds,
-        briefing: Briefing,
-        farewell: Farewell,
-        budget: Budget,
-        *,
-        keys_as_sound: bool,
-    ) -> None:
-        self._away = away
-        self._playback = playback
-        self._voice = voice
-        self._tool_rounds = tool_rounds
-        self._briefing = briefing
-        self._farewell = farewell
-        self._budget = budget
-        self._keys_as_sound = keys_as_sound
+    _away: Away
+    _playback: Playback
+    _voice: Voice
+    _tool_rounds: ToolRounds
+    _briefing: Briefing
+    _farewell: Farewell
+    _budget: Budget
+    _keys_as_sound: bool  # for which the call does not leave: they are tones in our audio
 
     # -- before ---------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ records, or the call ends at once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from callapp.conversation.away import Away
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.commands import Command, Tell
@@ -23,36 +25,20 @@ PERSON = (
 )
 
 
+@dataclass(slots=True)
 class WindingUp:
-    """What is said last, and what is not said any more.
+    """What is said last, and what is not said any more."""
 
-    Args:
-        message: instructions for what is left on an answering machine; ``None`` leaves none there.
-    """
-
-    def __init__(
-        self,
-        course: Course,
-        lifeline: Lifeline,
-        voice: Voice,
-        farewell: Farewell,
-        away: Away,
-        trips: Trips,
-        voicemail: Voicemail,
-        briefing: Briefing,
-        *,
-        message: str | None,
-    ) -> None:
-        self._course = course
-        self._lifeline = lifeline
-        self._voice = voice
-        self._farewell = farewell
-        self._away = away
-        self._trips = trips
-        self._voicemail = voicemail
-        self._briefing = briefing
-        self._message = message
-        self._message_since_ms: float | None = None
+    _course: Course
+    _lifeline: Lifeline
+    _voice: Voice
+    _farewell: Farewell
+    _away: Away
+    _trips: Trips
+    _voicemail: Voicemail
+    _briefing: Briefing
+    _message: str | None  # instructions for what is left on an answering machine, if anything is
+    _message_since_ms: float | None = None
 
     def begin(self, reason: str, at_ms: float) -> list[Command]:
         """The call has to end; one that is away does so when it is back."""
