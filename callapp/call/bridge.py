@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from math import inf
 from threading import RLock
 from time import monotonic
 
@@ -195,8 +194,7 @@ class Bridge:
 
     def rest(self) -> None:
         """Nothing more is to be taken just now: see when the conversation wants a tick. With the lock."""
-        deadline_ms = self.conversation.deadline_ms
-        tick_at_s = inf if deadline_ms is None else self._began_s + deadline_ms / 1000
+        tick_at_s = self._began_s + self.conversation.deadline_ms / 1000
         if tick_at_s != self._uplink.tick_at_s:
             self._uplink.wake_at(tick_at_s)
 

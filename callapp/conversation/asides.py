@@ -7,6 +7,7 @@ not at all: an answer always goes first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -61,7 +62,7 @@ class Scene(NamedTuple):
         ordinary: it talks with a person, who is on the line, and nobody is saying goodbye.
         busy: something of it is under way, or wanted.
         heard_ms: when the agent will have been heard out.
-        tool_since_ms: since when a tool has been at work.
+        tool_since_ms: since when a tool has been at work; infinite if none is.
         awaiting_keys: the caller is about to press keys.
     """
 
@@ -71,13 +72,18 @@ class Scene(NamedTuple):
     busy: bool
     caller_speaking: bool
     heard_ms: float
-    tool_since_ms: float | None
+    tool_since_ms: float
     awaiting_keys: bool
 
     @property
     def free(self) -> bool:
         """Whether somebody could say something now."""
         return self.up and self.ordinary and not (self.busy or self.caller_speaking)
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether something is to come that is waited for in silence."""
+        return self.awaiting_keys or self.tool_since_ms < math.inf
 
 
 class Asides:
@@ -98,29 +104,27 @@ class Asides:
 
     def next(self, scene: Scene) -> Request | None:
         """What is due now. A goodbye among it ends the call."""
-        silent = scene.free and scene.tool_since_ms is None and not scene.awaiting_keys
-        self.silence.observe(scene.at_ms, silent=silent)
+        self.silence.observe(scene.at_ms, silent=scene.free and not scene.awaiting)
         if not scene.free:
             return None
-        if _due(self._patience.deadline_ms(scene.tool_since_ms, scene.heard_ms), scene.at_ms):
+        if scene.at_ms >= self._patience.deadline_ms(scene.tool_since_ms, scene.heard_ms):
             return self._ask_for_patience(scene.at_ms)
-        if _due(self._warning_ms(scene), scene.at_ms):
+        if scene.at_ms >= self._warning_ms(scene):
             self._warn_from_ms = scene.at_ms + AGAIN_MS
             return self._aside("about one minute is left of this call", LAST_MINUTE)
-        if _due(self._silence_ms(scene), scene.at_ms):
+        if scene.at_ms >= self._silence_ms(scene):
             return self._break_the_silence()
         return None
 
-    def deadline_ms(self, scene: Scene) -> float | None:
+    def deadline_ms(self, scene: Scene) -> float:
         """When ``next`` has something to say, if nothing happens before."""
         if not scene.free:
-            return None
-        deadlines = (
+            return math.inf
+        return min(
             self._patience.deadline_ms(scene.tool_since_ms, scene.heard_ms),
             self._warning_ms(scene),
             self._silence_ms(scene),
         )
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def time_silence(self, scene: Scene) -> list[TimeSilence]:
         """Let the service's timer run while nobody would be in the way of what the model then says."""
@@ -128,8 +132,8 @@ class Asides:
             self.service_timer.session(has_timer=False)
         if scene.caller_speaking:
             return []  # nothing is changed about who listens to them just now
-        at_work = scene.tool_since_ms is not None or scene.awaiting_keys or not scene.ordinary
-        return self.service_timer.switch(on=not at_work and self.silence.may_be_broken(scene.at_ms))
+        silent = scene.ordinary and not scene.awaiting
+        return self.service_timer.switch(on=silent and self.silence.may_be_broken(scene.at_ms))
 
     def begun(self, tag: str | None) -> None:
         """The model has begun a response that was asked for by this tag."""
@@ -158,14 +162,12 @@ class Asides:
             "you are looking it up and it takes a moment. Answer nothing yet, and use other words than before"
         )
 
-    def _warning_ms(self, scene: Scene) -> float | None:
-        if self._warned or scene.awaiting_keys or scene.tool_since_ms is not None:
-            return None
-        if scene.at_ms >= self._end_ms - TOO_LATE_MS:
-            return None
+    def _warning_ms(self, scene: Scene) -> float:
+        if self._warned or scene.awaiting or scene.at_ms >= self._end_ms - TOO_LATE_MS:
+            return math.inf
         return max(self._warn_from_ms, scene.heard_ms + BREATH_MS)
 
-    def _silence_ms(self, scene: Scene) -> float | None:
+    def _silence_ms(self, scene: Scene) -> float:
         return self.silence.deadline_ms(scene.heard_ms, service_timed=self.service_timer.runs)
 
     def _break_the_silence(self) -> Request:
@@ -191,7 +193,3 @@ class Asides:
 
 def _exactly(line: str) -> Request:
     return Request(ASIDE, f"Say exactly this and nothing else: {line}", tools_allowed=False, aside=True)
-
-
-def _due(deadline_ms: float | None, at_ms: float) -> bool:
-    return deadline_ms is not None and at_ms >= deadline_ms

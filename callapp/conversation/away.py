@@ -9,6 +9,7 @@ sound, the call only falls silent for them and never leaves.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 from callapp.conversation.farewell import SAY_IT_MS, UNHEARD_MARK_MS
@@ -121,10 +122,10 @@ class Away:
         self.gone = self.stream_over = self.sounding = self.recalled = False
         return over
 
-    def deadline_ms(self, *, speaking: bool, dry_ms: float) -> float | None:
+    def deadline_ms(self, *, speaking: bool, dry_ms: float) -> float:
         """When the next step is due at the latest. Arguments as in ``Farewell.deadline_ms``."""
         if self.trip is None:
-            return None
+            return math.inf
         return self._until_ms if self.gone or (speaking and self.planned) else dry_ms + UNHEARD_MARK_MS
 
 

@@ -6,6 +6,7 @@ A call moves forward through its phases and never back: WAITING for the model's 
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 
 from callapp.conversation.commands import Command, CompleteCall, Finish
@@ -32,9 +33,9 @@ class Course:
         self._leaving_until_ms = 0.0
 
     @property
-    def deadline_ms(self) -> float | None:
+    def deadline_ms(self) -> float:
         """Until when the carrier may take to complete the call that it was asked to."""
-        return self._leaving_until_ms if self.phase is Phase.LEAVING else None
+        return self._leaving_until_ms if self.phase is Phase.LEAVING else math.inf
 
     def begin(self) -> None:
         """The model's session stands, the first or another."""

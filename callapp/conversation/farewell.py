@@ -8,6 +8,8 @@ answering machine: nobody calls it off either, but it takes the time that it tak
 
 from __future__ import annotations
 
+import math
+
 from callapp.conversation.responses import GOODBYE, Request
 
 # The echo of the last mark may be lost: so long after the audio should have been heard, it is
@@ -89,7 +91,7 @@ class Farewell:
         if not self.last:
             self.reason = None
 
-    def deadline_ms(self, *, speaking: bool, dry_ms: float) -> float | None:
+    def deadline_ms(self, *, speaking: bool, dry_ms: float) -> float:
         """When the call ends at the latest.
 
         Args:
@@ -97,7 +99,7 @@ class Farewell:
             dry_ms: when all audio should have been heard.
         """
         if not self.begun:
-            return None
+            return math.inf
         if not self._has_time:
             return self._until_ms
         return self._until_ms if speaking else dry_ms + UNHEARD_MARK_MS

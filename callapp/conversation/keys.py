@@ -8,6 +8,7 @@ answer instead. A *sensitive* entry reaches the model and nobody else: no log, n
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 
 from callapp.conversation.wishes import CollectDigits
@@ -112,10 +113,9 @@ class Keys:
 
     def expired(self, at_ms: float, heard_ms: float) -> Entry | None:
         """The entry that a pause has ended, if one has. Arguments as in ``deadline_ms``."""
-        deadline_ms = self.deadline_ms(heard_ms)
-        return self._end("pause", at_ms) if deadline_ms is not None and at_ms >= deadline_ms else None
+        return self._end("pause", at_ms) if at_ms >= self.deadline_ms(heard_ms) else None
 
-    def deadline_ms(self, heard_ms: float) -> float | None:
+    def deadline_ms(self, heard_ms: float) -> float:
         """When a pause ends the entry.
 
         Args:
@@ -124,7 +124,7 @@ class Keys:
         if self.collecting:
             patience_ms = NEXT_DIGIT_MS if self._digits else FIRST_DIGIT_MS
             return max(self._since_ms, heard_ms) + patience_ms
-        return self._since_ms + PAUSE_MS if self._digits else None
+        return self._since_ms + PAUSE_MS if self._digits else math.inf
 
     def _complete(self, at_ms: float) -> Entry | None:
         collection = self._collection

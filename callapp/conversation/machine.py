@@ -6,6 +6,8 @@ together lead to, and when the clock has to be looked at again, is decided here 
 
 from __future__ import annotations
 
+import math
+
 from callapp.conversation.asides import Scene
 from callapp.conversation.commands import Command, OpenAudio, Tell
 from callapp.conversation.course import Phase
@@ -265,7 +267,7 @@ class Conversation(Ensemble):
     def _go_on(self, at_ms: float) -> list[Command]:
         """What follows from how things stand: a response that may be asked for, or the end."""
         # Whoever may prove to interrupt what has just been heard out has a moment to do it.
-        in_doubt = self.noise.deadline_ms is not None and not self.floor.closed
+        in_doubt = self.noise.in_doubt and not self.floor.closed
         commands = [] if in_doubt else self.trips.go_on(at_ms)
         if self.away.lost:
             return commands + self.course.finish("caller.hung_up")
@@ -309,8 +311,7 @@ class Conversation(Ensemble):
         given_up = self.outage.look_after(at_ms)
         if given_up:
             return commands + given_up
-        until_ms = self._farewell_until_ms()
-        if until_ms is not None and at_ms >= until_ms:
+        if at_ms >= self._farewell_until_ms():
             return commands + self.course.leave(self.farewell.reason, at_ms)
         if at_ms >= self.plan.most_ms:
             commands += self.winding_up.begin("limit.call_seconds", at_ms)
@@ -331,32 +332,31 @@ class Conversation(Ensemble):
             awaiting_keys=self.keys.awaited,
         )
 
-    def _farewell_until_ms(self) -> float | None:
+    def _farewell_until_ms(self) -> float:
         return self.farewell.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
 
     @property
-    def deadline_ms(self) -> float | None:
-        """When a ``Tick`` is needed if nothing happens before. Asked once all that has happened is in."""
+    def deadline_ms(self) -> float:
+        """When a ``Tick`` is needed if nothing happens before: infinite once the call is over.
+
+        Asked once all that has happened is in.
+        """
         if self.leaving:
             return self.course.deadline_ms
         trip_ms = self.away.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
         if self.away.gone:
-            return _first(trip_ms, self.outage.session_due_ms, self.tool_rounds.deadline_ms)
-        return _first(
+            return min(trip_ms, self.outage.session_due_ms, self.tool_rounds.deadline_ms)
+        return min(
             trip_ms,
-            None if self.farewell.last else self.plan.most_ms,
+            math.inf if self.farewell.last else self.plan.most_ms,
             self.outage.session_due_ms,
             self.outage.deadline_ms,
-            self.responses.deadline_ms if self.lifeline.up or self.farewell.begun else None,
+            self.responses.deadline_ms if self.lifeline.up or self.farewell.begun else math.inf,
             self.tool_rounds.deadline_ms,
-            self.noise.deadline_ms,
+            self.noise.doubt_until_ms,
             self.keys.deadline_ms(self.playback.dry_ms),
             self.asides.deadline_ms(self._scene(self._now_ms)),
             self._farewell_until_ms(),
             self.winding_up.person_ms,
-            None if self.farewell.begun or not self.lifeline.up else self.voicemail.deadline_ms,
+            self.voicemail.deadline_ms if self.lifeline.up and not self.farewell.begun else math.inf,
         )
-
-
-def _first(*deadlines_ms: float | None) -> float | None:
-    return min((deadline_ms for deadline_ms in deadlines_ms if deadline_ms is not None), default=None)

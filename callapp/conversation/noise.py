@@ -8,6 +8,8 @@ that was dismissed is not to be heard on top of what is being said.
 
 from __future__ import annotations
 
+import math
+
 from callapp.conversation.responses import OWN_ANSWER_MS
 
 OFTEN_MS = 30_000.0
@@ -26,7 +28,7 @@ class Noise:
     def __init__(self, shortest_ms: float = 0, most: int | None = None) -> None:
         self._shortest_ms = shortest_ms
         self._most = most
-        self._doubt_until_ms: float | None = None  # speech goes on that may yet prove too short
+        self.doubt_until_ms = math.inf  # when speech that goes on, and may yet prove too short, no longer may
         self._dismissing = False  # speech goes on that does not count
         self._interruptions: list[float] = []
         self._deaf_until_ms = 0.0
@@ -34,14 +36,14 @@ class Noise:
         self._dismissed = False  # the newest speech was not heeded
 
     @property
-    def deadline_ms(self) -> float | None:
-        """When speech that goes on has become long enough."""
-        return self._doubt_until_ms
+    def in_doubt(self) -> bool:
+        """Whether speech goes on that may yet prove not to count."""
+        return self.doubt_until_ms < math.inf
 
     @property
     def doubtful(self) -> bool:
         """Whether speech goes on that does not count, or may yet prove not to."""
-        return self._dismissing or self._doubt_until_ms is not None
+        return self._dismissing or self.in_doubt
 
     def deaf(self, at_ms: float) -> bool:
         """Whether nothing interrupts at present."""
@@ -50,18 +52,15 @@ class Noise:
     def speech_began(self, at_ms: float, *, over_agent: bool) -> bool:
         """The caller begins to speak; return whether that is to be heeded at once."""
         self._dismissing = self.deaf(at_ms)
-        self._doubt_until_ms = None
-        if self._dismissing:
-            return False
-        if over_agent and self._shortest_ms:
-            self._doubt_until_ms = at_ms + self._shortest_ms
-        return self._doubt_until_ms is None
+        in_doubt = over_agent and self._shortest_ms > 0 and not self._dismissing
+        self.doubt_until_ms = at_ms + self._shortest_ms if in_doubt else math.inf
+        return not self.doubtful
 
     def speech_lasted(self, at_ms: float) -> bool:
         """Whether speech that was in doubt has just proved long enough."""
-        if self._doubt_until_ms is None or at_ms < self._doubt_until_ms:
+        if at_ms < self.doubt_until_ms:
             return False
-        self._doubt_until_ms = None
+        self.doubt_until_ms = math.inf
         return True
 
     def speech_over(self, at_ms: float, *, over_agent: bool, agent_due: bool) -> bool:
@@ -74,11 +73,10 @@ class Noise:
         Args:
             agent_due: the agent is about to say something.
         """
-        in_doubt = self._doubt_until_ms is not None
-        dismissed = (self._dismissing and (over_agent or agent_due)) or (in_doubt and over_agent)
+        dismissed = (self._dismissing and (over_agent or agent_due)) or (self.in_doubt and over_agent)
         self._dismissed = dismissed
         self._dismissing = False
-        self._doubt_until_ms = None
+        self.doubt_until_ms = math.inf
         if dismissed:  # the model took it for a turn, and may begin to answer it
             self._dismissed_until_ms = at_ms + OWN_ANSWER_MS
         return dismissed
@@ -103,5 +101,5 @@ class Noise:
 
     def session_lost(self) -> None:
         """Whoever told that the caller began to speak will not tell that they stopped."""
-        self._doubt_until_ms = None
+        self.doubt_until_ms = math.inf
         self._dismissing = False

@@ -68,8 +68,7 @@ class Outage:
 
     @property
     def _stall_ms(self) -> float:
-        stall_ms = self._voice.responses.stall_ms(self._playback.dry_ms) if self._lifeline.up else None
-        return math.inf if stall_ms is None else stall_ms
+        return self._voice.responses.stall_ms(self._playback.dry_ms) if self._lifeline.up else math.inf
 
     # -- the model is lost ----------------------------------------------------------------------
 

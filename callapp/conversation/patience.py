@@ -20,13 +20,11 @@ class Patience:
         self.lines += 1
         self._next_ms = at_ms + BETWEEN_MS
 
-    def deadline_ms(self, running_since_ms: float | None, heard_ms: float) -> float | None:
+    def deadline_ms(self, running_since_ms: float, heard_ms: float) -> float:
         """When the next line is due, while nobody speaks.
 
         Args:
-            running_since_ms: since when a tool has been at work, ``None`` if none is.
+            running_since_ms: since when a tool has been at work; infinite if none is.
             heard_ms: when the agent will have been heard out, what it said before the tool included.
         """
-        if running_since_ms is None:
-            return None
         return max(max(running_since_ms, heard_ms) + SILENCE_MS, self._next_ms)

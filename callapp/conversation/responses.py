@@ -7,6 +7,7 @@ asides, and for the goodbye. Two responses at once are an error, so at most one 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from callapp.conversation.commands import CancelResponse, Command, CreateResponse
@@ -139,7 +140,7 @@ class Responses:
         return self._failures > 0 and self.busy and not self.caller_speaking
 
     @property
-    def deadline_ms(self) -> float | None:
+    def deadline_ms(self) -> float:
         """When ``next`` or ``overdue`` has something to say, if nothing happens before."""
         if self._asked is not None:
             return self._asked.until_ms
@@ -150,16 +151,16 @@ class Responses:
                 return self._pause_until_ms
         if self._turn_open and not self.busy and not self.caller_speaking:
             return self._turn_until_ms
-        return None
+        return math.inf
 
-    def stall_ms(self, dry_ms: float) -> float | None:
+    def stall_ms(self, dry_ms: float) -> float:
         """When the active response has kept everybody waiting for too long.
 
         Args:
             dry_ms: until when its audio is heard: that is no waiting.
         """
         if self.active is None:
-            return None
+            return math.inf
         return max(self._stirred_ms, dry_ms) + (CANCELLED_MS if self.silenced(self.active) else STALLED_MS)
 
     # -- asking ---------------------------------------------------------------------------------
@@ -239,8 +240,7 @@ class Responses:
 
     def ignored(self, at_ms: float) -> bool:
         """Whether the model has let a turn of the caller's pass that it should have answered by itself."""
-        due_ms = self.deadline_ms
-        if not self._turn_open or self.busy or due_ms is None or at_ms < due_ms:
+        if not self._turn_open or self.busy or at_ms < self.deadline_ms:
             return False
         self._turn_open = False
         return True

@@ -6,6 +6,8 @@ our clock is there for all else, for the goodbye, and for when the service does 
 
 from __future__ import annotations
 
+import math
+
 MOST_NUDGES = 2
 # Where the model chose to wait, the caller said something like "one moment".
 WAITING_MS = 60_000.0
@@ -22,16 +24,13 @@ class Silence:
 
     def __init__(self, nudge_ms: float | None) -> None:
         self._nudge_ms = nudge_ms
-        self._since_ms: float | None = None
+        self._since_ms = math.inf  # while somebody speaks
         self._not_before_ms = 0.0
         self.nudges = 0
 
     def observe(self, at_ms: float, *, silent: bool) -> None:
         """Take note of whether the caller is silent and the agent has nothing more to say."""
-        if not silent:
-            self._since_ms = None
-        elif self._since_ms is None:
-            self._since_ms = at_ms
+        self._since_ms = min(self._since_ms, at_ms) if silent else math.inf
 
     def caller_heard(self) -> None:
         """The caller is there after all."""
@@ -49,17 +48,17 @@ class Silence:
     def nudged(self) -> None:
         """The caller was asked whether they are there, or is just about to be."""
         self.nudges += 1
-        self._since_ms = None
+        self._since_ms = math.inf
 
-    def deadline_ms(self, heard_ms: float, *, service_timed: bool) -> float | None:
+    def deadline_ms(self, heard_ms: float, *, service_timed: bool) -> float:
         """When this has lasted too long.
 
         Args:
             heard_ms: when the agent will have been heard out, for a silence begins then.
             service_timed: the service is about to break it.
         """
-        if self._nudge_ms is None or self._since_ms is None:
-            return None
+        if self._nudge_ms is None:
+            return math.inf
         if self.nudges > MOST_NUDGES:  # the service has asked once too often
             return max(self._since_ms, heard_ms)
         late_ms = SERVICE_LATE_MS if service_timed else 0.0

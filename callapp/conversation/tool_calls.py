@@ -120,11 +120,11 @@ class ToolCalls:
         return any(not call.answered for call in self._calls.values())
 
     @property
-    def running_since_ms(self) -> float | None:
-        """Since when a tool has been at work; one that waits for the caller is not."""
+    def running_since_ms(self) -> float:
+        """Since when a tool has been at work; one that waits for the caller is not. Infinite if none is."""
         return min(
             (c.since_ms for c in self._calls.values() if not c.answered and c.deadline_ms < math.inf),
-            default=None,
+            default=math.inf,
         )
 
     def expired(self, at_ms: float) -> list[str]:
@@ -132,9 +132,9 @@ class ToolCalls:
         return [tool_call_id for tool_call_id, until_ms in self._deadlines.items() if at_ms >= until_ms]
 
     @property
-    def deadline_ms(self) -> float | None:
+    def deadline_ms(self) -> float:
         """When the next open call expires."""
-        return min(self._deadlines.values(), default=None)
+        return min(self._deadlines.values(), default=math.inf)
 
     @property
     def _deadlines(self) -> dict[str, float]:

@@ -53,17 +53,15 @@ class ToolRounds:
         return self._calls.pending
 
     @property
-    def running_since_ms(self) -> float | None:
+    def running_since_ms(self) -> float:
         """Since when a tool has been at work that the caller waits for, while no response is active."""
-        ours = self._calls.running_since_ms
-        return min([*self._remote_since_ms.values(), *([ours] if ours is not None else [])], default=None)
+        return min([self._calls.running_since_ms, *self._remote_since_ms.values()])
 
     @property
-    def deadline_ms(self) -> float | None:
+    def deadline_ms(self) -> float:
         """When the next tool has taken too long."""
-        ours = self._calls.deadline_ms
         remote = [since_ms + TOOL_MS for since_ms in self._remote_since_ms.values()]
-        return min([*remote, *([ours] if ours is not None else [])], default=None)
+        return min([self._calls.deadline_ms, *remote])
 
     def called(self, call: ToolCalled, at_ms: float) -> list[Command]:
         """The model calls a tool: run it, once, unless there is a reason not to."""

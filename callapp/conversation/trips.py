@@ -75,11 +75,10 @@ class Trips:
 
     def go_on(self, at_ms: float) -> list[Command]:
         """Take the next step, if it is time for one."""
-        speaking = self._voice.responses.busy
-        due_ms = self._away.deadline_ms(speaking=speaking, dry_ms=self._playback.dry_ms)
-        if due_ms is None:
+        if self._away.trip is None:
             return []
-        overdue = at_ms >= due_ms
+        speaking = self._voice.responses.busy
+        overdue = at_ms >= self._away.deadline_ms(speaking=speaking, dry_ms=self._playback.dry_ms)
         heard = self._playback.all_heard
         if self._away.gone:
             return self._look_for_caller(at_ms) if overdue else []

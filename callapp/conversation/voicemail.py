@@ -10,6 +10,8 @@ said is a person.
 
 from __future__ import annotations
 
+import math
+
 from callapp.conversation.events import Answered
 
 # So long a silence after the machine's words means that it records. The beep lies within.
@@ -31,7 +33,7 @@ class Voicemail:
 
     def __init__(self, *, detecting: bool = False) -> None:
         self._detecting = detecting
-        self._reached_ms: float | None = None
+        self._reached_ms = math.inf
         self._recording = False
         self._speaking = False
         self._quiet_since_ms = 0.0
@@ -40,7 +42,7 @@ class Voicemail:
     @property
     def reached(self) -> bool:
         """Whether it is a machine that we speak to."""
-        return self._reached_ms is not None
+        return self._reached_ms < math.inf
 
     def answered(self, word: Answered, at_ms: float) -> None:
         """The carrier has found out who answered. It may be about the machine's end, too."""
@@ -51,8 +53,7 @@ class Voicemail:
 
     def reported(self, at_ms: float) -> None:
         """The model has found out that it speaks to a machine."""
-        if self._reached_ms is None:
-            self._reached_ms = at_ms
+        self._reached_ms = min(self._reached_ms, at_ms)
 
     def heard(self, at_ms: float, *, speaking: bool) -> None:
         """The other side begins to speak, or stops."""
@@ -61,30 +62,29 @@ class Voicemail:
             self._speaks_since_ms = at_ms
         self._quiet_since_ms = at_ms
 
-    def person_ms(self, message_since_ms: float | None) -> float | None:
+    def person_ms(self, message_since_ms: float) -> float:
         """When it turns out to be a person, if they speak on.
 
         Args:
-            message_since_ms: since when the message is being said; ``None`` while it is not.
+            message_since_ms: since when the message is being said; infinite while it is not.
         """
-        if message_since_ms is None or self._reached_ms is None or not self._speaking:
-            return None
+        if not (self.reached and self._speaking):
+            return math.inf
         return max(self._speaks_since_ms, message_since_ms) + PERSON_MS
 
     def is_a_person(self) -> None:
         """It was no machine."""
         self._detecting = self._recording = False
-        self._reached_ms = None
+        self._reached_ms = math.inf
 
     def due(self, at_ms: float) -> bool:
         """Whether it is time to leave a message."""
-        deadline_ms = self.deadline_ms
-        return deadline_ms is not None and at_ms >= deadline_ms
+        return at_ms >= self.deadline_ms
 
     @property
-    def deadline_ms(self) -> float | None:
+    def deadline_ms(self) -> float:
         """When it is time to leave a message, if nothing happens before."""
-        if self._reached_ms is None or self._recording:
+        if self._recording:
             return self._reached_ms
         latest_ms = self._reached_ms + MOST_GREETING_MS
         if self._speaking:

@@ -6,6 +6,7 @@ records, or the call ends at once.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from callapp.conversation.away import Away
@@ -38,7 +39,7 @@ class WindingUp:
     _voicemail: Voicemail
     _briefing: Briefing
     _message: str | None  # instructions for what is left on an answering machine, if anything is
-    _message_since_ms: float | None = None
+    _message_since_ms: float = math.inf
 
     def begin(self, reason: str, at_ms: float) -> list[Command]:
         """The call has to end; one that is away does so when it is back."""
@@ -79,16 +80,15 @@ class WindingUp:
         return commands
 
     @property
-    def person_ms(self) -> float | None:
+    def person_ms(self) -> float:
         """When whoever speaks over the message has proved to be a person."""
-        return self._voicemail.person_ms(self._message_since_ms) if self._farewell.begun else None
+        return self._voicemail.person_ms(self._message_since_ms) if self._farewell.begun else math.inf
 
     def person_found(self, at_ms: float) -> list[Command]:
         """Somebody is there after all: the message is broken off, and it is their turn."""
-        due_ms = self.person_ms
-        if due_ms is None or at_ms < due_ms:
+        if at_ms < self.person_ms:
             return []
-        self._message_since_ms = None
+        self._message_since_ms = math.inf
         self._voicemail.is_a_person()
         self._farewell.message_lost()
         self._voice.responses.forget()

@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from random import Random
 from typing import Any
 
@@ -124,12 +125,11 @@ class World:
             return
         for command in self.call.receive(event, self.now_ms):
             self._perform(command, event)
-        deadline_ms = self.call.deadline_ms
-        if deadline_ms is not None:
-            self.at(max(0.0, deadline_ms - self.now_ms) + 1, self._tick)
+        if self.call.deadline_ms < inf:
+            self.at(max(0.0, self.call.deadline_ms - self.now_ms) + 1, self._tick)
 
     def _tick(self) -> None:
-        if not self.over and self.call.deadline_ms is not None and self.call.deadline_ms <= self.now_ms:
+        if not self.over and self.call.deadline_ms <= self.now_ms:
             self.feed(Tick())
 
     def _perform(self, command: Any, event: Event) -> None:

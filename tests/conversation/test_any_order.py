@@ -231,8 +231,7 @@ class Watcher:
         until_ms = self.now_ms + wait_ms
         while not self.finished:
             deadline_ms = self.conversation.deadline_ms
-            assert deadline_ms is not None, "nothing would ever end this call"
-            assert math.isfinite(deadline_ms)
+            assert math.isfinite(deadline_ms), "nothing would ever end this call"
             if deadline_ms > until_ms:
                 break
             # The bridge looks at it with each chunk of the caller's audio.
@@ -251,7 +250,7 @@ class Watcher:
         for command in commands:
             self._check(event, command)
         if self.finished:
-            assert self.conversation.deadline_ms is None
+            assert self.conversation.deadline_ms == math.inf
             assert self.conversation.receive(event, self.now_ms) == []
         return commands
 

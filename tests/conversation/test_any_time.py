@@ -138,7 +138,7 @@ def test_time_goes_on_and_responses_come_one_at_a_time(steps):
         for event in events:
             commands += call.receive(event, now_ms)
         ticks = 0
-        while call.deadline_ms is not None and call.deadline_ms <= now_ms:
+        while call.deadline_ms <= now_ms:
             commands += call.receive(Tick(), now_ms)
             ticks += 1
             assert ticks < 20, f"a deadline that does not pass: {call.deadline_ms} at {now_ms}"

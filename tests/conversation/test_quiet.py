@@ -33,7 +33,7 @@ def asides(call: Call) -> list[CreateResponse]:
 
 def wait_until(call: Call, at_ms: float) -> None:
     """Let nothing happen but the time that passes; whatever is asked for is said, a second long."""
-    while (deadline_ms := call.conversation.deadline_ms) is not None and deadline_ms <= at_ms:
+    while (deadline_ms := call.conversation.deadline_ms) <= at_ms:
         asked = only(call.tell(Tick(), at_ms=max(call.now_ms, deadline_ms)), CreateResponse)
         for create in asked:
             say(call, create)
