@@ -72,6 +72,12 @@ class Briefing:
             self._notes.append(told)
         return []
 
+    def tell_news(self, words: str, answer: Request = AN_ANSWER, *, sensitive: bool = False) -> list[Command]:
+        """Tell the model what has happened, for it to answer; those that come after it, too."""
+        if not sensitive:
+            self._history.note(words)
+        return self.tell(Tell("system", words, sensitive), answer)
+
     def taken(self, item_id: str) -> None:
         """A line stands in the model's conversation."""
         if item_id == self._untaken:
@@ -84,9 +90,7 @@ class Briefing:
 
     def whisper(self, words: str) -> list[Command]:
         """Somebody on our side tells the model something; it is to act on it, and not to tell of it."""
-        told = f"[From those who run this line, unheard by the caller] {words}"
-        self._history.note(told)
-        return self.tell(Tell("system", told))
+        return self.tell_news(f"[From those who run this line, unheard by the caller] {words}")
 
     def session_lost(
         self, *, answer_owed: bool, turn_cut: bool, open_tools: Iterable[tuple[str, str]]
@@ -107,9 +111,7 @@ class Briefing:
         if name is None:
             return []
         words = f"The tool {name} was called before the interruption. It returned: {output}"
-        if not sensitive:
-            self._history.note(words)
-        return self.tell(Tell("system", words, sensitive), answer)
+        return self.tell_news(words, answer, sensitive=sensitive)
 
     def of_session(self) -> list[Command]:
         """What a session is told when it stands: the first one of a call only what nobody said."""

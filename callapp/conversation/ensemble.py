@@ -85,6 +85,7 @@ class Ensemble:
         self.trips = Trips(
             self.away,
             self.playback,
+            self.history,
             self.voice,
             self.tool_rounds,
             self.briefing,

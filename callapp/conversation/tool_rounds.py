@@ -31,7 +31,7 @@ class ToolRounds:
     ) -> None:
         self._calls = calls
         self._voice = voice
-        self.history = history
+        self._history = history
         self._farewell = farewell
         self._briefing = briefing
         self._ended: set[str] = set()  # responses that are over
@@ -83,7 +83,7 @@ class ToolRounds:
             return self._briefing.adopt(tool_call_id, output, sensitive, self.request())
         if not sensitive:
             name = self._calls.name_of(tool_call_id)
-            self.history.note(f"The tool {name} was called. It returned: {output}")
+            self._history.note(f"The tool {name} was called. It returned: {output}")
         return [AnswerTool(tool_call_id, output, sensitive), *self._settle(response_id, at_ms)]
 
     def give_up(self, at_ms: float) -> list[Command]:

@@ -8,8 +8,9 @@ from callapp.conversation import away
 from callapp.conversation.away import Away
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.budget import Budget
-from callapp.conversation.commands import Command, LeaveStream, RecallCaller, Tell
+from callapp.conversation.commands import Command, LeaveStream, RecallCaller
 from callapp.conversation.farewell import Farewell
+from callapp.conversation.history import History
 from callapp.conversation.playback import Playback
 from callapp.conversation.responses import HAND_OVER
 from callapp.conversation.tones import tones
@@ -24,6 +25,7 @@ class Trips:
 
     _away: Away
     _playback: Playback
+    _history: History
     _voice: Voice
     _tool_rounds: ToolRounds
     _briefing: Briefing
@@ -97,8 +99,7 @@ class Trips:
             self._away.sounding = True
             return commands + self._voice.play_own(tones(trip.digits), at_ms)
         self._away.go(at_ms)
-        said = tuple(self._tool_rounds.history.lines())
-        return [*commands, LeaveStream(trip, said, self._budget.spent_usd)]
+        return [*commands, LeaveStream(trip, tuple(self._history.lines()), self._budget.spent_usd)]
 
     def _look_for_caller(self, at_ms: float) -> list[Command]:
         if self._away.recall(at_ms):
@@ -127,19 +128,14 @@ class Trips:
             return []
         trip, tool_call_id = self._away.back()
         if tool_call_id is None:
-            return self._tell(trip, why)
+            return self._briefing.tell_news(away.news_of(trip, why))
         return self._tool_rounds.answer(tool_call_id, away.failure(trip, why), at_ms)
 
     def _come_back(self, why: str, at_ms: float) -> list[Command]:
         heard = self._away.sounding
         trip, tool_call_id = self._away.back()
         if tool_call_id is None:
-            return self._tell(trip, why)
+            return self._briefing.tell_news(away.news_of(trip, why))
         silent = isinstance(trip, SendDigits)  # the line has the word
         output = away.outcome(trip, why, heard=heard)
         return self._tool_rounds.answer(tool_call_id, output, at_ms, silent=silent)
-
-    def _tell(self, trip: Trip, why: str) -> list[Command]:
-        news = away.news_of(trip, why)
-        self._tool_rounds.history.note(news)
-        return self._briefing.tell(Tell("system", news))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from callapp.conversation.away import Away
 from callapp.conversation.briefing import Briefing
-from callapp.conversation.commands import Command, Tell
+from callapp.conversation.commands import Command
 from callapp.conversation.course import Course, Phase
 from callapp.conversation.farewell import LAST_GOODBYE_REQUEST, Farewell
 from callapp.conversation.lifeline import Lifeline
@@ -92,7 +92,7 @@ class WindingUp:
         self._voicemail.is_a_person()
         self._farewell.message_lost()
         self._voice.responses.forget()
-        return self._voice.silence(at_ms) + self._briefing.tell(Tell("system", PERSON))
+        return self._voice.silence(at_ms) + self._briefing.tell_news(PERSON)
 
     def leave_message(self, at_ms: float) -> list[Command]:
         """Say to a machine what there is to say, when it is time; and nothing else."""

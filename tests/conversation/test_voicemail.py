@@ -170,6 +170,18 @@ def test_who_speaks_on_over_the_message_is_a_person_after_all():
     assert only(call.hear_all(), CompleteCall) == []
 
 
+@pytest.mark.parametrize("lost_ms", [6_500, 8_000])
+def test_a_model_that_comes_after_one_that_was_lost_knows_of_the_person(lost_ms):
+    """The one that was lost had said that it spoke to a machine."""
+    call = live(message=MESSAGE, detects_machines=True)
+    call.tell(RECORDING, at_ms=5_000)
+    call.tell(ResponseStarted("resp_m", "goodbye"), audio("resp_m", "item_m", 8_000), ResponseEnded("resp_m"))
+    call.tell(SpeechStarted("item_1"), at_ms=6_000)
+    for event, at_ms in sorted([(ModelLost("x"), lost_ms), (Tick(), 6_000 + PERSON_MS)], key=lambda e: e[1]):
+        call.tell(event, at_ms=at_ms)
+    assert Tell("system", PERSON) in call.tell(SessionConfirmed(), at_ms=8_500)
+
+
 def test_a_beep_that_began_before_the_message_is_as_long_as_it_likes():
     call = live(message=MESSAGE, detects_machines=True)
     call.tell(SpeechStarted("item_1"), at_ms=4_000)
