@@ -52,19 +52,19 @@ class Request:
 
 @dataclass(slots=True)
 class _Asked:
-    """A request on its way: no response of it has begun yet."""
+    """A request that was made."""
 
     request: Request
     request_id: str
     until_ms: float
-    doomed: bool = False
+    doomed: bool = False  # what comes of it is not to be heard
+    answered: bool = False  # a response has said what it is for
 
 
 class Responses:
     """The gate in front of the model's voice."""
 
     __slots__ = (
-        "_answered",
         "_asked",
         "_asked_count",
         "_blocked_since_ms",
@@ -72,7 +72,7 @@ class Responses:
         "_gave_up",
         "_hold_until_ms",
         "_knows_all",
-        "_last_asked",
+        "_newest",
         "_pause_until_ms",
         "_said_nothing",
         "_silenced",
@@ -80,20 +80,19 @@ class Responses:
         "_turn_open",
         "_turn_until_ms",
         "_unanswered",
-        "_wanted",
         "active",
         "active_tag",
         "caller_speaking",
+        "wanted",
     )
 
     def __init__(self) -> None:
         self.active: str | None = None
         self.active_tag: str | None = None
         self.caller_speaking = False
-        self._wanted: Request | None = None
-        self._asked: _Asked | None = None
-        self._last_asked: tuple[str, Request] | None = None
-        self._answered: str | None = None  # the request for what the newest complete response has said
+        self.wanted: Request | None = None  # and could not be asked for yet
+        self._asked: _Asked | None = None  # no response of it has begun yet
+        self._newest: _Asked | None = None  # whatever has become of it
         self._silenced: set[str] = set()
         self._knows_all = True  # what is active knows all that the model had been given when it began
         self._turn_open = False  # the caller has finished a turn that nothing has answered yet
@@ -111,12 +110,7 @@ class Responses:
     @property
     def busy(self) -> bool:
         """Whether the model is speaking, or about to. What was silenced does not count."""
-        return self.speaking or self._asked is not None or self._wanted is not None
-
-    @property
-    def wanted(self) -> Request | None:
-        """The response that is wanted and could not be asked for yet."""
-        return self._wanted
+        return self.speaking or self._asked is not None or self.wanted is not None
 
     @property
     def speaking(self) -> bool:
@@ -144,7 +138,7 @@ class Responses:
         """When ``next`` or ``overdue`` has something to say, if nothing happens before."""
         if self._asked is not None:
             return self._asked.until_ms
-        if self._wanted is not None and self.active is None:
+        if self.wanted is not None and self.active is None:
             if not self.caller_speaking:
                 return max(self._hold_until_ms, self._pause_until_ms)
             if self._pause_until_ms > 0.0:  # the caller may be spoken over
@@ -170,29 +164,28 @@ class Responses:
 
         A goodbye outranks the word that the caller is put through, that an answer, that an aside.
         """
-        wanted = self._wanted
+        wanted = self.wanted
         if wanted is not None and not wanted.aside:
             outranked = wanted.tag == GOODBYE or (wanted.tag == HAND_OVER and request.tag != GOODBYE)
             if request.aside or outranked:
                 return
             if request.tag in (GOODBYE, HAND_OVER):
                 self._pause_until_ms = 0.0  # it was for what has failed, and neither has the time for it
-        self._wanted = request
+        self.wanted = request
 
     def next(self, at_ms: float, *, over_the_caller: bool = False) -> list[Command]:
         """Make the wanted request if now is the time for it."""
-        if self._wanted is None or self.active is not None or self._asked is not None:
+        if self.wanted is None or self.active is not None or self._asked is not None:
             return []
         if at_ms < self._pause_until_ms:
             return []
         self._pause_until_ms = 0.0
         if not over_the_caller and (self.caller_speaking or at_ms < self._hold_until_ms):
             return []
-        request, self._wanted = self._wanted, None
+        request, self.wanted = self.wanted, None
         self._asked_count += 1
         request_id = f"ask-{self._asked_count}"
-        self._asked = _Asked(request, request_id, at_ms + REQUEST_MS)
-        self._last_asked = request_id, request
+        self._asked = self._newest = _Asked(request, request_id, at_ms + REQUEST_MS)
         return [CreateResponse(request_id, request.tag, request.instructions, request.tools_allowed)]
 
     def refused(self, request_id: str, at_ms: float) -> Request | None:
@@ -201,7 +194,8 @@ class Responses:
         Returns:
             What is owed still, unless that response ``covers`` it.
         """
-        if self._last_asked is None or self._last_asked[0] != request_id or self._answered == request_id:
+        newest = self._newest
+        if newest is None or newest.request_id != request_id or newest.answered:
             return None
         doomed = self._asked is not None and self._asked.doomed
         self._asked = None
@@ -209,7 +203,7 @@ class Responses:
             self._blocked_since_ms = at_ms
         self.active_tag = None  # what is active was not ours after all
         self._pause(at_ms, RETRY_MS)
-        return None if doomed else self._last_asked[1]
+        return None if doomed else newest.request
 
     def request_failed(self, request_id: str, at_ms: float, wait_ms: float) -> bool:
         """No response comes of a request. Return false when that has been so too often to make it again.
@@ -228,7 +222,7 @@ class Responses:
 
     def overdue(self, at_ms: float) -> bool:
         """Whether the model has left a request unanswered for the second time, or refused it for too long."""
-        if self._wanted is not None and self._blocked_since_ms is not None:
+        if self.wanted is not None and self._blocked_since_ms is not None:
             return at_ms >= self._blocked_since_ms + REQUEST_MS
         if self._asked is None or at_ms < self._asked.until_ms:
             return False
@@ -249,7 +243,7 @@ class Responses:
         """What is active brings nothing: want it again. Return false if that is no use any more.
 
         Args:
-            tools_ask: as in ``ended``.
+            tools_ask: as in ``failed``.
         """
         if self.active is None or self.silenced(self.active) or self._gave_up:
             return False
@@ -282,8 +276,8 @@ class Responses:
                     self.want(Request(ANSWER))
                 self._silenced.add(response_id)
                 return [CancelResponse(response_id)]
-        if self._wanted is not None and self._wanted.aside:
-            self._wanted = None
+        if self.wanted is not None and self.wanted.aside:
+            self.wanted = None
         return []
 
     def covers(self, request: Request | None) -> bool:
@@ -300,8 +294,8 @@ class Responses:
         """
         if response_id != self.active:
             return
-        if self._last_asked is not None and self.covers(self._last_asked[1]):
-            self._answered = self._last_asked[0]  # which may be refused only now
+        if self._newest is not None and self.covers(self._newest.request):
+            self._newest.answered = True  # and may be refused only now
         tag, self.active, self.active_tag = self.active_tag, None, None
         self._failures = 0
         self._gave_up &= response_id in self._silenced
@@ -340,9 +334,9 @@ class Responses:
         self._pause_until_ms = max(self._pause_until_ms, at_ms + for_ms)
 
     def _want_again(self, tag: str | None) -> None:
-        if self._wanted is None:
-            last = self._last_asked[1] if self._last_asked is not None else None
-            self.want(last if last is not None and last.tag == tag else Request(ANSWER))
+        if self.wanted is None:
+            newest = self._newest.request if self._newest is not None else None
+            self.want(newest if newest is not None and newest.tag == tag else Request(ANSWER))
 
     # -- what the caller does -------------------------------------------------------------------
 
@@ -384,5 +378,5 @@ class Responses:
 
     def forget(self, tag: str | None = None) -> None:
         """Nothing that was wanted, or only nothing by this tag, is wanted any more."""
-        if self._wanted is not None and tag in (None, self._wanted.tag):
-            self._wanted = None
+        if self.wanted is not None and tag in (None, self.wanted.tag):
+            self.wanted = None
