@@ -14,12 +14,9 @@ from typing import NamedTuple
 
 from callapp.conversation.commands import TimeSilence
 from callapp.conversation.patience import Patience
-from callapp.conversation.responses import ASIDE, GOODBYE, Request
+from callapp.conversation.responses import ASIDE, GOODBYE, LAST_MINUTE, NOISE, Request
 from callapp.conversation.service_timer import ServiceTimer
 from callapp.conversation.silence import MOST_NUDGES, Silence
-
-LAST_MINUTE = "last minute"
-NOISE = "noise"
 
 # The caller is told when so much is left of a call that may be at least so long, if there is a quiet
 # moment before it is nearly over.
@@ -111,7 +108,7 @@ class Asides:
             return self._ask_for_patience(scene.at_ms)
         if scene.at_ms >= self._warning_ms(scene):
             self._warn_from_ms = scene.at_ms + AGAIN_MS
-            return self._aside("about one minute is left of this call", LAST_MINUTE)
+            return self._request("about one minute is left of this call", LAST_MINUTE)
         if scene.at_ms >= self._silence_ms(scene):
             return self._break_the_silence()
         return None
@@ -145,20 +142,20 @@ class Asides:
 
     def about_the_noise(self) -> Request:
         """What is said when the agent is interrupted all the time."""
-        line = self._manners.noise_line
-        request = self._aside(
+        if self._manners.noise_line is not None:
+            return _exactly(self._manners.noise_line, NOISE)
+        return self._request(
             "it is noisy on the line and you do not hear the caller well, and ask them to speak from a "
-            "quieter place, or closer to the phone"
+            "quieter place, or closer to the phone",
+            NOISE,
         )
-        instructions = _exactly(line).instructions if line is not None else request.instructions
-        return Request(NOISE, instructions, tools_allowed=False)  # not given up for what the noise leads to
 
     def _ask_for_patience(self, at_ms: float) -> Request:
         lines, count = self._manners.waiting_lines, self._patience.lines
         self._patience.spoken(at_ms)
         if lines:
-            return _exactly(lines[count % len(lines)])
-        return self._aside(
+            return _exactly(lines[count % len(lines)], ASIDE)
+        return self._request(
             "you are looking it up and it takes a moment. Answer nothing yet, and use other words than before"
         )
 
@@ -172,24 +169,23 @@ class Asides:
 
     def _break_the_silence(self) -> Request:
         if self.silence.nudges >= MOST_NUDGES:
-            goodbye = self._aside(
-                "you do not hear the caller any more, that you end the call for now, and goodbye"
+            return self._request(
+                "you do not hear the caller any more, that you end the call for now, and goodbye", GOODBYE
             )
-            return Request(GOODBYE, goodbye.instructions, tools_allowed=False)
         self.silence.nudged()
         if self.silence.nudges == 1:
-            return self._aside("you are still there, and ask whether the caller is, too")
-        return self._aside(
+            return self._request("you are still there, and ask whether the caller is, too")
+        return self._request(
             "you cannot hear the caller, and ask again whether they are there. Use other words than before"
         )
 
-    def _aside(self, what: str, tag: str = ASIDE) -> Request:
+    def _request(self, what: str, tag: str = ASIDE) -> Request:
         instructions = (
             f"In the language of the conversation ({self._manners.language} if nobody has spoken yet), say "
             f"in one short, friendly sentence that {what}. Say nothing else."
         )
-        return Request(tag, instructions, tools_allowed=False, aside=True)
+        return Request(tag, instructions, tools_allowed=False)
 
 
-def _exactly(line: str) -> Request:
-    return Request(ASIDE, f"Say exactly this and nothing else: {line}", tools_allowed=False, aside=True)
+def _exactly(line: str, tag: str) -> Request:
+    return Request(tag, f"Say exactly this and nothing else: {line}", tools_allowed=False)

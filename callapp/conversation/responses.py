@@ -16,7 +16,9 @@ GREETING = "greeting"
 ANSWER = "answer"
 HAND_OVER = "hand over"
 GOODBYE = "goodbye"
+NOISE = "noise"  # said over the caller, and so not given up for what they say
 ASIDE = "aside"
+LAST_MINUTE = "last minute"
 
 # How long after the caller's turn the model's own answer is waited for before we ask for ours.
 OWN_ANSWER_MS = 1_500
@@ -39,15 +41,16 @@ MOST_WAIT_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A response that we want of the model.
-
-    An ``aside`` is wanted now or not at all: whatever else is to be said takes its place.
-    """
+    """A response that we want of the model."""
 
     tag: str
     instructions: str | None = None
     tools_allowed: bool = True
-    aside: bool = False
+
+    @property
+    def aside(self) -> bool:
+        """Whether it is wanted now or not at all: whatever else is to be said takes its place."""
+        return self.tag in (ASIDE, LAST_MINUTE)
 
 
 @dataclass(slots=True)
