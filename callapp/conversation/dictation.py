@@ -166,7 +166,7 @@ class Dictation:
         for piece in list(self._pieces):
             if piece.sent_ms is not None and now_ms - piece.sent_ms >= TEXT_WITHIN_MS:
                 self.mute = self.mute or not piece.text
-                commands.append(self._close(piece, piece.text.strip() or None, now_ms))
+                commands.append(self._close(piece, now_ms))
             elif piece.untold and (piece.told_ms is None or now_ms - piece.told_ms >= TELL_EVERY_MS):
                 commands.append(self._tell(piece, piece.text.strip(), now_ms, growing=True))
         return commands
@@ -181,7 +181,7 @@ class Dictation:
 
     def give_up(self, now_ms: float) -> list[Command]:
         """No more text will come: tell what there is."""
-        return [self._close(piece, piece.text.strip() or None, now_ms) for piece in list(self._pieces)]
+        return [self._close(piece, now_ms) for piece in list(self._pieces)]
 
     # -- the service ----------------------------------------------------------------------------
 
@@ -214,12 +214,10 @@ class Dictation:
                 piece.untold = True
             case TextDone(text=text, billed_s=billed_s):
                 used_s = len(piece.ulaw) / BYTES_PER_MS / 1000 if billed_s is None else billed_s
-                return [
-                    self._close(piece, text.strip(), now_ms),
-                    Tell(Used(now_ms, Usage(transcribed_s=used_s))),
-                ]
+                used = Used(now_ms, Usage(transcribed_s=used_s))
+                return [self._close(piece, now_ms, text.strip()), Tell(used)]
             case TextFailed():
-                return [self._close(piece, piece.text.strip() or None, now_ms)]
+                return [self._close(piece, now_ms)]
         return []
 
     # -- pieces ---------------------------------------------------------------------------------
@@ -255,11 +253,8 @@ class Dictation:
         commands: list[Command] = []
         while sum(len(one.ulaw) for one in self._pieces) > MOST_KEPT_MS * BYTES_PER_MS:
             oldest = self._pieces[0]
-            dropped_ms = len(oldest.ulaw) / BYTES_PER_MS
-            commands += [
-                self._close(oldest, oldest.text.strip() or None, now_ms),
-                Tell(AudioDropped(now_ms, dropped_ms)),
-            ]
+            dropped = AudioDropped(now_ms, len(oldest.ulaw) / BYTES_PER_MS)
+            commands += [self._close(oldest, now_ms), Tell(dropped)]
         return commands
 
     def _piece_of(self, item_id: str) -> _Piece | None:
@@ -277,14 +272,14 @@ class Dictation:
                 return piece
         return None
 
-    def _close(self, piece: _Piece, text: str | None, now_ms: float) -> Tell:
-        """Let go of a piece, and tell its text for the last time."""
+    def _close(self, piece: _Piece, now_ms: float, whole: str | None = None) -> Tell:
+        """Let go of a piece, and tell its text for the last time: the whole of it, or what there is."""
         self._pieces.remove(piece)
         if piece.item_id is not None:
             self._past_items.add(piece.item_id)
         elif piece.sent_bytes:
             self._lost_items += 1
-        return self._tell(piece, text, now_ms)
+        return self._tell(piece, piece.text.strip() or None if whole is None else whole, now_ms)
 
     def _tell(self, piece: _Piece, text: str | None, now_ms: float, *, growing: bool = False) -> Tell:
         piece.told_ms, piece.untold = now_ms, False
