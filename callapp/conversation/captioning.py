@@ -157,10 +157,9 @@ class _Line:
     speaker: Speaker
     dictation: Dictation
     number: int = 0  # of the newest session
-    ready: bool = False
     losses: int = 0  # since one was ready
     waits_since_ms: float = 0.0  # for a session
-    renew_ms: float | None = None
+    renew_ms: float | None = None  # when the session that is ready is too old; `None` while none is
 
 
 class Captioning:
@@ -218,7 +217,7 @@ class Captioning:
         return DialSession(line.speaker, line.number, pause_before(line.losses))
 
     def _on_ready(self, line: _Line, now_ms: float) -> list[Command]:
-        line.ready, line.losses = True, 0
+        line.losses = 0
         line.renew_ms = now_ms + self._terms.session_ms
         connected = ModelConnected(now_ms, now_ms - line.waits_since_ms, line.number > 1)
         return [Tell(connected), *self._of(line, line.dictation.session_ready(now_ms))]
@@ -226,10 +225,10 @@ class Captioning:
     def _on_lost(self, lost: SessionLost, now_ms: float) -> list[Command]:
         line = self._lines[lost.speaker]
         told: list[Command] = []
-        if line.ready:
+        if line.renew_ms is not None:
             told = [Tell(ModelDisconnected(now_ms, lost.reason))]
             line.waits_since_ms = now_ms
-        line.ready, line.renew_ms = False, None
+        line.renew_ms = None
         line.losses += 1
         line.dictation.session_lost()
         if lost.hopeless:
@@ -247,7 +246,7 @@ class Captioning:
         if not (line.dictation.mute or (due and not line.dictation.pending)):
             return []
         old = DropSession(line.speaker, line.number)
-        line.ready, line.renew_ms, line.waits_since_ms = False, None, now_ms
+        line.renew_ms, line.waits_since_ms = None, now_ms
         line.dictation.session_lost()
         return [old, self._dial(line)]
 
