@@ -83,6 +83,7 @@ class Ensemble:
         spent_usd = 0.0 if plan.resumed is None else plan.resumed.spent_usd
         self.budget = Budget(plan.most_usd, plan.usd_of, spent_usd)
         self.trips = Trips(
+            self.course,
             self.away,
             self.playback,
             self.history,

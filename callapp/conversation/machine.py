@@ -145,6 +145,8 @@ class Conversation(Ensemble):
                 return self.winding_up.begin(reason, at_ms)
             case Whispered(words=words):
                 return self.briefing.whisper(words)
+            case LeavingFailed() if self.away.stream_over:
+                return self.course.finish("caller.hung_up")  # nobody is left who could stay
             case LeavingFailed(why=why) if self.away.gone:
                 return self.trips.failed(why, at_ms) + self.winding_up.caller_back(at_ms)
             case CallerBack(why=why) if self.away.gone:
@@ -269,8 +271,8 @@ class Conversation(Ensemble):
         # Whoever may prove to interrupt what has just been heard out has a moment to do it.
         in_doubt = self.noise.in_doubt and not self.floor.closed
         commands = [] if in_doubt else self.trips.go_on(at_ms)
-        if self.away.lost:
-            return commands + self.course.finish("caller.hung_up")
+        if self.over:
+            return commands
         scene = self._scene(at_ms)
         commands += self.asides.time_silence(scene)
         if not self.farewell.begun:

@@ -9,6 +9,7 @@ from callapp.conversation.away import Away
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.budget import Budget
 from callapp.conversation.commands import Command, LeaveStream, RecallCaller
+from callapp.conversation.course import Course
 from callapp.conversation.farewell import Farewell
 from callapp.conversation.history import History
 from callapp.conversation.playback import Playback
@@ -23,6 +24,7 @@ from callapp.conversation.wishes import SendDigits, Transfer, Trip
 class Trips:
     """What follows from a trip's steps."""
 
+    _course: Course
     _away: Away
     _playback: Playback
     _history: History
@@ -102,10 +104,7 @@ class Trips:
         return [*commands, LeaveStream(trip, tuple(self._history.lines()), self._budget.spent_usd)]
 
     def _look_for_caller(self, at_ms: float) -> list[Command]:
-        if self._away.recall(at_ms):
-            return [RecallCaller()]
-        self._away.lost = True
-        return []
+        return [RecallCaller()] if self._away.recall(at_ms) else self._course.finish("caller.hung_up")
 
     # -- after ----------------------------------------------------------------------------------
 
@@ -122,10 +121,7 @@ class Trips:
         return self._tool_rounds.answer(tool_call_id, away.TAKEN, at_ms)
 
     def failed(self, why: str, at_ms: float) -> list[Command]:
-        """The carrier did not take the call away. If its stream is over all the same, nobody is left."""
-        if self._away.stream_over:
-            self._away.lost = True
-            return []
+        """The carrier did not take the call away."""
         trip, tool_call_id = self._away.back()
         if tool_call_id is None:
             return self._briefing.tell_news(away.news_of(trip, why))

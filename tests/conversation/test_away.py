@@ -187,6 +187,12 @@ def test_a_caller_who_hung_up_before_the_carrier_was_asked_has_hung_up():
     assert call.tell(LeavingFailed("no such call")) == [Finish("caller.hung_up")]
 
 
+def test_who_has_hung_up_before_there_was_a_model_is_not_waited_for_either():
+    call = Call()
+    call.tell(TransferAsked(COLD), CallerHungUp(), at_ms=100)
+    assert call.tell(LeavingFailed("no such call")) == [Finish("caller.hung_up")]
+
+
 # -- away ---------------------------------------------------------------------------------------
 
 
