@@ -60,19 +60,12 @@ class Entry:
         return f"[{count} digit{'s' * (count > 1)}]" if self.sensitive else self.as_input
 
 
-@dataclass(slots=True)
-class _Collection:
-    tool_call_id: str
-    count: int
-    sensitive: bool
-
-
 class Keys:
     """What has been pressed and not been passed on yet."""
 
     def __init__(self) -> None:
         self._digits = ""
-        self._collection: _Collection | None = None
+        self._collection: tuple[str, CollectDigits] | None = None  # the tool call, and what it asks for
         self._since_ms = 0.0  # of the newest key, or of the newest reason to wait longer
         self._late_end_key_until_ms = 0.0
         self._sensitive_until_ms = 0.0
@@ -90,7 +83,7 @@ class Keys:
 
     def collect(self, tool_call_id: str, wish: CollectDigits, at_ms: float) -> Entry | None:
         """Collect digits for a tool. Those pressed already count; they may be enough."""
-        self._collection = _Collection(tool_call_id, wish.count, wish.sensitive)
+        self._collection = tool_call_id, wish
         self._since_ms = at_ms
         return self._complete(at_ms)
 
@@ -127,8 +120,7 @@ class Keys:
         return self._since_ms + PAUSE_MS if self._digits else math.inf
 
     def _complete(self, at_ms: float) -> Entry | None:
-        collection = self._collection
-        if collection is None or len(self._digits) < collection.count:
+        if self._collection is None or len(self._digits) < self._collection[1].count:
             return None
         return self._end("count", at_ms)
 
@@ -138,8 +130,9 @@ class Keys:
         self._entries += 1
         if collection is None:
             return Entry(self._entries, digits, ended_by, sensitive=at_ms < self._sensitive_until_ms)
+        tool_call_id, wish = collection
         if ended_by == "count":
             self._late_end_key_until_ms = at_ms + LATE_END_KEY_MS
-        if collection.sensitive:
+        if wish.sensitive:
             self._sensitive_until_ms = at_ms + LATE_DIGITS_MS
-        return Entry(self._entries, digits, ended_by, collection.tool_call_id, collection.sensitive)
+        return Entry(self._entries, digits, ended_by, tool_call_id, wish.sensitive)
