@@ -99,14 +99,14 @@ class Floor:
         responses = self._voice.responses
         if responses.active is None:
             return []
-        if self._away.gone:
-            return self._voice.hush(at_ms)
         tag = responses.active_tag
         over_agent = self._playback.playing(at_ms)
         time_is_up = (self._farewell.last or self._voicemail.reached) and tag != GOODBYE
         heeded = responses.caller_speaking and not (self._farewell.last or self._noise.doubtful)
-        if heeded and tag != GREETING:
-            return self._voice.hush(at_ms)  # the caller went on speaking: their turn is not over
-        if time_is_up or (tag is None and self._noise.answered(at_ms, over_agent=over_agent)):
-            return self._voice.hush(at_ms)
-        return []
+        out_of_turn = (
+            self._away.gone
+            or time_is_up
+            or (heeded and tag != GREETING)  # the caller went on speaking: their turn is not over
+            or (tag is None and self._noise.answered(at_ms, over_agent=over_agent))
+        )
+        return self._voice.hush(at_ms) if out_of_turn else []
