@@ -81,7 +81,6 @@ class Away:
         self.stream_over = False  # it has
         self.sounding = False  # the keys are being sent as sound
         self.recalled = False  # the carrier was asked to bring the caller back
-        self.wind_up: str | None = None  # why the call has to end once it is back
         self._until_ms = 0.0
 
     @property

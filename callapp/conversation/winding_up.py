@@ -40,11 +40,12 @@ class WindingUp:
     _briefing: Briefing
     _message: str | None  # instructions for what is left on an answering machine, if anything is
     _message_since_ms: float = math.inf
+    _put_off: str | None = None  # why a call that is away has to end once it is back
 
     def begin(self, reason: str, at_ms: float) -> list[Command]:
         """The call has to end; one that is away does so when it is back."""
         if self._away.gone:
-            self._away.wind_up = self._away.wind_up or reason
+            self._put_off = self._put_off or reason
             return []
         goodbye_under_way = self._farewell.begun
         if self._course.phase < Phase.LEAVING and not self._lifeline.up and not goodbye_under_way:
@@ -60,7 +61,7 @@ class WindingUp:
 
     def caller_back(self, at_ms: float) -> list[Command]:
         """What had to wait for the caller's return."""
-        reason, self._away.wind_up = self._away.wind_up, None
+        reason, self._put_off = self._put_off, None
         if reason is not None:
             return self.begin(reason, at_ms)
         return self.machine_found(at_ms) if self._voicemail.reached else []
@@ -75,8 +76,7 @@ class WindingUp:
         self._voice.responses.forget()
         commands = self._voice.silence(at_ms) + self._trips.time_is_up(at_ms)
         if self._message is None:
-            self._farewell.begin_last("agent.voicemail", at_ms)
-            commands += self._course.leave(self._farewell.reason, at_ms)
+            commands += self._course.leave("agent.voicemail", at_ms)
         return commands
 
     @property
