@@ -7,16 +7,12 @@ is cut in the model's memory where the caller stopped hearing it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from callapp.conversation.commands import ClearAudio, Command, DeleteItem, TruncateItem
 from callapp.conversation.events import AgentSaid, AudioArrived, Part, ResponseEnded
 from callapp.conversation.history import AGENT, History
 from callapp.conversation.playback import Playback
 from callapp.conversation.responses import Responses
-
-if TYPE_CHECKING:
-    from callapp.conversation.turns import Turns
+from callapp.conversation.turns import Turns
 
 
 class Voice:

@@ -245,9 +245,7 @@ def test_who_waits_for_an_approved_tool_hears_a_line_and_no_question_and_is_answ
     call.feed(RemoteToolCalled("mcp_1", approved=True))
     began_ms, asked = call.at_ms, []
     while call.at_ms < began_ms + 20_000:
-        deadline_ms = call.conversation.deadline_ms
-        assert deadline_ms is not None
-        call.at_ms = max(deadline_ms, call.at_ms) - 10
+        call.at_ms = max(call.conversation.deadline_ms, call.at_ms) - 10
         asked += [(one, call.at_ms - began_ms) for one in of(CreateResponse, call.feed(Tick()))]
         if asked and asked[-1][0].tag == "answer":
             break
