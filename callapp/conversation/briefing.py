@@ -40,7 +40,7 @@ class Briefing:
         voice: Voice,
         farewell: Farewell,
         lifeline: Lifeline,
-        resumed: Resumed | None = None,
+        resumed: Resumed | None,
     ) -> None:
         self.answer_owed = False  # the model was lost when it was its turn
         self.turn_cut = False  # the model was lost while the caller spoke

@@ -17,7 +17,7 @@ class Budget:
     """
 
     def __init__(
-        self, most_usd: float | None, usd_of: Callable[[Usage], float] | None, spent_usd: float = 0.0
+        self, most_usd: float | None, usd_of: Callable[[Usage], float] | None, spent_usd: float
     ) -> None:
         self.spent_usd = spent_usd
         self._most_usd = most_usd

@@ -25,7 +25,7 @@ class Noise:
         most: so many interruptions within `OFTEN_MS` are a person's; ``None`` sets no limit.
     """
 
-    def __init__(self, shortest_ms: float = 0, most: int | None = None) -> None:
+    def __init__(self, shortest_ms: float, most: int | None) -> None:
         self._shortest_ms = shortest_ms
         self._most = most
         self.doubt_until_ms = math.inf  # when speech that goes on, and may yet prove too short, no longer may

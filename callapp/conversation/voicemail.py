@@ -31,7 +31,7 @@ class Voicemail:
         detecting: the carrier listens for a machine, and will say what it heard.
     """
 
-    def __init__(self, *, detecting: bool = False) -> None:
+    def __init__(self, *, detecting: bool) -> None:
         self._detecting = detecting
         self._reached_ms = math.inf
         self._recording = False

@@ -150,6 +150,6 @@ def test_what_a_call_has_cost_leaves_with_it():
 
 
 def test_what_is_not_reported_costs_nothing_that_is_known():
-    budget = Budget(0.01, usd_of)
+    budget = Budget(0.01, usd_of, 0.0)
     budget.spend(None)
     assert (budget.spent_usd, budget.exhausted) == (0, False)
