@@ -85,6 +85,7 @@ class Farewell:
         """Nothing of the message was heard, and the model is gone: it is not left yet."""
         self.reason = None
         self.last = False
+        self._has_time = True
 
     def call_off(self) -> None:
         """The caller speaks again: the call goes on."""

@@ -33,7 +33,9 @@ from callapp.conversation.events import (
     Tick,
     ToolCalled,
     ToolReturned,
+    WindUpAsked,
 )
+from callapp.conversation.farewell import UNHEARD_MARK_MS
 from callapp.conversation.voicemail import (
     MOST_GREETING_MS,
     PERSON_MS,
@@ -210,6 +212,14 @@ def test_the_message_may_take_longer_than_a_goodbye():
     call.tell(audio("resp_m", "item_m", 20_000), at_ms=20_000)
     assert only(call.tell(ResponseEnded("resp_m"), Tick(), at_ms=40_000), CompleteCall) == []
     assert call.conversation.deadline_ms > 45_000
+
+
+def test_a_message_in_place_of_a_last_goodbye_that_was_lost_ends_with_its_audio_though_no_echo_comes():
+    call = live(message=MESSAGE)
+    call.tell(WindUpAsked("server.draining"), RECORDING, ModelLost("openai.disconnected"), at_ms=1_000)
+    assert message_of(call.tell(SessionConfirmed(), at_ms=2_000)) == MESSAGE
+    call.tell(ResponseStarted("resp_m", "goodbye"), audio("resp_m", "item_m", 8_000), ResponseEnded("resp_m"))
+    assert call.conversation.deadline_ms == 10_000 + UNHEARD_MARK_MS
 
 
 def test_a_goodbye_to_a_machine_is_taken_back_for_the_message():
