@@ -7,6 +7,7 @@ lost costs a delay and no words: the next one is sent all of it again.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -103,12 +104,12 @@ class _Piece:
     ulaw: bytearray
     ended: bool = False
     text: str = ""
-    told_ms: float | None = None  # when its text was told last
+    told_ms: float = -math.inf  # when its text was told last
     untold: bool = False  # it has grown since
     # In the present session:
     item_id: str | None = None
     sent_bytes: int = 0
-    sent_ms: float | None = None  # when all of it had been sent
+    sent_ms: float = math.inf  # when all of it had been sent
 
 
 class Dictation:
@@ -164,10 +165,10 @@ class Dictation:
         if now_ms - self._heard_ms >= QUIET_MS:
             commands += self.finish(now_ms)
         for piece in list(self._pieces):
-            if piece.sent_ms is not None and now_ms - piece.sent_ms >= TEXT_WITHIN_MS:
+            if now_ms - piece.sent_ms >= TEXT_WITHIN_MS:
                 self.mute = self.mute or not piece.text
                 commands.append(self._close(piece, now_ms))
-            elif piece.untold and (piece.told_ms is None or now_ms - piece.told_ms >= TELL_EVERY_MS):
+            elif piece.untold and now_ms - piece.told_ms >= TELL_EVERY_MS:
                 commands.append(self._tell(piece, piece.text.strip(), now_ms, growing=True))
         return commands
 
@@ -193,7 +194,7 @@ class Dictation:
         self.mute = False
         commands: list[Command] = []
         for piece in self._pieces:
-            piece.item_id, piece.sent_bytes, piece.sent_ms, piece.text = None, 0, None, ""
+            piece.item_id, piece.sent_bytes, piece.sent_ms, piece.text = None, 0, math.inf, ""
             commands += self._send(piece, now_ms)
         return commands
 
@@ -201,7 +202,7 @@ class Dictation:
         """Nobody listens. What was being written down waits for the next session."""
         self._ready = False
         for piece in self._pieces:
-            piece.sent_ms = None
+            piece.sent_ms = math.inf
 
     def receive(self, said: Said, now_ms: float) -> list[Command]:
         """Take what the session says of a piece."""
