@@ -41,11 +41,6 @@ class Lifeline:
         self._quiet_until_ms = FIRST_LINE_AT_START_MS
         self._pause_ms = 0.0  # from the last sound to the next line
 
-    @property
-    def give_up_ms(self) -> float:
-        """By when it has to be up again."""
-        return self._since_ms + GIVE_UP_MS
-
     def line_ms(self, dry_ms: float) -> float:
         """When the caller is due to hear something; ``dry_ms`` is until when there is something to hear."""
         return max(self._quiet_until_ms, dry_ms + self._pause_ms)
@@ -86,7 +81,7 @@ class Lifeline:
             return None
         after_ms = BACKOFF_MS[self._tries]
         self._tries += 1
-        return after_ms if at_ms + after_ms < self.give_up_ms else None
+        return after_ms if at_ms + after_ms < self._since_ms + GIVE_UP_MS else None
 
     def wait_begins(self, at_ms: float) -> None:
         """From now on the caller waits for the model."""
