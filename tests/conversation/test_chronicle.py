@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from callapp.conversation.commands import CompleteCall, SendMark
+from callapp.conversation.commands import CompleteCall
 from callapp.conversation.events import (
     AgentSaid,
     AudioArrived,
@@ -18,7 +18,6 @@ from callapp.conversation.events import (
     MessageStarted,
     ModelLost,
     Part,
-    Played,
     RemoteToolCalled,
     RemoteToolRan,
     ResponseEnded,
@@ -48,29 +47,25 @@ from callapp.conversation.facts import (
     Uttered,
 )
 from callapp.conversation.hearing import Ears
-from callapp.conversation.machine import Conversation
-from callapp.conversation.plan import Plan
 from callapp.conversation.wishes import CollectDigits, EndCall
+from tests.conversation.test_machine import Call as PlainCall
 
 F = TypeVar("F")
 
 LOUD, SILENT = b"\x20", b"\xff"
 
 
-class Call:
-    """A conversation with a clock to set, all commands it gave and all facts it told."""
+class Call(PlainCall):
+    """One that keeps all the facts that it told."""
 
     def __init__(self, **plan: Any) -> None:
-        self.conversation = Conversation(Plan(**{"transcribed": True, **plan}))
-        self.now_ms = 0.0
-        self.commands: list[Any] = []
+        super().__init__(**{"transcribed": True, **plan})
         self.facts: list[Fact] = []
 
-    def tell(self, *events: Any, at_ms: float | None = None) -> None:
-        self.now_ms = self.now_ms if at_ms is None else at_ms
-        for event in events:
-            self.commands += self.conversation.receive(event, self.now_ms)
-            self.facts += self.conversation.chronicle.take()
+    def tell(self, *events: Any, at_ms: float | None = None) -> list[Any]:
+        commands = super().tell(*events, at_ms=at_ms)
+        self.facts += self.conversation.chronicle.take()
+        return commands
 
     def all(self, kind: type[F]) -> list[F]:
         return [fact for fact in self.facts if isinstance(fact, kind)]
@@ -98,12 +93,6 @@ class Call:
         for byte, ms in audio or ((LOUD, 1_000),):
             self.tell(AudioArrived(response, Part(item, 0), b64encode(byte * (ms * 8))))
         self.tell(AgentSaid(item, text, whole=True), AudioEnded(response, item, 0), ResponseEnded(response))
-
-    def hear_all(self) -> None:
-        """The phone plays all it was sent: its marks come back when the last byte was played."""
-        marks = [command.name for command in self.commands if isinstance(command, SendMark)]
-        at_ms = max(self.now_ms, self.conversation.playback.dry_ms)
-        self.tell(*(Played(name) for name in marks), at_ms=at_ms)
 
     def ask(self, item_id: str, start_ms: float, end_ms: float, text: str | None = None) -> None:
         """The caller speaks."""
@@ -330,7 +319,7 @@ def test_words_that_come_after_the_last_goodbye_ran_out_of_time_were_heard_by_no
     call.tell(AudioArrived("resp_1", Part("item_1", 0), b64encode(LOUD * 4_000)))
     call.tell(AgentSaid("item_1", "Your time"))
     call.tell(Tick(), at_ms=7_500)
-    assert any(isinstance(command, CompleteCall) for command in call.commands)
+    assert any(isinstance(command, CompleteCall) for command in call.given)
     call.tell(AgentSaid("item_1", " is up. Goodbye!"), at_ms=7_600)
     call.tell(AgentSaid("item_1", "Your time is up. Goodbye!", whole=True), CallerHungUp(), at_ms=7_700)
     assert [said.text for said in call.utterances()] == ["Your time"]
