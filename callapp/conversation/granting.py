@@ -44,13 +44,14 @@ class Granting:
         """A tool is done: its answer for the model, or what it wants."""
         if isinstance(result, str):
             return self._tool_rounds.answer(tool_call_id, result, at_ms)
-        if self._tool_calls.response_of(tool_call_id) is None:
+        response_id = self._tool_calls.response_of(tool_call_id)
+        if response_id is None:
             return []
         match result:
             case EndCall() if self._away.trip is not None:
                 return self._tool_rounds.answer(tool_call_id, ON_THE_WAY, at_ms)
             case EndCall():
-                return self._tool_rounds.end_asked(tool_call_id, at_ms)
+                return self._tool_rounds.end_asked(tool_call_id, response_id, at_ms)
             case StaySilent():
                 self._asides.silence.wait(at_ms)
                 return self._tool_rounds.answer(tool_call_id, WAITING, at_ms, silent=True)

@@ -16,7 +16,9 @@ MOST_ROUNDS = 8
 
 
 @dataclass(slots=True)
-class _Call:
+class Call:
+    """One call of a tool."""
+
     name: str
     response_id: str
     since_ms: float
@@ -30,7 +32,7 @@ class ToolCalls:
     """The tool calls of one phone call."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, Call] = {}
         # Open calls of sessions that are gone, and until when they may take.
         self._left: dict[str, float] = {}
         self._rounds: set[str] = set()  # since the caller last spoke: responses that called tools
@@ -52,7 +54,7 @@ class ToolCalls:
         """Note a call. False when it is known already: a call is told more than once."""
         if tool_call_id in self._calls:
             return False
-        self._calls[tool_call_id] = _Call(name, response_id, at_ms, at_ms + TOOL_MS)
+        self._calls[tool_call_id] = Call(name, response_id, at_ms, at_ms + TOOL_MS)
         self.count_round(response_id)
         return True
 
@@ -60,24 +62,18 @@ class ToolCalls:
         """Let a call stay open: it waits for the caller, who has no deadline of ours."""
         self._calls[tool_call_id].deadline_ms = math.inf
 
-    def answer(self, tool_call_id: str, *, silent: bool = False) -> str | None:
-        """Close a call; return its response, or ``None`` when there is nothing left to answer.
+    def answer(self, tool_call_id: str, *, silent: bool = False) -> Call | None:
+        """Close a call and return it, or ``None`` when there is nothing left to answer.
 
         Args:
             silent: the answer gives the model nothing to speak about.
         """
         self._left.pop(tool_call_id, None)
-        call = self._calls.get(tool_call_id)
-        if call is None or call.answered:
-            return None
-        call.answered = True
-        call.silent = silent
-        return call.response_id
-
-    def name_of(self, tool_call_id: str) -> str:
-        """The tool that a call is of; empty for a call that is not known."""
-        call = self._calls.get(tool_call_id)
-        return call.name if call is not None else ""
+        call = self._open.get(tool_call_id)
+        if call is not None:
+            call.answered = True
+            call.silent = silent
+        return call
 
     def taken(self, tool_call_id: str) -> None:
         """The output stands in the model's conversation."""
@@ -95,15 +91,15 @@ class ToolCalls:
         Returns:
             Those still open, with their names.
         """
-        left = [(tool_call_id, call.name) for tool_call_id, call in self._calls.items() if not call.answered]
+        left = [(tool_call_id, call.name) for tool_call_id, call in self._open.items()]
         self._left = self._deadlines
         self._calls.clear()
         return left
 
     def response_of(self, tool_call_id: str) -> str | None:
         """The response that made a call which is still open."""
-        call = self._calls.get(tool_call_id)
-        return None if call is None or call.answered else call.response_id
+        call = self._open.get(tool_call_id)
+        return None if call is None else call.response_id
 
     def made_by(self, response_id: str) -> bool:
         """Whether the response made calls."""
@@ -117,14 +113,13 @@ class ToolCalls:
     @property
     def pending(self) -> bool:
         """Whether a call is open."""
-        return any(not call.answered for call in self._calls.values())
+        return bool(self._open)
 
     @property
     def running_since_ms(self) -> float:
         """Since when a tool has been at work; one that waits for the caller is not. Infinite if none is."""
         return min(
-            (c.since_ms for c in self._calls.values() if not c.answered and c.deadline_ms < math.inf),
-            default=math.inf,
+            (call.since_ms for call in self._open.values() if call.deadline_ms < math.inf), default=math.inf
         )
 
     def expired(self, at_ms: float) -> list[str]:
@@ -138,4 +133,8 @@ class ToolCalls:
 
     @property
     def _deadlines(self) -> dict[str, float]:
-        return self._left | {i: call.deadline_ms for i, call in self._calls.items() if not call.answered}
+        return self._left | {tool_call_id: call.deadline_ms for tool_call_id, call in self._open.items()}
+
+    @property
+    def _open(self) -> dict[str, Call]:
+        return {tool_call_id: call for tool_call_id, call in self._calls.items() if not call.answered}

@@ -78,13 +78,12 @@ class ToolRounds:
         self, tool_call_id: str, output: str, at_ms: float, *, silent: bool = False, sensitive: bool = False
     ) -> list[Command]:
         """Give a call its one output. One that is ``silent`` gives the model nothing to speak about."""
-        response_id = self._calls.answer(tool_call_id, silent=silent)
-        if response_id is None:
+        call = self._calls.answer(tool_call_id, silent=silent)
+        if call is None:
             return self._briefing.adopt(tool_call_id, output, sensitive, self.request())
         if not sensitive:
-            name = self._calls.name_of(tool_call_id)
-            self._history.note(f"The tool {name} was called. It returned: {output}")
-        return [AnswerTool(tool_call_id, output, sensitive), *self._settle(response_id, at_ms)]
+            self._history.note(f"The tool {call.name} was called. It returned: {output}")
+        return [AnswerTool(tool_call_id, output, sensitive), *self._settle(call.response_id, at_ms)]
 
     def give_up(self, at_ms: float) -> list[Command]:
         """Answer the calls whose tools took too long; of the service's, the model has to say what it can."""
@@ -92,11 +91,8 @@ class ToolRounds:
         late = [one for one, since_ms in self._remote_since_ms.items() if at_ms >= since_ms + TOOL_MS]
         return commands + [c for item_id in late for c in self.remote_tool_returned(item_id, at_ms)]
 
-    def end_asked(self, tool_call_id: str, at_ms: float) -> list[Command]:
+    def end_asked(self, tool_call_id: str, response_id: str, at_ms: float) -> list[Command]:
         """The model calls for the end of the call; answered once its response is over."""
-        response_id = self._calls.response_of(tool_call_id)
-        if response_id is None:
-            return []
         self._end_asked[tool_call_id] = response_id
         return self._settle(response_id, at_ms)
 
