@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Any
 
 import pytest
 
@@ -25,25 +26,23 @@ from callapp.conversation.events import (
     ToolCalled,
     ToolReturned,
 )
-from callapp.conversation.machine import Conversation
-from callapp.conversation.plan import Plan
 from callapp.conversation.tool_calls import MOST_ROUNDS, TOOL_MS
+from tests.conversation.test_machine import Call as PlainCall
+from tests.conversation.test_machine import only
 
 SECOND = b64encode(b"\x55" * 8_000)
 
 
-class Call:
+class Call(PlainCall):
     """A live conversation whose model calls one tool a response."""
 
-    def __init__(self, plan: Plan | None = None) -> None:
-        self.conversation = Conversation(plan)
-        self.at_ms = 0.0
+    def __init__(self, **plan: Any) -> None:
+        super().__init__(**plan)
         self.responses = 0
         self.feed(SessionConfirmed())
 
     def feed(self, event: object) -> list[Command]:
-        self.at_ms += 10
-        return self.conversation.receive(event, self.at_ms)  # type: ignore[arg-type]
+        return self.tell(event, at_ms=self.now_ms + 10)
 
     def begin(self) -> str:
         self.responses += 1
@@ -63,40 +62,36 @@ class Call:
         return commands
 
 
-def of(kind: type, commands: list[Command]) -> list[Command]:
-    return [command for command in commands if isinstance(command, kind)]
-
-
 def test_so_many_rounds_are_run_and_the_next_one_is_not() -> None:
     call = Call()
     for _ in range(MOST_ROUNDS):
         commands = call.round()
-        assert len(of(RunTool, commands)) == 1
-        assert [asked.tools_allowed for asked in of(CreateResponse, commands)] == [True]
+        assert len(only(commands, RunTool)) == 1
+        assert [asked.tools_allowed for asked in only(commands, CreateResponse)] == [True]
     commands = call.round()
-    assert of(RunTool, commands) == []
-    (answer,) = of(AnswerTool, commands)
+    assert only(commands, RunTool) == []
+    (answer,) = only(commands, AnswerTool)
     assert "too many tool calls" in answer.output
-    assert of(Warn, commands) == [Warn("tool loop cut: look was not run")]
-    assert [asked.tools_allowed for asked in of(CreateResponse, commands)] == [False], "now it has to speak"
+    assert only(commands, Warn) == [Warn("tool loop cut: look was not run")]
+    assert [asked.tools_allowed for asked in only(commands, CreateResponse)] == [False], "now it has to speak"
 
 
 def test_calls_side_by_side_are_one_round() -> None:
     call = Call()
     for _ in range(MOST_ROUNDS):
-        assert len(of(RunTool, call.round(calls=3))) == 3
+        assert len(only(call.round(calls=3), RunTool)) == 3
 
 
 def test_the_caller_s_word_begins_the_count_anew() -> None:
     call = Call()
     for _ in range(MOST_ROUNDS + 1):
         commands = call.round()
-    assert of(RunTool, commands) == []
+    assert only(commands, RunTool) == []
     call.begin()
     call.feed(ResponseEnded(f"resp-{call.responses}"))
     call.feed(SpeechStarted("item-1"))
     call.feed(SpeechStopped())
-    assert len(of(RunTool, call.round())) == 1
+    assert len(only(call.round(), RunTool)) == 1
 
 
 def test_a_key_is_a_word_too() -> None:
@@ -104,25 +99,25 @@ def test_a_key_is_a_word_too() -> None:
     for _ in range(MOST_ROUNDS):
         call.round()
     call.feed(DigitPressed("1"))
-    assert len(of(RunTool, call.round())) == 1
+    assert len(only(call.round(), RunTool)) == 1
 
 
 def test_a_noise_is_not_the_caller_s_word() -> None:
-    call = Call(Plan(manners=Manners(shortest_speech_ms=400)))
+    call = Call(manners=Manners(shortest_speech_ms=400))
     for _ in range(MOST_ROUNDS):
         call.round()
     response_id = call.begin()
     call.feed(AudioArrived(response_id, Part("item-1", 0), SECOND))
     call.feed(SpeechStarted("noise"))
     call.feed(SpeechStopped())
-    assert of(RunTool, call.feed(ToolCalled(response_id, "call", "look", "{}"))) == []
+    assert only(call.feed(ToolCalled(response_id, "call", "look", "{}")), RunTool) == []
 
 
 def test_after_a_remote_tool_the_model_is_asked_to_go_on_once_its_response_is_over() -> None:
     call = Call()
     response_id = call.begin()
-    assert of(CreateResponse, call.feed(RemoteToolReturned())) == [], "never two responses at once"
-    assert len(of(CreateResponse, call.feed(ResponseEnded(response_id)))) == 1
+    assert only(call.feed(RemoteToolReturned()), CreateResponse) == [], "never two responses at once"
+    assert len(only(call.feed(ResponseEnded(response_id)), CreateResponse)) == 1
 
 
 def test_remote_tools_count_as_well() -> None:
@@ -130,13 +125,13 @@ def test_remote_tools_count_as_well() -> None:
     for _ in range(MOST_ROUNDS):
         response_id = call.begin()
         call.feed(ResponseEnded(response_id))
-        (asked,) = of(CreateResponse, call.feed(RemoteToolReturned()))
+        (asked,) = only(call.feed(RemoteToolReturned()), CreateResponse)
         assert asked.tools_allowed
     response_id = call.begin()
     call.feed(ResponseEnded(response_id))
     commands = call.feed(RemoteToolReturned())
-    assert [asked.tools_allowed for asked in of(CreateResponse, commands)] == [False]
-    assert len(of(Warn, commands)) == 1
+    assert [asked.tools_allowed for asked in only(commands, CreateResponse)] == [False]
+    assert len(only(commands, Warn)) == 1
 
 
 def test_a_response_that_goes_on_to_speak_after_its_remote_tool_needs_no_other() -> None:
@@ -145,7 +140,7 @@ def test_a_response_that_goes_on_to_speak_after_its_remote_tool_needs_no_other()
     call.feed(RemoteToolCalled("mcp-1"))
     call.feed(RemoteToolReturned("mcp-1"))
     call.feed(MessageStarted(response_id, "item-1"))
-    assert of(CreateResponse, call.feed(ResponseEnded(response_id))) == []
+    assert only(call.feed(ResponseEnded(response_id)), CreateResponse) == []
 
 
 def test_a_response_that_begins_before_an_approved_remote_tool_is_done_is_followed_by_another_one() -> None:
@@ -156,10 +151,10 @@ def test_a_response_that_begins_before_an_approved_remote_tool_is_done_is_follow
     response_id = call.begin()
     call.feed(RemoteToolReturned("mcp-1"))
     call.feed(MessageStarted(response_id, "item-1"))
-    assert len(of(CreateResponse, call.feed(ResponseEnded(response_id)))) == 1
+    assert len(only(call.feed(ResponseEnded(response_id)), CreateResponse)) == 1
     response_id = call.begin()
     call.feed(MessageStarted(response_id, "item-2"))
-    assert of(CreateResponse, call.feed(ResponseEnded(response_id))) == []
+    assert only(call.feed(ResponseEnded(response_id)), CreateResponse) == []
 
 
 def test_who_waits_for_an_approved_remote_tool_when_the_session_is_lost_is_answered_by_the_next() -> None:
@@ -168,7 +163,7 @@ def test_who_waits_for_an_approved_remote_tool_when_the_session_is_lost_is_answe
     call.feed(ResponseEnded(call.begin()))
     call.feed(RemoteToolCalled("mcp-1"))
     call.feed(ModelLost("openai.disconnected"))
-    assert len(of(CreateResponse, call.feed(SessionConfirmed()))) == 1
+    assert len(only(call.feed(SessionConfirmed()), CreateResponse)) == 1
 
 
 def test_who_was_told_what_a_remote_tool_brought_waits_for_nothing_when_the_session_is_lost() -> None:
@@ -179,7 +174,7 @@ def test_who_was_told_what_a_remote_tool_brought_waits_for_nothing_when_the_sess
     call.feed(MessageStarted(response_id, "item-1"))
     call.feed(ResponseEnded(response_id))
     call.feed(ModelLost("openai.disconnected"))
-    assert of(CreateResponse, call.feed(SessionConfirmed())) == []
+    assert only(call.feed(SessionConfirmed()), CreateResponse) == []
 
 
 def test_nobody_waits_for_a_remote_tool_whose_response_is_over_without_it() -> None:
@@ -190,22 +185,22 @@ def test_nobody_waits_for_a_remote_tool_whose_response_is_over_without_it() -> N
     call.feed(AudioArrived(response_id, Part("item-1", 0), SECOND))
     call.feed(ResponseEnded(response_id, "incomplete"))
     call.feed(ModelLost("openai.disconnected"))
-    assert of(CreateResponse, call.feed(SessionConfirmed())) == []
+    assert only(call.feed(SessionConfirmed()), CreateResponse) == []
 
 
 def test_an_approved_tool_that_is_gone_with_its_session_is_not_given_up_in_the_next() -> None:
     call = Call()
     call.feed(RemoteToolCalled("mcp-1", approved=True))
     call.feed(ModelLost("openai.disconnected"))
-    assert len(of(CreateResponse, call.feed(SessionConfirmed()))) == 1
+    assert len(only(call.feed(SessionConfirmed()), CreateResponse)) == 1
     response_id = call.begin()
     call.feed(MessageStarted(response_id, "item-1"))
     call.feed(AudioArrived(response_id, Part("item-1", 0), SECOND))
     call.feed(ResponseEnded(response_id))
-    call.at_ms += TOOL_MS
-    assert of(CreateResponse, call.feed(Tick())) == []
+    call.now_ms += TOOL_MS
+    assert only(call.feed(Tick()), CreateResponse) == []
     call.feed(ModelLost("openai.disconnected"))
-    assert of(CreateResponse, call.feed(SessionConfirmed())) == []
+    assert only(call.feed(SessionConfirmed()), CreateResponse) == []
 
 
 def test_a_new_session_and_a_tool_of_the_lost_one_do_not_begin_the_count_anew() -> None:
@@ -218,10 +213,10 @@ def test_a_new_session_and_a_tool_of_the_lost_one_do_not_begin_the_count_anew() 
     response_id = call.begin()
     call.feed(RemoteToolReturned())
     call.feed(ModelLost("openai.disconnected"))
-    (asked,) = of(CreateResponse, call.feed(SessionConfirmed()))
+    (asked,) = only(call.feed(SessionConfirmed()), CreateResponse)
     assert not asked.tools_allowed
     call.feed(ResponseEnded(call.begin()))
-    (asked,) = of(CreateResponse, call.feed(ToolReturned("late", "nothing")))
+    (asked,) = only(call.feed(ToolReturned("late", "nothing")), CreateResponse)
     assert not asked.tools_allowed
 
 
@@ -240,13 +235,13 @@ def test_what_an_approved_tool_brings_while_another_response_speaks_is_told_afte
 def test_who_waits_for_an_approved_tool_hears_a_line_and_no_question_and_is_answered_if_it_never_comes() -> (
     None
 ):
-    call = Call(Plan(manners=Manners(nudge_ms=8_000, waiting_lines=("One moment.",))))
+    call = Call(manners=Manners(nudge_ms=8_000, waiting_lines=("One moment.",)))
     call.feed(ResponseEnded(call.begin()))
     call.feed(RemoteToolCalled("mcp_1", approved=True))
-    began_ms, asked = call.at_ms, []
-    while call.at_ms < began_ms + 20_000:
-        call.at_ms = max(call.conversation.deadline_ms, call.at_ms) - 10
-        asked += [(one, call.at_ms - began_ms) for one in of(CreateResponse, call.feed(Tick()))]
+    began_ms, asked = call.now_ms, []
+    while call.now_ms < began_ms + 20_000:
+        call.now_ms = max(call.conversation.deadline_ms, call.now_ms) - 10
+        asked += [(one, call.now_ms - began_ms) for one in only(call.feed(Tick()), CreateResponse)]
         if asked and asked[-1][0].tag == "answer":
             break
         if asked:
@@ -272,4 +267,4 @@ def test_what_an_approved_tool_brings_is_told_also_when_the_response_runs_a_tool
         call.feed(RemoteToolReturned(item_id))
     call.feed(MessageStarted(response_id, "item_1"))
     call.feed(AudioArrived(response_id, Part("item_1", 0), SECOND))
-    assert len(of(CreateResponse, call.feed(ResponseEnded(response_id)))) == 1
+    assert len(only(call.feed(ResponseEnded(response_id)), CreateResponse)) == 1
