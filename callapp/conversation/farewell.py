@@ -20,11 +20,7 @@ SAY_IT_MS = 12_000
 # A call that has to end is completed within so long, goodbye or not.
 LAST_FAREWELL_MS = 6_500
 
-GOODBYE_REQUEST = Request(
-    GOODBYE,
-    instructions=None,
-    tools_allowed=False,
-)
+GOODBYE_REQUEST = Request(GOODBYE, tools_allowed=False)
 LAST_GOODBYE_REQUEST = Request(
     GOODBYE,
     instructions=(

@@ -28,7 +28,7 @@ class Noise:
     def __init__(self, shortest_ms: float, most: int | None) -> None:
         self._shortest_ms = shortest_ms
         self._most = most
-        self.doubt_until_ms = math.inf  # when speech that goes on, and may yet prove too short, no longer may
+        self.doubt_until_ms = math.inf  # when speech that may yet prove too short is long enough
         self._dismissing = False  # speech goes on that does not count
         self._interruptions: list[float] = []
         self._deaf_until_ms = 0.0
