@@ -46,12 +46,12 @@ from callapp.conversation.captioning import (
 )
 from callapp.conversation.commands import PlayAudio
 from callapp.conversation.dictation import EndPiece, SendSpeech, Tell
+from callapp.conversation.events import ModelLost
 from callapp.conversation.facts import Began, Closed, Ended, Fact
 from callapp.conversation.flow import BYTES_PER_MS
 from callapp.conversation.speaking import FRAME_MS
 from callapp.errors import LegLost
 from callapp.logs import Log
-from callapp.realtime.loss import Loss
 from callapp.realtime.transcription import Ready, TranscriberEvent
 from callapp.telephony.listening import ListeningLeg, Sound
 
@@ -70,7 +70,7 @@ class Transcriber(Session[TranscriberEvent], Protocol):
             LegLost: the session is gone.
         """
 
-    def meaning_of(self, loss: LegLost) -> Loss:
+    def meaning_of(self, loss: LegLost) -> ModelLost:
         """What a lost session stands for."""
 
 

@@ -31,7 +31,6 @@ from callapp.errors import LegLost
 from callapp.logs import Log
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.leg import ModelEvent, ModelLeg
-from callapp.realtime.loss import Loss
 from callapp.realtime.session import SessionConfig
 from callapp.realtime.translator import Finished, Ready, Spoken, Took, TranslatorEvent, Written
 
@@ -87,7 +86,7 @@ class InterpretingModel:
         self._missing_at_s = inf  # ... until then
         self._speaking = False
         self._finishing = False
-        self._loss: Loss | None = None
+        self._loss: ModelLost | None = None  # why it was given up
 
     @property
     def heard_ms(self) -> float:
@@ -109,7 +108,7 @@ class InterpretingModel:
         heard = self._leg.receive()
         events = [told for event in heard for told in self._on(event)]
         if monotonic() >= self._missing_at_s:
-            raise self._give_up(self._missing, f"nothing came for {PATIENCE_S:g} s")
+            raise self._give_up(ModelLost(self._missing), f"nothing came for {PATIENCE_S:g} s")
         if self._owes and monotonic() >= self._ask_at_s:
             self._ask()
         idle = not (heard or self._speaking or self._responding or self._untranslated)
@@ -148,12 +147,9 @@ class InterpretingModel:
         """Give the socket back, once nobody reads it any more."""
         self._leg.release()
 
-    def meaning_of(self, loss: LegLost) -> Loss:
+    def meaning_of(self, loss: LegLost) -> ModelLost:
         """What a lost session stands for."""
-        if self._loss is not None:
-            return self._loss
-        meaning = self._leg.meaning_of(loss)
-        return Loss(meaning.reason, meaning.hopeless)
+        return self._loss or self._leg.meaning_of(loss)
 
     @property
     def _owes(self) -> bool:
@@ -192,8 +188,8 @@ class InterpretingModel:
                 self._responding, self._missing_at_s = False, inf
                 self._failures = 0
                 return [Took(usage)] if usage is not None else []
-            case ModelLost(reason=reason, hopeless=hopeless):
-                raise self._give_up(reason, reason, hopeless=hopeless)
+            case ModelLost():
+                raise self._give_up(event, event.reason)
         return []
 
     def _ask(self) -> None:
@@ -207,7 +203,7 @@ class InterpretingModel:
         self._responding, self._missing_at_s = False, inf
         self._failures += 1
         if self._failures > _MOST_RETRIES:
-            raise self._give_up("openai.failed", f"{self._failures} responses or requests failed")
+            raise self._give_up(ModelLost("openai.failed"), f"{self._failures} responses or requests failed")
         self._untranslated = True
         self._ask_at_s = monotonic() + max(_RETRY_S * self._failures, min(wait_ms / 1000, PATIENCE_S))
 
@@ -215,6 +211,6 @@ class InterpretingModel:
         """Have the session given up for this reason, unless it goes on in time."""
         self._missing, self._missing_at_s = missing, monotonic() + PATIENCE_S
 
-    def _give_up(self, reason: str, why: str, *, hopeless: bool = False) -> LegLost:
-        self._loss = Loss(reason, hopeless)
+    def _give_up(self, loss: ModelLost, why: str) -> LegLost:
+        self._loss = loss
         return LegLost("model", 1000, why)

@@ -13,10 +13,10 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from callapp.audio.resampling import PCM_BYTES_PER_MS, Upsampler
+from callapp.conversation.events import ModelLost
 from callapp.errors import BadMessage, LegLost
 from callapp.logs import Log
 from callapp.realtime.dialling import Endpoint
-from callapp.realtime.loss import Loss
 from callapp.realtime.messages import FIRST_UPDATE, SECOND_UPDATE, Complaint
 from callapp.realtime.socket_leg import SocketLeg
 from callapp.websocket.connection import Connection
@@ -115,15 +115,15 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
             raise LegLost("model", 1000, f"the session was not confirmed within {CONFIRMED_WITHIN_S:g} s")
         return events
 
-    def meaning_of(self, loss: LegLost) -> Loss:
+    def meaning_of(self, loss: LegLost) -> ModelLost:
         """What a lost socket stands for. What the service said weighs more than the close code."""
         if self._is_refusal(loss):
-            return Loss("openai.refused", hopeless=True)
+            return ModelLost("openai.refused", hopeless=True)
         if self._rejected:
-            return Loss("openai.session_rejected", hopeless=True)
+            return ModelLost("openai.session_rejected", hopeless=True)
         if self._overdue:
-            return Loss("openai.no_session")
-        return Loss("openai.unreachable" if self._connection is None else "openai.disconnected")
+            return ModelLost("openai.no_session")
+        return ModelLost("openai.unreachable" if self._connection is None else "openai.disconnected")
 
     # -- for each kind --------------------------------------------------------------------------
 

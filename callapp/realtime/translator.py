@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from callapp.conversation.events import Usage
+from callapp.conversation.events import ModelLost, Usage
 from callapp.errors import LegLost
-from callapp.realtime.loss import Loss
 
 if TYPE_CHECKING:
     from callapp.audio.g711 import Samples
@@ -98,5 +97,5 @@ class Translator(Protocol):
     def release(self) -> None:
         """Give the socket back, once nobody reads it any more."""
 
-    def meaning_of(self, loss: LegLost) -> Loss:
+    def meaning_of(self, loss: LegLost) -> ModelLost:
         """What a lost session stands for."""

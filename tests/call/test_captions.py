@@ -15,10 +15,9 @@ from callapp.call.captions import CaptionedCall
 from callapp.call.threads import Threads
 from callapp.conversation.captioning import Terms
 from callapp.conversation.dictation import EndPiece, SendSpeech, TextDone, TextGrew
-from callapp.conversation.events import CallerHungUp
+from callapp.conversation.events import CallerHungUp, ModelLost
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Uttered
 from callapp.errors import LegLost
-from callapp.realtime.loss import Loss
 from callapp.realtime.transcription import Ready
 from callapp.simulators.ulaw import silence, tone
 from callapp.telephony.listening import ListeningLeg, Sound
@@ -82,8 +81,9 @@ class FakeTranscriber:
     def release(self) -> None:
         pass
 
-    def meaning_of(self, loss: LegLost) -> Loss:
-        return Loss("openai.refused", hopeless=True) if loss.code == 3000 else Loss("openai.disconnected")
+    def meaning_of(self, loss: LegLost) -> ModelLost:
+        refused = loss.code == 3000
+        return ModelLost("openai.refused" if refused else "openai.disconnected", refused)
 
 
 class World:

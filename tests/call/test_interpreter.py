@@ -18,11 +18,10 @@ from callapp.call.interpreter import InterpretedSide, Outside
 from callapp.call.interpreter_books import Books
 from callapp.call.pairs import Side
 from callapp.call.threads import Threads
-from callapp.conversation.events import CallerHungUp, Played, Usage
+from callapp.conversation.events import CallerHungUp, ModelLost, Played, Usage
 from callapp.conversation.facts import Ended, Fact, Used
 from callapp.conversation.interpreting import LAST_MARK, Terms
 from callapp.errors import CarrierUnreachable, LegLost
-from callapp.realtime.loss import Loss
 from callapp.realtime.translator import Finished, Ready, Spoken, Took, Translator, Written
 from callapp.simulators.ulaw import silence, tone
 from callapp.telephony.leg import CallerLeg
@@ -94,8 +93,8 @@ class FakeTranslator:
     def release(self) -> None:
         pass
 
-    def meaning_of(self, loss: LegLost) -> Loss:
-        return Loss("openai.disconnected")
+    def meaning_of(self, loss: LegLost) -> ModelLost:
+        return ModelLost("openai.disconnected")
 
 
 class FakePartner:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from callapp.audio.g711 import decode, encode
+from callapp.conversation.events import ModelLost
 from callapp.errors import LegLost
 from callapp.realtime import interpreting_model
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
-from callapp.realtime.loss import Loss
 from callapp.realtime.session import SessionConfig
 from callapp.realtime.translator import Finished, Ready, Spoken, Took, TranslatorEvent, Written
 from callapp.simulators.model import PretendModel
@@ -87,7 +87,7 @@ def test_a_lost_one_can_be_dialled_again(model: PretendModel, translator: Interp
     model.sessions[0].strike(Reset())
     with pytest.raises(LegLost) as lost:
         until(translator, Finished)
-    assert translator.meaning_of(lost.value) == Loss("openai.disconnected")
+    assert translator.meaning_of(lost.value) == ModelLost("openai.disconnected")
 
 
 @pytest.mark.parametrize("answers", [[Fail(), Fail(), Say(ONE)], [CutOff("content_filter"), Say(ONE)]])
@@ -130,7 +130,7 @@ def test_after_the_third_that_fails_another_session_is_wanted(translator: Interp
     translator.hear(decode(HELLO.audio + silence(700)))
     with pytest.raises(LegLost) as lost:
         until(translator, Spoken)
-    assert translator.meaning_of(lost.value) == Loss("openai.failed")
+    assert translator.meaning_of(lost.value) == ModelLost("openai.failed")
 
 
 @pytest.mark.parametrize("answer", [SendError("server_error"), SendRaw('{"type":"news"}')])
@@ -147,7 +147,7 @@ def test_a_request_that_is_not_answered_is_not_the_last_one(
     translator.hear(decode(HELLO.audio + silence(700)))
     with pytest.raises(LegLost) as lost:
         until(translator, Spoken)
-    assert translator.meaning_of(lost.value) == Loss("openai.no_answer")
+    assert translator.meaning_of(lost.value) == ModelLost("openai.no_answer")
 
 
 @pytest.mark.parametrize("answers", [[[Say(ONE), Say(TWO, Pace(first_delta_after_ms=9_000))]]])
@@ -160,7 +160,7 @@ def test_a_response_that_stands_still_is_not_the_last_one(
     monkeypatch.setattr(interpreting_model, "PATIENCE_S", 0.3)
     with pytest.raises(LegLost) as lost:
         until(translator, Finished)
-    assert translator.meaning_of(lost.value) == Loss("openai.stalled")
+    assert translator.meaning_of(lost.value) == ModelLost("openai.stalled")
 
 
 def test_a_session_that_is_never_confirmed_is_given_up(
@@ -173,7 +173,7 @@ def test_a_session_that_is_never_confirmed_is_given_up(
     translator.dial()
     with pytest.raises(LegLost) as lost:
         until(translator, Ready)
-    assert translator.meaning_of(lost.value) == Loss("openai.no_session")
+    assert translator.meaning_of(lost.value) == ModelLost("openai.no_session")
     translator.close()
     translator.release()
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callapp.audio.g711 import Samples, decode, encode
+from callapp.conversation.events import ModelLost
 from callapp.errors import BadMessage, LegLost
 from callapp.realtime import speaker_leg, translation_events
 from callapp.realtime.dialling import Endpoint
-from callapp.realtime.loss import Loss
 from callapp.realtime.translation import FRAME_BYTES, TranslationLeg
 from callapp.realtime.translator import Finished, Ready, Spoken, TranslatorEvent, Written
 from callapp.simulators.model import PretendModel
@@ -124,7 +124,7 @@ def test_a_language_that_is_refused_is_hopeless(model: PretendModel, legs: list[
     leg = dial(model, legs, language="nonsense")
     with pytest.raises(LegLost) as lost:
         until(leg, Ready)
-    assert leg.meaning_of(lost.value) == Loss("openai.session_rejected", hopeless=True)
+    assert leg.meaning_of(lost.value) == ModelLost("openai.session_rejected", hopeless=True)
 
 
 @pytest.mark.parametrize("fault", [Reset(), Close(1011)])
@@ -136,13 +136,13 @@ def test_a_lost_session_can_be_dialled_again(
     model.translations[0].strike(fault)
     with pytest.raises(LegLost) as lost:
         until(leg, Finished)
-    assert leg.meaning_of(lost.value) == Loss("openai.disconnected")
+    assert leg.meaning_of(lost.value) == ModelLost("openai.disconnected")
 
 
 def test_a_wrong_key_is_hopeless(model: PretendModel, legs: list[TranslationLeg]) -> None:
     with pytest.raises(LegLost) as lost:  # by the dial itself, if the service is quick
         until(dial(model, legs, key="sk-wrong"), Ready)
-    assert legs[0].meaning_of(lost.value) == Loss("openai.refused", hopeless=True)
+    assert legs[0].meaning_of(lost.value) == ModelLost("openai.refused", hopeless=True)
     assert isinstance(model.refused[0], Refusal)
 
 
@@ -151,7 +151,7 @@ def test_nobody_there_is_not(legs: list[TranslationLeg]) -> None:
         pass
     with pytest.raises(LegLost) as lost:
         dial(gone, legs)
-    assert legs[0].meaning_of(lost.value) == Loss("openai.unreachable")
+    assert legs[0].meaning_of(lost.value) == ModelLost("openai.unreachable")
 
 
 def test_a_session_that_is_never_confirmed_is_given_up_and_dialled_again(
@@ -163,7 +163,7 @@ def test_a_session_that_is_never_confirmed_is_given_up_and_dialled_again(
     leg = dial(model, legs)
     with pytest.raises(LegLost, match="not confirmed") as lost:
         until(leg, Ready)
-    assert leg.meaning_of(lost.value) == Loss("openai.no_session")
+    assert leg.meaning_of(lost.value) == ModelLost("openai.no_session")
 
 
 def test_a_session_that_was_confirmed_is_not_given_up(
