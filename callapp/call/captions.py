@@ -46,7 +46,6 @@ from callapp.conversation.captioning import (
 )
 from callapp.conversation.commands import PlayAudio
 from callapp.conversation.dictation import EndPiece, SendSpeech, Tell
-from callapp.conversation.events import ModelLost
 from callapp.conversation.facts import Began, Closed, Ended, Fact
 from callapp.conversation.flow import BYTES_PER_MS
 from callapp.conversation.speaking import FRAME_MS
@@ -69,9 +68,6 @@ class Transcriber(Session[TranscriberEvent], Protocol):
         Raises:
             LegLost: the session is gone.
         """
-
-    def meaning_of(self, loss: LegLost) -> ModelLost:
-        """What a lost session stands for."""
 
 
 class CaptionedCall:

@@ -35,7 +35,7 @@ from callapp.call.levels import Tap
 from callapp.call.pairs import Side
 from callapp.call.stream_end import StreamEnd
 from callapp.call.threads import JOIN_S, Threads
-from callapp.call.translators import News, Translators
+from callapp.call.translators import News, Translator, Translators
 from callapp.conversation.commands import PlayAudio, SendMark
 from callapp.conversation.events import Played
 from callapp.conversation.interpreting import (
@@ -63,7 +63,7 @@ from callapp.conversation.interpreting import (
 )
 from callapp.errors import CallappError, LegLost
 from callapp.logs import Log
-from callapp.realtime.translator import Took, Translator, Written
+from callapp.realtime.translator import Took, Written
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from threading import Event as Flag
 from typing import Protocol, TypeVar
 
+from callapp.conversation.events import ModelLost
 from callapp.errors import LegLost
 
 T = TypeVar("T")
@@ -33,6 +34,9 @@ class Session(Protocol[T]):
 
     def release(self) -> None:
         """Give the socket back, once nobody reads it any more."""
+
+    def meaning_of(self, loss: LegLost) -> ModelLost:
+        """What a lost session stands for."""
 
 
 def carry(session: Session[T], after_ms: float, over: Flag, take: Callable[[T], bool]) -> LegLost | None:

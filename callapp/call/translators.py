@@ -9,27 +9,46 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event as Flag
+from typing import Protocol
 
 from callapp.audio.g711 import SAMPLES_PER_MS, Samples
 from callapp.audio.levels import level_of
 from callapp.audio.mixing import Mixer
-from callapp.call.sessions import carry
+from callapp.call.sessions import Session, carry
 from callapp.call.threads import Threads
 from callapp.conversation.interpreting import Told, TranslatorFinished, TranslatorLost, TranslatorReady
 from callapp.conversation.speaking import SOFTEST_DBFS, Speaking
 from callapp.errors import LegLost
 from callapp.logs import Log
-from callapp.realtime.translator import (
-    Finished,
-    Ready,
-    Spoken,
-    Took,
-    Translator,
-    TranslatorEvent,
-    Written,
-)
+from callapp.realtime.translator import Finished, Ready, Spoken, Took, TranslatorEvent, Written
 
 News = Told | Took | TranslatorFinished | TranslatorLost | TranslatorReady | Written
+
+
+class Translator(Session[TranslatorEvent], Protocol):
+    """A session that translates what one speaker says."""
+
+    @property
+    def heard_ms(self) -> float:
+        """How much of the speaker's audio has been sent, where the session is billed by it; else nothing."""
+
+    @property
+    def mute_ms(self) -> float:
+        """One that was spoken to for so long, and neither says nor writes anything, is as good as lost."""
+
+    def hear(self, samples: Samples) -> None:
+        """Take what the speaker says, silence too. Only one thread may speak.
+
+        Raises:
+            LegLost: the session is gone.
+        """
+
+    def finish(self) -> None:
+        """Have the rest translated; ``Finished`` follows. For the thread that ``hear`` is for.
+
+        Raises:
+            LegLost: the session is gone.
+        """
 
 
 class Translators:

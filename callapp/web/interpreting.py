@@ -13,6 +13,7 @@ from callapp.call.journal import Journal, Particulars
 from callapp.call.making import endpoint_of, most_ms
 from callapp.call.pairing import OTHER_NUMBER, Place
 from callapp.call.pricing import pricing
+from callapp.call.translators import Translator
 from callapp.call_log import PlacedCall
 from callapp.call_log.records import Admission
 from callapp.conversation.events import Usage
@@ -23,7 +24,6 @@ from callapp.prices import usd_per_minute
 from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
 from callapp.realtime.session import SessionConfig
 from callapp.realtime.translation import TRANSLATION_MODEL, TranslationLeg
-from callapp.realtime.translator import Translator
 from callapp.services import Services
 from callapp.telephony import interpreter_lines
 from callapp.telephony.leg import CallerLeg

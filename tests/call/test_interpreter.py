@@ -18,11 +18,12 @@ from callapp.call.interpreter import InterpretedSide, Outside
 from callapp.call.interpreter_books import Books
 from callapp.call.pairs import Side
 from callapp.call.threads import Threads
+from callapp.call.translators import Translator
 from callapp.conversation.events import CallerHungUp, ModelLost, Played, Usage
 from callapp.conversation.facts import Ended, Fact, Used
 from callapp.conversation.interpreting import LAST_MARK, Terms
 from callapp.errors import CarrierUnreachable, LegLost
-from callapp.realtime.translator import Finished, Ready, Spoken, Took, Translator, Written
+from callapp.realtime.translator import Finished, Ready, Spoken, Took, Written
 from callapp.simulators.ulaw import silence, tone
 from callapp.telephony.leg import CallerLeg
 from callapp.telephony.media_streams import CallerAudio
