@@ -53,6 +53,12 @@ def read(data: bytes) -> Message:
     return message
 
 
+def encode_update(session: Message, *, essential: bool) -> bytes:
+    """Ask for a session: for the whole of it, or, where that was refused, for what is essential."""
+    event_id = SECOND_UPDATE if essential else FIRST_UPDATE
+    return orjson.dumps({"type": "session.update", "event_id": event_id, "session": session})
+
+
 def text_of(message: Message, key: str) -> str:
     """A text.
 

@@ -17,7 +17,7 @@ import orjson
 from callapp.agents.fields import McpServer, Transcription, TurnDetection
 from callapp.conversation.events import ModelLost, SessionConfirmed
 from callapp.realtime.events import SessionUpdated
-from callapp.realtime.messages import FIRST_UPDATE, SECOND_UPDATE, Complaint
+from callapp.realtime.messages import FIRST_UPDATE, SECOND_UPDATE, Complaint, encode_update
 
 PCMU = "audio/pcmu"
 
@@ -106,8 +106,7 @@ def session_update(config: SessionConfig, *, essential: bool = False) -> bytes:
         if config.reasoning is not None:
             session["reasoning"] = {"effort": config.reasoning}
         session["tools"] += [_mcp(remote) for remote in config.remote_tools]
-    event_id = SECOND_UPDATE if essential else FIRST_UPDATE
-    return orjson.dumps({"type": "session.update", "event_id": event_id, "session": session})
+    return encode_update(session, essential=essential)
 
 
 def silence_update(config: SessionConfig, *, timed: bool) -> bytes:

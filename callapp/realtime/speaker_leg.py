@@ -7,10 +7,11 @@ refused, once more with what is essential.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from binascii import b2a_base64
 from contextlib import suppress
 from math import inf
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, NoReturn, TypeVar
 
 from callapp.audio.resampling import PCM_BYTES_PER_MS, Upsampler
 from callapp.conversation.events import ModelLost
@@ -36,15 +37,16 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
         name: of the leg, in the log.
     """
 
+    _APPEND: ClassVar[bytes]  # the type of the messages that bring audio
+
     def __init__(self, endpoint: Endpoint, name: str, log: Log) -> None:
         super().__init__()
         self._endpoint = endpoint
         self._name = name
         self._log = log
-        self._rejected = False
+        self._loss: ModelLost | None = None  # why it was given up
         self._ready = False  # the session stands as it was asked for
         self._ready_by_s = 0.0
-        self._overdue = False
         self._upsampler = Upsampler()
         self._sent_bytes = 0
 
@@ -61,10 +63,6 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
     @abstractmethod
     def _update(self, *, essential: bool) -> bytes:
         """What asks for the session."""
-
-    @abstractmethod
-    def _append(self, pcm: bytes) -> bytes:
-        """Audio as a message."""
 
     @abstractmethod
     def _on_message(self, message: bytes) -> list[EventT]:
@@ -111,18 +109,16 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
             except BadMessage as error:
                 self._log.warning("! %s: ignored a bad message: %s", self._name, error)
         if not self._ready and monotonic() >= self._ready_by_s:
-            self._overdue = True
-            raise LegLost("model", 1000, f"the session was not confirmed within {CONFIRMED_WITHIN_S:g} s")
+            why = f"the session was not confirmed within {CONFIRMED_WITHIN_S:g} s"
+            self._give_up(ModelLost("openai.no_session"), why)
         return events
 
     def meaning_of(self, loss: LegLost) -> ModelLost:
         """What a lost socket stands for. What the service said weighs more than the close code."""
         if self._is_refusal(loss):
             return ModelLost("openai.refused", hopeless=True)
-        if self._rejected:
-            return ModelLost("openai.session_rejected", hopeless=True)
-        if self._overdue:
-            return ModelLost("openai.no_session")
+        if self._loss is not None:
+            return self._loss
         return ModelLost("openai.unreachable" if self._connection is None else "openai.disconnected")
 
     # -- for each kind --------------------------------------------------------------------------
@@ -133,7 +129,8 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
         Raises:
             LegLost: the socket is gone, or took nothing for `WRITE_S`.
         """
-        self._open_connection.send_text(self._append(pcm))
+        payload = b2a_base64(pcm, newline=False)
+        self._open_connection.send_text(b'{"type":"%b","audio":"%b"}' % (self._APPEND, payload))
         self._sent_bytes += len(pcm)
 
     def _confirmed(self) -> None:
@@ -162,5 +159,8 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
         Raises:
             LegLost: always.
         """
-        self._rejected = True
+        self._give_up(ModelLost("openai.session_rejected", hopeless=True), why)
+
+    def _give_up(self, loss: ModelLost, why: str) -> NoReturn:
+        self._loss = loss
         raise LegLost("model", 1000, why)

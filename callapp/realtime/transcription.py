@@ -36,6 +36,8 @@ class TranscriptionLeg(SpeakerLeg[TranscriberEvent]):
         noise_reduction: ``near_field``, ``far_field`` or ``None``.
     """
 
+    _APPEND = b"input_audio_buffer.append"
+
     def __init__(
         self,
         endpoint: Endpoint,
@@ -77,9 +79,6 @@ class TranscriptionLeg(SpeakerLeg[TranscriberEvent]):
         return wire.session_update(
             self._wanted, self._language, noise_reduction=self._noise_reduction, essential=essential
         )
-
-    def _append(self, pcm: bytes) -> bytes:
-        return wire.encode_audio(pcm)
 
     def _on_message(self, message: bytes) -> list[TranscriberEvent]:
         match wire.decode(message):

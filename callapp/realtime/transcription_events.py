@@ -7,21 +7,17 @@ conversation's.
 
 from __future__ import annotations
 
-import binascii
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from callapp.agents.fields import Transcription
 from callapp.conversation.dictation import PieceTaken, Said, TextDone, TextFailed, TextGrew
 from callapp.realtime.messages import (
-    FIRST_UPDATE,
-    SECOND_UPDATE,
     Complaint,
     Message,
     SessionCreated,
     complaint,
+    encode_update,
     object_of,
     object_or_empty,
     read,
@@ -106,19 +102,7 @@ def session_update(
     }
     if noise_reduction is not None and not essential:
         audio_input["noise_reduction"] = {"type": noise_reduction}
-    return orjson.dumps(
-        {
-            "type": "session.update",
-            "event_id": SECOND_UPDATE if essential else FIRST_UPDATE,
-            "session": {"type": "transcription", "audio": {"input": audio_input}},
-        }
-    )
-
-
-def encode_audio(pcm: bytes) -> bytes:
-    """Write the speaker's audio as an append."""
-    payload = binascii.b2a_base64(pcm, newline=False)
-    return b'{"type":"input_audio_buffer.append","audio":"%b"}' % payload
+    return encode_update({"type": "transcription", "audio": {"input": audio_input}}, essential=essential)
 
 
 def encode_commit() -> bytes:

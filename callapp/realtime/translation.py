@@ -30,6 +30,7 @@ class TranslationLeg(SpeakerLeg[TranslatorEvent]):
         noise_reduction: ``near_field``, ``far_field`` or ``None``.
     """
 
+    _APPEND = b"session.input_audio_buffer.append"
     mute_ms = 20_000.0
 
     def __init__(
@@ -81,15 +82,12 @@ class TranslationLeg(SpeakerLeg[TranslatorEvent]):
             essential=essential,
         )
 
-    def _append(self, pcm: bytes) -> bytes:
-        return wire.encode_audio(pcm)
-
     def _on_message(self, message: bytes) -> list[TranslatorEvent]:
         match wire.decode(message):
             case wire.SpeechTranslated(pcm=pcm):
                 return [Spoken(self._downsampler.take(pcm))]
-            case wire.TextTold(side=side, text=text):
-                return [Written(side, text)]
+            case Written() as written:
+                return [written]
             case wire.SessionSet(language=language) if language == self._language and not self._ready:
                 self._confirmed()
                 return [Ready()]

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import binascii
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import orjson
+from typing import Any
 
 from callapp.errors import BadMessage
 from callapp.realtime.messages import (
-    FIRST_UPDATE,
-    SECOND_UPDATE,
     Complaint,
     SessionCreated,
     complaint,
+    encode_update,
     object_of,
     object_or_empty,
     read,
     text_of,
     text_or_none,
 )
+from callapp.realtime.translator import Written
 
 # Writes down what the speaker says; without one there is only the text of the translation.
 SOURCE_TRANSCRIBER = "gpt-realtime-whisper"
@@ -45,19 +43,11 @@ class SpeechTranslated:
 
 
 @dataclass(frozen=True, slots=True)
-class TextTold:
-    """More of what was said (``source``), or of what it means (``target``); no space is to be added."""
-
-    side: Literal["source", "target"]
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class SessionClosed:
     """All that was heard has been translated, and the session is over."""
 
 
-Decoded = SessionCreated | SessionSet | SpeechTranslated | TextTold | SessionClosed | Complaint
+Decoded = SessionCreated | SessionSet | SpeechTranslated | Written | SessionClosed | Complaint
 
 
 def decode(data: bytes) -> Decoded | None:
@@ -71,9 +61,9 @@ def decode(data: bytes) -> Decoded | None:
         case "session.output_audio.delta":
             return SpeechTranslated(_pcm(text_of(message, "delta")))
         case "session.output_transcript.delta":
-            return TextTold("target", text_of(message, "delta"))
+            return Written("target", text_of(message, "delta"))
         case "session.input_transcript.delta":
-            return TextTold("source", text_of(message, "delta"))
+            return Written("source", text_of(message, "delta"))
         case "session.created":
             return SessionCreated(text_of(object_of(message, "session"), "id"))
         case "session.updated":
@@ -110,14 +100,7 @@ def session_update(
             given["noise_reduction"] = {"type": noise_reduction}
         if given:
             audio["input"] = given
-    event_id = SECOND_UPDATE if essential else FIRST_UPDATE
-    return orjson.dumps({"type": "session.update", "event_id": event_id, "session": {"audio": audio}})
-
-
-def encode_audio(pcm: bytes) -> bytes:
-    """Write the speaker's audio as an append."""
-    payload = binascii.b2a_base64(pcm, newline=False)
-    return b'{"type":"session.input_audio_buffer.append","audio":"%b"}' % payload
+    return encode_update({"audio": audio}, essential=essential)
 
 
 def encode_close() -> bytes:

@@ -28,7 +28,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """More text: of what the speaker said (``source``), or of its translation (``target``)."""
+    """More of what the speaker said (``source``), or of its translation (``target``), spaces included."""
 
     side: Literal["source", "target"]
     text: str
