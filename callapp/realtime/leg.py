@@ -55,7 +55,13 @@ from callapp.realtime.events import (
     encode_approval,
 )
 from callapp.realtime.messages import Complaint, SessionCreated, wait_ms_of
-from callapp.realtime.session import FATAL_CODES, Handshake, SessionConfig, silence_update
+from callapp.realtime.session import (
+    FATAL_CODES,
+    SessionConfig,
+    session_update,
+    shake_hands,
+    silence_update,
+)
 from callapp.realtime.skimming import Skimmer, Urgent, is_needed
 from callapp.realtime.socket_leg import SocketLeg
 from callapp.websocket.framing import Binary
@@ -106,7 +112,6 @@ class ModelLeg(SocketLeg):
         "_config",
         "_confirmed",
         "_endpoint",
-        "_handshake",
         "_log",
         "_silences",
         "_skimmer",
@@ -116,7 +121,6 @@ class ModelLeg(SocketLeg):
         super().__init__()
         self._endpoint = endpoint
         self._config = config
-        self._handshake = Handshake(config)
         self._confirmed = False
         self._approvals: set[str] = set()  # requests that have been answered
         self._approved_calls: set[str] = set()  # items of tools that run outside of any response
@@ -137,7 +141,7 @@ class ModelLeg(SocketLeg):
         self._connection = self._dialling.connect(self._endpoint)
         self._connection.taker = self._skimmer
         with suppress(LegLost):  # gone already: `receive` tells what they said before
-            self._connection.send_text(self._handshake.first())
+            self._connection.send_text(session_update(self._config))
 
     def receive(self) -> list[ModelEvent]:
         """Wait for what comes next; ``[]`` when it was nothing that matters, or it is time: see ``rouse``.
@@ -281,7 +285,7 @@ class ModelLeg(SocketLeg):
         return []
 
     def _shake_hands(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:
-        outcome = self._handshake.receive(event, time.time())
+        outcome = shake_hands(event, self._config, time.time())
         if isinstance(outcome, bytes):
             self._open_connection.send_text(outcome)
             return []

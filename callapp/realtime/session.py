@@ -186,34 +186,27 @@ def spoken_instructions(words: str, language: str) -> str:
     return f"Say exactly this, in {language}, and nothing else: {words}"
 
 
-class Handshake:
-    """From the open socket to the confirmed session."""
+def shake_hands(
+    event: SessionUpdated | Complaint, config: SessionConfig, now_s: float
+) -> bytes | SessionConfirmed | ModelLost | None:
+    """What is to be done about the service's word, until the session is confirmed.
 
-    def __init__(self, config: SessionConfig) -> None:
-        self._config = config
+    Args:
+        now_s: Unix time, in which the service says when it will end the session.
 
-    def first(self) -> bytes:
-        """The message to send as soon as the socket is open."""
-        return session_update(self._config)
-
-    def receive(
-        self, event: SessionUpdated | Complaint, now_s: float
-    ) -> bytes | SessionConfirmed | ModelLost | None:
-        """Take what the service says: a further message to send, how it came out, or that it was no answer.
-
-        Args:
-            now_s: Unix time, in which the service says when it will end the session.
-        """
-        if isinstance(event, SessionUpdated):
-            if not _speaks_pcmu(event.session):
-                return ModelLost("openai.not_pcmu", hopeless=True)
-            return SessionConfirmed(_lasts_ms(event.session, now_s), _times_silence(event.session))
-        if event.code in FATAL_CODES:
-            return ModelLost("openai.refused", hopeless=True)
-        if event.event_id == SECOND_UPDATE:
-            return ModelLost("openai.session_rejected", hopeless=True)
-        # What answers no update of ours refuses none: that one's own answer is still to come.
-        return session_update(self._config, essential=True) if event.event_id == FIRST_UPDATE else None
+    Returns:
+        A further message to send, how it came out, or ``None`` if that was no answer.
+    """
+    if isinstance(event, SessionUpdated):
+        if not _speaks_pcmu(event.session):
+            return ModelLost("openai.not_pcmu", hopeless=True)
+        return SessionConfirmed(_lasts_ms(event.session, now_s), _times_silence(event.session))
+    if event.code in FATAL_CODES:
+        return ModelLost("openai.refused", hopeless=True)
+    if event.event_id == SECOND_UPDATE:
+        return ModelLost("openai.session_rejected", hopeless=True)
+    # What answers no update of ours refuses none: that one's own answer is still to come.
+    return session_update(config, essential=True) if event.event_id == FIRST_UPDATE else None
 
 
 def _speaks_pcmu(session: dict[str, Any]) -> bool:

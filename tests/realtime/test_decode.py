@@ -30,7 +30,7 @@ from callapp.conversation.events import (
 from callapp.errors import BadMessage
 from callapp.realtime.events import SessionUpdated, decode, encode
 from callapp.realtime.messages import Complaint
-from callapp.realtime.session import Handshake, SessionConfig
+from callapp.realtime.session import SessionConfig, shake_hands
 
 CONFIG = SessionConfig("Be kind.", "coral", "ja-JP")
 CALL = {
@@ -207,7 +207,7 @@ def test_arbitrary_json_of_known_types_never_crashes(kind, fields):
     except (BadMessage, UnicodeEncodeError):
         return
     if isinstance(decoded, SessionUpdated | Complaint):
-        Handshake(CONFIG).receive(decoded, 0.0)
+        shake_hands(decoded, CONFIG, 0.0)
 
 
 # -- the handshake ------------------------------------------------------------------------------
@@ -220,12 +220,12 @@ def confirmed(kind_in="audio/pcmu", kind_out="audio/pcmu"):
 
 
 def test_mu_law_both_ways_confirms_the_session():
-    assert Handshake(CONFIG).receive(confirmed(), 0.0) == SessionConfirmed()
+    assert shake_hands(confirmed(), CONFIG, 0.0) == SessionConfirmed()
 
 
 def test_the_service_says_how_long_a_session_lasts():
     session = {**confirmed().session, "expires_at": 1_800}
-    assert Handshake(CONFIG).receive(SessionUpdated(session), 300.0) == SessionConfirmed(1_500_000)
+    assert shake_hands(SessionUpdated(session), CONFIG, 300.0) == SessionConfirmed(1_500_000)
 
 
 @pytest.mark.parametrize(
@@ -238,31 +238,27 @@ def test_the_service_says_how_long_a_session_lasts():
     ],
 )
 def test_another_format_is_never_played(answer):
-    assert Handshake(CONFIG).receive(answer, 0.0) == ModelLost("openai.not_pcmu", hopeless=True)
+    assert shake_hands(answer, CONFIG, 0.0) == ModelLost("openai.not_pcmu", hopeless=True)
 
 
 def test_a_rejected_update_is_followed_by_the_essential_one_and_no_third():
-    handshake = Handshake(CONFIG)
     param = "session.audio.input.transcription"
-    second = handshake.receive(Complaint("unknown_parameter", "no such thing", param, "session-1"), 0.0)
+    second = shake_hands(Complaint("unknown_parameter", "no such thing", param, "session-1"), CONFIG, 0.0)
     assert isinstance(second, bytes)
     update = json.loads(second)
     assert "transcription" not in update["session"]["audio"]["input"]
     rejected = Complaint("unknown_parameter", "no such thing", param, update["event_id"])
-    assert handshake.receive(rejected, 0.0) == ModelLost("openai.session_rejected", hopeless=True)
+    assert shake_hands(rejected, CONFIG, 0.0) == ModelLost("openai.session_rejected", hopeless=True)
 
 
 def test_an_error_that_answers_no_update_rejects_none():
     """Two of them ended the call, and one cost the agent its voice and its language."""
-    handshake = Handshake(CONFIG)
-    for _ in range(2):
-        assert handshake.receive(Complaint("server_error", "Sorry!", None, None), 0.0) is None
-    assert handshake.receive(confirmed(), 0.0) == SessionConfirmed()
+    assert shake_hands(Complaint("server_error", "Sorry!", None, None), CONFIG, 0.0) is None
 
 
 def test_a_fatal_refusal_is_not_tried_again():
     refusal = Complaint("invalid_api_key", "wrong key", None, None)
-    assert Handshake(CONFIG).receive(refusal, 0.0) == ModelLost("openai.refused", hopeless=True)
+    assert shake_hands(refusal, CONFIG, 0.0) == ModelLost("openai.refused", hopeless=True)
 
 
 USAGE = {
