@@ -59,14 +59,21 @@ class Switchboard:
         Raises:
             StoreUnavailable: no token could be issued.
         """
-        admission = call.admission
-        agent = self.agents[admission.agent]
+        return self.to_stream(call.admission, self.agents[call.admission.agent], origin)
+
+    def to_stream(self, admission: Admission, agent: Agent, origin: str, keys: str | None = None) -> str:
+        """TwiML that opens a stream to us, once keys have been sent to the other side, if any are given.
+
+        Raises:
+            StoreUnavailable: no token could be issued.
+        """
         return twiml.connect_stream(
             stream_url=twiml.stream_url(origin),
             token=self.store.issue_token(admission, _BACK_WITHIN_S),
             agent=agent.name,
             parameters={},
             language=agent.language,
+            keys=keys,
             closing=agent.line("closing", admission.parameters),
         )
 
@@ -230,14 +237,7 @@ class Extension:
         agent, admission = self._agent, self._admission
         if isinstance(trip, SendDigits):
             self._log.info("= leaves the stream to send %d keys", len(trip.digits))
-            return twiml.press_keys(
-                trip.digits,
-                stream_url=twiml.stream_url(self._origin),
-                token=self._board.store.issue_token(admission, _BACK_WITHIN_S),
-                agent=agent.name,
-                language=agent.language,
-                closing=agent.line("closing", admission.parameters),
-            )
+            return self._board.to_stream(admission, agent, self._origin, trip.digits)
         number = agent.transfer_to.get(trip.destination)
         if number is None:
             raise CallappError(f"the agent {agent.name} names no {trip.destination!r} in transfer_to")

@@ -10,7 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from twilio.twiml.voice_response import Connect, Dial, Gather, Start, Stream, VoiceResponse
+from twilio.twiml import TwiML
+from twilio.twiml.voice_response import (
+    Connect,
+    Dial,
+    Gather,
+    Hangup,
+    Play,
+    Say,
+    Start,
+    Stream,
+    VoiceResponse,
+)
 
 TOKEN_PARAMETER = "callapp_token"  # noqa: S105  the name, not a token
 AGENT_PARAMETER = "agent"
@@ -57,6 +68,7 @@ def connect_stream(
     agent: str,
     parameters: Mapping[str, str],
     language: str,
+    keys: str | None = None,
     notice: str | None = None,
     opening: str | None = None,
     closing: str | None = None,
@@ -65,23 +77,20 @@ def connect_stream(
 
     A call parameter that is too long for a ``<Parameter>``, or whose name is one of ours, is left out:
     the one-time token stands for all of them anyway.
+
+    Args:
+        keys: sent to the other side first: ``0-9 * #``, and ``w`` for half a second.
     """
-    response = VoiceResponse()
-    for line in (notice, opening):
-        if line:
-            response.say(_xml(line), language=language)
-    _connect(response, stream_url, token, agent, parameters, language, closing)
-    return str(response)
-
-
-def press_keys(
-    digits: str, *, stream_url: str, token: str, agent: str, language: str, closing: str | None = None
-) -> str:
-    """Send keys, ``0-9 * #`` and ``w`` for half a second, to the other side, and come back to our stream."""
-    response = VoiceResponse()
-    response.play(digits=digits)
-    _connect(response, stream_url, token, agent, {}, language, closing)
-    return str(response)
+    connect = Connect()
+    connect.append(_stream(stream_url, token, agent, parameters))
+    return _document(
+        None if keys is None else Play(digits=keys),
+        _say(notice, language),
+        _say(opening, language),
+        connect,
+        _say(closing, language),
+        Hangup(),
+    )
 
 
 def dial(number: str, *, caller_id: str, action: str, answered: str, ring_s: int) -> str:
@@ -91,7 +100,6 @@ def dial(number: str, *, caller_id: str, action: str, answered: str, ring_s: int
         action: what is asked when that is over, or came to nothing; its answer goes on with the call.
         answered: what is told when somebody picks up.
     """
-    response = VoiceResponse()
     dial = Dial(caller_id=caller_id, timeout=ring_s, action=action, method="POST")
     dial.number(
         number,
@@ -99,8 +107,7 @@ def dial(number: str, *, caller_id: str, action: str, answered: str, ring_s: int
         status_callback_event="answered",
         status_callback_method="POST",
     )
-    response.append(dial)
-    return str(response)
+    return _document(dial)
 
 
 @dataclass(frozen=True)
@@ -120,62 +127,42 @@ class Listening:
 
 def forward(number: str, *, language: str, opening: str | None, listening: Listening | None) -> str:
     """Say the opening, and put the caller through; with ``listening`` we hear both meanwhile."""
-    response = VoiceResponse()
-    if opening:
-        response.say(_xml(opening), language=language)
-    if listening is None:
-        dial = Dial()
-    else:
-        start = Start()
+    start, dial = None, Dial()
+    if listening is not None:
+        start, dial = Start(), Dial(action=listening.over_url, method="POST")
         start.append(_stream(listening.stream_url, listening.token, listening.agent, {}, track="both_tracks"))
-        response.append(start)
-        dial = Dial(action=listening.over_url, method="POST")
     dial.number(number)
-    response.append(dial)
-    response.hangup()
-    return str(response)
+    return _document(_say(opening, language), start, dial, Hangup())
 
 
 def part(language: str, closing: str | None) -> str:
     """Say the closing, if there is one, and hang up."""
-    response = VoiceResponse()
-    if closing:
-        response.say(_xml(closing), language=language)
-    response.hangup()
-    return str(response)
+    return _document(_say(closing, language), Hangup())
 
 
 def wait_in(room: str, *, action: str) -> str:
     """Wait with music until a colleague comes into the room; when they leave it, ask ``action``."""
-    response = VoiceResponse()
     dial = Dial(action=action, method="POST")
     dial.conference(room, start_conference_on_enter=False, end_conference_on_exit=True, beep="false")
-    response.append(dial)
-    return str(response)
+    return _document(dial)
 
 
-def ask_colleague(summary: str, *, action: str, language: str, wait_s: int = 10) -> str:
+def ask_colleague(summary: str, *, action: str, language: str) -> str:
     """Tell what a call is about, twice if need be, and ask for a key; hang up if none is pressed."""
     prompt, language = _in(_TAKE_IT, language)
-    response = VoiceResponse()
-    gather = Gather(num_digits=1, timeout=wait_s, action=action, method="POST", finish_on_key="")
+    gather = Gather(num_digits=1, timeout=_KEYS_WITHIN_S, action=action, method="POST", finish_on_key="")
     for _ in range(2):
         if summary:
             gather.say(_xml(summary), language=language)
         gather.say(prompt, language=language)
-    response.append(gather)
-    response.hangup()
-    return str(response)
+    return _document(gather, Hangup())
 
 
 def join(room: str) -> str:
     """Go into the room in which a caller waits; whoever leaves it ends it."""
-    response = VoiceResponse()
     dial = Dial()
     dial.conference(room, start_conference_on_enter=True, end_conference_on_exit=True, beep="false")
-    response.append(dial)
-    response.hangup()
-    return str(response)
+    return _document(dial, Hangup())
 
 
 def too_late(language: str) -> str:
@@ -189,37 +176,14 @@ def put_through(number: str, caller_id: str | None) -> str:
     Args:
         caller_id: the number that is shown there; ``None`` for the caller's own.
     """
-    response = VoiceResponse()
     dial = Dial(caller_id=caller_id)
     dial.number(number)
-    response.append(dial)
-    response.hangup()
-    return str(response)
+    return _document(dial, Hangup())
 
 
 def hang_up() -> str:
     """Nothing more."""
-    response = VoiceResponse()
-    response.hangup()
-    return str(response)
-
-
-def _connect(
-    response: VoiceResponse,
-    stream_url: str,
-    token: str,
-    agent: str,
-    parameters: Mapping[str, str],
-    language: str,
-    closing: str | None,
-) -> None:
-    """Join the call to our media socket, and when that closes say the closing."""
-    connect = Connect()
-    connect.append(_stream(stream_url, token, agent, parameters))
-    response.append(connect)
-    if closing:
-        response.say(_xml(closing), language=language)
-    response.hangup()
+    return _document(Hangup())
 
 
 def _stream(
@@ -248,14 +212,11 @@ def ask_for_keys(
         prompts: texts, each after its language.
         count: how many keys; ``None`` for as many as come before ``#``.
     """
-    response = VoiceResponse()
     gather = Gather(action=action, method="POST", timeout=_KEYS_WITHIN_S, finish_on_key="#", num_digits=count)
     for language, text in prompts:
         gather.say(text, language=language)
-    response.append(gather)
-    response.say(otherwise[1], language=otherwise[0])
-    response.hangup()
-    return str(response)
+    language, text = otherwise
+    return _document(gather, Say(text, language=language), Hangup())
 
 
 def busy(language: str) -> str:
@@ -275,10 +236,7 @@ def apology(language: str, fallback: Fallback | None = None) -> str:
     if fallback is None:
         return _spoken(_APOLOGY, language)
     text, language = _in(_TRANSFER, language)
-    response = VoiceResponse()
-    response.say(text, language=language)
-    response.dial(fallback.number, action=fallback.over_url)
-    return str(response)
+    return _document(Say(text, language=language), Dial(fallback.number, action=fallback.over_url))
 
 
 def nobody_there(language: str) -> str:
@@ -286,12 +244,23 @@ def nobody_there(language: str) -> str:
     return _spoken(_NOBODY, language)
 
 
+def _document(*verbs: TwiML | None) -> str:
+    """Do this, one thing after another."""
+    response = VoiceResponse()
+    for verb in verbs:
+        if verb is not None:
+            response.append(verb)
+    return str(response)
+
+
+def _say(line: str | None, language: str) -> Say | None:
+    """Say a line of an agent's, if it has one."""
+    return Say(_xml(line), language=language) if line else None
+
+
 def _spoken(texts: Mapping[str, str], language: str) -> str:
     text, language = _in(texts, language)
-    response = VoiceResponse()
-    response.say(text, language=language)
-    response.hangup()
-    return str(response)
+    return _document(Say(text, language=language), Hangup())
 
 
 def _in(texts: Mapping[str, str], language: str) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from callapp.agents import Agent
-from callapp.call.switchboard import Extension
+from callapp.call.switchboard import Extension, Switchboard
 from callapp.call_log import Admission, StoreUnavailable
 from callapp.conversation.commands import LeaveStream
 from callapp.conversation.wishes import SendDigits
@@ -42,14 +42,15 @@ def test_a_database_that_is_away_while_a_call_is_is_told_once(caplog: pytest.Log
 
 def test_a_call_that_ends_here_has_moved_once_another_process_has_its_stream() -> None:
     """It lives there: what is told of its end here would close it for all. Before it has left, it is here."""
-    board = SimpleNamespace(
-        away=SimpleNamespace(find=lambda _call_sid: None, add=lambda _call, _lives_s: None),
-        store=SimpleNamespace(issue_token=lambda _admission, _lives_s: "token"),
-        carrier=SimpleNamespace(redirect=lambda _call_sid, _document: None),
+    board = Switchboard(
+        agents=cast(Any, {}),
+        away=cast(Any, SimpleNamespace(find=lambda _call_sid: None, add=lambda _call, _lives_s: None)),
+        store=cast(Any, SimpleNamespace(issue_token=lambda _admission, _lives_s: "token")),
+        carrier=cast(Any, SimpleNamespace(redirect=lambda _call_sid, _document: None)),
     )
     admission = Admission(CALL_SID, CALL_SID, "walker", {}, "incoming", "", "")
     agent = Agent(name="walker", instructions="Be kind.")
-    extension = Extension(cast(Any, board), admission, agent, "https://example.com", 0.0)
+    extension = board.extension(admission, agent, "https://example.com", 0.0)
     assert extension.whereabouts(last=True) is None
     extension.leave(LeaveStream(SendDigits("1"), (), 0.0), 0)
     assert extension.whereabouts(last=True) == "server.moved"
