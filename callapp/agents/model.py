@@ -212,17 +212,16 @@ class Agent(BaseModel):
         needed = {name for text in texts if text for name in templates.needed(text)} - PROVIDED
         return sorted((needed | self.parameters.keys()) - self.parameters_of(parameters).keys())
 
-    def fill(self, parameters: Mapping[str, str], *, strict: bool, at: datetime | None = None) -> str:
-        """The instructions for one call; the same parameters always give the same bytes.
+    def fill(self, parameters: Mapping[str, str], at: datetime | None = None) -> str:
+        """The instructions for one call, what is missing left empty; the same values give the same bytes.
 
         Args:
-            strict: whether a missing value is an error; if not, it is left empty.
             at: the moment for those that ask for ``today`` or ``now``; the present one if left out.
 
         Raises:
-            CannotFill: a value is missing, or the instructions cannot be filled at all.
+            CannotFill: the instructions cannot be filled at all.
         """
-        return templates.fill(self.instructions, self._known(parameters, at), strict=strict)
+        return templates.fill(self.instructions, self._known(parameters, at))
 
     def line(self, which: SpokenLine, parameters: Mapping[str, str]) -> str | None:
         """A line to be spoken on one call, what is missing left empty; ``None`` for nothing to say.
@@ -233,7 +232,7 @@ class Agent(BaseModel):
         text = self._written(which)
         if text is None:
             return None
-        return templates.fill(text, self._known(parameters, None), strict=False).strip() or None
+        return templates.fill(text, self._known(parameters, None)).strip() or None
 
     def check(self, parameters: Mapping[str, str]) -> None:
         """Make sure that a call has all its texts, also those that it needs later.
@@ -241,7 +240,7 @@ class Agent(BaseModel):
         Raises:
             CannotFill: one cannot be filled at all.
         """
-        self.fill(parameters, strict=False)
+        self.fill(parameters)
         for which in LINES:
             self.line(which, parameters)
 

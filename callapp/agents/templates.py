@@ -44,8 +44,13 @@ WHAT_IS_ALLOWED = (
 )
 
 
+# Not HTML: the text is spoken, so nothing is escaped.
+_environment = ImmutableSandboxedEnvironment(autoescape=False)
+_environment.globals.clear()
+
+
 class CannotFill(CallappError):
-    """A text of an agent could not be filled; the message says which value or what else."""
+    """A text of an agent could not be filled; the message says why."""
 
 
 class TemplateFault(CallappError):
@@ -64,7 +69,7 @@ def check(text: str) -> None:
         TemplateFault: it cannot.
     """
     try:
-        tree = _environment(strict=True).parse(text)
+        tree = _environment.parse(text)
     except jinja2.TemplateSyntaxError as error:
         raise TemplateFault(
             error.lineno, f"{_lower_first(error.message or 'syntax error')}; expected e.g. {{{{ name }}}}"
@@ -74,7 +79,7 @@ def check(text: str) -> None:
             raise TemplateFault(node.lineno, f"this cannot be used in a template; expected {WHAT_IS_ALLOWED}")
     try:
         # With values, so that a filter that is given the wrong arguments shows now.
-        _filled(text, dict.fromkeys(_mentioned(text), "x"), strict=True)
+        fill(text, dict.fromkeys(_mentioned(text), "x"))
     except CannotFill as error:
         raise TemplateFault(1, str(error)) from None
 
@@ -90,7 +95,7 @@ def needed(text: str) -> tuple[str, ...]:
 
     Not among them are those that the text has a default for, or asks itself whether they are there.
     """
-    tree = _environment(strict=True).parse(text)
+    tree = _environment.parse(text)
     spared = {
         node.node.name
         for node in tree.find_all((nodes.Filter, nodes.Test))
@@ -99,46 +104,29 @@ def needed(text: str) -> tuple[str, ...]:
     return tuple(sorted(_mentioned(text) - spared))
 
 
-def fill(text: str, values: Mapping[str, str], *, strict: bool) -> str:
-    """A text with its values.
-
-    Args:
-        strict: whether a missing value is an error; if not, it is left empty.
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """A text with its values; one that is missing is left empty.
 
     Raises:
-        CannotFill: a value is missing, or the text does something that cannot be done.
+        CannotFill: the text does something that cannot be done.
     """
     if "{" not in text:
         return text
-    return _filled(text, values, strict=strict)
-
-
-def _filled(text: str, values: Mapping[str, str], *, strict: bool) -> str:
     try:
-        return _compiled(text, strict).render(dict(values))
+        return _compiled(text).render(dict(values))
     except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise CannotFill(_lower_first(str(error))) from error
 
 
-@lru_cache(maxsize=2)
-def _environment(*, strict: bool) -> ImmutableSandboxedEnvironment:
-    # Not HTML: the text is spoken, so nothing is escaped.
-    environment = ImmutableSandboxedEnvironment(
-        undefined=jinja2.StrictUndefined if strict else jinja2.Undefined, autoescape=False
-    )
-    environment.globals.clear()
-    return environment
-
-
 # An agent has four texts, and an app a few agents.
 @lru_cache(maxsize=256)
-def _compiled(text: str, strict: bool) -> jinja2.Template:
-    return _environment(strict=strict).from_string(text)
+def _compiled(text: str) -> jinja2.Template:
+    return _environment.from_string(text)
 
 
 @lru_cache(maxsize=256)
 def _mentioned(text: str) -> frozenset[str]:
-    return frozenset(meta.find_undeclared_variables(_environment(strict=True).parse(text)))
+    return frozenset(meta.find_undeclared_variables(_environment.parse(text)))
 
 
 def _allowed(node: nodes.Node) -> bool:

@@ -215,7 +215,7 @@ def _instructions(agent: Agent, parameters: Mapping[str, str], call_log: CallLog
     missing = agent.missing(parameters)
     if missing:
         call_log.error("! agent %s: no value for %s, left empty", agent.name, ", ".join(missing))
-    return agent.fill(parameters, strict=False)
+    return agent.fill(parameters)
 
 
 def _context(call_sid: str, admission: Admission, agent: Agent) -> CallContext:

@@ -92,7 +92,7 @@ def test_texts_are_filled_with_the_files_own_values(tmp_path: Path) -> None:
     )
     agent = AgentFile(path, []).agent
     assert agent.missing({}) == []
-    assert agent.fill({}, strict=True) == "You are at Shibuya."
+    assert agent.fill({}) == "You are at Shibuya."
     assert agent.line("greeting", {}) == "This is Shibuya."
     assert agent.line("greeting", {"shop": "Ueno"}) == "This is Ueno."
 
@@ -562,22 +562,22 @@ NIGHT = datetime(2026, 11, 23, 20, 5, tzinfo=UTC)
 def test_today_is_where_the_agent_is_and_in_its_language(read: Read) -> None:
     text = "{{ today }}, {{ now }}"
     tokyo = read("language: ja-JP", "timezone: Asia/Tokyo", instructions=text)
-    assert tokyo.fill({}, strict=True, at=NIGHT) == "2026-11-24(火曜日), 05:05"
+    assert tokyo.fill({}, at=NIGHT) == "2026-11-24(火曜日), 05:05"
     paris = read("timezone: Europe/Paris", instructions=text)
-    assert paris.fill({}, strict=True, at=NIGHT) == "2026-11-23 (Monday), 21:05"
+    assert paris.fill({}, at=NIGHT) == "2026-11-23 (Monday), 21:05"
     assert paris.missing({}) == [], "nobody has to give it with the call"
 
 
 def test_a_parameter_of_the_call_takes_precedence_over_what_callapp_knows(read: Read) -> None:
-    assert read(instructions="{{ today }}").fill({"today": "Sunday"}, strict=True) == "Sunday"
+    assert read(instructions="{{ today }}").fill({"today": "Sunday"}) == "Sunday"
 
 
 @pytest.mark.parametrize("name", ["operator", "reservation", "receptionist"])
 def test_prompts_differ_at_their_end_only(name: str) -> None:
     """The provider caches what a prompt begins with."""
     agent = load_agents()[name]
-    one = agent.fill({}, strict=True, at=NIGHT)
-    other = agent.fill({}, strict=True, at=datetime(2031, 1, 1, tzinfo=UTC))
+    one = agent.fill({}, at=NIGHT)
+    other = agent.fill({}, at=datetime(2031, 1, 1, tzinfo=UTC))
     same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
     assert "\n" not in one[same:]
     assert agent.missing({}) == []
