@@ -114,6 +114,8 @@ _ParameterText = Annotated[str, AfterValidator(_parameter_text)]
 Parameters = Annotated[dict[_ParameterText, _ParameterText | None], BeforeValidator(_names_with_values)]
 Word = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 Names = Annotated[tuple[Word, ...], BeforeValidator(_as_tuple)]
+Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True)]
+SomeText = Annotated[Text, StringConstraints(min_length=1)]
 
 
 # -- transcription ------------------------------------------------------------------------------
@@ -230,8 +232,8 @@ class Interruptions(Fields):
     most_in_30_seconds: Annotated[int, Field(strict=True, ge=0, le=100)] = Field(
         default=4, description="a whole number, 0 to 100"
     )
-    noise_line: Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)] | None = (
-        Field(default=None, description="what the agent says when it is too noisy: text")
+    noise_line: SomeText | None = Field(
+        default=None, description="what the agent says when it is too noisy: text"
     )
 
 
@@ -242,9 +244,7 @@ class Recording(Fields):
     """Who records the call, and what the caller is told of it first."""
 
     by: Literal["none", "ours", "twilio"] = Field(default="ours", description="none, ours or twilio")
-    notice: Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)] | None = (
-        Field(default=None, description="what is said before a recorded call: text")
-    )
+    notice: SomeText | None = Field(default=None, description="what is said before a recorded call: text")
 
 
 def read_recording(value: object) -> object:
@@ -262,8 +262,8 @@ HANG_UP = "hang_up"
 class Voicemail(Fields):
     """What happens when a machine has picked up a call of ours."""
 
-    message: Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1)] | None = (
-        Field(default=None, description="what is left on the machine: text; without it the call ends at once")
+    message: SomeText | None = Field(
+        default=None, description="what is left on the machine: text; without it the call ends at once"
     )
     # Twilio's MachineDetectionTimeout.
     timeout_seconds: Annotated[int, Field(strict=True, ge=3, le=59)] = Field(

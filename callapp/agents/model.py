@@ -30,6 +30,8 @@ from callapp.agents.fields import (
     PhoneNumber,
     PhoneNumbers,
     Recording,
+    SomeText,
+    Text,
     Transcription,
     TurnDetection,
     Voicemail,
@@ -66,7 +68,6 @@ def _time_zone(name: str) -> str:
 
 _TEXT = "text, in quotes if it is a number or begins with a sign"
 
-Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True)]
 Line = Annotated[Text | None, BeforeValidator(_blank_is_none)]
 
 
@@ -145,7 +146,7 @@ class Agent(BaseModel):
         default=Idle(nudge_seconds=0),
         description="nudge_seconds, a number of seconds, e.g. {nudge_seconds: 15}",
     )
-    waiting: tuple[Annotated[Text, StringConstraints(min_length=1)], ...] = Field(
+    waiting: tuple[SomeText, ...] = Field(
         default=(),
         strict=True,
         description='a list of lines, e.g. ["One moment, please.", "I am still looking."]',
