@@ -88,7 +88,6 @@ class Bridge:
         "_lock",
         "_log",
         "_outside",
-        "_tape",
         "_uplink",
         "conversation",
     )
@@ -103,11 +102,9 @@ class Bridge:
         self._lane = AudioLane()
         self._began_s = monotonic()
         self._uplink = self._uplink_of(caller)
-        self._tape = outside.tape
+        tape = outside.tape
         # What else becomes of the agent's audio: it is recorded, or watched.
-        self._keepers: tuple[Callable[[PlayAudio], None], ...] = ()
-        if self._tape is not None:
-            self._keepers = (self._tape.agent.append,)
+        self._keepers: tuple[Callable[[PlayAudio], None], ...] = () if tape is None else (tape.agent.append,)
         self._errands = Errands(outside, log)
 
     # -- from outside ---------------------------------------------------------------------------
@@ -115,8 +112,6 @@ class Bridge:
     def run(self) -> str | None:
         """Carry the call on its first stream. Returns as ``carry_on`` does."""
         self._log.info("= call live")
-        if self._tape is not None:
-            self._tape.begin(self.conversation.playback, self.now_ms)
         self._outside.journal(Began(), self.now_ms())
         try:
             self._downlink.start()
@@ -139,8 +134,6 @@ class Bridge:
             last, self._uplink = self._uplink, uplink
             last.hand_on()
             self._log.info("= the caller is back")
-            if self._tape is not None:
-                self._tape.begin(self.conversation.playback, self.now_ms)
             self.feed(CallerBack(why))
         last.leg.close()
         return uplink
@@ -252,7 +245,7 @@ class Bridge:
         """Put what passes into this as well; see `Audible`."""
         with self._lock:
             self._lane.tap(None if tap is None else tap.caller.append)
-            self._keepers = tuple(one.agent.append for one in (self._tape, tap) if one is not None)
+            self._keepers = tuple(one.agent.append for one in (self._outside.tape, tap) if one is not None)
             return self.conversation.playback.sent_bytes
 
     def position(self) -> int | None:
@@ -347,7 +340,6 @@ class Bridge:
         self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
         self._outside.journal(Closed(self.now_ms()), self.now_ms())
         self._lane.close()
-        self._tape, self._keepers = None, ()  # which know our clock: a call that is over is freed at once
         self._downlink.end()
 
     @property

@@ -120,8 +120,11 @@ class Uplink:
 
     def _listen(self) -> None:
         leg, tape = self.leg, self._outside.tape
-        if tape is None:  # a recording wants each chunk with its place in time
+        if tape is None:
             leg.listen(self._lane, self._hear_mark)
+        else:  # a recording wants each chunk with its place in time
+            began_s = self._began_s  # and no more of us: a call that is over is freed at once
+            tape.begin(self._conversation.playback, lambda: (monotonic() - began_s) * 1000)
         with self._lock:
             self.tick_at_s = inf  # by which the stream's clock was not set yet
             self._call.rest()

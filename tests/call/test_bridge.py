@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any
@@ -53,6 +55,7 @@ from callapp.conversation.plan import Plan
 from callapp.conversation.responses import Responses
 from callapp.conversation.wishes import EndCall, Transfer
 from callapp.errors import CallappError, CarrierUnreachable, LegLost
+from callapp.recording.tape import Tape
 from callapp.telephony.media_streams import CallerAudio
 
 WAIT_S = 5.0
@@ -218,7 +221,12 @@ class World:
     """A bridge, what is at its ends, and the thread in which it runs."""
 
     def __init__(
-        self, plan: Plan | None = None, *, apologises: bool = False, extension: FakeExtension | None = None
+        self,
+        plan: Plan | None = None,
+        *,
+        apologises: bool = False,
+        extension: FakeExtension | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self.journal = Journal()
         self.caller = FakeLeg("caller", self.journal)
@@ -233,6 +241,7 @@ class World:
             apologise=(lambda: self.journal.add("carrier", "apology")) if apologises else None,
             extension=extension,  # type: ignore[arg-type]
             journal=lambda fact, at_ms: self.journal.add("facts", fact),
+            tape=tape,
         )
         self.bridge = Bridge(
             self.caller,  # type: ignore[arg-type]
@@ -1027,3 +1036,20 @@ def test_a_call_that_cannot_leave_stays(extension: FakeExtension | None):
     assert "Not transferred" in answer.output
     world.bridge.cut("test.over")
     assert world.end() == "test.over"
+
+
+@pytest.mark.parametrize("tape", [None, Tape()])
+def test_a_call_that_is_over_is_freed_at_once(tape: Tape | None) -> None:
+    """The garbage collector comes by when it likes, and a call has minutes of audio."""
+    world = World(tape=tape)
+    world.begin()
+    world.goes_live()
+    world.caller.hears(CallerHungUp())
+    assert world.end() == "caller.hung_up"
+    gc.disable()
+    try:
+        bridge = weakref.ref(world.bridge)
+        del world.bridge
+        assert bridge() is None
+    finally:
+        gc.enable()
