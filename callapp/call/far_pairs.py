@@ -36,7 +36,6 @@ MOST_AUDIO_BYTES = (MOST_LETTER_BYTES - 200) * 3 // 4
 class _Link:
     process: str
     here: Side
-    there: FarSide
     heard_s: float
 
 
@@ -152,11 +151,10 @@ class FarPairs(Pairs):
         here = self.take(letter.pair)
         if here is None:
             return False
-        there = FarSide(self, letter.process, letter.pair)
         with self._linking:
-            self._links[letter.pair] = _Link(letter.process, here, there, monotonic())
+            self._links[letter.pair] = _Link(letter.process, here, monotonic())
         self.write(letter.process, Meets(self.process, letter.pair))
-        here.meet(there)
+        here.meet(FarSide(self, letter.process, letter.pair))
         return True
 
     def _link_with(self, letter: Letter) -> _Link | None:
