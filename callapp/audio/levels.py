@@ -20,13 +20,8 @@ _RINGING_SHARE = 0.985
 _SOFTEST_RINGING_DBFS = -50.0
 
 
-def level_dbfs(ulaw: bytes) -> float:
-    """The level of some mu-law, in dB of full scale; `SILENT_DBFS` for silence, and never less."""
-    return level_of(decode(ulaw))
-
-
 def level_of(sound: Samples) -> float:
-    """As ``level_dbfs``, of samples."""
+    """The level of a sound, in dB of full scale; `SILENT_DBFS` for silence, and never less."""
     samples = sound.astype(np.float32)
     power = float(np.dot(samples, samples)) / max(1, len(samples)) / _FULL_SCALE**2
     return max(SILENT_DBFS, 10 * float(np.log10(power))) if power > 0 else SILENT_DBFS
@@ -34,13 +29,14 @@ def level_of(sound: Samples) -> float:
 
 def speech_dbfs(ulaw: bytes) -> float:
     """The level of some 20 ms in which somebody may speak: silent, if it is a phone that rings."""
-    level = level_dbfs(ulaw)
-    return SILENT_DBFS if level > _SOFTEST_RINGING_DBFS and _rings(ulaw) else level
+    sound = decode(ulaw)
+    level = level_of(sound)
+    return SILENT_DBFS if level > _SOFTEST_RINGING_DBFS and _rings(sound) else level
 
 
-def _rings(ulaw: bytes) -> bool:
-    window, band = _spectral(len(ulaw))
-    power = np.abs(np.fft.rfft(decode(ulaw) * window)) ** 2
+def _rings(sound: Samples) -> bool:
+    window, band = _spectral(len(sound))
+    power = np.abs(np.fft.rfft(sound * window)) ** 2
     return float(power[band].sum()) > _RINGING_SHARE * float(power[1:].sum())
 
 
