@@ -146,7 +146,7 @@ class CallerLeg:
 
     def listening(self) -> ListeningLeg:
         """The same stream, for a call to which we only listen; to be received instead of this leg."""
-        return ListeningLeg(self._connection, self._waiting, self._odd)
+        return ListeningLeg(self._connection, self._waiting, self._decode, self._odd)
 
     def receive(self) -> list[Heard]:
         """Wait for what comes next; ``[]`` when nothing came for a while, or when it is time: see ``rouse``.

@@ -6,15 +6,14 @@ https://www.twilio.com/docs/voice/twiml/stream (``<Start>``, ``track="both_track
 from __future__ import annotations
 
 from binascii import a2b_base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from callapp.conversation.events import CallerHungUp
 from callapp.conversation.flow import BYTES_PER_MS
-from callapp.errors import BadMessage
 from callapp.telephony.gaps import SMALLEST_GAP_MS
-from callapp.telephony.media_streams import CallerAudio, OtherAudio, Started, decode
+from callapp.telephony.media_streams import CallerAudio, Decoded, OtherAudio, Started
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import Binary
 
@@ -33,14 +32,20 @@ class ListeningLeg:
 
     Args:
         waiting: messages that came with the stream's start.
-        odd: is told what makes no sense.
+        decode: reads a message; ``None`` for one that makes no sense, which is told.
+        odd: is told what makes no sense here.
     """
 
     def __init__(
-        self, connection: Connection, waiting: Sequence[bytes | Binary], odd: Callable[[str], None]
+        self,
+        connection: Connection,
+        waiting: list[bytes | Binary],
+        decode: Callable[[bytes | Binary], Decoded | None],
+        odd: Callable[[str], None],
     ) -> None:
         self._connection = connection
-        self._waiting = list(waiting)
+        self._waiting = waiting
+        self._decode = decode
         self._odd = odd
         self._until_ms: dict[type[CallerAudio | OtherAudio], float] = {CallerAudio: 0.0, OtherAudio: 0.0}
 
@@ -53,19 +58,13 @@ class ListeningLeg:
         messages, self._waiting = self._waiting or self._connection.receive(), []
         heard: list[Sound | CallerHungUp] = []
         for message in messages:
-            if isinstance(message, Binary):
-                self._odd("a binary message")
-                continue
-            try:
-                decoded = decode(message)
-            except BadMessage as error:
-                self._odd(str(error))
-                continue
-            match decoded:
-                case CallerAudio() | OtherAudio():
-                    heard.append(self._sound(decoded))
-                case CallerHungUp():
-                    heard.append(decoded)
+            match self._decode(message):
+                case None:
+                    pass
+                case CallerAudio() | OtherAudio() as audio:
+                    heard.append(self._sound(audio))
+                case CallerHungUp() as hung_up:
+                    heard.append(hung_up)
                 case Started():
                     self._odd("a second start")
                 case _:

@@ -6,10 +6,15 @@ import base64
 import json
 from typing import Any, cast
 
+import pytest
+
 from callapp.conversation.events import CallerHungUp
+from callapp.telephony.leg import CallerLeg
 from callapp.telephony.listening import ListeningLeg, Sound
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import Binary
+
+START = b'{"event":"start","start":{"callSid":"CA1","streamSid":"MZ1"}}'
 
 
 class FakeConnection:
@@ -33,52 +38,56 @@ def media(track: str, at_ms: int | None, sound: bytes = b"\xff" * 160) -> bytes:
     return json.dumps({"event": "media", "sequenceNumber": "4", "media": body}).encode()
 
 
-def leg(
-    *batches: list[bytes | Binary], waiting: list[bytes | Binary] | None = None
-) -> tuple[ListeningLeg, list[str]]:
-    odd: list[str] = []
-    return ListeningLeg(cast(Connection, FakeConnection(*batches)), waiting or [], odd.append), odd
+def leg(*batches: list[bytes | Binary], with_start: bytes | None = None) -> ListeningLeg:
+    start = [START] if with_start is None else [START, with_start]
+    caller = CallerLeg(cast(Connection, FakeConnection(start, *batches)))
+    caller.wait_for_start(1)
+    return caller.listening()
 
 
 def places(heard: list[Sound | CallerHungUp]) -> list[tuple[str, float]]:
     return [(one.speaker, one.at_ms) for one in heard if isinstance(one, Sound)]
 
 
-def test_what_each_of_the_two_says_comes_with_its_speaker_and_its_place() -> None:
+def test_what_each_of_the_two_says_comes_with_its_speaker_and_its_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     both = [media("inbound", 0, b"\x10" * 160), media("outbound", 0, b"\x20" * 160), media("inbound", 20)]
-    one, odd = leg(both)  # type: ignore[arg-type]
+    one = leg(both)  # type: ignore[arg-type]
     heard = one.receive()
     assert heard[:2] == [Sound("caller", b"\x10" * 160, 0), Sound("other", b"\x20" * 160, 0)]
     assert places(heard)[2] == ("caller", 20)
-    assert odd == []
+    assert caplog.records == []
     assert one.receive() == []
 
 
 def test_a_gap_moves_what_follows_and_jitter_does_not() -> None:
-    one, _ = leg([media("outbound", at_ms) for at_ms in (0, 45, 1000, 1020)])
+    one = leg([media("outbound", at_ms) for at_ms in (0, 45, 1000, 1020)])
     assert places(one.receive()) == [("other", 0), ("other", 20), ("other", 1000), ("other", 1020)]
 
 
 def test_without_timestamps_one_chunk_follows_another() -> None:
-    one, _ = leg([media("inbound", None), media("inbound", None)])
+    one = leg([media("inbound", None), media("inbound", None)])
     assert places(one.receive()) == [("caller", 0), ("caller", 20)]
 
 
 def test_what_came_with_the_start_is_heard_first() -> None:
-    one, _ = leg([media("inbound", 20)], waiting=[media("inbound", 0)])
+    one = leg([media("inbound", 20)], with_start=media("inbound", 0))
     assert places(one.receive()) == [("caller", 0)]
     assert places(one.receive()) == [("caller", 20)]
 
 
-def test_the_stop_is_told_and_nonsense_is_not() -> None:
+def test_the_stop_is_told_and_nonsense_is_not(caplog: pytest.LogCaptureFixture) -> None:
     nonsense: list[bytes | Binary] = [
         Binary(b"x"),
         b"{",
-        b'{"event":"start","start":{"callSid":"CA1","streamSid":"MZ1"}}',
+        START,
         b'{"event":"mark","mark":{"name":"a"}}',
         b'{"event":"new"}',
         b'{"event":"stop"}',
     ]
-    one, odd = leg(nonsense)
-    assert one.receive() == [CallerHungUp()]
-    assert len(odd) == 5
+    assert leg(nonsense).receive() == [CallerHungUp()]
+    odd = [record.getMessage().removeprefix("! caller leg: ignored ") for record in caplog.records]
+    assert odd[0] == "a binary message"
+    assert odd[1].startswith("not JSON: ")
+    assert odd[2:] == ["a second start", "a message of an unknown kind"], "each kind once"
