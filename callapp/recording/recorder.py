@@ -33,7 +33,7 @@ RETRY_S = (1.0, 5.0, 30.0)
 CLOSE_S = 3.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Take:
     """A recording in the making."""
 
@@ -42,14 +42,9 @@ class _Take:
     work: Work
     reel: Reel
     lock: Lock = field(default_factory=Lock)  # of the reel: both threads may want it
-    done: Event = field(default_factory=Event)
-    failed: Event = field(default_factory=Event)  # something of it was lost, which was said
-
-
-@dataclass(frozen=True)
-class _Finished:
-    take: _Take
-    until_ms: float
+    until_ms: float = 0.0  # when the call was over
+    done: bool = False
+    failed: bool = False  # something of it was lost, which was said
 
 
 class Recorder:
@@ -71,7 +66,7 @@ class Recorder:
         self._note = note
         self._lock = Lock()  # of starting the threads
         self._takes: dict[Tape, _Take] = {}
-        self._finished: SimpleQueue[_Finished | None] = SimpleQueue()
+        self._finished: SimpleQueue[_Take | None] = SimpleQueue()
         self._threads: dict[str, Thread] = {}  # those that run, by their names
         self._closed = Event()
 
@@ -118,7 +113,8 @@ class Recorder:
     def _end(self, tape: Tape, at_ms: float) -> None:
         take = self._takes.pop(tape, None)
         if take is not None:
-            self._finished.put(_Finished(take, at_ms))
+            take.until_ms = at_ms
+            self._finished.put(take)
 
     def _start(self, target: Callable[[], None], name: str) -> None:
         """Have one of our threads; without it, what is recorded waits for the next recording."""
@@ -135,40 +131,38 @@ class Recorder:
                 try:
                     self._empty(take)
                 except Exception as error:  # noqa: BLE001 - a full disk, say: the others are recorded
-                    if not take.failed.is_set():
+                    if not take.failed:
                         call_logger(take.call.call_sid, __name__).error(
                             "! the recording has gaps: %s", error, exc_info=not isinstance(error, OSError)
                         )
-                    take.failed.set()
+                    take.failed = True
 
     def _empty(self, take: _Take) -> None:
         with take.lock:
-            if not take.done.is_set():  # else its files may be closed by now
+            if not take.done:  # else its files may be closed by now
                 take.reel.take_from(take.tape)
                 take.work.flush()
 
     def _write_recordings(self) -> None:
-        while (finished := self._finished.get()) is not None:
-            take = finished.take
+        while (take := self._finished.get()) is not None:
             try:
-                self._write(finished)
+                self._write(take)
             except OSError as error:  # a full disk, say
                 call_logger(take.call.call_sid, __name__).error("! a recording stays on the bench: %s", error)
             except Exception:  # noqa: BLE001 - whatever it is, other calls are recorded all the same
                 call_logger(take.call.call_sid, __name__).exception("! bug: a call was not recorded")
             finally:
-                take.done.set()
+                take.done = True
                 take.work.leave()
 
-    def _write(self, finished: _Finished) -> None:
-        take = finished.take
+    def _write(self, take: _Take) -> None:
         with take.lock:
             take.reel.take_from(take.tape)
-            take.done.set()  # from here on it is ours alone, however long the shelf takes
-        length_ms = finished.until_ms - take.work.from_ms
+            take.done = True  # from here on it is ours alone, however long the shelf takes
+        length_ms = take.until_ms - take.work.from_ms
         recorded = self._shelve(take.work, take.reel, length_ms, take.tape.round_trip_ms)
         if recorded is not None:
-            self._tell(take.call, recorded, finished.until_ms)
+            self._tell(take.call, recorded, take.until_ms)
             take.work.remove()
 
     def _shelve(self, work: Work, reel: Reel, length_ms: float, round_trip_ms: float) -> Recorded | None:
