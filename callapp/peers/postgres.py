@@ -5,7 +5,8 @@ Source: https://www.postgresql.org/docs/current/sql-notify.html
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 
 import psycopg
@@ -31,17 +32,11 @@ class Postgres:
 
     def listener(self, channels: Sequence[str]) -> PostgresListener:
         """Connect, and listen."""
-        connection = self._connect()
-        try:
-            for channel in channels:
-                connection.execute(f'LISTEN "{channel}"'.encode())
-        except psycopg.Error as error:
-            connection.close()
-            raise WireLost(_first_line(error)) from error
-        return PostgresListener(connection)
+        return PostgresListener(self._connect(*(f'LISTEN "{channel}"' for channel in channels)))
 
-    def _connect(self) -> psycopg.Connection:
-        try:
+    def _connect(self, *first: str) -> psycopg.Connection:
+        """Connect, and say this first."""
+        with _told():
             connection = psycopg.connect(
                 self._conninfo,
                 autocommit=True,
@@ -51,17 +46,17 @@ class Postgres:
                 keepalives_interval=1,
                 keepalives_count=3,
             )
-        except psycopg.Error as error:
-            raise WireLost(_first_line(error)) from error
-        try:
-            # Not as the connection's `options`: PgBouncer takes none, and the URL may have some of its own.
-            # What is sent is of no use after a crash, so nobody waits for the disc.
-            connection.execute(
-                f"SET synchronous_commit = off; SET statement_timeout = {STALL_S * 1000}".encode()
-            )
-        except psycopg.Error as error:
-            connection.close()
-            raise WireLost(_first_line(error)) from error
+            try:
+                # Not as its `options`: PgBouncer takes none, and the URL may have some of its own.
+                # What is sent is of no use after a crash, so nobody waits for the disc.
+                connection.execute(
+                    f"SET synchronous_commit = off; SET statement_timeout = {STALL_S * 1000}".encode()
+                )
+                for statement in first:
+                    connection.execute(statement.encode())
+            except psycopg.Error:
+                connection.close()
+                raise
         return connection
 
 
@@ -79,10 +74,8 @@ class PostgresSender:
         """Send these."""
         channels = [channel for channel, _ in letters]
         texts = [f"{next(self._numbers)} {text}" for _, text in letters]
-        try:
+        with _told():
             self._connection.execute(_NOTIFY, (channels, texts))
-        except psycopg.Error as error:
-            raise WireLost(_first_line(error)) from error
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -97,10 +90,8 @@ class PostgresListener:
 
     def receive(self, within_s: float) -> list[str]:
         """Wait for letters."""
-        try:
+        with _told():
             heard = list(self._connection.notifies(timeout=within_s, stop_after=1))
-        except psycopg.Error as error:
-            raise WireLost(_first_line(error)) from error
         return [one.payload.partition(" ")[2] for one in heard]
 
     def close(self) -> None:
@@ -108,5 +99,10 @@ class PostgresListener:
         self._connection.close()
 
 
-def _first_line(error: psycopg.Error) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+@contextmanager
+def _told() -> Iterator[None]:
+    """Make what the library raises a `WireLost`, of one line."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise WireLost((str(error).strip() or type(error).__name__).splitlines()[0]) from error
