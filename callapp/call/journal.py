@@ -39,7 +39,6 @@ class Particulars:
     @classmethod
     def of(
         cls,
-        call_sid: str,
         admission: Admission,
         *,
         model: str,
@@ -53,7 +52,7 @@ class Particulars:
             before_ms: how long it had lasted already.
         """
         return cls(
-            call_sid=call_sid,
+            call_sid=admission.call_sid,
             direction=admission.direction,
             from_number=admission.from_number,
             to_number=admission.to_number,

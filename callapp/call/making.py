@@ -71,12 +71,12 @@ class CallMaker:
         """
         custom = {k: v for k, v in started.parameters.items() if k not in (TOKEN_PARAMETER, AGENT_PARAMETER)}
         admission = replace(admission, parameters={**admission.parameters, **custom})
-        call_log = call_logger(started.call_sid)
+        call_log = call_logger(admission.call_sid)
         endpoint = self._endpoint(admission, agent)
         return Bridge(
             caller,
             self._plan(admission, agent, endpoint, away),
-            self._outside(caller, started.call_sid, admission, agent, endpoint, origin, away, call_log),
+            self._outside(caller, admission, agent, endpoint, origin, away, call_log),
             call_log,
         )
 
@@ -119,7 +119,6 @@ class CallMaker:
     def _outside(
         self,
         caller: CallerLeg,
-        call_sid: str,
         admission: Admission,
         agent: Agent,
         endpoint: Endpoint,
@@ -127,12 +126,12 @@ class CallMaker:
         away: AwayCall | None,
         call_log: CallLogger,
     ) -> Outside:
+        call_sid = admission.call_sid
         tools = self.tools.only(agent.tools)
         config = _session_config(agent, tools, admission.parameters, call_log)
-        context = _context(call_sid, admission, agent)
+        context = _context(admission, agent)
         before_ms = 0 if away is None else away.elapsed_ms
         particulars = Particulars.of(
-            call_sid,
             admission,
             model=endpoint.model,
             transcription_model=agent.transcriber,
@@ -218,9 +217,9 @@ def _instructions(agent: Agent, parameters: Mapping[str, str], call_log: CallLog
     return agent.fill(parameters)
 
 
-def _context(call_sid: str, admission: Admission, agent: Agent) -> CallContext:
+def _context(admission: Admission, agent: Agent) -> CallContext:
     return CallContext(
-        call_sid=call_sid,
+        call_sid=admission.call_sid,
         agent=agent.name,
         parameters=admission.parameters,
         from_number=admission.from_number,

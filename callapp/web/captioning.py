@@ -15,19 +15,17 @@ from callapp.services import Services
 from callapp.telephony.leg import CallerLeg
 
 
-def captioned_call(
-    caller: CallerLeg, call_sid: str, admission: Admission, agent: Agent, parts: Services
-) -> CaptionedCall:
+def captioned_call(caller: CallerLeg, admission: Admission, agent: Agent, parts: Services) -> CaptionedCall:
     """Make what listens to a call whose stream has come in."""
     settings = parts.settings
-    call_log = call_logger(call_sid)
+    call_log = call_logger(admission.call_sid)
     wanted = agent.transcription
     assert wanted is not None, "an agent file of captions without a transcription is refused"
     endpoint = endpoint_of(settings, wanted.model)
     minute_usd = usd_per_minute(wanted.model)
     if minute_usd is None and settings.max_call_cost_usd is not None:
         call_log.warning("! the price of %s is not known: MAX_CALL_COST_USD does not hold", wanted.model)
-    particulars = Particulars.of(call_sid, admission, model=wanted.model, transcription_model=wanted.model)
+    particulars = Particulars.of(admission, model=wanted.model, transcription_model=wanted.model)
     return CaptionedCall(
         caller.listening(),
         Terms(

@@ -34,7 +34,7 @@ class CannotCall(CallappError):
 
 
 def interpreted_side(
-    caller: CallerLeg, call_sid: str, admission: Admission, agent: Agent, parts: Services, origin: str
+    caller: CallerLeg, admission: Admission, agent: Agent, parts: Services, origin: str
 ) -> InterpretedSide:
     """Make the side of an interpreted call whose stream has come in.
 
@@ -42,7 +42,7 @@ def interpreted_side(
         origin: where Twilio reaches us, should the other person have to be called.
     """
     settings = parts.settings
-    call_log = call_logger(call_sid)
+    call_log = call_logger(admission.call_sid)
     place = Place.of(admission.parameters)
     assert place is not None, "whoever admits a call to an interpreter gives it a place"
     if settings.web_concurrency > 1 and not parts.pairs.across_processes:
@@ -55,9 +55,7 @@ def interpreted_side(
         most_ms=most_ms(settings, agent),
         session_ms=1000 * settings.model_session_seconds,
     )
-    particulars = Particulars.of(
-        call_sid, admission, model=engine.model, transcription_model=engine.by_the_minute
-    )
+    particulars = Particulars.of(admission, model=engine.model, transcription_model=engine.by_the_minute)
     outside = Outside(
         new_translator=engine.new,
         join=lambda side: parts.pairs.join(place.pair, side),
@@ -68,7 +66,7 @@ def interpreted_side(
         if admission.slot_key == place.placed_id
         else lambda: _call_partner(place.other, admission, agent, parts, origin),
         apologise=lambda: parts.carrier.apologise(
-            call_sid, interpreter_lines.lines(agent.languages[place.side]).tag
+            admission.call_sid, interpreter_lines.lines(agent.languages[place.side]).tag
         ),
     )
     most_usd = settings.max_call_cost_usd

@@ -172,11 +172,11 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
         case "interpreter":
             from callapp.web.interpreting import interpreted_side
 
-            call = interpreted_side(caller, call_sid, admission, agent, parts, origin)
+            call = interpreted_side(caller, admission, agent, parts, origin)
         case "captions":
             from callapp.web.captioning import captioned_call
 
-            call = captioned_call(caller, call_sid, admission, agent, parts)
+            call = captioned_call(caller, admission, agent, parts)
     refusal = parts.registry.enter(admission.slot_key, call_sid, call)
     if refusal is not None:
         call_log.warning("! stream refused: %s", refusal)

@@ -34,7 +34,7 @@ def test_a_limit_that_cannot_hold_for_a_model_is_told(
     )
     admission = Admission("CA1", "CA1", "mine", Place.new().parameters, "incoming", "+1", "+81")
     try:
-        interpreted_side(cast(Any, None), "CA1", admission, agent, services, "https://voice.example.com")
+        interpreted_side(cast(Any, None), admission, agent, services, "https://voice.example.com")
     finally:
         services.close()
     assert (f"{model} " in caplog.text and "MAX_CALL_COST_USD does not hold" in caplog.text) is warned
@@ -44,7 +44,7 @@ def ring_the_other(world: World) -> None:
     """As the side of a caller who rang us does, once their stream is there."""
     agent = Agent(name="mine", instructions="", kind="interpreter", languages=("ja", "en"), other_party=OTHER)
     admission = Admission(CALL_SID, CALL_SID, "mine", Place.new().parameters, "incoming", FROM, TO)
-    side = interpreted_side(cast(Any, None), CALL_SID, admission, agent, world.services, ORIGIN)
+    side = interpreted_side(cast(Any, None), admission, agent, world.services, ORIGIN)
     assert side._outside.call_partner is not None
     side._outside.call_partner()
 
