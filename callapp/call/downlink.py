@@ -50,6 +50,7 @@ class Downlink:
         call: takes what comes.
 
     Attributes:
+        model: the present session.
         gone: the conversation knows that there is no session to be talked to just now. With the lock.
     """
 
@@ -58,13 +59,13 @@ class Downlink:
         "_conversation",
         "_lock",
         "_log",
-        "_model",
         "_new_model",
         "_over",
         "_redial_ms",
         "_thread",
         "_turned",
         "gone",
+        "model",
     )
 
     def __init__(
@@ -80,7 +81,7 @@ class Downlink:
         self._lock = lock
         self._call = call
         self._log = log
-        self._model = new_model()
+        self.model = new_model()
         self.gone = False
         self._redial_ms: float | None = None  # after how long its successor is to be dialled
         self._over = Event()
@@ -99,18 +100,13 @@ class Downlink:
             return  # decided before the loss was known: its successor is told what matters
         self._log.debug("> %s", command)
         with suppress(LegLost):  # the thread will say so, after what came in before
-            self._model.send(command)
-
-    @property
-    def model(self) -> ModelLeg:
-        """The present session, and no other: for the caller's audio, and the agent's words."""
-        return self._model
+            self.model.send(command)
 
     def drop(self, why: str) -> None:
         """Give the session up. With the lock."""
         self._log.info("= model session given up: %s", why)
         self.gone = True
-        self._model.close()
+        self.model.close()
 
     def redial(self, after_ms: float) -> None:
         """Have a successor dialled, a while after the present session is over. With the lock."""
@@ -126,7 +122,7 @@ class Downlink:
     def close(self) -> None:
         """End the session, and dial no more; the thread is over soon after."""
         self.stop()
-        self._model.close()
+        self.model.close()
 
     def join(self, within_s: float) -> None:
         """Wait for the thread's end."""
@@ -150,7 +146,7 @@ class Downlink:
 
     def _talk(self) -> None:
         """Carry one session, from the dial until it is over."""
-        leg = self._model
+        leg = self.model
         try:
             leg.listen(self._call.go_on, self.hear)
             leg.dial()
@@ -175,7 +171,7 @@ class Downlink:
                 return False
             self._turned.clear()
             self._redial_ms = None
-            self._model = self._new_model()
+            self.model = self._new_model()
             self.gone = False
         return True
 

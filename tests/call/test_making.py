@@ -60,7 +60,7 @@ def bridge_of(maker: CallMaker, away: AwayCall | None = None, **fields: Any) -> 
 
 
 def config_of(maker: CallMaker, **fields: Any) -> SessionConfig:
-    return bridge_of(maker, **fields)._downlink._model._config
+    return bridge_of(maker, **fields)._downlink.model._config
 
 
 def test_what_the_file_says_reaches_the_session(maker: CallMaker, monkeypatch: pytest.MonkeyPatch) -> None:
