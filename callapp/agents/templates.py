@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 import jinja2
-from jinja2 import meta, nodes
+from jinja2 import nodes
+from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from callapp.errors import CallappError
@@ -79,7 +80,7 @@ def check(text: str) -> None:
             raise TemplateFault(node.lineno, f"this cannot be used in a template; expected {WHAT_IS_ALLOWED}")
     try:
         # With values, so that a filter that is given the wrong arguments shows now.
-        fill(text, dict.fromkeys(_mentioned(text), "x"))
+        fill(text, dict.fromkeys(find_undeclared_variables(tree), "x"))
     except CannotFill as error:
         raise TemplateFault(1, str(error)) from None
 
@@ -101,7 +102,7 @@ def needed(text: str) -> tuple[str, ...]:
         for node in tree.find_all((nodes.Filter, nodes.Test))
         if node.name in ("default", *_TESTS) and isinstance(node.node, nodes.Name)
     }
-    return tuple(sorted(_mentioned(text) - spared))
+    return tuple(sorted(find_undeclared_variables(tree) - spared))
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
@@ -122,11 +123,6 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 @lru_cache(maxsize=256)
 def _compiled(text: str) -> jinja2.Template:
     return _environment.from_string(text)
-
-
-@lru_cache(maxsize=256)
-def _mentioned(text: str) -> frozenset[str]:
-    return frozenset(meta.find_undeclared_variables(_environment.parse(text)))
 
 
 def _allowed(node: nodes.Node) -> bool:
