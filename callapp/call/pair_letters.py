@@ -66,22 +66,18 @@ def encode(letter: Letter) -> str:
 
 def decode(text: str) -> Letter | None:
     """Read a letter; ``None`` for what another version of callapp may write."""
-    parts = text.split(" ")
-    if len(parts) != 4:
-        return None
-    kind, process, pair, rest = parts
-    match kind:
-        case "Says":
+    match text.split(" "):
+        case ["Says", process, pair, audio]:
             try:
-                return Says(process, pair, b64decode(rest, validate=True))
+                return Says(process, pair, b64decode(audio, validate=True))
             except ValueError:
                 return None
-        case "Seeks":
+        case ["Seeks", process, pair, _]:
             return Seeks(process, pair)
-        case "Meets":
+        case ["Meets", process, pair, _]:
             return Meets(process, pair)
-        case "Leaves":
-            return Leaves(process, pair, rest)
-        case "GaveUp":
-            return GaveUp(process, pair, rest)
+        case ["Leaves", process, pair, reason]:
+            return Leaves(process, pair, reason)
+        case ["GaveUp", process, pair, reason]:
+            return GaveUp(process, pair, reason)
     return None
