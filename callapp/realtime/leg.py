@@ -111,22 +111,18 @@ class ModelLeg(SocketLeg):
         "_approved_calls",
         "_config",
         "_confirmed",
-        "_endpoint",
-        "_log",
         "_silences",
         "_skimmer",
     )
 
     def __init__(self, endpoint: Endpoint, config: SessionConfig, log: Log) -> None:
-        super().__init__()
-        self._endpoint = endpoint
+        super().__init__(endpoint, "model leg", log)
         self._config = config
         self._confirmed = False
         self._approvals: set[str] = set()  # requests that have been answered
         self._approved_calls: set[str] = set()  # items of tools that run outside of any response
         self._silences: set[str] = set()  # items in which nobody speaks
         self._skimmer: Skimmer | None = None
-        self._log = log
 
     def listen(self, go_on: Callable[[Part, bytes], bool], hear: Callable[[Urgent], bool]) -> None:
         """Have what is urgent taken in the thread that reads it; see `Skimmer`. Before ``dial``."""
@@ -259,16 +255,7 @@ class ModelLeg(SocketLeg):
 
     def _on_service(self, event: SessionUpdated | Complaint) -> list[ModelEvent]:
         if isinstance(event, Complaint):
-            self._last_code = event.code
-            level = logging.INFO if event.code in BENIGN_CODES else logging.WARNING
-            self._log.log(
-                level,
-                "! model leg: %s: %s (param %s, answers %s)",
-                event.code,
-                event.message,
-                event.param,
-                event.event_id,
-            )
+            self._note(event, logging.INFO if event.code in BENIGN_CODES else logging.WARNING)
         if not self._confirmed:
             return self._shake_hands(event)
         if isinstance(event, Complaint):

@@ -5,20 +5,30 @@ Dialled and received by one thread; any may send.
 
 from __future__ import annotations
 
+import logging
 from time import monotonic
 
 from callapp.errors import LegLost
-from callapp.realtime.dialling import Dialling
+from callapp.logs import Log
+from callapp.realtime.dialling import Dialling, Endpoint
+from callapp.realtime.messages import Complaint
 from callapp.realtime.session import FATAL_CODES
 from callapp.websocket.connection import Connection
 
 
 class SocketLeg:
-    """What the legs of all kinds of sessions have in common."""
+    """What the legs of all kinds of sessions have in common.
 
-    __slots__ = ("_connection", "_dialling", "_last_code")
+    Args:
+        name: of the leg, in the log.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_connection", "_dialling", "_endpoint", "_last_code", "_log", "_name")
+
+    def __init__(self, endpoint: Endpoint, name: str, log: Log) -> None:
+        self._endpoint = endpoint
+        self._name = name
+        self._log = log
         self._dialling = Dialling()
         self._connection: Connection | None = None
         self._last_code = ""  # of the newest error: what the close that follows is about
@@ -43,6 +53,19 @@ class SocketLeg:
     def _open_connection(self) -> Connection:
         assert self._connection is not None, "dial() comes first"
         return self._connection
+
+    def _note(self, complaint: Complaint, level: int = logging.WARNING) -> None:
+        """Log what the service complains of, and remember it for the close that may follow."""
+        self._last_code = complaint.code
+        self._log.log(
+            level,
+            "! %s: %s: %s (param %s, answers %s)",
+            self._name,
+            complaint.code,
+            complaint.message,
+            complaint.param,
+            complaint.event_id,
+        )
 
     def _is_refusal(self, loss: LegLost) -> bool:
         """Whether another dial would fare no better. What the service said weighs more than a close code."""

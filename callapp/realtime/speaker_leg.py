@@ -40,10 +40,7 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
     _APPEND: ClassVar[bytes]  # the type of the messages that bring audio
 
     def __init__(self, endpoint: Endpoint, name: str, log: Log) -> None:
-        super().__init__()
-        self._endpoint = endpoint
-        self._name = name
-        self._log = log
+        super().__init__(endpoint, name, log)
         self._loss: ModelLost | None = None  # why it was given up
         self._ready = False  # the session stands as it was asked for
         self._ready_by_s = 0.0
@@ -139,15 +136,7 @@ class SpeakerLeg(SocketLeg, ABC, Generic[EventT]):
         self.rouse(inf)
 
     def _on_complaint(self, complaint: Complaint) -> None:
-        self._last_code = complaint.code
-        self._log.warning(
-            "! %s: %s: %s (param %s, answers %s)",
-            self._name,
-            complaint.code,
-            complaint.message,
-            complaint.param,
-            complaint.event_id,
-        )
+        self._note(complaint)
         if complaint.event_id == FIRST_UPDATE:
             self._open_connection.send_text(self._update(essential=True))
         elif complaint.event_id == SECOND_UPDATE:
