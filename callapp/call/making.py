@@ -12,7 +12,7 @@ from callapp.call.journal import Journal, Listener, Particulars
 from callapp.call.lines import hold_line
 from callapp.call.outside import Outside
 from callapp.call.pricing import pricing
-from callapp.call.switchboard import Switchboard, resumed
+from callapp.call.switchboard import Extension, Switchboard, resumed
 from callapp.call_log.records import Admission, AwayCall
 from callapp.conversation.asides import Manners
 from callapp.conversation.hearing import Ears
@@ -139,7 +139,7 @@ class CallMaker:
             resumed=away is not None,
         )
         in_browser = admission.direction == "browser"  # no phone company has a part in it
-        extension = None if in_browser else self.switchboard.extension(admission, agent, origin, before_ms)
+        extension = None if in_browser else Extension(self.switchboard, admission, agent, origin, before_ms)
         listeners = self.listeners
         tape = Tape() if agent.record.by == "ours" else None
         if tape is not None:

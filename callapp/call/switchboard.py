@@ -44,15 +44,6 @@ class Switchboard:
     away: CallsAway
     carrier: Carrier
 
-    def extension(self, admission: Admission, agent: Agent, origin: str, before_ms: float) -> Extension:
-        """A call's own connection to the switchboard.
-
-        Args:
-            origin: where Twilio reaches us, e.g. ``https://host``.
-            before_ms: how long the call had lasted when it came here from another process.
-        """
-        return Extension(self, admission, agent, origin, before_ms)
-
     def way_back(self, call: AwayCall, origin: str) -> str:
         """TwiML that brings a caller back to us, with a token of their own.
 
@@ -133,15 +124,15 @@ class Switchboard:
 
 
 class Extension:
-    """What one call can have done to itself."""
+    """A call's own connection to the switchboard: what it can have done to itself.
+
+    Args:
+        origin: where Twilio reaches us, e.g. ``https://host``.
+        before_ms: how long the call had lasted when it came here from another process.
+    """
 
     def __init__(
-        self,
-        board: Switchboard,
-        admission: Admission,
-        agent: Agent,
-        origin: str,
-        before_ms: float,
+        self, board: Switchboard, admission: Admission, agent: Agent, origin: str, before_ms: float
     ) -> None:
         self._board = board
         self._admission = admission

@@ -50,7 +50,7 @@ def test_a_call_that_ends_here_has_moved_once_another_process_has_its_stream() -
     )
     admission = Admission(CALL_SID, CALL_SID, "walker", {}, "incoming", "", "")
     agent = Agent(name="walker", instructions="Be kind.")
-    extension = board.extension(admission, agent, "https://example.com", 0.0)
+    extension = Extension(board, admission, agent, "https://example.com", 0.0)
     assert extension.whereabouts(last=True) is None
     extension.leave(LeaveStream(SendDigits("1"), (), 0.0), 0)
     assert extension.whereabouts(last=True) == "server.moved"
