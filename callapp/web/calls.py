@@ -21,7 +21,7 @@ from callapp.web import hanging_up
 from callapp.web.by_sid import SID_IN_PATH, whole_call
 from callapp.web.carrier_problems import carrier_problems
 from callapp.web.guard import require_api_key
-from callapp.web.openapi import Answer, Operation, operation, read_body, read_query
+from callapp.web.openapi import Answer, Operation, read_body, read_query
 from callapp.web.problems import Problem
 from callapp.web.putting_through import put_through
 from callapp.web.recordings import WAV, send_recording
@@ -95,13 +95,11 @@ class TransferOrder(BaseModel):
 
 
 @blueprint.get("/calls")
-@operation(
-    Operation(
-        "Calls, newest first",
-        query=CallQuery,
-        answers={200: Answer("a page of calls, without what was said and done in them", CallPage)},
-        errors={400: "a parameter is wrong, or there is no such parameter"},
-    )
+@Operation(
+    "Calls, newest first",
+    query=CallQuery,
+    answers={200: Answer("a page of calls, without what was said and done in them", CallPage)},
+    errors={400: "a parameter is wrong, or there is no such parameter"},
 )
 def calls() -> ResponseReturnValue:
     query = read_query(request, CallQuery)
@@ -121,32 +119,28 @@ def calls() -> ResponseReturnValue:
 
 
 @blueprint.get("/calls/<call_sid>")
-@operation(
-    Operation(
-        "A call, whole",
-        path=SID_IN_PATH,
-        answers={200: Answer("all that is known of it", WholeCall)},
-        errors=_NO_SUCH_CALL,
-    )
+@Operation(
+    "A call, whole",
+    path=SID_IN_PATH,
+    answers={200: Answer("all that is known of it", WholeCall)},
+    errors=_NO_SUCH_CALL,
 )
 def call(call_sid: str) -> ResponseReturnValue:
     return whole_call(call_sid).as_json()
 
 
 @blueprint.get("/calls/<call_sid>/transcript")
-@operation(
-    Operation(
-        "What was said",
-        path=SID_IN_PATH,
-        answers={
-            200: Answer(
-                "as JSON, as text, or as WebVTT for a player of the recording",
-                Transcript,
-                TRANSCRIPT_TYPES[1:],
-            )
-        },
-        errors={**_NO_SUCH_CALL, 406: "none of these types will do"},
-    )
+@Operation(
+    "What was said",
+    path=SID_IN_PATH,
+    answers={
+        200: Answer(
+            "as JSON, as text, or as WebVTT for a player of the recording",
+            Transcript,
+            TRANSCRIPT_TYPES[1:],
+        )
+    },
+    errors={**_NO_SUCH_CALL, 406: "none of these types will do"},
 )
 def transcript(call_sid: str) -> ResponseReturnValue:
     found = whole_call(call_sid)
@@ -163,21 +157,19 @@ def transcript(call_sid: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/calls/<call_sid>/recording")
-@operation(
-    Operation(
-        "The call to listen to: stereo, the caller left, the agent right",
-        path=SID_IN_PATH,
-        answers={
-            200: Answer("the whole of it", content_types=(WAV,)),
-            206: Answer("the range that was asked for", content_types=(WAV,)),
-        },
-        errors={
-            404: "there is no such call, or it was not recorded",
-            416: "there is no such range",
-            502: "Twilio has the recording, and refused or was not there",
-            504: "Twilio has the recording, and did not answer",
-        },
-    )
+@Operation(
+    "The call to listen to: stereo, the caller left, the agent right",
+    path=SID_IN_PATH,
+    answers={
+        200: Answer("the whole of it", content_types=(WAV,)),
+        206: Answer("the range that was asked for", content_types=(WAV,)),
+    },
+    errors={
+        404: "there is no such call, or it was not recorded",
+        416: "there is no such range",
+        502: "Twilio has the recording, and refused or was not there",
+        504: "Twilio has the recording, and did not answer",
+    },
 )
 def recording(call_sid: str) -> ResponseReturnValue:
     whole_call(call_sid)
@@ -185,18 +177,16 @@ def recording(call_sid: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/calls/<call_sid>/hangup")
-@operation(
-    Operation(
-        "End a call, wherever it is carried",
-        path=SID_IN_PATH,
-        answers={202: Answer("the call is ending, or has ended already", Accepted)},
-        errors={
-            **_NO_SUCH_CALL,
-            409: "it is a browser's, and no process carries it any more",
-            502: "Twilio refused, or was not there",
-            504: "Twilio did not answer",
-        },
-    )
+@Operation(
+    "End a call, wherever it is carried",
+    path=SID_IN_PATH,
+    answers={202: Answer("the call is ending, or has ended already", Accepted)},
+    errors={
+        **_NO_SUCH_CALL,
+        409: "it is a browser's, and no process carries it any more",
+        502: "Twilio refused, or was not there",
+        504: "Twilio did not answer",
+    },
 )
 def hang_up(call_sid: str) -> ResponseReturnValue:
     hanging_up.hang_up(whole_call(call_sid), services())
@@ -204,28 +194,26 @@ def hang_up(call_sid: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/calls/<call_sid>/transfer")
-@operation(
-    Operation(
-        "Put a caller through to a person",
-        path=SID_IN_PATH,
-        body=TransferOrder,
-        answers={
-            202: Answer(
-                "it is being done; whoever does not answer gives the caller back to the agent, or, where a "
-                "colleague's phone rang, say, and the agent did not have them, ends the call",
-                Accepted,
-            )
-        },
-        errors={
-            **_NO_SUCH_CALL,
-            400: "not JSON, or the agent's file names no such destination",
-            409: "the call is over, or is none that can be put through",
-            413: "the body is too long",
-            415: "the body is no JSON",
-            502: "Twilio refused, or was not there",
-            504: "Twilio did not answer",
-        },
-    )
+@Operation(
+    "Put a caller through to a person",
+    path=SID_IN_PATH,
+    body=TransferOrder,
+    answers={
+        202: Answer(
+            "it is being done; whoever does not answer gives the caller back to the agent, or, where a "
+            "colleague's phone rang, say, and the agent did not have them, ends the call",
+            Accepted,
+        )
+    },
+    errors={
+        **_NO_SUCH_CALL,
+        400: "not JSON, or the agent's file names no such destination",
+        409: "the call is over, or is none that can be put through",
+        413: "the body is too long",
+        415: "the body is no JSON",
+        502: "Twilio refused, or was not there",
+        504: "Twilio did not answer",
+    },
 )
 def transfer(call_sid: str) -> ResponseReturnValue:
     order = read_body(request, TransferOrder)
@@ -234,18 +222,16 @@ def transfer(call_sid: str) -> ResponseReturnValue:
 
 
 @blueprint.delete("/calls/<call_sid>")
-@operation(
-    Operation(
-        "Delete a call, with everything of it; messages and reservations that were made in it stay",
-        path=SID_IN_PATH,
-        answers={204: Answer("it is gone")},
-        errors={
-            **_NO_SUCH_CALL,
-            409: "it is still going on",
-            502: "Twilio has the recording, and refused or was not there",
-            504: "Twilio has the recording, and did not answer",
-        },
-    )
+@Operation(
+    "Delete a call, with everything of it; messages and reservations that were made in it stay",
+    path=SID_IN_PATH,
+    answers={204: Answer("it is gone")},
+    errors={
+        **_NO_SUCH_CALL,
+        409: "it is still going on",
+        502: "Twilio has the recording, and refused or was not there",
+        504: "Twilio has the recording, and did not answer",
+    },
 )
 def delete(call_sid: str) -> ResponseReturnValue:
     app = services()

@@ -17,7 +17,7 @@ from callapp.services import services
 from callapp.web.by_sid import SID_IN_PATH, is_call_sid, no_such_call
 from callapp.web.event_streams import CONTENT_TYPE, EventStream, event
 from callapp.web.guard import require_api_key
-from callapp.web.openapi import Answer, Operation, operation
+from callapp.web.openapi import Answer, Operation
 
 # What grows is told three times a second, and is in the database a fifth of a second later.
 LOOK_S = 0.25
@@ -27,22 +27,18 @@ blueprint.before_request(require_api_key)
 
 
 @blueprint.get("/calls/<call_sid>/captions")
-@operation(
-    Operation(
-        "What is being said, as server-sent events",
-        path=SID_IN_PATH,
-        answers={
-            200: Answer(
-                "`utterance` events, each an utterance as the call has it, told again when it has grown; "
-                "`ended` with the `endReason` after the last",
-                content_types=(CONTENT_TYPE,),
-            ),
-            204: Answer(
-                "too many listen already, or this is no server that can do it: ask for the transcript"
-            ),
-        },
-        errors={404: "there is no such call"},
-    )
+@Operation(
+    "What is being said, as server-sent events",
+    path=SID_IN_PATH,
+    answers={
+        200: Answer(
+            "`utterance` events, each an utterance as the call has it, told again when it has grown; "
+            "`ended` with the `endReason` after the last",
+            content_types=(CONTENT_TYPE,),
+        ),
+        204: Answer("too many listen already, or this is no server that can do it: ask for the transcript"),
+    },
+    errors={404: "there is no such call"},
 )
 def captions(call_sid: str) -> ResponseReturnValue:
     app = services()

@@ -1,6 +1,6 @@
 """``GET /openapi.json``: what the HTTP API is, drawn from the views themselves.
 
-A view says what it takes and gives with ``@operation``; what it takes is read by that same description, so
+A view says what it takes and gives with an ``@Operation``; what it takes is read by that same description, so
 the document cannot drift from what is done.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 from flask import Blueprint, Flask, Request, current_app
@@ -49,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation:
-    """What a view does, for the document.
+    """What a view does. As its decorator it puts the view into the document.
 
     Args:
         answers: those that are no errors, by their status.
@@ -66,15 +65,9 @@ class Operation:
     body: type[BaseModel] | None = None
     path: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-
-def operation(described: Operation) -> Callable[[View], View]:
-    """Put a view into the document."""
-
-    def mark(view: View) -> View:
-        view.operation = described  # type: ignore[attr-defined]
+    def __call__(self, view: View) -> View:
+        view.operation = self  # type: ignore[attr-defined]
         return view
-
-    return mark
 
 
 def read_query(request: Request, model: type[Query]) -> Query:
@@ -120,7 +113,7 @@ def document() -> ResponseReturnValue:
 
 
 def describe(app: Flask) -> dict[str, Any]:
-    """The OpenAPI 3.1 description of all views that have an ``@operation``."""
+    """The OpenAPI 3.1 description of all views that have an ``@Operation``."""
     operations = [
         (rule.rule, method.lower(), rule.endpoint, described)
         for rule in app.url_map.iter_rules()
@@ -166,7 +159,7 @@ def _operation(endpoint: str, described: Operation) -> dict[str, Any]:
         str(status): _answer(answer) for status, answer in sorted(described.answers.items())
     }
     for status, when in {**described.errors, **_EVERYWHERE}.items():
-        answers[str(status)] = {"description": when or HTTPStatus(status).phrase, "content": problem}
+        answers[str(status)] = {"description": when, "content": problem}
     told = {
         "operationId": endpoint.replace(".", "_"),
         "summary": described.summary,
