@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from callapp.call_log.store import StoreUnavailable
-from callapp.call_log.writer import Refused, Writer
+from callapp.call_log.writer import Writer
 from callapp.logs import CallLogger
 
 Note = Callable[[], object]
@@ -33,9 +33,4 @@ class Later(Writer[Note]):
 
 def _write(notes: Sequence[Note]) -> None:
     for note in notes:
-        try:
-            note()
-        except StoreUnavailable as error:
-            if error.hopeless:
-                raise Refused(str(error)) from error
-            raise
+        note()

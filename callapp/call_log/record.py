@@ -32,9 +32,9 @@ from callapp.call_log.statements import (
     table_of,
     unless_known,
 )
-from callapp.call_log.store import Store, StoreUnavailable, answered_call
+from callapp.call_log.store import Store, answered_call
 from callapp.call_log.usage import usage_row
-from callapp.call_log.writer import Refused, Writer
+from callapp.call_log.writer import Writer
 from callapp.conversation.facts import (
     BargedIn,
     Began,
@@ -114,14 +114,9 @@ class Record(Writer[Entry]):
         self.put(Entry(f"{self._prefix}{next(self._numbers):012x}", call, fact, at_ms))
 
     def _write_down(self, entries: Sequence[Entry]) -> None:
-        try:
-            with self._store.transaction() as session:
-                deleted = _Page(session, self._longest).write(entries)
-                self._follow_up(session, [entry for entry in entries if entry.call.call_sid not in deleted])
-        except StoreUnavailable as error:
-            if error.hopeless:
-                raise Refused(str(error)) from error
-            raise
+        with self._store.transaction() as session:
+            deleted = _Page(session, self._longest).write(entries)
+            self._follow_up(session, [entry for entry in entries if entry.call.call_sid not in deleted])
         closed = {entry.call.call_sid for entry in entries if isinstance(entry.fact, Closed)}
         self._moved -= closed  # not before it is committed: it may have to be written again
         if closed or any(isinstance(entry.fact, Began) for entry in entries):

@@ -18,6 +18,7 @@ from threading import Condition, Thread
 from time import monotonic
 from typing import Generic, TypeVar
 
+from callapp.call_log.database import StoreUnavailable
 from callapp.errors import CallappError
 from callapp.threads import try_start
 
@@ -34,16 +35,12 @@ RETRY_S = (0.25, 0.5, 1.0, 2.0)
 FLUSH_S = 3.0
 
 
-class Refused(CallappError):
-    """The database answers, and will not take this, now or later."""
-
-
 class Writer(Generic[T]):
     """A queue and the thread that empties it, which runs from the first ``put`` on.
 
     Args:
-        write: writes a batch, all of it or nothing. Raises `Refused` for what it cannot take, and any
-            other `CallappError` when it should be tried again.
+        write: writes a batch, all of it or nothing. Any `CallappError` has it tried again, but a
+            `StoreUnavailable` that is hopeless.
         name: of the thread.
     """
 
@@ -153,10 +150,12 @@ class Writer(Generic[T]):
     def _write_batch(self, batch: Sequence[T]) -> None:
         try:
             self._write(batch)
-        except Refused as refusal:
+        except StoreUnavailable as error:
+            if not error.hopeless:
+                raise
             if len(batch) == 1:
                 self.dropped += 1
-                log.error("! an entry of the call log was refused: %s", refusal)
+                log.error("! an entry of the call log was refused: %s", error)
                 return
             for piece in batch:
                 self._write_batch([piece])

@@ -11,9 +11,15 @@ import pytest
 
 from callapp.call_log import writer as writer_module
 from callapp.call_log.store import StoreUnavailable
-from callapp.call_log.writer import Refused, Writer
+from callapp.call_log.writer import Writer
 
 WAIT_S = 5.0
+
+
+class Refusal(StoreUnavailable):
+    """The database answers, and will not take this, now or later."""
+
+    hopeless = True
 
 
 class Database:
@@ -34,7 +40,7 @@ class Database:
         if self.down:
             raise StoreUnavailable("down")
         if self.refuses in batch:
-            raise Refused("not that one")
+            raise Refusal("not that one")
         self.written += batch
         self.batches.append(len(batch))
 
