@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 
 from callapp.call_log import StoreUnavailable
 from callapp.call_log.jobs import Job, JobQueue
@@ -41,7 +41,7 @@ class GiveUp(Exception):
 
 
 class Runner:
-    """Does jobs. ``start``, ``nudge`` and ``close`` may be called from any thread.
+    """Does jobs. ``nudge`` and ``close`` may be called from any thread.
 
     Args:
         name: of the thread.
@@ -65,38 +65,32 @@ class Runner:
         self._work = work
         self._give_up_after_s = give_up_after_s
         self._on_outcome = on_outcome
-        self._lock = Lock()
         self._wake = Event()
         self._closing = False
         self._database_down = False
         self._thread = Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin, unless it has begun."""
-        with self._lock:
-            if not self._closing and self._thread.ident is None:
-                self._thread.start()
+        """Begin."""
+        self._thread.start()
 
     def nudge(self) -> None:
         """A job was put: do not wait for the next look."""
-        self.start()
         self._wake.set()
 
     def close(self, within_s: float) -> None:
         """Begin no more jobs; let the one that runs end within that time. It is done again if it does not."""
-        with self._lock:
-            self._closing = True
+        self._closing = True
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(within_s)
 
     def _run(self) -> None:
         while not self._closing:
-            self._wake.clear()
             while not self._closing and self._one():
                 pass
-            if not self._closing:
-                self._wake.wait(LOOK_EVERY_S)
+            self._wake.wait(LOOK_EVERY_S)
+            self._wake.clear()
 
     def _one(self) -> bool:
         """Do one job; false when there is none, or no database."""

@@ -173,4 +173,3 @@ def test_one_that_is_closed_begins_no_job_any_more(store: Store, start: Start) -
     runner.close(WAIT_S)
     assert settled(store, "CA1", lambda job: job.due_at is None).outcome == "done"
     assert row(store, "CA2").attempts == 0
-    runner.start()  # a request that comes late starts nothing

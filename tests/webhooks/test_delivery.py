@@ -72,12 +72,12 @@ def test_a_call_is_told_of_signed_with_its_type_and_time(
     assert received.message["timestamp"].endswith("Z")
 
 
-def test_a_process_sends_what_it_is_nudged_for_once(store: Store, make: Make, receiver: Receiver) -> None:
+def test_a_process_sends_what_there_is_once(store: Store, make: Make, receiver: Receiver) -> None:
     webhooks = make(receiver.url)
     with store.transaction() as session:
         put_job(session, "call.started", "CA1")
         put_job(session, "call.ended", "CA1")
-    webhooks.runner.nudge()
+    webhooks.runner.start()
     assert [receiver.get().message["type"] for _ in range(2)] == ["call.started", "call.ended"]
     webhooks.close(20.0)
     assert receiver.received.empty()
