@@ -21,7 +21,6 @@ from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.models import CallRow
 from callapp.call_log.never_was import AT_ONCE, KNOWN_TO_CARRIER, close_due
 from callapp.call_log.records import TERMINAL_STATUSES
-from callapp.call_log.statements import rows_changed
 from callapp.call_log.store import Store
 from callapp.errors import CallappError, CarrierRefused
 from callapp.threads import leave
@@ -120,23 +119,22 @@ class Settler:
     def _take_due(self) -> str | None:
         """A call that is due, if there is one, put off at once: no other process asks about it."""
         now = datetime.now(UTC)
+        due = (
+            select(CallRow)
+            .where(CallRow.settle_at <= now, KNOWN_TO_CARRIER)
+            .order_by(CallRow.settle_at)
+            .limit(1)
+            # On SQLite a transaction has the database to itself.
+            .with_for_update(skip_locked=True, key_share=True)
+        )
         with self._store.transaction() as session:
-            query = (
-                select(CallRow.call_sid, CallRow.settle_at, CallRow.settle_tries)
-                .where(CallRow.settle_at <= now, KNOWN_TO_CARRIER)
-                .order_by(CallRow.settle_at)
-                .limit(AT_ONCE)
-            )
-            for call_sid, settle_at, tries in session.execute(query).all():
-                again = now + NEXT_AFTER[tries] if tries < len(NEXT_AFTER) else None
-                claim = (
-                    update(CallRow)
-                    .where(CallRow.call_sid == call_sid, CallRow.settle_at == settle_at)
-                    .values(settle_at=again, settle_tries=tries + 1)
-                )
-                if rows_changed(session, claim) and call_sid is not None:
-                    return call_sid
-        return None
+            row = session.scalars(due).one_or_none()
+            if row is None:
+                return None
+            tries = row.settle_tries
+            row.settle_at = now + NEXT_AFTER[tries] if tries < len(NEXT_AFTER) else None
+            row.settle_tries = tries + 1
+            return row.call_sid
 
     def _settle(self, call_sid: str) -> None:
         told = self._ask(call_sid)
