@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
@@ -142,18 +141,9 @@ class _CannotAnswer(Exception):
     """No agent can be put on this call."""
 
 
-@dataclass(frozen=True)
-class _Who:
-    """Who is to speak to whom."""
-
-    agent: Agent
-    admission: Admission
-
-
 def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
     app = services()
-    who = _who(call_sid, fields)
-    agent, admission = who.agent, who.admission
+    agent, admission = _who(call_sid, fields)
     if agent.kind == "captions":
         if admission.direction != "incoming":
             raise _CannotAnswer(f"agent {agent.name} only listens: it cannot be put on a call that we placed")
@@ -175,16 +165,16 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
         app.registry.expect_stream(key, STREAM_WITHIN_S)
         token = app.store.issue_token(admission, TOKEN_LIVES_S)
         agent.check(admission.parameters)  # while the caller can still be told
-        words = _words(agent, admission.parameters)
+        language, opening, closing = _words(agent, admission.parameters)
         document = twiml.connect_stream(
             stream_url=twiml.stream_url(public_origin(app.settings, request)),
             token=token,
             agent=agent.name,
             parameters=admission.parameters,
-            language=words.language,
+            language=language,
             notice=agent.record.notice if agent.record.by != "none" else None,
-            opening=words.opening,
-            closing=words.closing,
+            opening=opening,
+            closing=closing,
         )
     except CannotFill as error:
         app.registry.give_back(key)
@@ -215,31 +205,24 @@ def _whom_to_call(agent: Agent, admission: Admission, fields: MultiDict[str, str
     return Menu(agent, action, settings.may_dial).answer(request.args, fields.get("Digits", ""))
 
 
-class _Words(NamedTuple):
-    """What Twilio is to read out around the stream, and in which language."""
-
-    language: str
-    opening: str | None
-    closing: str | None
-
-
-def _words(agent: Agent, parameters: Mapping[str, str]) -> _Words:
+def _words(agent: Agent, parameters: Mapping[str, str]) -> tuple[str, str | None, str | None]:
+    """In which language Twilio is to read out what, before the stream and after it."""
     place = Place.of(parameters)
     if agent.kind == "interpreter" and place is not None:
         lines = interpreter_lines.lines(agent.languages[place.side])
-        return _Words(lines.tag, lines.notice, lines.parting)
-    return _Words(agent.language, agent.line("opening", parameters), agent.line("closing", parameters))
+        return lines.tag, lines.notice, lines.parting
+    return agent.language, agent.line("opening", parameters), agent.line("closing", parameters)
 
 
-def _who(call_sid: str, fields: MultiDict[str, str]) -> _Who:
+def _who(call_sid: str, fields: MultiDict[str, str]) -> tuple[Agent, Admission]:
+    """Who is to speak, and to whom."""
     app = services()
     placed_id = request.args.get("placed")
     if placed_id is None:
-        name = request.args.get("agent") or _agent_of(fields.get("To", ""))
         admission = Admission(
             slot_key=call_sid,
             call_sid=call_sid,
-            agent=name,
+            agent=request.args.get("agent") or _agent_of(fields.get("To", "")),
             parameters={},
             direction="incoming",
             from_number=fields.get("From", ""),
@@ -249,20 +232,19 @@ def _who(call_sid: str, fields: MultiDict[str, str]) -> _Who:
         placed = app.store.find_placed(placed_id)
         if placed is None:
             raise _CannotAnswer(f"no call was placed under the id {placed_id!r}")
-        name = placed.agent
         admission = Admission(
             slot_key=placed.id,
             call_sid=call_sid,
-            agent=name,
+            agent=placed.agent,
             parameters=placed.parameters,
             direction="outgoing",
             from_number=placed.from_number,
             to_number=placed.to_number,
         )
-    agent = app.agents.get(name)
+    agent = app.agents.get(admission.agent)
     if agent is None:
-        raise _CannotAnswer(f"there is no agent {name!r}")
-    return _Who(agent, replace(admission, parameters=agent.parameters_of(admission.parameters)))
+        raise _CannotAnswer(f"there is no agent {admission.agent!r}")
+    return agent, replace(admission, parameters=agent.parameters_of(admission.parameters))
 
 
 def _agent_of(number: str) -> str:
