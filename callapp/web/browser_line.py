@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from flask import Request
+from flask import request
 
 from callapp.agents import Agent
 from callapp.call_log import Admission
 from callapp.sentences import N_
-from callapp.services import Services
-from callapp.settings import Settings
+from callapp.services import Services, services
 from callapp.web.problems import Problem
 from callapp.web.slots import take_slot
 
@@ -78,7 +77,7 @@ def open_line(agent: Agent, parameters: Mapping[str, str], session_id: str, app:
         raise
 
 
-def offered_ticket(request: Request) -> str | None:
+def offered_ticket() -> str | None:
     """The ticket among the subprotocols of an upgrade; ``None`` if it is not a browser's."""
     offered = request.headers.get("Sec-WebSocket-Protocol", "")
     for name in (part.strip() for part in offered.split(",")):
@@ -87,9 +86,8 @@ def offered_ticket(request: Request) -> str | None:
     return None
 
 
-def same_origin(request: Request, settings: Settings) -> bool:
+def same_origin() -> bool:
     """Whether the page that asks is one of ours: browsers let any page open a WebSocket to anywhere."""
     origin = request.headers.get("Origin", "")
-    if settings.public_url is not None and origin == settings.public_url:
-        return True
-    return bool(origin) and urlsplit(origin).netloc == request.host
+    ours = services().settings.public_url
+    return bool(origin) and (origin == ours or urlsplit(origin).netloc == request.host)

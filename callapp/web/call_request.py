@@ -14,15 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from flask import Request
+from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from callapp.agents import Agent, Agents
+from callapp.agents import Agent
 from callapp.agents.templates import is_text
 from callapp.call.pairing import OTHER_NUMBER
 from callapp.phone_numbers import e164, existing_e164
 from callapp.sentences import N_
-from callapp.settings import Settings
+from callapp.services import services
 from callapp.web.problems import Problem
 from callapp.web.urls import public_origin, reachable
 
@@ -47,40 +47,29 @@ class CallRequest:
     other: str | None
     agent: Agent
     parameters: Mapping[str, str]
-    origin: str
     idempotency_key: str | None
     body_hash: str
 
 
-def read_call_request(request: Request, settings: Settings, agents: Agents) -> CallRequest:
-    """Read the body and check everything about it.
-
-    Raises:
-        Problem: 400, 403, 404, 413 or 415.
-    """
-    return check_call_request(read_json(request), request, settings, agents)
-
-
-def check_call_request(
-    body: Mapping[str, Any], request: Request, settings: Settings, agents: Agents
-) -> CallRequest:
+def check_call_request(body: Mapping[str, Any]) -> CallRequest:
     """Check what a body asks for; the request says where we are reached, and its idempotency key.
 
     Raises:
         Problem: 400, 403 or 404.
     """
+    settings, agents = services().settings, services().agents
     for field in body:
         if field not in FIELDS:
             raise Problem(400, f"There is no field {field!r}: the fields are {', '.join(FIELDS)}.")
-    to = _callee(body, settings)
+    to = _callee(body)
     agent_name = body.get("agent", settings.default_agent)
     if not isinstance(agent_name, str):
         raise Problem(
             400, "agent has to be a string, the name of an agent; leave it out for the default one."
         )
     parameters = read_parameters(body.get("parameters", {}))
-    key = _idempotency_key(request)
-    origin = public_origin(settings, request)
+    key = _idempotency_key()
+    origin = public_origin()
     if settings.public_url is None and not reachable(origin):
         raise Problem(
             400,
@@ -121,20 +110,19 @@ def check_call_request(
         )
     parameters = agent.parameters_of(parameters)
     other = _other_party(agent, parameters, to) if agent.kind == "interpreter" else None
-    allowed = settings.allowed_destinations
     if not all(settings.may_dial(number) for number in (to, other) if number is not None):
         raise Problem(
             403,
             N_(
                 "Calls to this destination are not allowed: ALLOWED_DESTINATIONS permits %(allowed)s.",
-                allowed=", ".join(allowed),
+                allowed=", ".join(settings.allowed_destinations),
             ),
         )
-    return CallRequest(to, other, agent, parameters, origin, key, _hash([body, to, other]))
+    return CallRequest(to, other, agent, parameters, key, _hash([body, to, other]))
 
 
-def read_json(request: Request) -> dict[str, Any]:
-    """The object that is the body.
+def read_json() -> dict[str, Any]:
+    """The object that is the request's body.
 
     Raises:
         Problem: 400, 413 or 415.
@@ -172,13 +160,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _callee(body: Mapping[str, Any], settings: Settings) -> str:
+def _callee(body: Mapping[str, Any]) -> str:
     """The number to call, in E.164."""
-    if "phoneNumber" not in body:
-        if settings.to_phone_number is None:
-            raise Problem(400, N_("There is nobody to call: give phoneNumber, or set TO_PHONE_NUMBER."))
-        return settings.to_phone_number  # checked when the settings were read
-    return _e164(body["phoneNumber"], N_("phoneNumber"))
+    if "phoneNumber" in body:
+        return _e164(body["phoneNumber"], N_("phoneNumber"))
+    usual = services().settings.to_phone_number  # checked when the settings were read
+    if usual is None:
+        raise Problem(400, N_("There is nobody to call: give phoneNumber, or set TO_PHONE_NUMBER."))
+    return usual
 
 
 def _other_party(agent: Agent, parameters: Mapping[str, str], to: str) -> str:
@@ -249,7 +238,7 @@ def read_parameters(given: Any) -> dict[str, str]:
     return parameters
 
 
-def _idempotency_key(request: Request) -> str | None:
+def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= MAX_IDEMPOTENCY_KEY_CHARS:
         raise Problem(400, f"Idempotency-Key has to have 1 to {MAX_IDEMPOTENCY_KEY_CHARS} characters.")

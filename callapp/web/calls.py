@@ -102,7 +102,7 @@ class TransferOrder(BaseModel):
     errors={400: "a parameter is wrong, or there is no such parameter"},
 )
 def calls() -> ResponseReturnValue:
-    query = read_query(request, CallQuery)
+    query = read_query(CallQuery)
     wanted = Wanted(
         query.status,
         query.direction,
@@ -216,7 +216,7 @@ def hang_up(call_sid: str) -> ResponseReturnValue:
     },
 )
 def transfer(call_sid: str) -> ResponseReturnValue:
-    order = read_body(request, TransferOrder)
+    order = read_body(TransferOrder)
     put_through(call_sid, order.destination, services())
     return Accepted(call_sid=call_sid).as_json(), 202
 

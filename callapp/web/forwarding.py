@@ -19,6 +19,7 @@ from callapp.logs import CallLogger, call_logger, mask_number
 from callapp.services import services
 from callapp.telephony import twiml
 from callapp.web.guard import require_twilio
+from callapp.web.urls import public_origin
 
 # From our TwiML to the media stream; the opening is spoken in between.
 STREAM_WITHIN_S = 60
@@ -28,14 +29,9 @@ blueprint = Blueprint("forwarding", __name__)
 blueprint.before_request(require_twilio)
 
 
-def forward(admission: Admission, agent: Agent, origin: str, log: CallLogger) -> str:
-    """TwiML that puts a caller through, and lets us listen where we can.
-
-    Args:
-        admission: of a call that came in.
-        origin: where Twilio reaches us.
-    """
-    listening = _listening(admission, agent, origin, log)
+def forward(admission: Admission, agent: Agent, log: CallLogger) -> str:
+    """TwiML that puts somebody who rang us through, and lets us listen where we can."""
+    listening = _listening(admission, agent, log)
     if listening is not None:
         log.info("< put through by agent %s, from %s", agent.name, mask_number(admission.from_number))
     assert agent.forward_to is not None, "an agent file of captions without a forward_to is refused"
@@ -47,7 +43,7 @@ def forward(admission: Admission, agent: Agent, origin: str, log: CallLogger) ->
     )
 
 
-def _listening(admission: Admission, agent: Agent, origin: str, log: CallLogger) -> twiml.Listening | None:
+def _listening(admission: Admission, agent: Agent, log: CallLogger) -> twiml.Listening | None:
     """A slot, and how its stream gets into it; ``None`` where that cannot be."""
     app, key = services(), admission.slot_key
     if not app.registry.take_slot(key):
@@ -63,6 +59,7 @@ def _listening(admission: Admission, agent: Agent, origin: str, log: CallLogger)
         else:
             log.exception("! bug: no captions")
         return None
+    origin = public_origin()
     over_url = f"{origin}/captions/over?{urlencode({'agent': agent.name})}"
     return twiml.Listening(twiml.stream_url(origin), token, agent.name, over_url)
 

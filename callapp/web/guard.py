@@ -95,7 +95,7 @@ def require_twilio() -> None:
     if settings.twilio_auth_token is None:
         log.error("! webhook refused: set TWILIO_AUTH_TOKEN, without it Twilio's signature cannot be checked")
         raise Problem(403, "TWILIO_AUTH_TOKEN is not set, so the signature cannot be checked.")
-    url = public_url(settings, request)
+    url = public_url()
     signature = request.headers.get("X-Twilio-Signature")
     if not valid_webhook(settings.twilio_auth_token.get_secret_value(), url, request.form, signature):
         # The query stays out of the log: for a GET it holds the caller's number and much else.

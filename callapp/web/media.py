@@ -72,7 +72,7 @@ def require_signature() -> None:
     # simple-websocket takes any compression that is offered; frames here are never compressed.
     request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     settings = services().settings
-    ticket = browser_line.offered_ticket(request)
+    ticket = browser_line.offered_ticket()
     g.from_browser = ticket is not None
     if ticket is not None:
         _require_ticket(ticket)
@@ -82,7 +82,7 @@ def require_signature() -> None:
     if settings.twilio_auth_token is None:
         log.error("! stream refused: set TWILIO_AUTH_TOKEN to check signatures with")
         abort(403)
-    url = stream_url(public_origin(settings, request))
+    url = stream_url(public_origin())
     signature = request.headers.get("X-Twilio-Signature")
     if not valid_upgrade(settings.twilio_auth_token.get_secret_value(), url, signature):
         log.warning("! stream refused: no valid signature for %s", url)
@@ -92,7 +92,7 @@ def require_signature() -> None:
 def _require_ticket(ticket: str) -> None:
     app = services()
     session_id = session_of_request()
-    if session_id is None or not browser_line.same_origin(request, app.settings):
+    if session_id is None or not browser_line.same_origin():
         log.warning("! stream refused: a ticket, but not from a signed-in page of ours")
         abort(403)
     if not app.store.redeem_ticket(ticket, session_id):
@@ -145,7 +145,7 @@ def _carry(caller: CallerLeg, parts: Services, *, from_browser: bool) -> None:
     call_sid = started.call_sid
     call_log = call_logger(call_sid)
     caller.log = call_log
-    origin = public_origin(parts.settings, request)
+    origin = public_origin()
     try:
         admission = parts.store.redeem_token(started.parameters.get(TOKEN_PARAMETER, ""), call_sid)
         away = parts.switchboard.away.take(call_sid) if admission is not None else None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from flask import Blueprint, Flask, Request, current_app
+from flask import Blueprint, Flask, current_app, request
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
@@ -70,7 +70,7 @@ class Operation:
         return view
 
 
-def read_query(request: Request, model: type[Query]) -> Query:
+def read_query(model: type[Query]) -> Query:
     """The request's query, as its model has it.
 
     Raises:
@@ -91,13 +91,13 @@ def read_query(request: Request, model: type[Query]) -> Query:
         raise Problem(400, f"The parameter {name!r} is wrong: {fault['msg']}.") from None
 
 
-def read_body(request: Request, model: type[Query]) -> Query:
+def read_body(model: type[Query]) -> Query:
     """The request's body, as its model has it.
 
     Raises:
         Problem: 400, 413 or 415.
     """
-    body = read_json(request)
+    body = read_json()
     try:
         return model.model_validate(body)
     except ValidationError as error:

@@ -11,7 +11,7 @@ import logging
 import uuid
 from typing import Any
 
-from flask import Blueprint, g, request
+from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
 
 from callapp.call.dial import ANSWERED_WITHIN_S, call_off, dial, no_longer_expect
@@ -23,11 +23,12 @@ from callapp.logs import mask_number
 from callapp.sentences import N_, words_of
 from callapp.services import services
 from callapp.telephony.rest import Placed
-from callapp.web.call_request import CallRequest, read_call_request
+from callapp.web.call_request import CallRequest, check_call_request, read_json
 from callapp.web.carrier_problems import carrier_problems
 from callapp.web.guard import require_api_key
 from callapp.web.problems import Problem
 from callapp.web.slots import take_slot
+from callapp.web.urls import public_origin
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def outgoing_call() -> ResponseReturnValue:
     app = services()
     # Counted first, so that requests which fail count too; answered at its place in the order.
     too_many = count_request()
-    call = read_call_request(request, app.settings, app.agents)
+    call = check_call_request(read_json())
     if too_many is not None:
         raise too_many
     if call.idempotency_key is None:
@@ -110,7 +111,6 @@ def place_call(call: CallRequest) -> dict[str, Any]:
         return _dial_both(call, call.other, from_number)
     placed = _dial(
         PlacedCall(uuid.uuid4().hex, call.agent.name, call.parameters, from_number, call.to),
-        call.origin,
         call.agent.detection_s,
     )
     return _body(call, placed, from_number)
@@ -131,13 +131,13 @@ def _dial_both(call: CallRequest, other: str, from_number: str) -> dict[str, Any
         registry.give_back(first.id)
         raise
     try:
-        placed = _dial(first, call.origin)
+        placed = _dial(first)
     except BaseException:
         registry.give_back(second.id)
         _give_up(place.pair, first)
         raise
     try:
-        placed_other = _dial(second, call.origin)
+        placed_other = _dial(second)
     except BaseException:
         _give_up(place.pair, second)
         _call_off(placed.sid)
@@ -190,14 +190,15 @@ def _whom(call: CallRequest) -> dict[str, str]:
     return {"to": call.to} | ({} if call.other is None else {"otherTo": call.other})
 
 
-def _dial(call: PlacedCall, origin: str, detection_s: int | None = None) -> Placed:
+def _dial(call: PlacedCall, detection_s: int | None = None) -> Placed:
     """Take a slot, unless it is taken already, and dial."""
-    registry = services().registry
-    take_slot(call.id, registry)
+    app = services()
+    take_slot(call.id, app.registry)
     try:
         # The clock starts before the dial: a webhook that comes before Twilio's answer to us restarts it.
-        registry.expect_stream(call.id, ANSWERED_WITHIN_S)
-        placed = _place(call, origin, detection_s)
+        app.registry.expect_stream(call.id, ANSWERED_WITHIN_S)
+        with carrier_problems("dial"):
+            placed = dial(call, public_origin(), app.store, app.carrier, detection_s=detection_s)
     except CarrierTimeout as error:
         # The phone may ring all the same, so the slot stays taken until the clock runs out.
         log.error("! dial of %s: %s", call.id, error)
@@ -205,20 +206,13 @@ def _dial(call: PlacedCall, origin: str, detection_s: int | None = None) -> Plac
             504, N_("%(error)s; the call may have been placed all the same.", error=words_of(error))
         ) from error
     except BaseException:
-        registry.give_back(call.id)
+        app.registry.give_back(call.id)
         raise
-    registry.also_known_as(call.id, placed.sid)
+    app.registry.also_known_as(call.id, placed.sid)
     log.info(
         "> dialled %s for agent %s", mask_number(call.to_number), call.agent, extra={"call_sid": placed.sid}
     )
     return placed
-
-
-def _place(call: PlacedCall, origin: str, detection_s: int | None) -> Placed:
-    """Ask Twilio for the call; its refusals become problems, but for its silence."""
-    app = services()
-    with carrier_problems("dial"):
-        return dial(call, origin, app.store, app.carrier, detection_s=detection_s)
 
 
 def _our_number() -> str:

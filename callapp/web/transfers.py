@@ -67,7 +67,7 @@ def over() -> ResponseReturnValue:
         # Looked up in any case: Twilio asks twice where our first answer was lost, and goes by the second.
         call = board.away.find(call_sid)
         if call is not None and call.outcome is None:
-            return _xml(board.way_back(call, public_origin(services().settings, request)))
+            return _xml(board.way_back(call, public_origin()))
     except CallappError as error:
         log.error("! the caller cannot come back: %s", error)
         return _xml(twiml.apology(services().agents.default.language))
@@ -95,7 +95,7 @@ def colleague() -> ResponseReturnValue:
         call = None
     if call is None or call.room is None or call.why or call.outcome is not None:
         return _xml(twiml.too_late(_language(call.admission.agent if call else "")))
-    origin = public_origin(services().settings, request)
+    origin = public_origin()
     return _xml(
         twiml.ask_colleague(
             summary_of(call),
@@ -131,7 +131,7 @@ def colleague_status() -> ResponseReturnValue:
     status = request.form.get("CallStatus", "")
     if status in TERMINAL_STATUSES:
         app, why = services(), _WHY.get(status, _DECLINED)
-        origin = public_origin(app.settings, request)
+        origin = public_origin()
         # Also where the database is away: Twilio does not say so again, and the caller hears music.
         bring_back = partial(_bring_back, app.switchboard, call_sid, why, origin)
         app.later.note(bring_back, why, call_logger(call_sid, __name__))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from flask import Flask, Request
+from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from callapp.services import services
 from callapp.settings import Settings
 from callapp.values import is_loopback
 
@@ -19,17 +20,17 @@ def apply_proxy_fix(app: Flask, settings: Settings) -> None:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
 
 
-def public_origin(settings: Settings, request: Request) -> str:
-    """``https://host``: PUBLIC_URL, or else where this request came to."""
+def public_origin() -> str:
+    """``https://host``: PUBLIC_URL, or else where the request came to."""
     # Some proxies, Traefik for one, say ``wss`` of an upgrade.
     scheme = {"ws": "http", "wss": "https"}.get(request.scheme, request.scheme)
-    return settings.public_url or f"{scheme}://{request.host}"
+    return services().settings.public_url or f"{scheme}://{request.host}"
 
 
-def public_url(settings: Settings, request: Request) -> str:
-    """The whole URL of this request as the other side wrote it."""
+def public_url() -> str:
+    """The whole URL of the request as the other side wrote it."""
     query = request.query_string.decode("latin-1")
-    url = public_origin(settings, request) + request.path
+    url = public_origin() + request.path
     return f"{url}?{query}" if query else url
 
 

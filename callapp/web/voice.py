@@ -147,7 +147,7 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
     if agent.kind == "captions":
         if admission.direction != "incoming":
             raise _CannotAnswer(f"agent {agent.name} only listens: it cannot be put on a call that we placed")
-        return forward(admission, agent, public_origin(app.settings, request), log)
+        return forward(admission, agent, log)
     if agent.kind == "interpreter" and Place.of(admission.parameters) is None:
         known = _whom_to_call(agent, admission, fields)
         if isinstance(known, str):
@@ -167,7 +167,7 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
         agent.check(admission.parameters)  # while the caller can still be told
         language, opening, closing = _words(agent, admission.parameters)
         document = twiml.connect_stream(
-            stream_url=twiml.stream_url(public_origin(app.settings, request)),
+            stream_url=twiml.stream_url(public_origin()),
             token=token,
             agent=agent.name,
             parameters=admission.parameters,
@@ -201,7 +201,7 @@ def _whom_to_call(agent: Agent, admission: Admission, fields: MultiDict[str, str
         raise _CannotAnswer(
             f"agent {agent.name}: set other_party, or ALLOWED_DESTINATIONS to let callers choose"
         )
-    action = f"{public_origin(settings, request)}/incoming-call?{urlencode({'agent': agent.name})}"
+    action = f"{public_origin()}/incoming-call?{urlencode({'agent': agent.name})}"
     return Menu(agent, action, settings.may_dial).answer(request.args, fields.get("Digits", ""))
 
 

@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import pytest
-from flask import request
 from sqlalchemy import select
 from twilio.request_validator import RequestValidator
 from werkzeug.test import TestResponse
@@ -516,7 +515,7 @@ def test_a_proxy_that_names_the_scheme_of_an_upgrade(make_world: MakeWorld, prot
     """Twilio signs the address that our TwiML gave it, which the request of the TwiML made."""
     world = make_world(public_url=None)
     with world.app.test_request_context("/ws", base_url=f"{proto}://h.example.com"):
-        assert public_origin(world.services.settings, request) == origin
+        assert public_origin() == origin
 
 
 def test_public_url_counts_whatever_the_request_says(world: World) -> None:

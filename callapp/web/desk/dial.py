@@ -13,7 +13,7 @@ from callapp.agents import Agent
 from callapp.call.pairing import OTHER_NUMBER
 from callapp.phone_numbers import without_spaces
 from callapp.services import services
-from callapp.web.call_request import CallRequest, check_call_request
+from callapp.web.call_request import check_call_request
 from callapp.web.desk.pages import agents_to_choose, in_words
 from callapp.web.desk.sign_in import blueprint
 from callapp.web.outgoing import count_request, place_call
@@ -33,7 +33,7 @@ def place() -> ResponseReturnValue:
     try:
         if (too_many := count_request()) is not None:
             raise too_many
-        placed = place_call(_check(form))
+        placed = place_call(check_call_request(form))
     except Problem as problem:
         return _page(form, fault=in_words(problem.detail)), problem.code or 400
     flash(_("%(number)s is being called: %(sid)s.", number=placed["to"], sid=placed["callSid"]))
@@ -45,7 +45,7 @@ def place() -> ResponseReturnValue:
 def check() -> ResponseReturnValue:
     """What is wrong with the form so far, in a sentence; nothing is called."""
     try:
-        call = _check(_form())
+        call = check_call_request(_form())
     except Problem as problem:
         return {"fault": in_words(problem.detail).striptags()}
     return {"fault": None, "to": call.to}
@@ -64,11 +64,6 @@ def _form() -> dict[str, Any]:
         parameters[OTHER_NUMBER] = without_spaces(parameters[OTHER_NUMBER])
     number = without_spaces(request.form.get("phoneNumber", ""))
     return {"phoneNumber": number, "agent": request.form.get("agent", ""), "parameters": parameters}
-
-
-def _check(form: dict[str, Any]) -> CallRequest:
-    app = services()
-    return check_call_request(form, request, app.settings, app.agents)
 
 
 def _page(form: dict[str, Any], fault: Markup | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import render_template, request
+from flask import render_template
 from flask.typing import ResponseReturnValue
 
 from callapp.agents import CannotFill
@@ -31,7 +31,7 @@ def open_call() -> ResponseReturnValue:
     app = services()
     if (too_many := count_request()) is not None:
         raise too_many
-    body = read_json(request)
+    body = read_json()
     agent = app.agents.get(str(body.get("agent", app.settings.default_agent)))
     if agent is None:
         raise Problem(404, N_("There is no such agent any more: load the page again."))
