@@ -11,7 +11,6 @@ import pytest
 from callapp.call.journal import Particulars
 from callapp.call_log.erasure import delete_calls
 from callapp.conversation.facts import Began, Closed, Ended, Fact, Uttered
-from callapp.web import captions
 from callapp.web.captions import Captions
 from tests.web.conftest import CALL_SID, FROM, TO, World
 
@@ -19,8 +18,7 @@ CALL = Particulars(CALL_SID, "incoming", FROM, TO, "heard", {}, "gpt-live-transc
 
 
 @pytest.fixture(autouse=True)
-def _looks_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(captions, "LOOK_S", 0.0)
+def _closes_the_record(world: World) -> Iterator[None]:
     yield
     world.services.record.close()
 
