@@ -103,15 +103,7 @@ class TransferOrder(BaseModel):
 )
 def calls() -> ResponseReturnValue:
     query = read_query(CallQuery)
-    wanted = Wanted(
-        query.status,
-        query.direction,
-        query.agent,
-        query.from_number,
-        query.to_number,
-        query.since,
-        query.until,
-    )
+    wanted = Wanted(**query.model_dump(exclude={"limit", "cursor"}))
     try:
         return list_calls(services().store, wanted, query.limit, query.cursor).as_json()
     except BadCursor:
