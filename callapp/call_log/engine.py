@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from callapp.errors import ConfigError
 
@@ -17,22 +16,15 @@ READ_ONLY = "25006"  # https://www.postgresql.org/docs/current/errcodes-appendix
 
 
 def parse_url(database_url: str) -> URL:
-    """Read ``DATABASE_URL``.
+    """Read ``DATABASE_URL``, of which the settings have seen that it is a URL of SQLite or PostgreSQL.
 
     Raises:
-        ConfigError: it is not the URL of a database file or of a PostgreSQL server.
+        ConfigError: it names no file.
     """
-    try:
-        url = make_url(database_url)
-    except ArgumentError:
-        raise ConfigError(["DATABASE_URL is not a URL: expected postgresql://… or sqlite:///…"]) from None
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+    url = make_url(database_url)
+    if is_sqlite(url) and url.database in (None, "", ":memory:"):
         # Each connection would have a memory of its own.
         raise ConfigError(["DATABASE_URL names an SQLite database in memory: name a file, sqlite:///…"])
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ConfigError(
-            [f"DATABASE_URL is of kind {url.drivername!r}: expected postgresql://… or sqlite:///…"]
-        )
     return url
 
 

@@ -21,7 +21,7 @@ from callapp.call.registry import Registry
 from callapp.call.relay import Relay
 from callapp.call.switchboard import Switchboard
 from callapp.call.verdicts import Verdicts
-from callapp.call_log import open_store
+from callapp.call_log import Store
 from callapp.call_log.away import CallsAway
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.record import Record
@@ -215,7 +215,7 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
             (agents_dir / "staffed.md").write_text(STAFFED)
             (agents_dir / "heard.md").write_text(HEARD)
             (agents_dir / "branch.md").write_text(BRANCH)
-            store = open_store(database)
+            store = Store(database)
             stack.callback(store.close)
             carrier = FakeCarrier()
             record = Record(store)
