@@ -36,16 +36,21 @@ def examine(
     yield from house.check_features(settings, os.environ)
     yield from house.check_recordings(settings)
     yield from house.check_prices(settings, agents)
-    for model, named_by in house.models_in_use(settings, agents).items():
-        yield from openai.check_model(settings, model, named_by)
-        if settings.openai_api_key is None:
-            break  # once is enough
-    if settings.openai_api_key is not None:
-        for model, named_by in house.translators_in_use(agents).items():
-            yield from openai.check_model(settings, model, named_by, openai.TRANSLATIONS)
+    yield from _examine_openai(settings, agents)
     yield from _examine_way_in(settings)
     with closing(Carrier(settings)) as carrier:
         yield from _examine_twilio(settings, carrier, agents, wants_webhook_set)
+
+
+def _examine_openai(settings: Settings, agents: Agents | None) -> Iterator[Finding]:
+    if settings.openai_api_key is None:
+        yield openai.NO_KEY
+        return
+    key = settings.openai_api_key.get_secret_value()
+    for model, named_by in house.models_in_use(settings, agents).items():
+        yield from openai.check_model(settings, key, model, named_by)
+    for model, named_by in house.translators_in_use(agents).items():
+        yield from openai.check_model(settings, key, model, named_by, openai.TRANSLATIONS)
 
 
 def _examine_way_in(settings: Settings) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shlex
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,15 +48,12 @@ def check_dotenv(path: Path) -> Finding:
     return ok(N_("%(path)s is its owner's alone", path=path))
 
 
-def check_signatures_wanted(settings: Settings) -> list[Finding]:
-    if settings.twilio_validate_signatures:
-        return []
-    return [
-        warning(
+def check_signatures_wanted(settings: Settings) -> Iterator[Finding]:
+    if not settings.twilio_validate_signatures:
+        yield warning(
             N_("TWILIO_VALIDATE_SIGNATURES is false, so anybody can pretend to be Twilio"),
             N_("remove it, unless this is an experiment that nobody else can reach"),
         )
-    ]
 
 
 def check_api_key(settings: Settings) -> Finding:
@@ -79,59 +76,53 @@ def check_agents_and_tools(settings: Settings) -> tuple[list[Finding], Agents | 
     return [ok(N_("agents: %(agents)s; tools: %(tools)s", **named))], agents
 
 
-def check_features(settings: Settings, environ: MutableMapping[str, str]) -> list[Finding]:
+def check_features(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[Finding]:
     """Whether what is wanted besides calls can be had: the server does not start without it either."""
     begins: list[Callable[[], object]] = [lambda: traces_wanted(environ)]
     if settings.webhook_url is not None:
         begins.append(lambda: webhook_key(settings))
-    findings: list[Finding] = []
     for begin in begins:
         try:
             begin()
         except ConfigError as error:
-            findings += _keeping_from_start(error)
-    return findings
+            yield from _keeping_from_start(error)
 
 
-def check_recordings(settings: Settings) -> list[Finding]:
+def check_recordings(settings: Settings) -> Iterator[Finding]:
     """Whether they can be written, if that is to be on this machine. Nothing is written."""
     if settings.recordings_url is None:
-        return []
+        return
     try:
         folder = Shelf(settings.recordings_url).folder_here
     except ConfigError as error:
-        return _keeping_from_start(error)
+        yield from _keeping_from_start(error)
+        return
     place = None if folder is None else _nearest_there(folder)
-    if place is None or _may_write(place):
-        return []
-    return [
-        fault(
+    if place is not None and not _may_write(place):
+        yield fault(
             N_("RECORDINGS_URL: %(folder)s cannot be written", folder=place),
             N_("make it writable, or correct RECORDINGS_URL"),
         )
-    ]
 
 
 def _keeping_from_start(error: ConfigError) -> list[Finding]:
     return [fault(Quoted(line), _BEFORE_THE_START) for line in error.faults]
 
 
-def check_prices(settings: Settings, agents: Agents | None) -> list[Finding]:
+def check_prices(settings: Settings, agents: Agents | None) -> Iterator[Finding]:
     """Whether a limit on what a call may cost can hold for every model."""
     if settings.max_call_cost_usd is None:
-        return []
+        return
     unpriced = {model for model in models_in_use(settings, agents) if model_prices(model) is None}
     unpriced |= {model for model in translators_in_use(agents) if usd_per_minute(model) is None}
-    return [
-        warning(
+    for model in sorted(unpriced):
+        yield warning(
             N_(
                 "the prices of %(model)s are not known, so MAX_CALL_COST_USD does not hold for its calls",
                 model=model,
             ),
             N_("add them to callapp/prices.json, or use another model"),
         )
-        for model in sorted(unpriced)
-    ]
 
 
 def models_in_use(settings: Settings, agents: Agents | None) -> dict[str, str]:
@@ -193,17 +184,18 @@ def check_database(database_url: str) -> Finding:
     )
 
 
-def check_redis(settings: Settings) -> list[Finding]:
+def check_redis(settings: Settings) -> Iterator[Finding]:
     """Whether the Redis answers, if there is to be one."""
     if settings.redis_url is None:
-        return []
+        return
     from callapp.peers.redis import Redis  # here: see peers/in_common.py
 
     try:
         Redis(settings.redis_url).listener(("callapp_doctor",)).close()
     except WireLost as error:
-        return [fault(Quoted(f"REDIS_URL: {error}"), N_("start it, or correct REDIS_URL"))]
-    return [ok(N_("Redis: answers"))]
+        yield fault(Quoted(f"REDIS_URL: {error}"), N_("start it, or correct REDIS_URL"))
+        return
+    yield ok(N_("Redis: answers"))
 
 
 def _is_there(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -10,7 +11,7 @@ from urllib.parse import quote, urlencode
 import requests
 import websocket
 
-from callapp.doctor.finding import Finding, fault, ok, warning
+from callapp.doctor.finding import Finding, Level, fault, ok, warning
 from callapp.sentences import N_, Quoted, Sentence
 from callapp.settings import Settings
 
@@ -18,55 +19,55 @@ WAIT_S = 5.0
 TRANSLATIONS = "/translations"
 
 _SET_THE_KEY = N_("set OPENAI_API_KEY to a key from https://platform.openai.com/api-keys")
+NO_KEY = fault(N_("OPENAI_API_KEY is not set"), _SET_THE_KEY)
 
 
-def check_model(settings: Settings, model: str, named_by: str, below: str = "") -> list[Finding]:
-    """Whether a session with this model can be opened.
+def check_model(
+    settings: Settings, key: str, model: str, named_by: str, below: str = ""
+) -> Iterator[Finding]:
+    """Whether a session with this model can be opened, today and in future.
 
     Args:
         named_by: the setting or field that names the model, to say what to correct.
         below: where such sessions are below OPENAI_REALTIME_URL, if not there itself.
     """
-    if settings.openai_api_key is None:
-        return [fault(N_("OPENAI_API_KEY is not set"), _SET_THE_KEY)]
-    key = settings.openai_api_key.get_secret_value()
+    session = _check_session(settings, key, model, named_by, below)
+    yield session
+    if session.level is Level.OK:
+        yield from _check_shutdown(settings, key, model, named_by)
+
+
+def _check_session(settings: Settings, key: str, model: str, named_by: str, below: str) -> Finding:
     try:
         first = _first_event(f"{settings.openai_realtime_url}{below}?{urlencode({'model': model})}", key)
     except websocket.WebSocketBadStatusException as error:
-        return [
-            fault(
-                N_(
-                    "%(url)s answers HTTP %(status)s instead of a session",
-                    url=settings.openai_realtime_url,
-                    status=error.status_code,
-                ),
-                N_("check OPENAI_REALTIME_URL and OPENAI_API_KEY"),
-            )
-        ]
+        return fault(
+            N_(
+                "%(url)s answers HTTP %(status)s instead of a session",
+                url=settings.openai_realtime_url,
+                status=error.status_code,
+            ),
+            N_("check OPENAI_REALTIME_URL and OPENAI_API_KEY"),
+        )
     except (websocket.WebSocketException, OSError, ValueError) as error:
-        return [
-            fault(
-                N_(
-                    "no session at %(url)s: %(error)s",
-                    url=settings.openai_realtime_url,
-                    error=Quoted(_first_line(error)),
-                ),
-                N_("check the network, and OPENAI_REALTIME_URL if it is set"),
-            )
-        ]
+        return fault(
+            N_(
+                "no session at %(url)s: %(error)s",
+                url=settings.openai_realtime_url,
+                error=Quoted(_first_line(error)),
+            ),
+            N_("check the network, and OPENAI_REALTIME_URL if it is set"),
+        )
     if first.get("type") == "session.created":
-        opens = ok(N_("OpenAI opens a session of %(model)s", model=model))
-        return [opens, *_check_shutdown(settings, model, named_by, key)]
+        return ok(N_("OpenAI opens a session of %(model)s", model=model))
     reported = first.get("error")
     refusal = reported if isinstance(reported, dict) else {}
     code = str(refusal.get("code") or refusal.get("type") or first.get("type"))
     reason = Quoted(f"{code}: {refusal.get('message', '')}".replace(key, "…"))
-    return [
-        fault(
-            N_("OpenAI refuses a session of %(model)s: %(reason)s", model=model, reason=reason),
-            _advice(code, named_by),
-        )
-    ]
+    return fault(
+        N_("OpenAI refuses a session of %(model)s: %(reason)s", model=model, reason=reason),
+        _advice(code, named_by),
+    )
 
 
 def _advice(code: str, named_by: str) -> Sentence:
@@ -99,7 +100,7 @@ def _first_event(url: str, key: str) -> dict[str, Any]:
     return event
 
 
-def _check_shutdown(settings: Settings, model: str, named_by: str, key: str) -> list[Finding]:
+def _check_shutdown(settings: Settings, key: str, model: str, named_by: str) -> Iterator[Finding]:
     """Whether the service has announced the end of a model. Of use where it tells; silence is no fault."""
     try:
         answer = requests.get(
@@ -111,14 +112,11 @@ def _check_shutdown(settings: Settings, model: str, named_by: str, key: str) -> 
         date = answer.json()["shutdown_date"] if answer.ok else None
     except (requests.RequestException, KeyError, TypeError, ValueError):
         date = None
-    if not isinstance(date, str):
-        return []
-    return [
-        warning(
+    if isinstance(date, str):
+        yield warning(
             N_("OpenAI shuts %(model)s down on %(date)s", model=model, date=date),
             N_("choose another model before, in %(name)s", name=named_by),
         )
-    ]
 
 
 def _first_line(error: Exception) -> str:

@@ -246,7 +246,7 @@ def test_a_folder_of_recordings_that_cannot_be_written(
     if there:
         folder.mkdir()
     settings = Settings(recordings_url=str(folder))
-    assert house.check_recordings(settings) == []
+    assert list(house.check_recordings(settings)) == []
     closed = folder if there else tmp_path
     monkeypatch.setattr(os, "access", lambda path, _: path != closed)
     (finding,) = house.check_recordings(settings)
@@ -378,7 +378,7 @@ def test_a_model_that_is_shut_down_soon(monkeypatch: pytest.MonkeyPatch, named: 
         url = {"openai_realtime_url": f"ws://{place}/realtime"} if named == "realtime" else {}
         url |= {"openai_base_url": f"http://{place}"} if named == "base" else {}
         settings = Settings(openai_api_key=OPENAI_KEY, **url)
-        findings = openai.check_model(settings, "gpt-realtime", "OPENAI_REALTIME_MODEL")
+        findings = list(openai.check_model(settings, OPENAI_KEY, "gpt-realtime", "OPENAI_REALTIME_MODEL"))
         server.shutdown()
         thread.join()
     assert [finding.level for finding in findings] == [Level.OK, Level.WARNING]
