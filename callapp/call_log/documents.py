@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from callapp.call_log.records import Direction
+from callapp.call_log.records import TERMINAL_STATUSES, Direction
 
 
 class Document(BaseModel):
@@ -129,6 +129,11 @@ class Call(Document):
     verdict: Literal["resolved", "unresolved", "unclear"] | None
     tags: list[str] | None
     extracted: dict[str, Any] | None = Field(description="the data that the agent's file asks for")
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it does, as far as has been told."""
+        return self.status not in TERMINAL_STATUSES and self.ended_at is None
 
 
 class WholeCall(Call):

@@ -19,7 +19,7 @@ from callapp.call_log.models import (
     UsageRow,
     UtteranceRow,
 )
-from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.call_log.statements import GOES_ON
 from callapp.call_log.store import Store
 
 # A call that has ended but of which nobody said so is over by then: its process was killed.
@@ -65,10 +65,7 @@ def going_on(store: Store, call_sids: Collection[str], longest_s: float) -> list
     found: list[str] = []
     for some in _batches(call_sids):
         query = select(CallRow.call_sid).where(
-            CallRow.call_sid.in_(some),
-            CallRow.status.not_in(TERMINAL_STATUSES),
-            CallRow.ended_at.is_(None),
-            CallRow.created_at > since,
+            CallRow.call_sid.in_(some), GOES_ON, CallRow.created_at > since
         )
         with store.transaction() as session:
             found += [call_sid for call_sid in session.scalars(query) if call_sid is not None]

@@ -24,6 +24,7 @@ from callapp.call_log.documents import (
 )
 from callapp.call_log.models import CallEventRow, CallRow, ToolRunRow, TurnRow, UsageRow, UtteranceRow
 from callapp.call_log.records import TERMINAL_STATUSES
+from callapp.call_log.statements import GOES_ON
 from callapp.call_log.store import Store
 from callapp.prices import usd_per_minute
 
@@ -103,11 +104,7 @@ def list_live(store: Store, since: datetime, limit: int) -> list[LiveCall]:
     """
     query = (
         select(CallRow)
-        .where(
-            CallRow.status.not_in(TERMINAL_STATUSES),
-            CallRow.ended_at.is_(None),
-            CallRow.created_at >= since,
-        )
+        .where(GOES_ON, CallRow.created_at >= since)
         .order_by(CallRow.created_at, CallRow.id)
         .limit(limit)
     )

@@ -9,17 +9,21 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy import Column, ColumnElement, CursorResult, Executable, Select, Table, bindparam, func
+from sqlalchemy import Column, ColumnElement, CursorResult, Executable, Select, Table, and_, bindparam, func
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
-from callapp.call_log.models import Base
+from callapp.call_log.models import Base, CallRow
+from callapp.call_log.records import TERMINAL_STATUSES
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
     Insert = sqlite.Insert | postgresql.Insert
 SelectRows = TypeVar("SelectRows", bound=Select[Any])
+
+GOES_ON = and_(CallRow.status.not_in(TERMINAL_STATUSES), CallRow.ended_at.is_(None))
+"""Whether a call does, as far as has been told; see ``Call.goes_on``."""
 
 
 def table_of(row: type[Base]) -> Table:

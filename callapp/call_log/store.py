@@ -39,7 +39,7 @@ from callapp.call_log.models import (
 )
 from callapp.call_log.never_was import ENDED_AT_IF_DIALLED, NO_STREAM_AFTER, NOT_DIALLED
 from callapp.call_log.records import TERMINAL_STATUSES, Admission, Direction, PlacedCall
-from callapp.call_log.statements import insert_new, rows_changed, table_of, unless_known
+from callapp.call_log.statements import GOES_ON, insert_new, rows_changed, table_of, unless_known
 
 if TYPE_CHECKING:
     from callapp.call.journal import Particulars
@@ -230,8 +230,7 @@ class Store(Database):
 
     def ask_soon(self, call_sid: str) -> None:
         """Have Twilio asked how a call stands, unless it is over; its process, if it lives, puts that off."""
-        goes_on = and_(CallRow.ended_at.is_(None), CallRow.status.not_in(TERMINAL_STATUSES))
-        soon = update(CallRow).where(CallRow.call_sid == call_sid, goes_on)
+        soon = update(CallRow).where(CallRow.call_sid == call_sid, GOES_ON)
         with self.transaction() as session:
             session.execute(soon.values(settle_at=_now() + ASK_SOON_AFTER))
 

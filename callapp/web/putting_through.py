@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from callapp.call.liaison import Answer
 from callapp.call_log.documents import Call
-from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.conversation.away import TRANSFERRED
 from callapp.errors import CarrierTimeout
 from callapp.logs import call_logger
@@ -56,7 +55,7 @@ def _going_on(call_sid: str, app: Services) -> tuple[Call, bool]:
     """The call, which must not be over for us, and whether it is away."""
     call, away = whole_call(call_sid), app.switchboard.away.find(call_sid)
     decided = away is not None and away.outcome is not None  # the record hears of that later
-    if call.status in TERMINAL_STATUSES or call.ended_at is not None or decided:
+    if not call.goes_on or decided:
         raise Problem(409, N_("The call is over."))
     return call, away is not None
 

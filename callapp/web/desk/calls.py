@@ -18,7 +18,6 @@ from callapp.call.liaison import Answer
 from callapp.call_log.documents import WholeCall
 from callapp.call_log.listing import BadCursor, Wanted, list_calls
 from callapp.call_log.reading import find_call
-from callapp.call_log.records import TERMINAL_STATUSES
 from callapp.sentences import N_
 from callapp.services import Services, services
 from callapp.web import hanging_up
@@ -197,7 +196,6 @@ def _shown(found: WholeCall, *, plays: bool = False) -> dict[str, object]:
     return {
         "call": found,
         "plays": plays,
-        "goes_on": _goes_on(found),
         "story": tell(found),
         "extracted": {name: as_text(value) for name, value in (found.extracted or {}).items()},
         "turns": plots.turn_bars([(turn.voice_to_voice_ms, turn.barge_in) for turn in found.turns]),
@@ -206,10 +204,6 @@ def _shown(found: WholeCall, *, plays: bool = False) -> dict[str, object]:
 
 def _raw(found: WholeCall) -> str:
     return json.dumps(found.as_json(), ensure_ascii=False, indent=2)
-
-
-def _goes_on(found: WholeCall) -> bool:
-    return found.status not in TERMINAL_STATUSES and found.ended_at is None
 
 
 def _asked(name: str) -> str:
