@@ -100,7 +100,7 @@ class Record(Writer[Entry]):
         delete_recordings: Callable[[str], None] = lambda _call_sid: None,
         longest_s: float = 1800,
     ) -> None:
-        super().__init__(self._write_down)
+        super().__init__(self._write_down, name="record")
         self._store = store
         self._follow_ups = follow_ups or FollowUps()
         self._delete_recordings = delete_recordings

@@ -60,17 +60,11 @@ class Settler:
     """
 
     def __init__(
-        self,
-        store: Store,
-        ask: Callable[[str], Settlement],
-        follow_ups: FollowUps | None = None,
-        *,
-        look_s: float = LOOK_S,
+        self, store: Store, ask: Callable[[str], Settlement], follow_ups: FollowUps | None = None
     ) -> None:
         self._store = store
         self._follow_ups = follow_ups or FollowUps()
         self._ask = ask
-        self._look_s = look_s
         self._closed = Event()
         self._thread = Thread(target=self._run, name="settler", daemon=True)
 
@@ -104,7 +98,7 @@ class Settler:
 
     def _run(self) -> None:
         failing = False
-        while not self._closed.wait(self._look_s):
+        while not self._closed.wait(LOOK_S):
             try:
                 while self.settle_due() == AT_ONCE and not self._closed.is_set():
                     pass

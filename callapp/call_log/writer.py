@@ -44,18 +44,9 @@ class Writer(Generic[T]):
         name: of the thread.
     """
 
-    def __init__(
-        self,
-        write: Callable[[Sequence[T]], None],
-        *,
-        name: str = "record",
-        most_queued: int = MOST_QUEUED,
-        gather_s: float = GATHER_S,
-    ) -> None:
+    def __init__(self, write: Callable[[Sequence[T]], None], *, name: str) -> None:
         self._write = write
         self._name = name
-        self._most_queued = most_queued
-        self._gather_s = gather_s
         self._changed = Condition()
         self._queue: deque[T] = deque()
         self._since_s = 0.0  # when something was written last, or had to be
@@ -77,7 +68,7 @@ class Writer(Generic[T]):
     def put(self, piece: T) -> None:
         """Have something written soon. Never waits; safe from any thread."""
         with self._changed:
-            if len(self._queue) >= self._most_queued or self._closing:
+            if len(self._queue) >= MOST_QUEUED or self._closing:
                 self.dropped += 1
                 if self.dropped == 1:
                     log.error("! the call log does not keep up: what comes now is not written down")
@@ -142,9 +133,7 @@ class Writer(Generic[T]):
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing)
             if gather:
-                self._changed.wait_for(
-                    lambda: len(self._queue) >= MOST_BATCH or self._closing, self._gather_s
-                )
+                self._changed.wait_for(lambda: len(self._queue) >= MOST_BATCH or self._closing, GATHER_S)
             return list(islice(self._queue, MOST_BATCH))
 
     def _write_batch(self, batch: Sequence[T]) -> None:

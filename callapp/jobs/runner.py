@@ -58,7 +58,7 @@ class Runner:
         kinds: Collection[str],
         work: Callable[[Job], None],
         give_up_after_s: float,
-        on_outcome: Callable[[str, str], None] = lambda _kind, _outcome: None,
+        on_outcome: Callable[[str, str], None],
     ) -> None:
         self._queue = queue
         self._kinds = tuple(kinds)

@@ -49,7 +49,7 @@ class Webhooks:
         key: bytes,
         queue: JobQueue,
         describe: Describe,
-        on_outcome: Callable[[str, str], None] = lambda _kind, _outcome: None,
+        on_outcome: Callable[[str, str], None],
     ) -> None:
         self._url = url
         self._key = key

@@ -319,8 +319,13 @@ def test_a_call_whose_end_is_known_here_ends_when_it_did(
 
 
 def test_a_carrier_that_is_away_is_asked_again_and_complained_of_once(
-    store: Store, record: Record, twilio: Twilio, caplog: pytest.LogCaptureFixture
+    store: Store,
+    record: Record,
+    twilio: Twilio,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("callapp.call_log.settling.LOOK_S", 0.01)
     tell(record, OVER, timedelta(minutes=2))
     asked = threading.Semaphore(0)
 
@@ -329,7 +334,7 @@ def test_a_carrier_that_is_away_is_asked_again_and_complained_of_once(
         asked.release()
         raise CarrierUnreachable("gone")
 
-    settler = Settler(store, ask, look_s=0.01)
+    settler = Settler(store, ask)
     settler.start()
     assert all(asked.acquire(timeout=WAIT_S) for _ in range(3))
     settler.close()

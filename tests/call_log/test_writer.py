@@ -53,7 +53,9 @@ def database() -> Database:
 @pytest.fixture
 def writer(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer[int]]:
     monkeypatch.setattr(writer_module, "RETRY_S", (0.01,))
-    writer: Writer[int] = Writer(database.write, most_queued=1_000, gather_s=0.01)
+    monkeypatch.setattr(writer_module, "MOST_QUEUED", 1_000)
+    monkeypatch.setattr(writer_module, "GATHER_S", 0.01)
+    writer: Writer[int] = Writer(database.write, name="writer")
     yield writer
     database.hold.set()
     writer.close(WAIT_S)
@@ -122,7 +124,7 @@ def test_a_bug_in_writing_does_not_stop_the_writer(
             raise KeyError("a bug")
         database.write(batch)
 
-    writer = Writer(write, gather_s=0.01)
+    writer = Writer(write, name="writer")
     writer.put(1)
     assert writer.flush(WAIT_S)
     writer.put(2)

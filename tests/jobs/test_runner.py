@@ -29,7 +29,9 @@ def start(store: Store) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def begin(work: Callable[[Job], None], give_up_after_s: float = DAY_S) -> Runner:
-            runner = Runner("jobs", JobQueue(store), [KIND], work, give_up_after_s)
+            runner = Runner(
+                "jobs", JobQueue(store), [KIND], work, give_up_after_s, lambda kind, outcome: None
+            )
             stack.callback(runner.close, WAIT_S)
             runner.start()
             return runner

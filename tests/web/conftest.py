@@ -193,8 +193,9 @@ def database(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
+def make_world(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorld]:
     """Makes an app of the real parts but for Twilio; a setting that is given replaces ours."""
+    monkeypatch.setattr("callapp.call_log.writer.GATHER_S", 0.0)
     with ExitStack() as stack:
 
         def make(**changes: Any) -> World:
@@ -220,7 +221,6 @@ def make_world(database: str, tmp_path: Path) -> Iterator[MakeWorld]:
             carrier = FakeCarrier()
             record = Record(store)
             shelf, bench = Shelf(str(tmp_path / "recordings")), Bench(tmp_path / "bench")
-            record._gather_s = 0
             registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
             present = Present(
                 calls_active=lambda: registry.active,

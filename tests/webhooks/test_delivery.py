@@ -41,7 +41,7 @@ def make(store: Store) -> Iterator[Make]:
     with ExitStack() as stack:
 
         def webhooks(url: str, describe: Any = lambda kind, call_sid: CALL) -> Webhooks:
-            made = Webhooks(url, read_secret(SECRET), JobQueue(store), describe)
+            made = Webhooks(url, read_secret(SECRET), JobQueue(store), describe, lambda kind, outcome: None)
             stack.callback(made.close, 20.0)
             return made
 
