@@ -106,7 +106,7 @@ class EventStreams:
 
     def _run(self) -> None:
         while watchers := self._who_watches():
-            for channel in {id(one.channel): one.channel for one in watchers}.values():
+            for channel in dict.fromkeys(one.channel for one in watchers):
                 self._tell([one for one in watchers if one.channel is channel], channel)
             self._closed.wait(TICK_S)
 
@@ -175,8 +175,6 @@ class _Watcher:
         self._socket.close()
 
     def _has_left(self) -> bool:
-        if self.gone:
-            return True
         try:
             return self._socket.recv(1024) == b""  # nothing that a watcher says means anything
         except BlockingIOError:
