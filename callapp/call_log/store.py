@@ -11,8 +11,9 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -38,7 +39,7 @@ from callapp.call_log.models import (
     UpgradeTicketRow,
 )
 from callapp.call_log.never_was import ENDED_AT_IF_DIALLED, NO_STREAM_AFTER, NOT_DIALLED
-from callapp.call_log.records import TERMINAL_STATUSES, Admission, Direction, PlacedCall
+from callapp.call_log.records import TERMINAL_STATUSES, Admission, PlacedCall
 from callapp.call_log.statements import GOES_ON, insert_new, rows_changed, table_of, unless_known
 
 if TYPE_CHECKING:
@@ -347,29 +348,13 @@ def answered_call(call: Admission | Particulars, at: datetime) -> dict[str, Any]
 
 
 def columns_of(admission: Admission) -> dict[str, Any]:
-    """What a row holds of an admission."""
-    return {
-        "slot_key": admission.slot_key,
-        "call_sid": admission.call_sid,
-        "agent": admission.agent,
-        "parameters": dict(admission.parameters),
-        "direction": admission.direction,
-        "from_number": admission.from_number,
-        "to_number": admission.to_number,
-    }
+    """What a row holds of an admission: a column for each field, of its name."""
+    return {**vars(admission), "parameters": dict(admission.parameters)}
 
 
 def admission_of(row: Row[Any]) -> Admission:
     """The admission that a row holds."""
-    return Admission(
-        slot_key=row.slot_key,
-        call_sid=row.call_sid,
-        agent=row.agent,
-        parameters=row.parameters,
-        direction=cast(Direction, row.direction),
-        from_number=row.from_number,
-        to_number=row.to_number,
-    )
+    return Admission(**{field.name: getattr(row, field.name) for field in fields(Admission)})
 
 
 def _call(call_sid: str, placed_id: str | None) -> ColumnElement[bool]:
