@@ -98,7 +98,6 @@ def build_services(
     return Services(
         settings=settings,
         agents=agents,
-        tools=tools,
         tool_pool=tool_pool,
         store=store,
         carrier=carrier,

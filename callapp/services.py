@@ -30,7 +30,6 @@ from callapp.settings import Settings
 from callapp.simulators.stand_in import StandIn
 from callapp.telephony.rest import Carrier
 from callapp.tools.pool import ToolPool
-from callapp.tools.registry import Tools
 from callapp.tracing.exporting import Traces
 from callapp.web.event_streams import EventStreams
 from callapp.web.rate_limits import RateLimits
@@ -48,7 +47,6 @@ class Services:
 
     settings: Settings
     agents: Agents
-    tools: Tools
     tool_pool: ToolPool
     store: Store
     carrier: Carrier

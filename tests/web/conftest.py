@@ -234,7 +234,6 @@ def make_world(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             services = Services(
                 settings=settings,
                 agents=agents,
-                tools=cast(Any, None),
                 tool_pool=cast(Any, None),
                 store=store,
                 carrier=cast(Any, carrier),
