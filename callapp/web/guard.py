@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from typing import Any
 from urllib.parse import urlsplit
 
 from flask import g, request
@@ -36,7 +35,7 @@ def require_api_key() -> None:
     """
     expected = services().settings.callapp_api_key
     if expected is None:
-        if not direct_from_loopback(request.environ):
+        if not direct_from_loopback():
             raise _unauthorized(
                 "No API key is set, so only requests made directly on this machine are served: "
                 "set CALLAPP_API_KEY and send it as `Authorization: Bearer …`.",
@@ -65,12 +64,13 @@ def api_user(key: str) -> str:
     return _digest(key)
 
 
-def direct_from_loopback(environ: dict[str, Any]) -> bool:
-    """True if the peer is this machine, was asked for this machine, and is no proxy.
+def direct_from_loopback() -> bool:
+    """True if the request's peer is this machine, was asked for this machine, and is no proxy.
 
     The ``Host`` check keeps out web pages that had a name of theirs resolve to 127.0.0.1. What ProxyFix
     made of the request does not count, but what came over the socket.
     """
+    environ = request.environ
     raw = {**environ, **environ.get("werkzeug.proxy_fix.orig", {})}
     if any(name.startswith("HTTP_X_FORWARDED_") or name in PROXY_HEADERS for name in environ):
         return False

@@ -104,7 +104,7 @@ class _Sessions(SecureCookieSessionInterface):
 def session_of_request() -> str | None:
     """The id of the session of whoever sits at the desk; ``None`` if nobody does."""
     if services().settings.callapp_api_key is None:
-        if not direct_from_loopback(request.environ):
+        if not direct_from_loopback():
             return None
     # The cookie's own age is of its newest text: each notice, and each other language, makes it young again.
     elif time.time() - session.get(_SIGNED_IN, 0) > SESSION_LIVES.total_seconds():
@@ -118,7 +118,7 @@ def require_sign_in() -> ResponseReturnValue | None:
     """Let only those pass who have signed in; check the token of their forms."""
     key = services().settings.callapp_api_key
     if key is None:
-        if not direct_from_loopback(request.environ):
+        if not direct_from_loopback():
             raise Problem(
                 401, N_("No API key is set, so the desk serves this machine only: set CALLAPP_API_KEY.")
             )
