@@ -289,20 +289,17 @@ class PretendModel:
                 from callapp.simulators.model_translation import Translating, TranslationSession
 
                 translating = self._translating or Translating()
-                number, model = len(self._translations) + 1, query["model"][0]
-                translation = TranslationSession(wire, number, model, behaviour, translating, fault_on)
+                translation = TranslationSession(wire, query["model"][0], behaviour, translating, fault_on)
                 self._translations.append(translation)
                 return translation
             case "transcription":
                 from callapp.simulators.model_transcription import TranscriptionSession
 
-                number = len(self._transcriptions) + 1
-                transcription = TranscriptionSession(wire, number, behaviour, fault_on)
+                transcription = TranscriptionSession(wire, behaviour, fault_on)
                 self._transcriptions.append(transcription)
                 return transcription
             case _:
-                number, model = len(self._sessions) + 1, query["model"][0]
-                session = Session(wire, number, model, behaviour, fault_on)
+                session = Session(wire, query["model"][0], behaviour, fault_on)
                 self._sessions.append(session)
                 return session
 

@@ -22,7 +22,6 @@ class Listening:
     """The ear of a session; used by the session's thread only."""
 
     def __init__(self, session: Session, behaviour: Behaviour) -> None:
-        self.heard_audio = bytearray()
         self._session = session
         self._behaviour = behaviour
         self._hearing = Hearing()
@@ -30,6 +29,7 @@ class Listening:
         self._start_ms = 0
         self._texts: list[str] = []
         self._clips: list[str] = []
+        self.configured()
 
     @property
     def heard_ms(self) -> int:
@@ -48,12 +48,10 @@ class Listening:
         return heard
 
     def configured(self) -> None:
-        """The session's configuration may have changed."""
+        """Take the session's configuration, which may have changed."""
         self._hearing.detect(self.detection)
 
     def append(self, audio: bytes) -> None:
-        if self._behaviour.keep_audio:
-            self.heard_audio += audio
         for event in self._hearing.append(ulaw.to_ulaw(audio, self._session.input_format)):
             if isinstance(event, SpeechStarted):
                 self._on_speech_started(event.start_ms)

@@ -34,22 +34,22 @@ class Service:
 
 
 class ServedSession(Record):
-    """A connected client. ``number`` counts the sessions of its kind from 1."""
+    """A connected client."""
 
     events: ClassVar[Mapping[str, TypeAdapter[Any]]]
     """The events that a client may send."""
+    config: dict[str, Any]
+    """The session as the client is told of it."""
 
-    def __init__(
-        self, wire: Wire, number: int, service: Service, fault_on: Callable[[str], Fault | None]
-    ) -> None:
+    def __init__(self, wire: Wire, service: Service, fault_on: Callable[[str], Fault | None]) -> None:
         super().__init__()
-        self.number = number
         self.id = new_id("sess")
         self.headers = dict(wire.request_headers)
         self.pongs = 0
         self._service = service
         self._wire = wire
         self._fault_on = fault_on
+        self._heard = bytearray()
         self._unanswered_ping = False
         self._stalled = False
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -60,15 +60,22 @@ class ServedSession(Record):
 
     # For each kind of session
 
-    def _created(self) -> None:
-        """The connection stands: say ``session.created``."""
-        raise NotImplementedError
-
     def _handle(self, event: dict[str, Any]) -> None:
         """Do what a client's event asks for; it has passed the schema."""
         raise NotImplementedError
 
+    def _keep(self, audio: bytes) -> None:
+        """Keep what was appended, for whoever looks on."""
+        if self._service.keep_audio:
+            self._heard += audio
+
     # For whoever looks on
+
+    @property
+    def heard_audio(self) -> bytes:
+        """Every byte appended, in order, as it came."""
+        with self.changed:
+            return bytes(self._heard)
 
     @property
     def close_code(self) -> int | None:
@@ -111,7 +118,7 @@ class ServedSession(Record):
     def _begin(self) -> None:
         self.later(self._service.lives_s, lambda: self._strike(Expire()))
         self.later(self._service.ping_every_s, self._ping)
-        self._created()
+        self.emit("session.created", session=self.config)
 
     def _turn(self) -> None:
         while self._posted:

@@ -48,12 +48,11 @@ class Session(ServedSession):
     def __init__(
         self,
         wire: Wire,
-        number: int,
         model: str,
         behaviour: Behaviour,
         fault_on: Callable[[str], Fault | None],
     ) -> None:
-        super().__init__(wire, number, behaviour, fault_on)
+        super().__init__(wire, behaviour, fault_on)
         self.conversation = Conversation()
         self.config = model_config.initial(self.id, model, int(time.time() + behaviour.lives_s))
         self._behaviour = behaviour
@@ -63,12 +62,6 @@ class Session(ServedSession):
         self._has_spoken = False
 
     # For whoever looks on
-
-    @property
-    def heard_audio(self) -> bytes:
-        """Every byte appended, in order, as it came."""
-        with self.changed:
-            return bytes(self.listening.heard_audio)
 
     @property
     def items(self) -> list[Item]:
@@ -83,10 +76,6 @@ class Session(ServedSession):
 
     # The session's thread
 
-    def _created(self) -> None:
-        self.listening.configured()
-        self.emit("session.created", session=self.config)
-
     def emit(self, event_type: str, **fields: Any) -> None:
         """Send an event."""
         self._has_spoken |= event_type == "response.output_audio.delta"
@@ -95,7 +84,9 @@ class Session(ServedSession):
     def _handle(self, event: dict[str, Any]) -> None:
         match event["type"]:
             case "input_audio_buffer.append":
-                self.listening.append(decode_audio(event["audio"], "audio"))
+                audio = decode_audio(event["audio"], "audio")
+                self._keep(audio)
+                self.listening.append(audio)
             case "input_audio_buffer.commit":
                 self.listening.commit_by_hand()
             case "input_audio_buffer.clear":

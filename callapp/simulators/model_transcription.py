@@ -75,19 +75,16 @@ class TranscriptionSession(ServedSession):
     }
     audio_events = frozenset({"input_audio_buffer.append"})
 
-    def __init__(
-        self, wire: Wire, number: int, behaviour: Behaviour, fault_on: Callable[[str], Fault | None]
-    ) -> None:
-        super().__init__(wire, number, behaviour, fault_on)
+    def __init__(self, wire: Wire, behaviour: Behaviour, fault_on: Callable[[str], Fault | None]) -> None:
+        super().__init__(wire, behaviour, fault_on)
         self._behaviour = behaviour
-        self._heard = bytearray()
         self._hearing = Hearing()
         self._words = _word_detector()
         self._buffer = bytearray()  # mu-law, since the last commit
         self._item_id = new_id("item")
         self._previous_id: str | None = None
         self._told = ""  # of the item that is being heard
-        self.config: dict[str, Any] = {
+        self.config = {
             "id": self.id,
             "object": "realtime.transcription_session",
             "type": "transcription",
@@ -104,12 +101,6 @@ class TranscriptionSession(ServedSession):
         }
 
     @property
-    def heard_audio(self) -> bytes:
-        """Every byte appended, in order, in the session's format."""
-        with self.changed:
-            return bytes(self._heard)
-
-    @property
     def _input(self) -> dict[str, Any]:
         settings: dict[str, Any] = self.config["audio"]["input"]
         return settings
@@ -119,9 +110,6 @@ class TranscriptionSession(ServedSession):
         """Whether words are told while they are heard."""
         transcription = self._input["transcription"]
         return transcription is not None and transcription["model"] in VAD_LESS_TRANSCRIBERS
-
-    def _created(self) -> None:
-        self.emit("session.created", session=self.config)
 
     def _handle(self, event: dict[str, Any]) -> None:
         match event["type"]:
@@ -151,8 +139,7 @@ class TranscriptionSession(ServedSession):
         self.emit("session.updated", session=self.config)
 
     def _append(self, audio: bytes) -> None:
-        if self._service.keep_audio:
-            self._heard += audio
+        self._keep(audio)
         heard = ulaw.to_ulaw(audio, self._input["format"]["type"])
         self._buffer += heard
         for event in self._hearing.append(heard):

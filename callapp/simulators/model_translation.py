@@ -102,15 +102,13 @@ class TranslationSession(ServedSession):
     def __init__(
         self,
         wire: Wire,
-        number: int,
         model: str,
         service: Service,
         translating: Translating,
         fault_on: Callable[[str], Fault | None],
     ) -> None:
-        super().__init__(wire, number, service, fault_on)
+        super().__init__(wire, service, fault_on)
         self._translating = translating
-        self._heard = bytearray()
         self._unheard = bytearray()  # less than a frame
         self._hearing = Hearing()
         self._hearing.detect(_PHRASE)
@@ -118,7 +116,7 @@ class TranslationSession(ServedSession):
         self._to_say = bytearray()  # PCM
         self._elapsed_ms = 0
         self._closing = False
-        self.config: dict[str, Any] = {
+        self.config = {
             "id": self.id,
             "type": "translation",
             "model": model,
@@ -128,15 +126,6 @@ class TranslationSession(ServedSession):
                 "output": {"language": None},
             },
         }
-
-    @property
-    def heard_audio(self) -> bytes:
-        """Every byte appended, in order: PCM, 24 kHz."""
-        with self.changed:
-            return bytes(self._heard)
-
-    def _created(self) -> None:
-        self.emit("session.created", session=self.config)
 
     def _handle(self, event: dict[str, Any]) -> None:
         if self._closing:
@@ -154,8 +143,7 @@ class TranslationSession(ServedSession):
     def _append(self, audio: bytes) -> None:
         if len(audio) % 2:
             raise ClientError("invalid_value", "Invalid 'audio': expected 16-bit samples.", "audio")
-        if self._service.keep_audio:
-            self._heard += audio
+        self._keep(audio)
         self._unheard += audio
         while len(self._unheard) >= FRAME_BYTES:
             frame = bytes(self._unheard[:FRAME_BYTES])

@@ -38,7 +38,7 @@ class DeafWire:
 
 def quiet_session() -> Session:
     behaviour = Behaviour(script=Script(otherwise=[Say("Yes.", duration_ms=200), Call("f")]), pace=INSTANT)
-    session = Session(DeafWire(), 1, "gpt-realtime-2.1", behaviour, lambda event_type: None)  # type: ignore[arg-type]
+    session = Session(DeafWire(), "gpt-realtime-2.1", behaviour, lambda event_type: None)  # type: ignore[arg-type]
     session._begin()
     return session
 
