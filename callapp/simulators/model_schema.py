@@ -159,43 +159,43 @@ class Response(Strict):
 # Events
 
 
-class _Event(Strict):
+class Event(Strict):
     type: str
     event_id: EventId | None = None
 
 
-class SessionUpdate(_Event):
+class SessionUpdate(Event):
     session: Session
 
 
-class AudioAppend(_Event):
+class AudioAppend(Event):
     audio: str
 
 
-class Bare(_Event):
+class Bare(Event):
     """An event of no further fields."""
 
 
-class ItemCreate(_Event):
+class ItemCreate(Event):
     item: Item
     previous_item_id: str | None = None
 
 
-class ItemNamed(_Event):
+class ItemNamed(Event):
     item_id: str
 
 
-class ItemTruncate(_Event):
+class ItemTruncate(Event):
     item_id: str
     content_index: int
     audio_end_ms: int
 
 
-class ResponseCreate(_Event):
+class ResponseCreate(Event):
     response: Response = Response()
 
 
-class ResponseCancel(_Event):
+class ResponseCancel(Event):
     response_id: str | None = None
 
 

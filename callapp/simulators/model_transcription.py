@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -18,18 +18,15 @@ from callapp.simulators.model_errors import ClientError, decode_audio
 from callapp.simulators.model_faults import Fault
 from callapp.simulators.model_hearing import Hearing
 from callapp.simulators.model_items import new_id
-from callapp.simulators.model_schema import AudioAppend, Bare, EventId
+from callapp.simulators.model_schema import AudioAppend, Bare, Event
 from callapp.simulators.model_service import ServedSession
 from callapp.simulators.model_session import Behaviour
 from callapp.simulators.model_session_schema import (
     VAD_LESS_TRANSCRIBERS,
-    AudioFormat,
-    NoiseReduction,
-    Pcm,
+    AudioInput,
     SemanticVad,
     ServerVad,
     Strict,
-    Transcription,
 )
 from callapp.simulators.model_usage import transcription_usage
 from callapp.simulators.model_wire import Wire
@@ -41,15 +38,8 @@ _WORD_GAP_MS = 200
 """Silence after which a streaming model writes down what it heard before."""
 
 
-class _Input(Strict):
-    format: AudioFormat = Pcm(type="audio/pcm")
-    noise_reduction: NoiseReduction | None = None
-    transcription: Transcription | None = None
-    turn_detection: Annotated[ServerVad | SemanticVad, Field(discriminator="type")] | None = None
-
-
 class _Audio(Strict):
-    input: _Input = _Input()
+    input: AudioInput = AudioInput()
 
 
 class _Session(Strict):
@@ -58,9 +48,7 @@ class _Session(Strict):
     include: list[Literal["item.input_audio_transcription.logprobs"]] = Field(default_factory=list)
 
 
-class _Update(Strict):
-    type: str
-    event_id: EventId | None = None
+class _Update(Event):
     session: _Session
 
 

@@ -20,6 +20,7 @@ from callapp.simulators.model_ear import recognise, words_of
 from callapp.simulators.model_errors import ClientError, decode_audio, encode_audio
 from callapp.simulators.model_faults import Fault
 from callapp.simulators.model_hearing import Hearing
+from callapp.simulators.model_schema import AudioAppend, Bare, Event
 from callapp.simulators.model_service import ServedSession, Service
 from callapp.simulators.model_session_schema import NoiseReduction, Strict
 from callapp.simulators.model_wire import Wire
@@ -54,21 +55,8 @@ class _Session(Strict):
     audio: _Audio = _Audio()
 
 
-class _Event(Strict):
-    type: str
-    event_id: Annotated[str, StringConstraints(max_length=512)] | None = None
-
-
-class _Update(_Event):
+class _Update(Event):
     session: _Session
-
-
-class _Append(_Event):
-    audio: str
-
-
-class _Close(_Event):
-    pass
 
 
 @dataclass(frozen=True)
@@ -94,8 +82,8 @@ class TranslationSession(ServedSession):
 
     events = {  # noqa: RUF012 - a constant
         "session.update": TypeAdapter(_Update),
-        "session.input_audio_buffer.append": TypeAdapter(_Append),
-        "session.close": TypeAdapter(_Close),
+        "session.input_audio_buffer.append": TypeAdapter(AudioAppend),
+        "session.close": TypeAdapter(Bare),
     }
     audio_events = frozenset({"session.input_audio_buffer.append", "session.output_audio.delta"})
 
