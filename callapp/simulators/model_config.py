@@ -62,9 +62,9 @@ def updated(
     config: dict[str, Any],
     update: dict[str, Any],
     *,
-    refused: Collection[str] = (),
-    has_spoken: bool = False,
-    responding: bool = False,
+    refused: Collection[str],
+    has_spoken: bool,
+    responding: bool,
 ) -> dict[str, Any]:
     """The configuration after an update, or none of it.
 
@@ -150,15 +150,19 @@ def _check_settled(
 
 def _check_whole(config: dict[str, Any]) -> None:
     """What must fit together, wherever the parts came from."""
-    transcription = config["audio"]["input"]["transcription"]
-    listens = config["audio"]["input"]["turn_detection"] is not None
-    if listens and transcription is not None and transcription["model"] in VAD_LESS_TRANSCRIBERS:
-        words = f"Turn detection is not supported with '{transcription['model']}'."
-        raise ClientError("invalid_value", words, "session.audio.input.turn_detection")
+    check_turns(config["audio"]["input"])
     labels = [tool["server_label"] for tool in config["tools"] if tool["type"] == "mcp"]
     if len(labels) != len(set(labels)):
         raise ClientError("invalid_value", "Every MCP server needs a label of its own.", "session.tools")
     check_tool_choice(config["tool_choice"], config["tools"], "session.tool_choice")
+
+
+def check_turns(settings: dict[str, Any]) -> None:
+    """Refuse settings of a session's input by which turns are to be found where words are streamed."""
+    model = (settings["transcription"] or {}).get("model")
+    if settings["turn_detection"] is not None and model in VAD_LESS_TRANSCRIBERS:
+        words = f"Turn detection is not supported with '{model}'."
+        raise ClientError("invalid_value", words, "session.audio.input.turn_detection")
 
 
 def check_tool_choice(choice: Any, tools: list[dict[str, Any]], param: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from callapp.simulators.model_errors import ClientError
 from callapp.simulators.ulaw import BYTES_PER_MS
 from callapp.simulators.voice_activity import FRAME_MS, SpeechStarted, SpeechStopped, VoiceActivity
 
@@ -14,8 +15,19 @@ _EAGERNESS_MS = {"high": 400, "medium": 700, "auto": 700, "low": 1200}
 """Silence that ends an utterance in ``semantic_vad``: there is no meaning to judge by here, and the
 documented 2, 4 and 8 s are only the longest it waits."""
 _SEMANTIC_PADDING_MS = 300
+_COMMIT_MIN_MS = 100
 _LOOK_BACK_MS = 4 * FRAME_MS
 """Speech is noticed this much after its onset, at most."""
+
+
+def check_commit(buffered_ms: int) -> None:
+    """Refuse a commit by hand, with a ``ClientError``, if it is of too little audio."""
+    if buffered_ms < _COMMIT_MIN_MS:
+        words = (
+            "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
+            f"but buffer only has {buffered_ms:.2f}ms of audio."
+        )
+        raise ClientError("input_audio_buffer_commit_empty", words)
 
 
 class Hearing:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from callapp.simulators import ulaw
-from callapp.simulators.model_errors import ClientError
-from callapp.simulators.model_hearing import Hearing
+from callapp.simulators.model_hearing import Hearing, check_commit
 from callapp.simulators.model_items import Item, new_id
 from callapp.simulators.model_usage import transcription_usage
 from callapp.simulators.voice_activity import SpeechStarted
@@ -14,7 +13,6 @@ from callapp.simulators.voice_activity import SpeechStarted
 if TYPE_CHECKING:
     from callapp.simulators.model_session import Behaviour, Session
 
-_COMMIT_MIN_MS = 100
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 
 
@@ -63,13 +61,7 @@ class Listening:
         self._session.emit("input_audio_buffer.cleared")
 
     def commit_by_hand(self) -> None:
-        buffered_ms = self._hearing.uncommitted_ms
-        if buffered_ms < _COMMIT_MIN_MS:
-            words = (
-                "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
-                f"but buffer only has {buffered_ms:.2f}ms of audio."
-            )
-            raise ClientError("input_audio_buffer_commit_empty", words)
+        check_commit(self._hearing.uncommitted_ms)
         item_id = self._item_id if self._hearing.speaking else new_id("item")
         self._commit(self._hearing.commit(), item_id)
 

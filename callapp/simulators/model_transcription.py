@@ -12,11 +12,11 @@ from typing import Any, Literal
 from pydantic import Field, TypeAdapter
 
 from callapp.simulators import ulaw
-from callapp.simulators.model_config import format_fields
+from callapp.simulators.model_config import check_turns, format_fields
 from callapp.simulators.model_ear import recognise, words_of
 from callapp.simulators.model_errors import ClientError, decode_audio
 from callapp.simulators.model_faults import Fault
-from callapp.simulators.model_hearing import Hearing
+from callapp.simulators.model_hearing import Hearing, check_commit
 from callapp.simulators.model_items import new_id
 from callapp.simulators.model_schema import AudioAppend, Bare, Event
 from callapp.simulators.model_service import ServedSession
@@ -33,7 +33,6 @@ from callapp.simulators.model_wire import Wire
 from callapp.simulators.voice_activity import SpeechStarted, VoiceActivity
 
 _TEXT = "conversation.item.input_audio_transcription"
-_COMMIT_MIN_MS = 100
 _WORD_GAP_MS = 200
 """Silence after which a streaming model writes down what it heard before."""
 
@@ -113,10 +112,8 @@ class TranscriptionSession(ServedSession):
 
     def _update(self, update: dict[str, Any]) -> None:
         wanted = {**self._input, **update.get("audio", {}).get("input", {})}
+        check_turns(wanted)
         model = (wanted["transcription"] or {}).get("model")
-        if wanted["turn_detection"] is not None and model in VAD_LESS_TRANSCRIBERS:
-            words = f"Turn detection is not supported with '{model}'."
-            raise ClientError("invalid_value", words, "session.audio.input.turn_detection")
         if update.get("include") and model == "gpt-live-transcribe":
             raise ClientError("invalid_value", f"'{model}' has no logprobs.", "session.include")
         wanted["format"] = format_fields(wanted["format"]["type"])
@@ -146,13 +143,7 @@ class TranscriptionSession(ServedSession):
     def _commit_by_hand(self) -> None:
         if self._input["transcription"] is None:
             raise ClientError("invalid_value", "No transcription model is configured.", "session")
-        buffered_ms = len(self._buffer) // ulaw.BYTES_PER_MS
-        if buffered_ms < _COMMIT_MIN_MS:
-            words = (
-                "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
-                f"but buffer only has {buffered_ms:.2f}ms of audio."
-            )
-            raise ClientError("input_audio_buffer_commit_empty", words)
+        check_commit(len(self._buffer) // ulaw.BYTES_PER_MS)
         self._commit()
 
     def _commit(self) -> None:
