@@ -6,8 +6,6 @@ By pieces, because a phone that ran out of sound for a moment has torn what it p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -15,8 +13,8 @@ from numpy.typing import NDArray
 
 from callapp.simulators.clips import Clip
 from callapp.simulators.sound import voiced_bounds
-from callapp.simulators.speech import Speech
-from callapp.simulators.ulaw import BYTES_PER_MS, SAMPLES, level_dbfs
+from callapp.simulators.speech import Heard, Speech
+from callapp.simulators.ulaw import BYTES_PER_MS, SAMPLES
 
 _FITS = 0.8
 """Correlation from which on a piece is the same: filtering leaves 0.95."""
@@ -26,32 +24,14 @@ _BLOCK_STEP = _BLOCK - _PIECE_BYTES + 1
 """At so many places of a block a whole piece has room."""
 _WHOLE = 0.6
 """A recording of which this share of pieces fits was heard."""
-_SILENT_DBFS = -50
 _LINEAR = np.array(SAMPLES, np.float64)
 
 
-@dataclass(frozen=True)
-class Recognised:
-    """A recording that was heard whole, and the byte at which its voice began."""
-
-    clip: Clip
-    at: int
-
-
-def recognise(speech: Speech, heard: bytes) -> list[Recognised]:
-    """The recordings of a library in some mu-law, in the order they were spoken."""
+def recognise(speech: Speech, heard: bytes) -> list[Heard]:
+    """The recordings of a library in some mu-law, each whole and from its voice on, in the order spoken."""
     sound = _Sound(heard)
-    found = [Recognised(clip, at) for clip in speech if (at := sound.place_of(clip)) is not None]
+    found = [Heard(clip, at, clip.text) for clip in speech if (at := sound.place_of(clip)) is not None]
     return sorted(found, key=lambda one: one.at)
-
-
-def words_of(found: Sequence[Recognised], heard: bytes) -> str:
-    """What was said; speech in which nothing was found is given as its length, silence as nothing."""
-    if found:
-        return " ".join(one.clip.text for one in found)
-    if level_dbfs(heard) < _SILENT_DBFS:
-        return ""
-    return f"(speech, {len(heard) / BYTES_PER_MS / 1000:.1f} s)"
 
 
 class _Sound:

@@ -8,6 +8,7 @@ from callapp.simulators import ulaw
 from callapp.simulators.model_hearing import Hearing, check_commit
 from callapp.simulators.model_items import Item, new_id
 from callapp.simulators.model_usage import transcription_usage
+from callapp.simulators.speech import words_of
 from callapp.simulators.voice_activity import SpeechStarted
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Listening:
         self._session.emit("conversation.item.added", item=item.wire(), previous_item_id=previous)
         self._session.emit("conversation.item.done", item=item.wire(), previous_item_id=previous)
         heard = self._behaviour.speech.recognise(audio)
-        text = self._behaviour.speech.transcript(audio, heard)
+        text = words_of(heard, audio)
         self._texts.append(text)
         self._clips += (part.clip.name for part in heard)
         settings = self._session.config["audio"]["input"]["transcription"]

@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter
 
 from callapp.simulators import ulaw
 from callapp.simulators.model_config import check_turns, format_fields
-from callapp.simulators.model_ear import recognise, words_of
+from callapp.simulators.model_ear import recognise
 from callapp.simulators.model_errors import ClientError, decode_audio
 from callapp.simulators.model_faults import Fault
 from callapp.simulators.model_hearing import Hearing, check_commit
@@ -30,6 +30,7 @@ from callapp.simulators.model_session_schema import (
 )
 from callapp.simulators.model_usage import transcription_usage
 from callapp.simulators.model_wire import Wire
+from callapp.simulators.speech import words_of
 from callapp.simulators.voice_activity import SpeechStarted, VoiceActivity
 
 _TEXT = "conversation.item.input_audio_transcription"

@@ -16,7 +16,7 @@ from pydantic import StringConstraints, TypeAdapter
 
 from callapp.simulators import ulaw
 from callapp.simulators.clips import Clip
-from callapp.simulators.model_ear import recognise, words_of
+from callapp.simulators.model_ear import recognise
 from callapp.simulators.model_errors import ClientError, decode_audio, encode_audio
 from callapp.simulators.model_faults import Fault
 from callapp.simulators.model_hearing import Hearing
@@ -24,7 +24,7 @@ from callapp.simulators.model_schema import AudioAppend, Bare, Event
 from callapp.simulators.model_service import ServedSession, Service
 from callapp.simulators.model_session_schema import NoiseReduction, Strict
 from callapp.simulators.model_wire import Wire
-from callapp.simulators.speech import Speech, babble_clip
+from callapp.simulators.speech import Speech, babble_clip, words_of
 from callapp.simulators.voice_activity import SpeechStarted
 
 FRAME_MS = 200

@@ -7,7 +7,7 @@ that is not in the library is reported as just that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -65,21 +65,14 @@ class Speech:
         found = [part for clip in self if (part := _heard_of(clip, heard)) is not None]
         return sorted(found, key=lambda part: part.at)
 
-    def transcript(self, audio: bytes, heard: list[Heard] | None = None) -> str:
-        """What was said, in words.
 
-        Speech of nobody we know is given as its length, silence as nothing.
-
-        Args:
-            audio: what to transcribe.
-            heard: what ``recognise`` made of it, if it has been asked already.
-        """
-        parts = self.recognise(audio) if heard is None else heard
-        if parts:
-            return " ".join(part.text for part in parts)
-        if level_dbfs(audio) < _SILENT_DBFS:
-            return ""
-        return f"(speech, {len(audio) / BYTES_PER_MS / 1000:.1f} s)"
+def words_of(heard: Sequence[Heard], audio: bytes) -> str:
+    """What was said; speech in which nothing was heard is given as its length, silence as nothing."""
+    if heard:
+        return " ".join(part.text for part in heard)
+    if level_dbfs(audio) < _SILENT_DBFS:
+        return ""
+    return f"(speech, {len(audio) / BYTES_PER_MS / 1000:.1f} s)"
 
 
 def _heard_of(clip: Clip, heard: bytes) -> Heard | None:
