@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from callapp.simulators.callee import Callee
 from callapp.simulators.carrier_account import Account, OwnNumber
-from callapp.simulators.carrier_refusal import Refusal
+from callapp.simulators.carrier_api import Refusal
 from callapp.simulators.carrier_rest import Breakage, RestApi, RestRequest
 from callapp.simulators.phone_call import Call
 from callapp.simulators.phone_record import (

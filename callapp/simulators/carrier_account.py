@@ -7,16 +7,13 @@ https://www.twilio.com/docs/phone-numbers/api/incomingphonenumber-resource
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
-from callapp.simulators.carrier_refusal import Refusal
+from callapp.simulators.carrier_api import Form, Refusal, first_page, is_url, one
 from callapp.simulators.phone_record import new_sid
-
-Form = Mapping[str, list[str]]
 
 _CREATED = "Mon, 02 Nov 2026 09:00:00 +0000"
 _URLS = {
@@ -108,20 +105,8 @@ class Account:
         }
 
     def _list(self, path: str, query: Form) -> dict[str, Any]:
-        found = [own for own in self.numbers if _matches(own.phone_number, _one(query, "PhoneNumber"))]
-        size = int(_one(query, "PageSize") or 50)
-        first = f"{path}?{urlencode({'PageSize': size, 'Page': 0})}"
-        return {
-            "incoming_phone_numbers": [self._number(own) for own in found[:size]],
-            "start": 0,
-            "end": max(0, min(size, len(found)) - 1),
-            "page": 0,
-            "page_size": size,
-            "uri": first,
-            "first_page_uri": first,
-            "next_page_uri": None,
-            "previous_page_uri": None,
-        }
+        found = [own for own in self.numbers if _matches(own.phone_number, one(query, "PhoneNumber"))]
+        return first_page("incoming_phone_numbers", [self._number(own) for own in found], path, query)
 
     def _number(self, own: OwnNumber) -> dict[str, Any]:
         with self._lock:
@@ -162,10 +147,9 @@ def _changes(form: Form) -> dict[str, str]:
     """
     changes = {}
     for name in form:
-        value = _one(form, name)
+        value = one(form, name)
         if name in _URLS:
-            parts = urlsplit(value)
-            if value and not (parts.scheme in ("http", "https") and parts.hostname):
+            if value and not is_url(value):
                 raise Refusal(400, 21402, f"{name} is not valid: {value}")
             changes[_URLS[name]] = value
         elif name in _METHODS:
@@ -182,7 +166,3 @@ def _changes(form: Form) -> dict[str, str]:
 def _matches(number: str, pattern: str) -> bool:
     """Whether a number matches what is looked for: a part of it, ``*`` for any digit."""
     return re.search(re.escape(pattern).replace(r"\*", "[0-9]"), number) is not None
-
-
-def _one(form: Form, name: str) -> str:
-    return form.get(name, [""])[-1]

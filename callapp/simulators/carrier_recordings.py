@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from callapp.simulators.carrier_refusal import Refusal
+from callapp.simulators.carrier_api import Form, Refusal, one
 from callapp.simulators.phone_call import Call
 from callapp.simulators.phone_record import new_sid
-
-Form = Mapping[str, list[str]]
 
 _PARAMETERS = frozenset(
     {
@@ -47,10 +44,9 @@ class Recordings:
             raise Refusal(400, 20001, f"The parameters {sorted(unknown)} are not known here")
         if call.status != "in-progress":
             raise Refusal(400, 21220, "Requested resource is not eligible for recording")
-        callback = form.get("RecordingStatusCallback", [""])[-1]
         sid = new_sid("RE")
         self._calls[sid] = call
-        call.record(sid, callback)
+        call.record(sid, one(form, "RecordingStatusCallback"))
         return {"sid": sid, "call_sid": call.sid, "account_sid": self.account_sid, "status": "in-progress"}
 
     def answer(self, method: str, path: str) -> tuple[int, dict[str, Any] | bytes] | None:

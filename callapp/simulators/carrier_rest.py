@@ -8,24 +8,22 @@ import math
 import re
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from typing import Any, Literal, Protocol
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from callapp.simulators.carrier_account import Account
+from callapp.simulators.carrier_api import Form, Refusal, first_page, is_url, one
 from callapp.simulators.carrier_recordings import Recordings
-from callapp.simulators.carrier_refusal import Refusal
 from callapp.simulators.machine_detection import PARAMETERS as OF_DETECTION
 from callapp.simulators.machine_detection import read_detection
 from callapp.simulators.phone_call import Call
 from callapp.simulators.phone_record import Address, Document, Plan, Source, StatusCallback
 
-Form = Mapping[str, list[str]]
 Breakage = Literal["hang", "nonsense", "drop"]
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -119,7 +117,7 @@ class RestApi:
 
     def answer(self, method: str, target: str, authorization: str, form: Form) -> bytes | None:
         """Return a whole HTTP answer, None for closing the connection without one."""
-        at_s, path = time.monotonic(), urlsplit(target).path
+        at_s, url = time.monotonic(), urlsplit(target)
         with self._lock:
             mishap = self._mishap_for(method)
         status, body = 0, b""
@@ -134,12 +132,12 @@ class RestApi:
                 try:
                     if mishap is not None:
                         raise mishap
-                    status, answer = self._route(method, target, authorization, form)
+                    status, answer = self._route(method, url.path, parse_qs(url.query), authorization, form)
                 except Refusal as refusal:
                     status, answer = refusal.status, refusal.body
                 body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         with self._lock:
-            self.requests.append(RestRequest(at_s, method, path, form, status))
+            self.requests.append(RestRequest(at_s, method, url.path, form, status))
         return _http(status, body) if status else None
 
     def _mishap_for(self, method: str) -> Refusal | Breakage | None:
@@ -150,9 +148,8 @@ class RestApi:
         return None
 
     def _route(
-        self, method: str, target: str, authorization: str, form: Form
+        self, method: str, path: str, query: Form, authorization: str, form: Form
     ) -> tuple[int, dict[str, Any] | bytes]:
-        path = urlsplit(target).path
         given = f"{self._desk.account_sid}:{self._desk.auth_token}".encode()
         if authorization != "Basic " + base64.b64encode(given).decode():
             raise Refusal(401, 20003, "Authenticate")
@@ -165,8 +162,8 @@ class RestApi:
                 if not self._desk.account.may_call_from(plan.from_number):
                     raise Refusal(400, 21210, f"'From' phone number not verified: {plan.from_number}")
                 return 201, self._resource(self._desk.dial(plan)) | as_created
-            return 200, self._list(target)
-        answer = self._desk.account.answer(method, path, parse_qs(urlsplit(target).query), form)
+            return 200, self._list(path, query)
+        answer = self._desk.account.answer(method, path, query, form)
         if answer is not None:
             return answer
         recorded = self._recordings.answer(method, path)
@@ -185,7 +182,7 @@ class RestApi:
         return 200, self._resource(call)
 
     def _change(self, call: Call, form: Form) -> None:
-        status, source = _one(form, "Status"), _source(form)
+        status, source = one(form, "Status"), _source(form)
         if status not in ("", "completed", "canceled"):
             raise Refusal(400, 21218, f"Status {status!r} is not completed or canceled")
         with call.changed:
@@ -197,30 +194,16 @@ class RestApi:
         elif source:
             self._desk.redirect_call(call, source)
 
-    def _list(self, target: str) -> dict[str, Any]:
-        parts = urlsplit(target)
-        query = parse_qs(parts.query)
+    def _list(self, path: str, query: Form) -> dict[str, Any]:
         calls = [
             resource
             for resource in map(self._resource, self._desk.list_calls())
             if all(
-                _one(query, name) in ("", resource[field])
+                one(query, name) in ("", resource[field])
                 for name, field in (("Status", "status"), ("To", "to"), ("From", "from"))
             )
         ]
-        size = int(_one(query, "PageSize") or 50)
-        first = f"{parts.path}?{urlencode({'PageSize': size, 'Page': 0})}"
-        return {
-            "calls": calls[:size],
-            "start": 0,
-            "end": max(0, min(size, len(calls)) - 1),
-            "page": 0,
-            "page_size": size,
-            "uri": first,
-            "first_page_uri": first,
-            "next_page_uri": None,
-            "previous_page_uri": None,
-        }
+        return first_page("calls", calls, path, query)
 
     def _resource(self, call: Call) -> dict[str, Any]:
         """Return a call as the API shows it."""
@@ -270,7 +253,7 @@ def _plan(form: Form) -> Plan:
     Raises:
         Refusal: as Twilio would, the first fault only.
     """
-    to, from_ = _one(form, "To"), _one(form, "From")
+    to, from_ = one(form, "To"), one(form, "From")
     if unknown := set(form) - _PARAMETERS:
         # Twilio ignores them: whoever sends one here expects something that would not happen.
         raise Refusal(400, 20001, f"The parameters {sorted(unknown)} are not known here")
@@ -285,14 +268,14 @@ def _plan(form: Form) -> Plan:
     source = _source(form)
     if source is None:
         raise Refusal(400, 21205, "Url parameter is required.")
-    callback = _one(form, "StatusCallback")
+    callback = one(form, "StatusCallback")
     # Each is a parameter of its own; one with spaces in it is taken apart.
     events = {event for given in form.get("StatusCallbackEvent", []) for event in given.split()}
-    if callback and not _is_url(callback):
+    if callback and not is_url(callback):
         raise Refusal(400, 21609, f"Invalid 'StatusCallback' URL: {callback}")
     if strange := events - _EVENTS:
         raise Refusal(400, 21626, f"Invalid 'StatusCallbackEvent': {sorted(strange)}")
-    ring_s = _one(form, "Timeout") or "60"
+    ring_s = one(form, "Timeout") or "60"
     if not ring_s.isdigit() or not 1 <= int(ring_s) <= 600:
         raise Refusal(400, 21208, f"Invalid Timeout: {ring_s}")
     return Plan(
@@ -314,30 +297,21 @@ def _plan(form: Form) -> Plan:
 
 def _source(form: Form) -> Source | None:
     """Return where the TwiML is to come from; ``Twiml`` is ignored beside a ``Url``."""
-    if url := _one(form, "Url"):
-        if not _is_url(url):
+    if url := one(form, "Url"):
+        if not is_url(url):
             raise Refusal(400, 21205, f"Url is not a valid URL: {url}")
         return Address(url, _method(form, "Method"))
-    text = _one(form, "Twiml")
+    text = one(form, "Twiml")
     if len(text) > _MAX_TWIML_CHARS:
         raise Refusal(400, 21624, "Twiml is longer than 4000 characters")
     return Document(text) if text else None
 
 
-def _is_url(text: str) -> bool:
-    parts = urlsplit(text)
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
 def _method(form: Form, name: str) -> str:
-    method = _one(form, name) or "POST"
+    method = one(form, name) or "POST"
     if method not in ("GET", "POST"):
         raise Refusal(400, 21209, f"{name} {method!r} is neither GET nor POST")
     return method
-
-
-def _one(form: Form, name: str) -> str:
-    return form.get(name, [""])[-1]
 
 
 _REASONS = {200: "OK", 201: "CREATED", 204: "NO CONTENT", 401: "UNAUTHORIZED", 404: "NOT FOUND"}

@@ -6,16 +6,12 @@ then waits. https://www.twilio.com/docs/voice/answering-machine-detection
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from urllib.parse import urlsplit
 
-from callapp.simulators.carrier_refusal import Refusal
+from callapp.simulators.carrier_api import Form, Refusal, is_url, one
 from callapp.simulators.sound import FRAME_MS, is_voiced
 from callapp.simulators.ulaw import ENERGIES
-
-Form = Mapping[str, list[str]]
 
 INVALID = 21234
 # A tone that does not waver for so long is a beep; no vowel is as steady.
@@ -52,7 +48,7 @@ def read_detection(form: Form) -> DetectionPlan | None:
     Raises:
         Refusal: as Twilio would; and for what it would take and then never tell of.
     """
-    given = {name: form[name][-1] for name in PARAMETERS if form.get(name, [""])[-1]}
+    given = {name: value for name in PARAMETERS if (value := one(form, name))}
     mode = given.get("MachineDetection")
     if mode is None:
         if given:
@@ -66,8 +62,7 @@ def read_detection(form: Form) -> DetectionPlan | None:
     if given.get("AsyncAmd") != "true":
         raise Refusal(400, INVALID, "AsyncAmd is not true: a detection that the call waits for is not played")
     callback = given.get("AsyncAmdStatusCallback", "")
-    parts = urlsplit(callback)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_url(callback):
         raise Refusal(400, INVALID, f"AsyncAmdStatusCallback is not a URL: {callback!r}")
     if given.get("AsyncAmdStatusCallbackMethod", "POST") != "POST":
         raise Refusal(400, INVALID, "AsyncAmdStatusCallbackMethod is POST")

@@ -20,7 +20,8 @@ How the parts stand on each other, lowest first, all but the sockets without I/O
     room                                             phones that hear one another
     keypad, ivr                                      keys heard as tones; a machine that reads out menus
     phone_record, phone_call                         one call
-    carrier_account, carrier_rest, carrier           the customer, the REST API and the whole
+    carrier_api, carrier_account, carrier_recordings, carrier_rest, carrier
+                     the customer, the REST API and the whole
 """
 
 from callapp.simulators.answering_machine import AnsweringMachine, CallScreener

@@ -6,7 +6,7 @@ import pytest
 
 from callapp.simulators.answering_machine import BEEP, AnsweringMachine, CallScreener
 from callapp.simulators.callee import Callee, HangUp, Pause, Say
-from callapp.simulators.carrier_refusal import Refusal
+from callapp.simulators.carrier_api import Refusal
 from callapp.simulators.clips import Clip, load_clips
 from callapp.simulators.machine_detection import DetectionPlan, MachineDetection, read_detection
 from callapp.simulators.sound import FRAME_BYTES, SILENCE
