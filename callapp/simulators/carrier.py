@@ -91,7 +91,7 @@ class Carrier:
             reversed_keys=reversed_keys,
             tears_down=tears_down,
             on_note=on_note,
-            ring=lambda plan: self._begin(plan, self._callee_of(plan.to_number)),
+            ring=self._ring,
             rooms={},
             routes={},
         )
@@ -214,15 +214,11 @@ class Carrier:
 
     def dial(self, plan: Plan) -> Call:
         """Begin an outgoing call."""
-        return self._on_loop(lambda: self._begin(plan, self._callee_of(plan.to_number)))
+        return self._on_loop(lambda: self._ring(plan))
 
     def find_call(self, sid: str) -> Call | None:
         """Return the call of that SID."""
         return next((call for call in self.calls if call.sid == sid), None)
-
-    def list_calls(self) -> list[Call]:
-        """Return all calls, the latest first."""
-        return self.calls[::-1]
 
     def end_call(self, call: Call, status: str) -> None:
         """End a live call."""
@@ -248,6 +244,9 @@ class Carrier:
             self._loop.close()
 
     # In the event loop
+
+    def _ring(self, plan: Plan) -> Call:
+        return self._begin(plan, self._callee_of(plan.to_number))
 
     def _callee_of(self, number: str) -> Callee:
         """Who picks up there: somebody who waits for it, or anybody."""

@@ -13,16 +13,18 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from callapp.simulators.carrier_account import Account
 from callapp.simulators.carrier_api import Form, Refusal, first_page, is_url, one
 from callapp.simulators.carrier_recordings import Recordings
 from callapp.simulators.machine_detection import PARAMETERS as OF_DETECTION
 from callapp.simulators.machine_detection import read_detection
 from callapp.simulators.phone_call import Call
 from callapp.simulators.phone_record import Address, Document, Plan, Source, StatusCallback
+
+if TYPE_CHECKING:
+    from callapp.simulators.carrier import Carrier
 
 Breakage = Literal["hang", "nonsense", "drop"]
 
@@ -44,30 +46,6 @@ USD_PER_MINUTE = 0.014
 _HANG_S = 60
 
 
-class Desk(Protocol):
-    """What the API needs of the carrier behind it; every method is called from many threads."""
-
-    account_sid: str
-    auth_token: str
-    account: Account
-    price_after_s: float
-
-    def dial(self, plan: Plan) -> Call:
-        """Begin an outgoing call."""
-
-    def find_call(self, sid: str) -> Call | None:
-        """Return the call of that SID."""
-
-    def list_calls(self) -> list[Call]:
-        """Return all calls, the latest first."""
-
-    def end_call(self, call: Call, status: str) -> None:
-        """End a live call."""
-
-    def redirect_call(self, call: Call, source: Source) -> None:
-        """Let a live call go on with other TwiML."""
-
-
 @dataclass(frozen=True)
 class RestRequest:
     """A request the API got.
@@ -85,10 +63,10 @@ class RestRequest:
 class RestApi:
     """The HTTP server, with a thread of its own and one for each request."""
 
-    def __init__(self, desk: Desk, port: int) -> None:
+    def __init__(self, carrier: Carrier, port: int) -> None:
         self.requests: list[RestRequest] = []
-        self._desk = desk
-        self._recordings = Recordings(desk.account_sid)
+        self._carrier = carrier
+        self._recordings = Recordings(carrier.account_sid)
         self._lock = Lock()
         self._mishaps: list[tuple[str, Refusal | Breakage | None]] = []  # each with the method it is for
         self._closing = Event()
@@ -150,20 +128,20 @@ class RestApi:
     def _route(
         self, method: str, path: str, query: Form, authorization: str, form: Form
     ) -> tuple[int, dict[str, Any] | bytes]:
-        given = f"{self._desk.account_sid}:{self._desk.auth_token}".encode()
+        given = f"{self._carrier.account_sid}:{self._carrier.auth_token}".encode()
         if authorization != "Basic " + base64.b64encode(given).decode():
             raise Refusal(401, 20003, "Authenticate")
-        base = f"/2010-04-01/Accounts/{self._desk.account_sid}/Calls"
+        base = f"/2010-04-01/Accounts/{self._carrier.account_sid}/Calls"
         if path == f"{base}.json":
             if method == "POST":
                 # It may be ringing by now; what a creation answers is always the same.
                 as_created = {"status": "queued", "start_time": None}
                 plan = _plan(form)
-                if not self._desk.account.may_call_from(plan.from_number):
+                if not self._carrier.account.may_call_from(plan.from_number):
                     raise Refusal(400, 21210, f"'From' phone number not verified: {plan.from_number}")
-                return 201, self._resource(self._desk.dial(plan)) | as_created
+                return 201, self._resource(self._carrier.dial(plan)) | as_created
             return 200, self._list(path, query)
-        answer = self._desk.account.answer(method, path, query, form)
+        answer = self._carrier.account.answer(method, path, query, form)
         if answer is not None:
             return answer
         recorded = self._recordings.answer(method, path)
@@ -172,7 +150,7 @@ class RestApi:
         call = None
         if path.startswith(f"{base}/") and path.endswith(".json"):
             call_sid, *below = path.removeprefix(f"{base}/").removesuffix(".json").split("/")
-            call = self._desk.find_call(call_sid) if below in ([], ["Recordings"]) else None
+            call = self._carrier.find_call(call_sid) if below in ([], ["Recordings"]) else None
         if call is None:
             raise Refusal(404, 20404, f"The requested resource {path} was not found")
         if method == "POST" and path.endswith("/Recordings.json"):
@@ -190,14 +168,14 @@ class RestApi:
         if not (waiting or live) or (source and not live):
             raise Refusal(400, 21220, "Call is not in-progress. Cannot redirect.")
         if status == "completed" or (status == "canceled" and waiting):
-            self._desk.end_call(call, status)
+            self._carrier.end_call(call, status)
         elif source:
-            self._desk.redirect_call(call, source)
+            self._carrier.redirect_call(call, source)
 
     def _list(self, path: str, query: Form) -> dict[str, Any]:
         calls = [
             resource
-            for resource in map(self._resource, self._desk.list_calls())
+            for resource in map(self._resource, reversed(self._carrier.calls))  # the latest first
             if all(
                 one(query, name) in ("", resource[field])
                 for name, field in (("Status", "status"), ("To", "to"), ("From", "from"))
@@ -209,10 +187,10 @@ class RestApi:
         """Return a call as the API shows it."""
         with call.changed:
             plan, created = call.plan, format_datetime(call.created)
-            uri = f"/2010-04-01/Accounts/{self._desk.account_sid}/Calls/{call.sid}"
+            uri = f"/2010-04-01/Accounts/{self._carrier.account_sid}/Calls/{call.sid}"
             return {
                 "sid": call.sid,
-                "account_sid": self._desk.account_sid,
+                "account_sid": self._carrier.account_sid,
                 "answered_by": call.answered_by,
                 "api_version": "2010-04-01",
                 "caller_name": None,
@@ -227,7 +205,7 @@ class RestApi:
                 "group_sid": None,
                 "parent_call_sid": plan.parent_sid or None,
                 "phone_number_sid": None,
-                "price": _price(call, self._desk.price_after_s),
+                "price": _price(call, self._carrier.price_after_s),
                 "price_unit": "USD",
                 "queue_time": "0",
                 "start_time": format_datetime(call.answered_at) if call.answered_at else None,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Condition, RLock
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from callapp.simulators.callee import Callee, Deed
 from callapp.simulators.machine_detection import DetectionPlan
@@ -23,6 +23,9 @@ from callapp.simulators.phone_stream import PhoneStream
 from callapp.simulators.room import Room
 from callapp.simulators.twiml_reader import Play
 from callapp.simulators.webhooks import Request
+
+if TYPE_CHECKING:
+    from callapp.simulators.phone_call import Call
 
 _Thing = TypeVar("_Thing")
 
@@ -84,25 +87,6 @@ class Plan:
     parent_sid: str = ""
 
 
-class Rung(Protocol):
-    """A phone that was rung for somebody else's call; used in the event loop."""
-
-    sid: str
-    status: str
-
-    @property
-    def answered(self) -> bool: ...
-
-    @property
-    def ended(self) -> bool: ...
-
-    @property
-    def duration_s(self) -> float: ...
-
-    def end(self, status: str) -> None:
-        """End it now."""
-
-
 @dataclass(frozen=True)
 class Exchange:
     """What all calls of one carrier share."""
@@ -116,7 +100,7 @@ class Exchange:
     reversed_keys: bool
     tears_down: bool
     on_note: Callable[[CallRecord, str, str], None] | None
-    ring: Callable[[Plan], Rung]
+    ring: Callable[[Plan], Call]
     """Begins a call to a phone, in the event loop."""
     rooms: dict[str, Room]
     """The conferences that somebody is in."""
