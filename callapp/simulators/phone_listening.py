@@ -5,9 +5,8 @@ https://www.twilio.com/docs/voice/twiml/stream
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import Any
 
-from callapp.simulators.callee import Callee
 from callapp.simulators.phone_stream import FRAME_NS, PhoneStream, Received
 from callapp.simulators.sound import FRAME_BYTES, SILENCE
 
@@ -20,26 +19,8 @@ class ListeningStream(PhoneStream):
     It hears what the person lives through elsewhere: while a phone is rung, in a room, with others.
     """
 
-    def __init__(
-        self,
-        *,
-        account_sid: str,
-        call_sid: str,
-        stream_sid: str,
-        parameters: Mapping[str, str],
-        callee: Callee,
-        tracks: Sequence[str],
-        reversed_keys: bool = False,
-    ) -> None:
-        super().__init__(
-            account_sid=account_sid,
-            call_sid=call_sid,
-            stream_sid=stream_sid,
-            parameters=parameters,
-            callee=callee,
-            reversed_keys=reversed_keys,
-        )
-        self.tracks = tuple(tracks)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         self._heard = bytearray()
         self._lived: list[tuple[bytes, bytes]] = []
         self._ticks = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,16 +37,12 @@ class PhoneStream:
     ``violations`` lists what the application did against the protocol; a correct one leaves it
     empty.
 
-    Attributes:
-        tracks: what goes out: ``inbound`` is what the phone says, ``outbound`` what it hears.
-
     Args:
+        tracks: what goes out: ``inbound`` is what the phone says, ``outbound`` what it hears.
         ear: is told all that the callee says, frame by frame.
         reversed_keys: write messages with their keys the other way round and with spaces, which
             is as legal as the order of the documentation.
     """
-
-    tracks: tuple[str, ...] = ("inbound",)
 
     def __init__(
         self,
@@ -56,6 +52,7 @@ class PhoneStream:
         stream_sid: str,
         parameters: Mapping[str, str],
         callee: Callee,
+        tracks: Sequence[str] = ("inbound",),
         ear: Callable[[bytes], None] | None = None,
         reversed_keys: bool = False,
     ) -> None:
@@ -64,6 +61,7 @@ class PhoneStream:
         self.stream_sid = stream_sid
         self.parameters = dict(parameters)
         self.callee = callee
+        self.tracks = tuple(tracks)
         self.playout = Playout()
         self.began_ns = 0
         """When it began, by ``time.monotonic_ns()``; its socket sets it. All other times count from there."""

@@ -83,21 +83,8 @@ class Redirect:
 
 
 @dataclass(frozen=True)
-class ConnectStream:
-    """Open a two-way Media Stream and stay there until it is over."""
-
-    url: str
-    name: str
-    parameters: dict[str, str]
-    status_callback: str
-    status_callback_method: str
-    action: str
-    action_method: str
-
-
-@dataclass(frozen=True)
-class StartStream:
-    """Open a Media Stream that only listens, and go on at once.
+class Stream:
+    """A Media Stream.
 
     ``tracks`` are ``inbound``, what the phone says, and ``outbound``, what it is given to hear.
     """
@@ -108,6 +95,22 @@ class StartStream:
     status_callback: str
     status_callback_method: str
     tracks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ConnectStream:
+    """Open a two-way Media Stream and stay there until it is over."""
+
+    stream: Stream
+    action: str
+    action_method: str
+
+
+@dataclass(frozen=True)
+class StartStream:
+    """Open a Media Stream that only listens, and go on at once."""
+
+    stream: Stream
 
 
 @dataclass(frozen=True)
@@ -216,41 +219,32 @@ def _verb(element: ElementTree.Element, base_url: str) -> Verb:
 
 def _connect(element: ElementTree.Element, base_url: str) -> ConnectStream:
     given = _attributes(element, "action", "method")
-    of_stream = _attributes(_one_stream(element), "url", "name", "statusCallback", "statusCallbackMethod")
-    action = given.get("action", "")
-    return ConnectStream(
-        url=_stream_url(of_stream.get("url", ""), base_url),
-        name=of_stream.get("name", ""),
-        parameters=_parameters(_one_stream(element)),
-        status_callback=of_stream.get("statusCallback", ""),
-        status_callback_method=_method(of_stream, "statusCallbackMethod"),
-        action=urljoin(base_url, action) if action else "",
-        action_method=_method(given, "method"),
-    )
+    stream, action = _stream(element, base_url), given.get("action", "")
+    return ConnectStream(stream, urljoin(base_url, action) if action else "", _method(given, "method"))
 
 
 def _start(element: ElementTree.Element, base_url: str) -> StartStream:
     _attributes(element)
-    stream = _one_stream(element)
-    given = _attributes(stream, "url", "name", "track", "statusCallback", "statusCallbackMethod")
+    return StartStream(_stream(element, base_url, "track"))
+
+
+def _stream(element: ElementTree.Element, base_url: str, *more: str) -> Stream:
+    """The stream in a verb; ``more`` are the attributes that it can have there."""
+    nouns = list(element)
+    if [noun.tag for noun in nouns] != ["Stream"]:
+        raise TwimlError(SCHEMA_WARNING, f"<{element.tag}> needs one <Stream>")
+    given = _attributes(nouns[0], "url", "name", "statusCallback", "statusCallbackMethod", *more)
     track = given.get("track", "inbound_track")
     if track not in _TRACKS:
         raise TwimlError(31941, f"<Stream track={track!r}>")
-    return StartStream(
+    return Stream(
         url=_stream_url(given.get("url", ""), base_url),
         name=given.get("name", ""),
-        parameters=_parameters(stream),
+        parameters=_parameters(nouns[0]),
         status_callback=given.get("statusCallback", ""),
         status_callback_method=_method(given, "statusCallbackMethod"),
         tracks=_TRACKS[track],
     )
-
-
-def _one_stream(element: ElementTree.Element) -> ElementTree.Element:
-    nouns = list(element)
-    if [noun.tag for noun in nouns] != ["Stream"]:
-        raise TwimlError(SCHEMA_WARNING, f"<{element.tag}> needs one <Stream>")
-    return nouns[0]
 
 
 def _parameters(stream: ElementTree.Element) -> dict[str, str]:

@@ -114,12 +114,17 @@ class TwimlRunner:
                     await self._play(verb)
                 case twiml.Pause(length_s=length_s):
                     await asyncio.sleep(length_s)
-                case twiml.ConnectStream():
-                    await self._connect(verb)
+                case twiml.ConnectStream(stream=stream):
+                    if self._listening:
+                        raise twiml.TwimlError(
+                            twiml.SCHEMA_WARNING, "<Connect> after <Start> is beyond this simulator"
+                        )
+                    await self._carry(stream, PhoneStream)
                     if verb.action:
                         return Address(verb.action, verb.action_method)
-                case twiml.StartStream():
-                    self._listening.append(asyncio.create_task(self._let_listen(verb)))
+                case twiml.StartStream(stream=stream):
+                    listening = self._carry(stream, ListeningStream)
+                    self._listening.append(asyncio.create_task(listening))
                 case twiml.Dial():
                     await self._dial(verb)
                     if following := self.cut_dial:
@@ -256,50 +261,31 @@ class TwimlRunner:
 
     # Media Streams
 
-    async def _connect(self, verb: twiml.ConnectStream) -> None:
-        """Open the stream and stay until it is over, whoever ends it."""
-        if self._listening:
-            raise twiml.TwimlError(twiml.SCHEMA_WARNING, "<Connect> after <Start> is beyond this simulator")
-        record, exchange = self._record, self._record.exchange
-        stream = PhoneStream(
-            account_sid=exchange.account_sid,
-            call_sid=record.sid,
-            stream_sid=new_sid("MZ"),
-            parameters=verb.parameters,
-            callee=record.callee,
-            ear=self._detect if self._detection is not None else None,
-            reversed_keys=exchange.reversed_keys,
-        )
-        await self._carry(verb, stream)
-
-    async def _let_listen(self, verb: twiml.StartStream) -> None:
-        """Let a stream listen for as long as it will, whatever the call does meanwhile."""
-        record, exchange = self._record, self._record.exchange
-        stream = ListeningStream(
-            account_sid=exchange.account_sid,
-            call_sid=record.sid,
-            stream_sid=new_sid("MZ"),
-            parameters=verb.parameters,
-            callee=record.callee,
-            tracks=verb.tracks,
-            reversed_keys=exchange.reversed_keys,
-        )
-        await self._carry(verb, stream)
-
     async def finish(self) -> None:
         """The call is over: end what still listens."""
         for socket in self.sockets:
             socket.hang_up()
         await asyncio.gather(*self._listening)
 
-    async def _carry(self, verb: twiml.ConnectStream | twiml.StartStream, stream: PhoneStream) -> None:
+    async def _carry(self, asked: twiml.Stream, kind: type[PhoneStream]) -> None:
+        """Open a stream and stay until it is over, whoever ends it."""
         record, exchange = self._record, self._record.exchange
+        stream = kind(
+            account_sid=exchange.account_sid,
+            call_sid=record.sid,
+            stream_sid=new_sid("MZ"),
+            parameters=asked.parameters,
+            callee=record.callee,
+            tracks=asked.tracks,
+            ear=self._detect if self._detection is not None else None,
+            reversed_keys=exchange.reversed_keys,
+        )
         # The stream's URL is signed as it stands in the TwiML.
-        signature = webhooks.signature(exchange.auth_token, verb.url, {})
+        signature = webhooks.signature(exchange.auth_token, asked.url, {})
 
         def make() -> PhoneSocket:
             return PhoneSocket(
-                verb.url,
+                asked.url,
                 signature,
                 stream,
                 record.changed,
@@ -309,14 +295,14 @@ class TwimlRunner:
             )
 
         try:
-            socket = await open_socket(verb.url, make, exchange.routes)
+            socket = await open_socket(asked.url, make, exchange.routes)
         except StreamRefused as error:
             record.fault(error.code, error.message)
-            self._report(verb, stream, "stream-error", str(error))
+            self._report(asked, stream, "stream-error", str(error))
             return
         self.sockets.append(socket)
         record.keep(record.streams, stream, "stream started", stream.stream_sid)
-        self._report(verb, stream, "stream-started")
+        self._report(asked, stream, "stream-started")
         if record.ended:
             socket.hang_up()  # it was opening while the call ended
         try:
@@ -329,7 +315,7 @@ class TwimlRunner:
             socket.hang_up()
             if stream.dropped_frames:
                 record.fault(31930, f"{stream.dropped_frames} frames were not taken in time")
-            self._report(verb, stream, "stream-stopped")
+            self._report(asked, stream, "stream-stopped")
             record.note("stream stopped", socket.over.result()[1])
 
     def _detect(self, voice: bytes) -> None:
@@ -341,13 +327,7 @@ class TwimlRunner:
             self._record.note("answered by", answered_by)
             self._reporter.answered_by(answered_by, self._detection.heard_ms)
 
-    def _report(
-        self,
-        verb: twiml.ConnectStream | twiml.StartStream,
-        stream: PhoneStream,
-        event: str,
-        error: str = "",
-    ) -> None:
-        if url := verb.status_callback:
-            method = verb.status_callback_method
-            self._reporter.stream(url, method, stream.stream_sid, verb.name, event, error)
+    def _report(self, asked: twiml.Stream, stream: PhoneStream, event: str, error: str = "") -> None:
+        if url := asked.status_callback:
+            method = asked.status_callback_method
+            self._reporter.stream(url, method, stream.stream_sid, asked.name, event, error)

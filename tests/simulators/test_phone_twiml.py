@@ -24,11 +24,14 @@ def test_a_call_with_a_stream() -> None:
     assert verbs == [
         twiml.Say("こんにちは。", "ja-JP", "man", 1),
         twiml.ConnectStream(
-            url="wss://host/ws",
-            name="main",
-            parameters={"token": "a&b", "agent": "operator"},
-            status_callback="",
-            status_callback_method="POST",
+            twiml.Stream(
+                url="wss://host/ws",
+                name="main",
+                parameters={"token": "a&b", "agent": "operator"},
+                status_callback="",
+                status_callback_method="POST",
+                tracks=("inbound",),
+            ),
             action="https://host/after",
             action_method="POST",
         ),
@@ -75,7 +78,7 @@ def test_a_relative_stream_url_takes_the_host_of_the_webhook() -> None:
     text = '<Response><Connect><Stream url="/ws"/></Connect></Response>'
     (verb,) = read_twiml(text, base_url="https://host/incoming-call")
     assert isinstance(verb, twiml.ConnectStream)
-    assert verb.url == "wss://host/ws"
+    assert verb.stream.url == "wss://host/ws"
 
 
 def test_an_empty_response_is_valid() -> None:

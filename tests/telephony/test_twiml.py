@@ -121,6 +121,11 @@ def test_keys_are_sent_before_the_stream_is_opened_again() -> None:
     play, stream, say, hangup = twiml_reader.read_twiml(document)
     assert play == twiml_reader.Play("", "1w2", 1)
     assert isinstance(stream, twiml_reader.ConnectStream)
+    assert stream.stream.parameters == {
+        "callapp_token": "secret",
+        "agent": "operator",
+        "customerId": "12345",
+    }
     assert isinstance(say, twiml_reader.Say)
     assert hangup == twiml_reader.Hangup()
 

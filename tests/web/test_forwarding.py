@@ -58,15 +58,15 @@ def test_a_caller_is_put_through_and_both_voices_come_to_us(world: World) -> Non
     assert isinstance(say, twiml.Say)
     assert (say.text, say.language) == ("This call is transcribed.", "en-GB")
     assert isinstance(start, twiml.StartStream)
-    assert start.tracks == ("inbound", "outbound")
-    assert start.url == "wss://voice.example.com/ws"
+    assert start.stream.tracks == ("inbound", "outbound")
+    assert start.stream.url == "wss://voice.example.com/ws"
     assert isinstance(dial, twiml.Dial)
     assert dial.target == twiml.Number(OTHER, "", "POST", frozenset({"completed"}))
     assert dial.action == f"{ORIGIN}{OVER}"
     assert dial.caller_id == ""
     assert hangup == twiml.Hangup()
     assert world.slots == 1
-    token = start.parameters["callapp_token"]
+    token = start.stream.parameters["callapp_token"]
     admission = world.services.store.redeem_token(token, CALL_SID)
     assert admission == Admission(CALL_SID, CALL_SID, "heard", {}, "incoming", FROM, TO)
 
