@@ -219,8 +219,7 @@ def _verb(element: ElementTree.Element, base_url: str) -> Verb:
 
 def _connect(element: ElementTree.Element, base_url: str) -> ConnectStream:
     given = _attributes(element, "action", "method")
-    stream, action = _stream(element, base_url), given.get("action", "")
-    return ConnectStream(stream, urljoin(base_url, action) if action else "", _method(given, "method"))
+    return ConnectStream(_stream(element, base_url), _action(given, base_url), _method(given, "method"))
 
 
 def _start(element: ElementTree.Element, base_url: str) -> StartStream:

@@ -68,9 +68,17 @@ def test_dials_conferences_and_gathers() -> None:
     ]
 
 
-def test_an_action_in_twiml_of_the_rest_api_has_to_be_absolute() -> None:
+@pytest.mark.parametrize(
+    "verb",
+    [
+        '<Dial action="/over">+819012345678</Dial>',
+        '<Gather action="/over"/>',
+        '<Connect action="/over"><Stream url="wss://host/ws"/></Connect>',
+    ],
+)
+def test_an_action_in_twiml_of_the_rest_api_has_to_be_absolute(verb: str) -> None:
     with pytest.raises(TwimlError) as caught:
-        read_twiml('<Response><Dial action="/over">+819012345678</Dial></Response>')
+        read_twiml(f"<Response>{verb}</Response>")
     assert caught.value.code == 11100
 
 
