@@ -56,8 +56,7 @@ def response_began(number: int, metadata: object) -> Iterator[Event]:
     """A response, its message, and the audio part in that."""
     yield {"type": "response.created", "response": _response(number, metadata, "in_progress")}
     item = _message(number, "in_progress", [])
-    place = {"response_id": _response_id(number), "output_index": 0}
-    yield {"type": "response.output_item.added", **place, "item": item}
+    yield {"type": "response.output_item.added", **_output(number, 0), "item": item}
     yield {"type": "conversation.item.added", "item": item}
     part = {"type": "audio", "transcript": ""}
     yield {"type": "response.content_part.added", **_place(number), "part": part}

@@ -17,11 +17,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
 def content_length(head: bytes) -> int:
     """Read ``Content-Length``; 0 if there is none."""
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            return int(value)
-    return 0
+    return int(header(head, b"content-length") or 0)
 
 
 def header(head: bytes, wanted: bytes) -> bytes:

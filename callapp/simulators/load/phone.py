@@ -294,14 +294,12 @@ class Phone:
         while self._marks:
             self._echo(self._marks.popleft()[1])
 
-    def expect_clear(self, now: float, response: int) -> bool:
-        """The caller begins to speak: expect what is unheard to be cleared. False if nothing is."""
-        if not self.streaming or self.play_until - now < _CLEAR_FROM_S:
-            return False
-        due = self._clear_due = now, response
-        self._world.tally.clears_due += 1
-        self._world.loop.after(_CLEAR_S, lambda: self._check_cleared(due))
-        return True
+    def expect_clear(self, now: float, response: int) -> None:
+        """The caller begins to speak: expect what is unheard, if anything is, to be cleared."""
+        if self.streaming and self.play_until - now >= _CLEAR_FROM_S:
+            due = self._clear_due = now, response
+            self._world.tally.clears_due += 1
+            self._world.loop.after(_CLEAR_S, lambda: self._check_cleared(due))
 
     def _check_cleared(self, due: tuple[float, int]) -> None:
         if self._clear_due == due and self.streaming:

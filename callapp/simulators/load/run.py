@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from callapp.simulators.load.audio import CHUNK_MS, AgentVoice, CallerSpeech
 from callapp.simulators.load.certificate import make_certificate
@@ -271,17 +270,6 @@ def _no_garbage() -> Iterator[None]:
     finally:
         gc.enable()
         gc.unfreeze()
-
-
-def run(
-    plan: Plan, tell: Tell, make: MakeRecipe | None, **where: Any
-) -> tuple[Measured, Tally, Usage | None]:
-    """Put a server under load; return what was measured, what was counted in all, and what it used idle."""
-    with open_load(plan, tell, make, **where) as load:
-        load.grow(plan.calls)
-        measured = load.measure(plan.seconds)
-        load.end()
-        return measured, load.world.tally, load.idle
 
 
 def _losses(tally: Tally) -> tuple[int, int, int, int]:

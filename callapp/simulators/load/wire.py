@@ -91,7 +91,7 @@ class Peer:
     Args:
         received: called with each piece of what comes in.
         lost: called once, when the other side has closed, or is gone.
-        tls: makes the socket one of TLS, as a server, or as a client of ``server_name``.
+        tls: makes the socket one of TLS, as a client of ``server_name``, or else as a server.
     """
 
     __slots__ = ("_loop", "_lost", "_received", "_sock", "_to_secure", "_unsent", "fd", "open")
@@ -191,14 +191,13 @@ class Peer:
             self.close()
             self._lost()
 
-    def _secure(self, tls: ssl.SSLContext | None, server_name: str | None) -> None:
-        assert tls is not None
+    def _secure(self, tls: ssl.SSLContext, server_name: str | None) -> None:
         self._to_secure = None
         with suppress(OSError):  # not connected after all: the read that fails next says so
             self._sock = tls.wrap_socket(
                 self._sock,
-                server_side=tls.verify_mode == ssl.CERT_NONE,
-                server_hostname=None if tls.verify_mode == ssl.CERT_NONE else server_name,
+                server_side=server_name is None,
+                server_hostname=server_name,
                 do_handshake_on_connect=False,
             )
 
