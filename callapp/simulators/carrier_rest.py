@@ -308,7 +308,6 @@ def _http(status: int, body: bytes) -> bytes:
 class _Server(ThreadingHTTPServer):
     # Requests end with their connection, so that close() can wait for the last of them.
     daemon_threads = False
-    block_on_close = True
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], api: RestApi) -> None:

@@ -56,7 +56,6 @@ class Line:
 class AgentItem:
     """A spoken item of the model: what it sent, and what of it came to the phone."""
 
-    item_id: str
     line: Line
     text: str = ""
     audio: bytearray = field(default_factory=bytearray)
@@ -199,7 +198,7 @@ class Watch:
 
     def _item(self, item_id: str, at_s: float) -> AgentItem:
         if item_id not in self._by_id:
-            item = AgentItem(item_id, Line(at_s, "agent", speech=True, done=False))
+            item = AgentItem(Line(at_s, "agent", speech=True, done=False))
             self._by_id[item_id] = item
             self.items.append(item)
         return self._by_id[item_id]

@@ -16,8 +16,9 @@ from collections import deque
 from dataclasses import dataclass
 from operator import attrgetter
 
+from callapp.simulators.sound import SILENCE
+
 BYTE_NS = 125_000
-_SILENCE = b"\xff"
 
 
 @dataclass(slots=True)
@@ -116,10 +117,6 @@ class Playout:
         """When the next mark comes back if nothing else happens; None when there is none."""
         return self._pending[0][2] if self._pending else None
 
-    def queued_bytes(self, at_ns: int) -> int:
-        """How much is still to be heard at a time, a byte begun included."""
-        return -(-max(0, self._free_ns - at_ns) // BYTE_NS)
-
     def heard_bytes(self, at_ns: int) -> int:
         """How much had been heard at a time, silence not counted."""
         return sum(chunk.heard_bytes(at_ns) for chunk in self.chunks)
@@ -131,7 +128,7 @@ class Playout:
         track. ``until_ns`` may not lie in the future: what is still to come is not known.
         """
         first, last = since_ns // BYTE_NS, until_ns // BYTE_NS
-        track = bytearray(_SILENCE * (last - first))
+        track = bytearray(SILENCE * (last - first))
         # Chunks do not overlap: only the one before the first that starts later can reach in.
         index = max(0, bisect_right(self.chunks, since_ns, key=attrgetter("starts_ns")) - 1)
         for chunk in self.chunks[index:]:
@@ -160,6 +157,6 @@ class Playout:
                     break
                 matched += len(piece)
                 heard += min(len(piece), chunk.heard_bytes(at_ns))
-            if matched >= best_length and audio[:matched].strip(_SILENCE):
+            if matched >= best_length and audio[:matched].strip(SILENCE):
                 best_length, best_heard = matched, heard
         return best_heard

@@ -103,14 +103,13 @@ class PretendTextModel:
 
     Args:
         answers: what it says, request by request.
-        port: to listen on, at 127.0.0.1; 0 takes a free one.
         api_key: the only valid key; ``None`` takes any.
     """
 
-    def __init__(self, answers: Sequence[Answer], *, port: int = 0, api_key: str | None = None) -> None:
+    def __init__(self, answers: Sequence[Answer], *, api_key: str | None = None) -> None:
         self._answers = list(answers)
         self._api_key = api_key
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self.requests: list[dict[str, Any]] = []
         """The bodies of all requests that were valid."""
         self.refused: list[str] = []
@@ -126,8 +125,7 @@ class PretendTextModel:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="pretend-text-model", daemon=True
@@ -153,14 +151,13 @@ class PretendTextModel:
         try:
             body = self._read(handler)
         except _Refused as refused:
-            with self._changed:
+            with self._lock:
                 self.refused.append(str(refused))
             _reply(handler, refused.status, {"error": refused.error})
             return
-        with self._changed:
+        with self._lock:
             answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
             self.requests.append(body)
-            self._changed.notify_all()
         if isinstance(answer, Failure):
             error = {"message": "It went wrong.", "type": "server_error", "param": None, "code": answer.code}
             _reply(handler, answer.status, {"error": error}, answer.headers)
