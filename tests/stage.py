@@ -270,39 +270,20 @@ class Counts:
     descriptors: int
 
 
-class Server:
-    """A gunicorn with callapp, what it has logged so far, and the addresses of the simulators it talks to."""
+class Gunicorn:
+    """A gunicorn, and what it has written so far.
 
-    def __init__(self, folder: Path, **environ: str) -> None:
-        self.port, self.carrier_port, self.model_port = free_port(), free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
-        for name, text in AGENTS.items():
-            _write(folder / "agents" / f"{name}.md", text)
-        _write(folder / "tools" / "stage_tools.py", TOOLS)
-        settings = {
-            "PORT": str(self.port),
-            "PUBLIC_URL": self.url,
-            "TWILIO_API_URL": f"http://127.0.0.1:{self.carrier_port}",
-            "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
-            "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
-            "OPENAI_API_KEY": OPENAI_KEY,
-            "ANALYSIS_MODEL": "off",
-            "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{self.model_port}/v1/realtime",
-            "FROM_PHONE_NUMBER": OUR_NUMBER,
-            "CALLAPP_API_KEY": API_KEY,
-            "DATABASE_URL": sqlite_at(folder / "calls.sqlite"),
-            "AGENTS_DIR": str(folder / "agents"),
-            "TOOLS_DIR": str(folder / "tools"),
-            "RATE_LIMIT_PER_KEY": "100000/minute",
-            "RATE_LIMIT_PER_CALLEE": "100000/minute",
-            "LOG_LEVEL": "debug",
-            "STAGE_CRM_TOKEN": CRM_TOKEN,
-        }
+    Args:
+        folder: where it is started.
+        arguments: of its command line.
+        environ: on top of what ``clean_environ`` leaves it.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "wsgi:app"],
-            cwd=ROOT,
-            env=clean_environ() | {"PYTHONWARNINGS": "default"} | settings | environ,
+            [sys.executable, "-m", "gunicorn", *arguments],
+            cwd=folder,
+            env=clean_environ() | {"PYTHONWARNINGS": "default"} | environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -310,18 +291,8 @@ class Server:
         )
         self.lines: list[str] = []
         self._changed = Condition()
-        self._at_rest: Counts | None = None
-        self._max_concurrent_calls = int(environ.get("MAX_CONCURRENT_CALLS", "100"))
         self._reader = Thread(target=self._read, name="server-log", daemon=True)
         self._reader.start()
-        try:
-            self.wait_for_line("Listening at")
-            assert self.get("/healthz").status == 200  # waits in the kernel's queue until a worker is up
-        except BaseException:
-            self.close()
-            raise
-
-    # What it says
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -340,6 +311,71 @@ class Server:
             line = self._changed.wait_for(found, within_s)
         assert line is not None, f"no line with {texts} in:\n" + "\n".join(self.lines[since:])
         return line
+
+    def terminate(self) -> None:
+        """Ask it to stop, as a platform does."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, within_s: float = DEADLINE_S) -> int:
+        """Wait for its end; return the exit status."""
+        status = self.process.wait(within_s)
+        self._reader.join(DEADLINE_S)
+        return status
+
+    def close(self) -> None:
+        """End it, if it still lives, without a word."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        assert self.process.stdout
+        self.process.stdout.close()
+
+
+class Server(Gunicorn):
+    """A gunicorn with callapp, and the addresses of the simulators it talks to."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.port, self.carrier_port, self.model_port = free_port(), free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.ws_url = f"ws://127.0.0.1:{self.port}/ws"
+        for name, text in AGENTS.items():
+            _write(folder / "agents" / f"{name}.md", text)
+        _write(folder / "tools" / "stage_tools.py", TOOLS)
+        settings = {
+            "PORT": str(self.port),
+            "PUBLIC_URL": self.url,
+            "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+            "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+            "OPENAI_API_KEY": OPENAI_KEY,
+            "ANALYSIS_MODEL": "off",
+            "FROM_PHONE_NUMBER": OUR_NUMBER,
+            "CALLAPP_API_KEY": API_KEY,
+            "DATABASE_URL": sqlite_at(folder / "calls.sqlite"),
+            "AGENTS_DIR": str(folder / "agents"),
+            "TOOLS_DIR": str(folder / "tools"),
+            "RATE_LIMIT_PER_KEY": "100000/minute",
+            "RATE_LIMIT_PER_CALLEE": "100000/minute",
+            "LOG_LEVEL": "debug",
+            "STAGE_CRM_TOKEN": CRM_TOKEN,
+        }
+        super().__init__(ROOT, "wsgi:app", **(self.services | settings | environ))
+        self._at_rest: Counts | None = None
+        self._max_concurrent_calls = int(environ.get("MAX_CONCURRENT_CALLS", "100"))
+        try:
+            self.wait_for_line("Listening at")
+            assert self.get("/healthz").status == 200  # waits in the kernel's queue until a worker is up
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def services(self) -> dict[str, str]:
+        """The settings by which it finds the simulators, for another one that is to find the same."""
+        return {
+            "TWILIO_API_URL": f"http://127.0.0.1:{self.carrier_port}",
+            "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{self.model_port}/v1/realtime",
+        }
 
     # What it answers
 
@@ -454,27 +490,6 @@ class Server:
             return True
         now = self.counts()
         return now.threads <= self._at_rest.threads and now.descriptors <= self._at_rest.descriptors
-
-    # Its end
-
-    def terminate(self) -> None:
-        """Ask it to stop, as a platform does."""
-        self.process.send_signal(signal.SIGTERM)
-
-    def wait(self, within_s: float = DEADLINE_S) -> int:
-        """Wait for its end; return the exit status."""
-        status = self.process.wait(within_s)
-        self._reader.join(DEADLINE_S)
-        return status
-
-    def close(self) -> None:
-        """End it, if it still lives, without a word."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(DEADLINE_S)
-        self._reader.join(DEADLINE_S)
-        assert self.process.stdout
-        self.process.stdout.close()
 
     # The play
 

@@ -6,13 +6,11 @@ import http.client
 import json
 import os
 import platform
-import queue
 import re
 import resource
 import runpy
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,13 +25,9 @@ import pytest
 from gunicorn.workers.gthread import ThreadWorker
 
 from callapp.web.patience import TAKES_S
-from tests.stage import clean_environ, eventually, free_port
+from tests.stage import DEADLINE_S, ROOT, Gunicorn, eventually, free_port
 
-ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "gunicorn.conf.py"
-DEADLINE_S = 20
-"""For anything a process has to do; far more than it takes."""
-
 # Stands for create_app(): a registry as gunicorn.conf.py knows it, and requests that hold a thread as a
 # WebSocket does.
 STAND_IN = """
@@ -129,8 +123,8 @@ sys.exit(refuse_to_start(ConfigError(faults)))
 """
 
 
-class Gunicorn:
-    """A gunicorn process and what it has written so far."""
+class StandIn(Gunicorn):
+    """A gunicorn with our configuration, and an application in callapp's place."""
 
     def __init__(
         self,
@@ -141,59 +135,16 @@ class Gunicorn:
         **environ: str,
     ) -> None:
         (folder / "stand_in.py").write_text(application)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "-c", str(config), target],
-            cwd=folder,
-            env=clean_environ() | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"} | environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # a signal to all its processes must not reach ours
-        )
-        self.lines: list[str] = []
-        self._new: queue.Queue[str | None] = queue.Queue()
-        self._reader = Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self._new.put(line.rstrip("\n"))
-        self._new.put(None)
-
-    def wait_for(self, text: str) -> None:
-        """Wait until a line with ``text`` is written."""
-        deadline = time.monotonic() + DEADLINE_S
-        while (line := self._new.get(timeout=deadline - time.monotonic())) is not None:
-            self.lines.append(line)
-            if text in line:
-                return
-        raise AssertionError(f"ended without {text!r}:\n" + "\n".join(self.lines))
-
-    def end(self) -> int:
-        """Wait for its end; return the exit status."""
-        status = self.process.wait(DEADLINE_S)
-        self._reader.join(DEADLINE_S)
-        while (line := self._new.get(timeout=1)) is not None:
-            self.lines.append(line)
-        return status
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(DEADLINE_S)
-        self._reader.join(DEADLINE_S)
-        assert self.process.stdout
-        self.process.stdout.close()
+        super().__init__(folder, "-c", str(config), target, PYTHONPATH=str(ROOT), **environ)
 
 
-class Server(Gunicorn):
+class Server(StandIn):
     """A gunicorn process that serves the stand-in."""
 
     def __init__(self, folder: Path, config: Path = CONFIG, **environ: str) -> None:
         self.port = free_port()
         super().__init__(folder, STAND_IN, config=config, PORT=str(self.port), **environ)
-        self.wait_for("Listening at")
+        self.wait_for_line("Listening at")
 
     def get(self, path: str, **headers: str) -> tuple[int, str]:
         """Ask on a connection of its own; connections stay in the kernel's queue until a worker is up."""
@@ -244,9 +195,9 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Sim
 
 
 def refused(folder: Path, application: str = STAND_IN, **environ: str) -> tuple[int, list[str]]:
-    gunicorn = Gunicorn(folder, application, **environ)
+    gunicorn = StandIn(folder, application, **environ)
     try:
-        return gunicorn.end(), gunicorn.lines
+        return gunicorn.wait(), gunicorn.lines
     finally:
         gunicorn.close()
 
@@ -371,7 +322,7 @@ def test_faults_found_by_the_application_end_gunicorn_without_another_try(tmp_pa
 
 
 def test_an_unknown_agent_ends_the_real_application_the_same_way(tmp_path: Path) -> None:
-    gunicorn = Gunicorn(
+    gunicorn = StandIn(
         tmp_path,
         STAND_IN,
         target="wsgi:app",
@@ -380,7 +331,7 @@ def test_an_unknown_agent_ends_the_real_application_the_same_way(tmp_path: Path)
         DATABASE_URL=f"sqlite:///{tmp_path}/calls.db",
     )
     try:
-        status = gunicorn.end()
+        status = gunicorn.wait()
     finally:
         gunicorn.close()
     assert sum("nobody" in line for line in gunicorn.lines) == 1
@@ -397,8 +348,8 @@ def test_every_line_is_json_when_json_is_asked_for(start: Callable[..., Server])
     with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as peer:
         peer.sendall(b"no HTTP at all\r\n\r\n")
         assert peer.recv(100).startswith(b"HTTP/1.1 400")
-    server.process.send_signal(signal.SIGTERM)
-    assert server.end() == 0
+    server.terminate()
+    assert server.wait() == 0
     lines = [json.loads(line) for line in server.lines]
     assert {"time", "level", "logger", "message"} <= set.intersection(*(set(line) for line in lines))
     assert lines[0]["logger"] == "gunicorn.error"
@@ -418,8 +369,8 @@ def test_every_line_is_json_when_json_is_asked_for(start: Callable[..., Server])
 def test_text_lines_of_gunicorn_look_like_ours(start: Callable[..., Server]) -> None:
     server = start()
     server.get("/readyz")
-    server.process.send_signal(signal.SIGTERM)
-    assert server.end() == 0
+    server.terminate()
+    assert server.wait() == 0
     line = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Z]+ gunicorn\.(error|access): .+"
     assert [text for text in server.lines if not re.fullmatch(line, text)] == []
 
@@ -482,12 +433,14 @@ def test_a_server_without_descriptors_keeps_its_calls_and_goes_on(start: Callabl
     with ExitStack() as idle:
         for _ in range(20):
             idle.enter_context(socket.create_connection(("127.0.0.1", server.port), DEADLINE_S))
-        server.wait_for("no connection can be taken, which is tried again in a moment: Too many open files")
+        server.wait_for_line(
+            "no connection can be taken, which is tried again in a moment: Too many open files"
+        )
     assert held.is_alive()
     assert server.get("/hang-up") == (200, "done")
     held.join(DEADLINE_S)
-    server.process.send_signal(signal.SIGTERM)
-    assert server.end() == 0
+    server.terminate()
+    assert server.wait() == 0
     tries = sum("no connection can be taken" in line for line in server.lines)
     assert tries < 10, "it does nothing else"
 
@@ -497,7 +450,7 @@ def test_who_does_not_take_an_answer_holds_no_thread(start: Callable[..., Server
     assert float(server.get("/patience")[1]) == TAKES_S
     with socket.create_connection(("127.0.0.1", server.port), DEADLINE_S) as peer:
         peer.sendall(b"GET /large/0.5 HTTP/1.1\r\nHost: callapp\r\n\r\n")
-        server.wait_for("! an answer was not taken: GET /large/0.5")
+        server.wait_for_line("! an answer was not taken: GET /large/0.5")
     assert len(server.get("/large/20.0")[1]) == 50_000_000
     assert not any("Traceback" in line for line in server.lines)
 
@@ -506,8 +459,8 @@ def test_without_calls_sigterm_ends_at_once(start: Callable[..., Server]) -> Non
     server = start(WEB_CONCURRENCY="2")
     server.get("/readyz")
     began = time.monotonic()
-    server.process.send_signal(signal.SIGTERM)
-    assert server.end() == 0
+    server.terminate()
+    assert server.wait() == 0
     assert time.monotonic() - began < 5
 
 
@@ -530,17 +483,17 @@ def test_a_worker_that_has_just_been_forked_hears_sigterm(
     config = tmp_path / "slow_to_boot.py"
     config.write_text(SLOW_TO_BOOT)
     server = start(config)
-    server.wait_for("a worker is forked")
-    server.process.send_signal(signal.SIGTERM)
-    assert server.end() == 0
+    server.wait_for_line("a worker is forked")
+    server.terminate()
+    assert server.wait() == 0
 
 
 def test_while_draining_requests_are_answered_and_the_call_goes_on(start: Callable[..., Server]) -> None:
     server = start()
     held = server.call()
     worker = json.loads(server.get("/process")[1])["pid"]
-    server.process.send_signal(signal.SIGTERM)
-    server.wait_for("Handling signal: term")
+    server.terminate()
+    server.wait_for_line("Handling signal: term")
     os.kill(worker, signal.SIGTERM)  # as Heroku does, which signals every process
     deadline = time.monotonic() + DEADLINE_S
     while server.get("/readyz") != (503, "draining"):
@@ -549,7 +502,7 @@ def test_while_draining_requests_are_answered_and_the_call_goes_on(start: Callab
     assert server.get("/hang-up") == (200, "done")
     held.join(DEADLINE_S)
     began = time.monotonic()
-    assert server.end() == 0
+    assert server.wait() == 0
     assert time.monotonic() - began < 5
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", server.port), 1)
@@ -581,7 +534,7 @@ def test_after_sighup_calls_go_on_and_who_comes_is_served_by_new_workers(
         kept_alive.sendall(b"GET /readyz HTTP/1.1\r\nHost: callapp\r\n\r\n")
         assert b"Connection: keep-alive\r\n" in list(iter(answer.readline, b"\r\n"))
         send(server.process.pid, signal.SIGHUP)
-        server.wait_for("Hang up: Master")
+        server.wait_for_line("Hang up: Master")
         assert eventually(lambda: json.loads(server.get("/process")[1])["pid"] != before, DEADLINE_S)
         for _ in range(5):
             assert server.get("/readyz") == (200, "ready")
@@ -590,8 +543,8 @@ def test_after_sighup_calls_go_on_and_who_comes_is_served_by_new_workers(
         assert held.is_alive()
     held.join(DEADLINE_S)
     assert not held.is_alive()
-    server.process.send_signal(signal.SIGTERM)
-    assert server.end() == 0
+    server.terminate()
+    assert server.wait() == 0
 
 
 def test_after_sigttou_calls_go_on_and_who_comes_is_served_by_the_workers_that_stay(
@@ -607,7 +560,7 @@ def test_after_sigttou_calls_go_on_and_who_comes_is_served_by_the_workers_that_s
         while stays == leaves:
             stays = json.loads(server.get("/process")[1])["pid"]
         server.process.send_signal(signal.SIGTTOU)
-        server.wait_for("Handling signal: ttou")
+        server.wait_for_line("Handling signal: ttou")
         os.kill(stays, signal.SIGSTOP)  # so that the other one answers, if it still does
         assert eventually(lambda: waits_at_the_door(server), DEADLINE_S)
         os.kill(stays, signal.SIGCONT)
@@ -637,11 +590,11 @@ def test_calls_outlive_the_master_and_nobody_waits_for_it(start: Callable[..., S
         stack.callback(end_for_sure, worker)
         with hanging_up(server):
             server.process.kill()
-            server.wait_for("Parent changed")
+            server.wait_for_line("Parent changed")
             assert eventually(lambda: refuses(server), DEADLINE_S)
             assert held.is_alive()
         held.join(DEADLINE_S)
-        server.end()
+        server.wait()
         assert "Worker exiting" in server.lines[-1]
 
 
@@ -668,7 +621,7 @@ def test_ctrl_c_ends_at_once_whatever_is_going_on(
     server.call()
     began = time.monotonic()
     os.killpg(server.process.pid, number)  # a terminal signals every process in the foreground
-    server.end()
+    server.wait()
     assert time.monotonic() - began < 5
     assert not any("out of memory" in line for line in server.lines)
 
@@ -677,6 +630,6 @@ def test_a_call_that_never_ends_is_cut_when_the_drain_is_over(start: Callable[..
     server = start(DRAIN_SECONDS="0")
     server.call()
     began = time.monotonic()
-    server.process.send_signal(signal.SIGTERM)
-    server.end()
+    server.terminate()
+    server.wait()
     assert time.monotonic() - began < 10

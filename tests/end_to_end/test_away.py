@@ -276,14 +276,7 @@ def two_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serv
     folder = tmp_path_factory.mktemp("two-servers")
     with ExitStack() as stack:
         first = stack.enter_context(started(folder))
-        second = stack.enter_context(
-            started(
-                folder,
-                PUBLIC_URL=first.url,
-                TWILIO_API_URL=f"http://127.0.0.1:{first.carrier_port}",
-                OPENAI_REALTIME_URL=f"ws://127.0.0.1:{first.model_port}/v1/realtime",
-            )
-        )
+        second = stack.enter_context(started(folder, PUBLIC_URL=first.url, **first.services))
         yield first, second
 
 

@@ -101,11 +101,7 @@ def servers(in_common: InCommon, tmp_path_factory: pytest.TempPathFactory) -> It
         balancer = stack.enter_context(closing(Balancer()))
         common = {"PUBLIC_URL": balancer.url, **in_common.environ}
         first = stack.enter_context(started(tmp_path_factory.mktemp("first"), **common))
-        services = {
-            "TWILIO_API_URL": f"http://127.0.0.1:{first.carrier_port}",
-            "OPENAI_REALTIME_URL": f"ws://127.0.0.1:{first.model_port}/v1/realtime",
-        }
-        second = stack.enter_context(started(tmp_path_factory.mktemp("second"), **common, **services))
+        second = stack.enter_context(started(tmp_path_factory.mktemp("second"), **common, **first.services))
         yield Two(first, second, balancer)
 
 
