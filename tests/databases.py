@@ -15,7 +15,7 @@ import pytest
 
 from callapp.call_log import Store, schema
 from callapp.call_log.models import Base
-from tests.postgres import Cluster, cluster, programs
+from tests.postgres import Cluster, cluster
 
 KINDS = ["sqlite", "postgresql"]
 
@@ -48,10 +48,7 @@ def _our_tables() -> bytes:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
-    bin_folder = programs()
-    if bin_folder is None:
-        pytest.skip("no PostgreSQL on this machine: initdb was not found")
-    with cluster(bin_folder) as running:
+    with cluster() as running:
         yield running
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from itertools import chain
+from tempfile import TemporaryDirectory
 
+import pytest
 import redis
 
 from tests.stage import eventually, free_port
@@ -19,7 +20,7 @@ START_S = 20
 class RedisServer:
     """A running server, on a port of this machine."""
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, program: str, folder: str) -> None:
         self._program = program
         self._folder = folder
         self._port = free_port()
@@ -28,20 +29,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        self._process = subprocess.Popen(
-            [
-                self._program,
-                "--port",
-                str(self._port),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--dir",
-                self._folder,
-            ],
-            stdout=subprocess.DEVNULL,
-        )
+        options = {"--port": str(self._port), "--bind": "127.0.0.1", "--save": "", "--dir": self._folder}
+        self._process = subprocess.Popen([self._program, *chain(*options.items())], stdout=subprocess.DEVNULL)
         assert eventually(self._answers, START_S)
 
     def _answers(self) -> bool:
@@ -58,18 +47,14 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server() -> Iterator[RedisServer | None]:
-    """Start a server, which is gone without a trace afterwards; ``None`` where there is no program for it."""
+def redis_server() -> Iterator[RedisServer]:
+    """Start a server, which is gone without a trace afterwards; skip the test where there is no program."""
     program = shutil.which("redis-server")
     if program is None:
-        yield None
-        return
-    folder = Path(tempfile.mkdtemp(prefix="redis-"))
-    try:
+        pytest.skip("no Redis on this machine: redis-server was not found")
+    with TemporaryDirectory(prefix="redis-") as folder:
         server = RedisServer(program, folder)
         try:
             yield server
         finally:
             server.stop()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -38,7 +38,7 @@ from callapp.conversation.facts import (
     Used,
     Uttered,
 )
-from tests.postgres import Cluster, cluster, programs
+from tests.postgres import Cluster, cluster
 from tests.stage import eventually
 
 WAIT_S = 20.0
@@ -355,11 +355,8 @@ def test_a_cursor_that_is_none_of_ours_is_refused(store: Store, cursor: str) -> 
 def test_a_postgresql_that_is_stopped_during_calls_loses_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bin_folder = programs()
-    if bin_folder is None:
-        pytest.skip("no PostgreSQL on this machine: initdb was not found")
     caplog.set_level(logging.INFO)
-    with cluster(bin_folder) as server:
+    with cluster() as server:
         url = server.new_database()
         schema.upgrade(url)
         store = Store(url)

@@ -27,7 +27,7 @@ from tests.end_to_end.test_interpreter import (
     names,
     wait_to_hear,
 )
-from tests.postgres import cluster, programs
+from tests.postgres import cluster
 from tests.redis import redis_server
 from tests.stage import DEADLINE_S, END_LINE, HUNG_UP, Server, eventually
 
@@ -79,16 +79,11 @@ def in_common(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     with ExitStack() as stack:
         if request.param == "redis":
             redis = stack.enter_context(redis_server())
-            if redis is None:
-                pytest.skip("no Redis on this machine: redis-server was not found")
             path = tmp_path_factory.mktemp("shared") / "calls.sqlite"
             environ = {"REDIS_URL": redis.url, "DATABASE_URL": f"sqlite:///{path}"}
             yield InCommon(environ, redis.stop, redis.start)
             return
-        bin_folder = programs()
-        if bin_folder is None:
-            pytest.skip("no PostgreSQL on this machine: initdb was not found")
-        server = stack.enter_context(cluster(bin_folder))
+        server = stack.enter_context(cluster())
         url = server.new_database()
         schema.upgrade(url)
         yield InCommon({"DATABASE_URL": url}, server.stop, server.start)

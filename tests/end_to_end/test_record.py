@@ -21,7 +21,7 @@ from callapp.simulators.model_script import Say, Script
 from callapp.simulators.phone import Callee, HangUp, Hear, HearPause, Pause, WaitForEnd
 from callapp.simulators.phone import Say as Speak
 from tests.end_to_end.test_tools import has_heard
-from tests.postgres import cluster, programs
+from tests.postgres import cluster
 from tests.stage import API_KEY, DEADLINE_S, Scene, Server, eventually, words
 
 GREETING = words("Welcome!", 600)
@@ -186,10 +186,7 @@ def test_a_worker_that_is_killed_in_mid_call_leaves_the_record_up_to_its_last_se
 def test_a_database_that_is_away_during_calls_delays_their_record_and_nothing_else(
     start: Callable[..., Server],
 ) -> None:
-    bin_folder = programs()
-    if bin_folder is None:
-        pytest.skip("no PostgreSQL on this machine: initdb was not found")
-    with cluster(bin_folder) as database:
+    with cluster() as database:
         url = database.new_database()
         schema.upgrade(url)
         server = start(DATABASE_URL=url)

@@ -20,7 +20,7 @@ from callapp.simulators.phone import Say as Speak
 from callapp.simulators.speech import Speech
 from tests.end_to_end.conftest import started
 from tests.end_to_end.desk import csrf_token, desk
-from tests.postgres import cluster, programs
+from tests.postgres import cluster
 from tests.stage import (
     API_KEY,
     DEADLINE_S,
@@ -50,10 +50,7 @@ def two_workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     with ExitStack() as stack:
         environ = {"RECORDINGS_URL": str(folder / "recordings")}
         if request.param == "postgresql":
-            bin_folder = programs()
-            if bin_folder is None:
-                pytest.skip("no PostgreSQL on this machine: initdb was not found")
-            environ["DATABASE_URL"] = stack.enter_context(cluster(bin_folder)).new_database()
+            environ["DATABASE_URL"] = stack.enter_context(cluster()).new_database()
             schema.upgrade(environ["DATABASE_URL"])
         yield stack.enter_context(started(folder, WEB_CONCURRENCY="2", **environ))
 
