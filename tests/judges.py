@@ -1,4 +1,4 @@
-"""Those who judge what callapp sends to OpenAI: the ``openai`` package's own types."""
+"""Those who judge what is sent to OpenAI, and by it: the ``openai`` package's own types."""
 
 from __future__ import annotations
 

@@ -120,6 +120,7 @@ class App:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.carrier.close()  # its streams end, so that our threads can
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()

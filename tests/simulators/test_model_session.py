@@ -6,15 +6,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import pydantic
 import pytest
-from openai.types.realtime import RealtimeClientEvent
 
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_errors import ClientError, check
 from callapp.simulators.model_schema import CLIENT_EVENTS
 from callapp.simulators.model_script import INSTANT, Say, Script
-from tests.simulators.realtime_client import PCMU, Client, unknown_fields
+from tests.judges import faults
+from tests.simulators.realtime_client import PCMU, Client
 
 MODEL = "?model=gpt-realtime-2.1-mini"
 
@@ -131,8 +130,7 @@ ACCEPTED: list[dict[str, Any]] = [
 def test_documented_events_are_accepted(event: dict[str, Any]) -> None:
     """And they are what the ``openai`` package takes, so the samples themselves are sound."""
     check(event)
-    parsed = pydantic.TypeAdapter(RealtimeClientEvent).validate_python(event)
-    assert unknown_fields(parsed) == []
+    assert faults(event) == []
 
 
 def test_every_client_event_there_is_has_a_schema() -> None:

@@ -45,19 +45,6 @@ def _nothing_remains() -> Iterator[None]:
     assert open_files() <= files
 
 
-@pytest.fixture
-def carrier() -> Iterator[Carrier]:
-    with Carrier(say_ms_per_char=0) as carrier:
-        yield carrier
-
-
-@pytest.fixture
-def app(carrier: Carrier) -> Iterator[App]:
-    with App(carrier) as app:
-        yield app
-        carrier.close()  # its streams end, so that the application's threads can
-
-
 def test_a_whole_call(carrier: Carrier, app: App, tmp_path: Path) -> None:
     """Greeted, asked, answered to the last mark, closed by the application."""
     greeting, question, answer = (clip(name).audio for name in SCENE)
@@ -345,7 +332,6 @@ def test_a_strict_carrier_tears_the_stream_down() -> None:
         call = carrier.wait_for_call(5)
         call.wait_ended(5)
         assert [fault.code for fault in call.faults] == [31924]
-        carrier.close()
 
 
 def test_a_slow_network_delays_both_ways() -> None:
@@ -362,7 +348,6 @@ def test_a_slow_network_delays_both_ways() -> None:
         call.wait_ended(5)
         (echo,) = call.stream.playout.echoes
         media_before_mark = len(app.wires[0].of("media"))
-        carrier.close()
     # start takes 80 ms to the application, the audio 80 ms back.
     assert echo.asked_ns >= 160 * MS
     # Frames and marks come late, but in their order: those of 260 ms went before this mark.

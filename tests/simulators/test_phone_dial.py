@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from callapp.simulators.ivr import Ivr, Menu
@@ -24,17 +22,9 @@ WAIT_S = 10
 
 
 @pytest.fixture
-def carrier() -> Iterator[Carrier]:
-    with Carrier(say_ms_per_char=0) as carrier:
-        yield carrier
-
-
-@pytest.fixture
-def app(carrier: Carrier) -> Iterator[App]:
-    with App(carrier) as app:
-        app.documents["/over"] = "<Response><Hangup/></Response>"
-        yield app
-        carrier.close()
+def app(app: App) -> App:
+    app.documents["/over"] = "<Response><Hangup/></Response>"
+    return app
 
 
 def ring(carrier: Carrier, app: App, callee: Callee | None = None) -> Call:

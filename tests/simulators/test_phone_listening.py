@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,17 +26,9 @@ TWIML = (
 
 
 @pytest.fixture
-def carrier() -> Iterator[Carrier]:
-    with Carrier(say_ms_per_char=0) as carrier:
-        yield carrier
-
-
-@pytest.fixture
-def app(carrier: Carrier) -> Iterator[App]:
-    with App(carrier) as app:
-        app.twiml = TWIML
-        yield app
-        carrier.close()
+def app(app: App) -> App:
+    app.twiml = TWIML
+    return app
 
 
 def ring(carrier: Carrier, app: App, caller: Callee, other: Callee) -> Call:

@@ -18,12 +18,6 @@ NUMBERS = {"to": "+819012345678", "from_": "+15005550006"}
 
 
 @pytest.fixture
-def carrier() -> Iterator[Carrier]:
-    with Carrier() as carrier:
-        yield carrier
-
-
-@pytest.fixture
 def client(carrier: Carrier) -> Client:
     return client_of(carrier, carrier.auth_token)
 
