@@ -22,7 +22,7 @@ _TEXT_PIECE_CHARS = 8
 
 
 class OpenItem:
-    """An item that is being produced; each kind of item has a class below."""
+    """An item that is being produced, whole from the first: those that come in deltas have classes below."""
 
     def __init__(self, response: Response, item: Item, pace: Pace) -> None:
         self.response = response
@@ -34,11 +34,11 @@ class OpenItem:
 
     def advance(self) -> int | None:
         """Send the next delta; return how many ms of speech it took to make, ``None`` when all is sent."""
-        raise NotImplementedError
+        return None
 
     def finish(self, status: str) -> None:
         """Send the ``done`` events, with what was produced so far."""
-        raise NotImplementedError
+        self.response.item_done(self.item, status)
 
 
 class SpokenItem(OpenItem):
@@ -78,7 +78,7 @@ class SpokenItem(OpenItem):
         self.response.emit_part("response.output_audio.done", self.item)
         self.response.emit_part("response.output_audio_transcript.done", self.item, transcript=transcript)
         self.response.emit_part("response.content_part.done", self.item, part=part)
-        self.response.item_done(self.item, status)
+        super().finish(status)
 
 
 class WrittenItem(OpenItem):
@@ -106,7 +106,7 @@ class WrittenItem(OpenItem):
         self.response.emit_part("response.output_text.done", self.item, text=text)
         part = {"type": "text", "text": text}
         self.response.emit_part("response.content_part.done", self.item, part=part)
-        self.response.item_done(self.item, status)
+        super().finish(status)
 
 
 class CalledItem(OpenItem):
@@ -129,36 +129,7 @@ class CalledItem(OpenItem):
         body = self.item.body
         fields = {"arguments": body["arguments"], "name": body["name"]}
         self.response.emit_arguments("response.function_call_arguments.done", self.item, **fields)
-        self.response.item_done(self.item, status)
-
-
-class RemotelyCalledItem(OpenItem):
-    """A call of a remote tool, which the service makes by itself."""
-
-    def __init__(self, response: Response, item: Item, pace: Pace, arguments: str) -> None:
-        super().__init__(response, item, pace)
-        self._rest = arguments
-
-    def advance(self) -> int | None:
-        if not self._rest:
-            return None
-        delta, self._rest = self._rest, ""
-        self.item.body["arguments"] += delta
-        self._emit("delta", delta=delta)
-        return self.pace.delta_ms
-
-    def called(self) -> None:
-        """The arguments are complete: the call is under way."""
-        self._emit("done", arguments=self.item.body["arguments"])
-        self.response.emit_of_session("response.mcp_call.in_progress", self.item)
-
-    def finish(self, status: str) -> None:
-        self.response.item_done(self.item, status)
-
-    def _emit(self, what: str, **fields: str) -> None:
-        index = self.response.index(self.item)
-        event_type = f"response.mcp_call_arguments.{what}"
-        self.response.emit(event_type, item_id=self.item.id, output_index=index, **fields)
+        super().finish(status)
 
 
 @lru_cache(maxsize=512)

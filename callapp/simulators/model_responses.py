@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from callapp.simulators.model_config import format_fields
 from callapp.simulators.model_items import Item, new_id
-from callapp.simulators.model_outputs import CalledItem, OpenItem, RemotelyCalledItem, SpokenItem, WrittenItem
+from callapp.simulators.model_outputs import CalledItem, OpenItem, SpokenItem, WrittenItem
 from callapp.simulators.model_script import Ask, Call, CutOff, Fail, McpCall, Output, Pace, Say
 
 if TYPE_CHECKING:
@@ -143,12 +143,15 @@ class Response:
             self.item_done(self._add(asked), "completed")
             return
         item = self._add({"id": new_id("mcp"), "type": "mcp_call", **body, "arguments": ""})
-        self._open = opened = RemotelyCalledItem(self, item, pace, arguments)
-        while opened.advance() is not None:
-            pass
-        opened.called()
+        self._open = opened = OpenItem(self, item, pace)
+        item.body["arguments"] = arguments
+        if arguments:
+            self._emit_of(item, "response.mcp_call_arguments.delta", delta=arguments)
+        self._emit_of(item, "response.mcp_call_arguments.done", arguments=arguments)
+        index = self._items.index(item)
+        self._session.emit("response.mcp_call.in_progress", item_id=item.id, output_index=index)
         yield tool.takes_ms / 1000
-        mcp.returned(item, mcp.run(label, call.name, arguments), self.index(item))
+        mcp.returned(item, mcp.run(label, call.name, arguments), index)
         self._open = None
         opened.finish("completed")
 
@@ -174,7 +177,7 @@ class Response:
         item = Item(body if body["type"].startswith("mcp_") else {**body, "status": "in_progress"})
         self._items.append(item)
         index = len(self._items) - 1
-        self.emit("response.output_item.added", output_index=index, item=item.wire())
+        self._emit("response.output_item.added", output_index=index, item=item.wire())
         if self.in_conversation:
             previous = self._session.conversation.insert(item)
             self._session.emit("conversation.item.added", previous_item_id=previous, item=item.wire())
@@ -192,7 +195,7 @@ class Response:
         if self.in_conversation:
             previous = self._session.conversation.before(item)
             self._session.emit("conversation.item.done", previous_item_id=previous, item=item.wire())
-        self.emit("response.output_item.done", output_index=self.index(item), item=item.wire())
+        self._emit("response.output_item.done", output_index=self._items.index(item), item=item.wire())
 
     def _end(self, status: str, details: dict[str, Any] | None) -> None:
         self.done = True
@@ -200,23 +203,17 @@ class Response:
         self._emit_response("response.done", status, details, usage)
         self._ended(self)
 
-    def index(self, item: Item) -> int:
-        """The place of an item among those of the response."""
-        return self._items.index(item)
-
-    def emit(self, event_type: str, **fields: Any) -> None:
+    def _emit(self, event_type: str, **fields: Any) -> None:
         self._session.emit(event_type, response_id=self.id, **fields)
 
-    def emit_of_session(self, event_type: str, item: Item) -> None:
-        """Send one of the events that do not name their response."""
-        self._session.emit(event_type, item_id=item.id, output_index=self.index(item))
-
     def emit_part(self, event_type: str, item: Item, **fields: Any) -> None:
-        self.emit(event_type, item_id=item.id, output_index=self.index(item), content_index=0, **fields)
+        self._emit_of(item, event_type, content_index=0, **fields)
 
     def emit_arguments(self, event_type: str, item: Item, **fields: Any) -> None:
-        index = self.index(item)
-        self.emit(event_type, item_id=item.id, output_index=index, call_id=item.tool_call_id, **fields)
+        self._emit_of(item, event_type, call_id=item.tool_call_id, **fields)
+
+    def _emit_of(self, item: Item, event_type: str, **fields: Any) -> None:
+        self._emit(event_type, item_id=item.id, output_index=self._items.index(item), **fields)
 
     def _emit_response(
         self, event_type: str, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None
