@@ -34,6 +34,7 @@ from callapp.simulators.carrier_account import OwnNumber
 from callapp.simulators.clips import Clip
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_script import INSTANT, Script
+from callapp.simulators.model_service import ServedSession
 from callapp.simulators.model_session import Session
 from callapp.simulators.phone import Call, Callee, Carrier
 from callapp.simulators.speech import babble_clip
@@ -403,16 +404,30 @@ class Server(Gunicorn):
         """Call a webhook as Twilio does, signed."""
         return webhooks.send(AUTH_TOKEN, method, self.url + path, fields)
 
+    def answer_incoming(self, call_sid: str, agent: str = "quiet") -> str:
+        """Ask as Twilio does what to do with a call that comes in; return the TwiML."""
+        fields = {"CallSid": call_sid, "From": THEIR_NUMBER, "To": OUR_NUMBER}
+        answer = self.webhook(f"/incoming-call?agent={agent}", **fields)
+        assert answer.status == 200
+        return answer.text
+
     def token(self, call_sid: str, agent: str = "quiet") -> str:
         """A one-time token, from the TwiML that answers an incoming call."""
-        answer = self.webhook(
-            f"/incoming-call?agent={agent}", CallSid=call_sid, From=THEIR_NUMBER, To=OUR_NUMBER
-        )
-        parameters = {
-            one.attrib["name"]: one.attrib["value"]
-            for one in ElementTree.fromstring(answer.text).iter("Parameter")
-        }
+        twiml = ElementTree.fromstring(self.answer_incoming(call_sid, agent))
+        parameters = {one.attrib["name"]: one.attrib["value"] for one in twiml.iter("Parameter")}
         return parameters["callapp_token"]
+
+    def record(self, call_sid: str, holds: Callable[[Any], object]) -> Any:
+        """What is written down of a call, once something is true of it."""
+        seen: list[Any] = []
+
+        def there() -> object:
+            answer = self.get(f"/calls/{call_sid}")
+            seen.append(answer.json)
+            return answer.status == 200 and holds(answer.json)
+
+        assert eventually(there, DEADLINE_S), seen[-1]
+        return seen[-1]
 
     @property
     def signature(self) -> str:
@@ -494,16 +509,9 @@ class Server(Gunicorn):
     # The play
 
     @contextmanager
-    def scene(
-        self,
-        script: Script | None = None,
-        *,
-        latency_ms: float = 0,
-        reversed_keys: bool = False,
-        **model: Any,
-    ) -> Iterator[Scene]:
+    def scene(self, script: Script | None = None, **options: Any) -> Iterator[Scene]:
         """A Twilio and an OpenAI for this server, and at the end the checks that hold for all calls."""
-        scene = Scene(self, script, latency_ms, reversed_keys, model)
+        scene = Scene(self, script, **options)
         try:
             yield scene
             scene.check()
@@ -515,15 +523,20 @@ class Server(Gunicorn):
 
 
 class Scene:
-    """Some calls on a server, with a Twilio and an OpenAI of their own."""
+    """Some calls on a server, with a Twilio and an OpenAI of their own.
+
+    Args:
+        model: how the model differs from one that knows our key and answers at once.
+    """
 
     def __init__(
         self,
         server: Server,
-        script: Script | None,
-        latency_ms: float,
-        reversed_keys: bool,
-        model: dict[str, Any],
+        script: Script | None = None,
+        *,
+        latency_ms: float = 0,
+        reversed_keys: bool = False,
+        **model: Any,
     ) -> None:
         self.server = server
         self.since = len(server.lines)
@@ -538,13 +551,9 @@ class Scene:
             reversed_keys=reversed_keys,
             numbers=[OwnNumber(OUR_NUMBER)],
         )
-        self._open_model = ExitStack()
+        model = {"api_key": OPENAI_KEY, "pace": INSTANT} | model
         try:
-            self.model = self._open_model.enter_context(
-                PretendModel(
-                    script, port=server.model_port, **{"api_key": OPENAI_KEY, "pace": INSTANT} | model
-                )
-            )
+            self.model = PretendModel(script, port=server.model_port, **model)
         except BaseException:
             self.carrier.close()
             raise
@@ -554,11 +563,12 @@ class Scene:
         try:
             self.carrier.close()
         finally:
-            self.close_model()
+            self.model.close()
 
-    def close_model(self) -> None:
-        """Take OpenAI off the air: connections are refused from now on."""
-        self._open_model.close()
+    @property
+    def sessions(self) -> list[ServedSession]:
+        """All sessions at OpenAI, of whatever kind."""
+        return [*self.model.sessions, *self.model.translations, *self.model.transcriptions]
 
     # Calls
 
@@ -605,7 +615,7 @@ class Scene:
         print(*self.server.lines[self.since :], sep="\n")
         for call in self.carrier.calls:
             print(call.sid, call.summary())
-        for session in (*self.model.sessions, *self.model.translations, *self.model.transcriptions):
+        for session in self.sessions:
             print(session.id, session.summary())
 
     def warnings(self) -> list[str]:
@@ -620,19 +630,11 @@ class Scene:
             call.wait_ended(DEADLINE_S)
             assert call.violations == [], call.summary()
             assert [stream.after_close for stream in call.streams if stream.after_close] == []
-        for session in self.model.sessions:
+        for session in self.sessions:
             session.wait_closed(DEADLINE_S)
             assert session.violations == []
-            assert [fault for one in session.received for fault in judges.faults(one.event)] == []
-        for translation in self.model.translations:
-            translation.wait_closed(DEADLINE_S)
-            assert translation.violations == []
-            received = [one.event for one in translation.received]
-            assert [f for event in received for f in judges.faults(event, judges.OF_TRANSLATIONS)] == []
-        for transcription in self.model.transcriptions:
-            transcription.wait_closed(DEADLINE_S)
-            assert transcription.violations == []
-            assert [f for one in transcription.received for f in judges.faults(one.event)] == []
+            judge = judges.OF_TRANSLATIONS if session in self.model.translations else judges.JUDGE
+            assert [fault for one in session.received for fault in judges.faults(one.event, judge)] == []
         server = self.server
         if server.process.poll() is None:
             assert eventually(server.is_at_rest), f"{server.counts()}:\n" + "\n".join(server.stacks())

@@ -186,7 +186,7 @@ def test_who_reads_what_was_said_as_the_call_ends_reads_on(server: Server, tmp_p
         scene.session()
         browser.wait(lambda: browser.text("#story"))
         browser.driver.execute_script("document.getElementById('story').scrollIntoView()")
-        scene.close_model()
+        scene.model.close()
         browser.wait(lambda: browser.text("#state") == "The call is over", 2 * DEADLINE_S)
         assert browser.driver.execute_script("return document.activeElement.id") == "call"
         top = browser.driver.execute_script(

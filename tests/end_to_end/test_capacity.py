@@ -41,14 +41,6 @@ def timed(deed: Callable[[], object]) -> float:
     return time.monotonic() - began_s
 
 
-def answer_incoming(server: Server, call_sid: str, agent: str = "quiet") -> str:
-    """Let Twilio ask what to do with a call; return the TwiML."""
-    fields = {"CallSid": call_sid, "From": THEIR_NUMBER, "To": OUR_NUMBER}
-    answer = server.webhook(f"/incoming-call?agent={agent}", **fields)
-    assert answer.status == 200
-    return answer.text
-
-
 def tell_status(server: Server, call_sid: str, status: str, query: str = "") -> None:
     assert server.webhook(f"/call-status{query}", CallSid=call_sid, CallStatus=status).status == 204
 
@@ -86,7 +78,7 @@ def test_health_checks_metrics_and_webhooks_answer_at_once_while_all_are_talking
             "ready": lambda: server.get("/readyz"),
             "metrics": lambda: server.get("/metrics"),
             "status": lambda: tell_status(server, sid, "ringing"),
-            "busy line": lambda: answer_incoming(server, sid),
+            "busy line": lambda: server.answer_incoming(sid),
             "503": lambda: server.request("POST", "/outgoing-call", {"phoneNumber": THEIR_NUMBER}),
         }
         took_s: dict[str, list[float]] = {}
@@ -150,9 +142,9 @@ def test_those_who_do_not_hang_up_after_their_answer_keep_nobody_waiting(server:
 def test_a_webhook_that_comes_twice_takes_one_slot(server: Server, sid: str) -> None:
     with server.scene() as scene:
         for _ in range(5):
-            assert "<Stream" in answer_incoming(server, sid)
+            assert "<Stream" in server.answer_incoming(sid)
         others = [scene.live()[0] for _ in range(LINES - 1)]
-        assert "<Stream" not in answer_incoming(server, new_sid("CA"))
+        assert "<Stream" not in server.answer_incoming(new_sid("CA"))
         tell_status(server, sid, "completed")
         third, _ = scene.live()
         for call in (*others, third):
@@ -179,9 +171,9 @@ def test_a_webhook_that_comes_after_the_end_of_its_call_takes_no_slot(server: Se
     with server.scene() as scene:
         for _ in range(LINES):
             call_sid = new_sid("CA")
-            answer_incoming(server, call_sid)
+            server.answer_incoming(call_sid)
             tell_status(server, call_sid, "completed")
-            answer_incoming(server, call_sid)
+            server.answer_incoming(call_sid)
         takes_its_calls(scene)
 
 

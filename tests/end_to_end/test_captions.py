@@ -33,16 +33,9 @@ def talk(scene: Scene, caller: Callee, other: Callee, agent: str = "captions") -
     return call, scene.carrier.wait_for_call(DEADLINE_S)
 
 
-def recorded(scene: Scene, call: Call) -> dict[str, Any]:
+def recorded(scene: Scene, call: Call) -> Any:
     """What the record knows of a call that is over, once it has been written down."""
-    found: dict[str, Any] = {}
-
-    def written() -> bool:
-        found.update(scene.server.get(f"/calls/{call.sid}").json)
-        return found.get("status") == "completed"
-
-    assert eventually(written, DEADLINE_S)
-    return found
+    return scene.server.record(call.sid, lambda seen: seen["status"] == "completed")
 
 
 def listening(scene: Scene) -> list[TranscriptionSession]:

@@ -186,7 +186,7 @@ def test_a_caller_whom_no_model_and_no_person_answers_hears_so(one_line: Server)
 
 def test_an_apology_that_cannot_be_spoken_ends_the_call_all_the_same(one_line: Server) -> None:
     with one_line.scene() as scene:
-        scene.close_model()
+        scene.model.close()
         scene.carrier.fail_next(20500, 500, method="POST")
         call = scene.ring(agent="bare")
         assert scene.ending(call).reason == "openai.unreachable"

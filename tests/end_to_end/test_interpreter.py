@@ -96,16 +96,9 @@ def ask_answer_and_part(one: Call, other: Call) -> None:
     one.hang_up()
 
 
-def recorded(scene: Scene, call: Call) -> dict[str, Any]:
+def recorded(scene: Scene, call: Call) -> Any:
     """What the record knows of a call that is over, once it has been written down."""
-    found: dict[str, Any] = {}
-
-    def written() -> bool:
-        found.update(scene.server.get(f"/calls/{call.sid}").json)
-        return found.get("endReason") is not None
-
-    assert eventually(written, DEADLINE_S)
-    return found
+    return scene.server.record(call.sid, lambda seen: seen["endReason"] is not None)
 
 
 def names(*clips: Clip) -> list[str]:

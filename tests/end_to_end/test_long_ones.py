@@ -138,7 +138,7 @@ def test_the_model_receives_every_byte_of_a_real_voice_in_order_once(evening: Ev
 def test_a_model_that_takes_the_connection_and_says_nothing_is_given_up(one_line: Server) -> None:
     """At the start the caller hears something within five seconds: a line of ours, then Twilio's."""
     with one_line.scene() as scene:
-        scene.close_model()
+        scene.model.close()
         with socket.create_server(("127.0.0.1", one_line.model_port)):
             call = scene.ring()
             call.wait_for(lambda: call.streams and call.stream.playout.chunks, 5)
@@ -149,7 +149,7 @@ def test_a_model_that_takes_the_connection_and_says_nothing_is_given_up(one_line
 def test_a_caller_who_hangs_up_while_the_model_is_dialled_leaves_nothing_behind(one_line: Server) -> None:
     """No slot and no socket outlives its call, whatever it was waiting for."""
     with one_line.scene() as scene:
-        scene.close_model()
+        scene.model.close()
         with socket.create_server(("127.0.0.1", one_line.model_port)) as listener:
             listener.settimeout(DEADLINE_S)
             call = scene.ring()

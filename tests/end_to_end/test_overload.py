@@ -18,7 +18,7 @@ from callapp.simulators.phone import Call, Callee, WaitForEnd
 from callapp.simulators.phone import Say as Speak
 from tests.end_to_end.test_doors import CONNECTED, close_of, upgraded
 from tests.end_to_end.test_doors import start as start_of
-from tests.stage import DEADLINE_S, OUR_NUMBER, THEIR_NUMBER, Scene, Server, words
+from tests.stage import DEADLINE_S, THEIR_NUMBER, Server, words
 
 HELLO = words("Hello?", 400)
 ANSWER = words("Yes, I am here.", 600)
@@ -50,13 +50,6 @@ def talks(call: Call) -> float:
     return time.monotonic() - began_s
 
 
-def incoming(server: Server, call_sid: str) -> str:
-    fields = {"CallSid": call_sid, "From": THEIR_NUMBER, "To": OUR_NUMBER}
-    answer = server.webhook("/incoming-call?agent=quiet", **fields)
-    assert answer.status == 200
-    return answer.text
-
-
 @pytest.mark.alone
 def test_a_locked_database_is_noticed_by_new_calls_only(server: Server, tmp_path: Path) -> None:
     script = Script(*[Say(ANSWER)] * 9)
@@ -64,7 +57,7 @@ def test_a_locked_database_is_noticed_by_new_calls_only(server: Server, tmp_path
         call, _ = scene.live()
         usual_s = talks(call)
         with locked(tmp_path):
-            waiting = [crowd.submit(incoming, server, f"CA{number:032d}") for number in range(4)]
+            waiting = [crowd.submit(server.answer_incoming, f"CA{number:032d}") for number in range(4)]
             waiting += [
                 crowd.submit(server.webhook, "/call-status", CallSid=call.sid, CallStatus="in-progress")
                 for _ in range(4)
@@ -78,7 +71,7 @@ def test_a_locked_database_is_noticed_by_new_calls_only(server: Server, tmp_path
         assert all("申し訳" in text and "<Stream" not in text for text in answers[:4])  # type: ignore[operator]
         assert [one.status for one in answers[4:]] == [204] * 4  # type: ignore[union-attr]
         assert any("database" in line for line in scene.warnings())
-        assert "<Stream" in incoming(server, "CA" + "3" * 32)
+        assert "<Stream" in server.answer_incoming("CA" + "3" * 32)
         server.webhook("/call-status", CallSid="CA" + "3" * 32, CallStatus="completed")
         call.hang_up()
         assert scene.ending(call).reason == "caller.hung_up"
@@ -141,9 +134,5 @@ def test_a_twilio_that_does_not_answer_a_dial_holds_up_nobody(server: Server) ->
         assert [one.status for one in answers] == [504] * 3, answers
         call.hang_up()
         assert scene.ending(call).reason == "caller.hung_up"
-        end_what_may_ring(scene)
-
-
-def end_what_may_ring(scene: Scene) -> None:
-    """A dial that was not answered may ring all the same, so its slot is kept until its time is up."""
-    assert scene.server.get("/readyz").status == 200
+        # A dial that was not answered may ring all the same, so its slot is kept until its time is up.
+        assert server.get("/readyz").status == 200

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -59,19 +58,6 @@ def fetch(server: Server, path: str) -> bytes:
         return bytes(answer.read())
 
 
-def found(server: Server, call_sid: str, holds: Callable[[Any], object]) -> Any:
-    """A call of the record, once something is true of it."""
-    seen: list[Any] = []
-
-    def there() -> object:
-        answer = server.get(f"/calls/{call_sid}")
-        seen.append(answer.json)
-        return answer.status == 200 and holds(answer.json)
-
-    assert eventually(there, DEADLINE_S), seen[-1]
-    return seen[-1]
-
-
 def offset_ms(side: bytes, clock: bytes) -> float:
     """How much later a side of the recording is than the simulator's own; the best match decides."""
     ours, theirs = g711.decode(side).astype(np.float64), g711.decode(clock).astype(np.float64)
@@ -104,7 +90,7 @@ def test_a_call_with_a_tool_and_a_barge_in(server: Server, capsys: pytest.Captur
         call = scene.ring(callee, agent="recorded")
         assert scene.ending(call).reason == "agent.ended"
         assert callee.failure is None
-        record = found(server, call.sid, lambda seen: seen["recording"])
+        record = server.record(call.sid, lambda seen: seen["recording"])
 
         said = [(one["role"], one["text"], one["interrupted"]) for one in record["utterances"]]
         assert [(role, cut) for role, _, cut in said] == [
@@ -154,7 +140,7 @@ def test_a_recording_of_twilios_is_ordered_told_of_handed_on_and_deleted(server:
     with server.scene(Script(Say(GREETING))) as scene:
         call = scene.ring(Callee([HearPause(), HangUp()]), agent="taped")
         assert scene.ending(call).reason == "caller.hung_up"
-        record = found(server, call.sid, lambda seen: seen["recording"])
+        record = server.record(call.sid, lambda seen: seen["recording"])
         assert record["recording"]["seconds"] >= 1
         assert fetch(server, f"/calls/{call.sid}/recording")[:4] == b"RIFF"
         assert server.request("DELETE", f"/calls/{call.sid}").status == 204
@@ -163,16 +149,16 @@ def test_a_recording_of_twilios_is_ordered_told_of_handed_on_and_deleted(server:
 
 
 def test_a_worker_that_is_killed_in_mid_call_leaves_the_record_up_to_its_last_second(server: Server) -> None:
-    scene = Scene(server, Script(Say(GREETING), Say(ANSWER)), 0, False, {})
+    scene = Scene(server, Script(Say(GREETING), Say(ANSWER)))
     try:
         callee = Callee([HearPause(), Speak(QUESTION), Hear(800), Pause(60_000)])
         call = scene.ring(callee, agent="recorded")
-        before = found(server, call.sid, lambda seen: len(seen["utterances"]) == 3)
+        before = server.record(call.sid, lambda seen: len(seen["utterances"]) == 3)
         (worker,) = server.workers
         os.kill(worker, signal.SIGKILL)
         call.wait_ended(DEADLINE_S)
         assert eventually(lambda: server.workers not in ([], [worker]), DEADLINE_S)
-        after = found(server, call.sid, lambda seen: seen["recording"])  # its successor saves that
+        after = server.record(call.sid, lambda seen: seen["recording"])  # its successor saves that
         wav = fetch(server, f"/calls/{call.sid}/recording")
     finally:
         scene.close()
@@ -194,7 +180,7 @@ def test_a_database_that_is_away_during_calls_delays_their_record_and_nothing_el
             callees = [Callee([HearPause(), Speak(QUESTION), Pause(120_000)]) for _ in range(CALLS)]
             calls = [scene.ring(callee, agent="host") for callee in callees]
             for call in calls:
-                found(server, call.sid, lambda seen: len(seen["utterances"]) == 3)
+                server.record(call.sid, lambda seen: len(seen["utterances"]) == 3)
             database.stop()
             for call in calls:
                 call.speak(STOP)
@@ -207,7 +193,7 @@ def test_a_database_that_is_away_during_calls_delays_their_record_and_nothing_el
                 assert scene.ending(call).reason == "caller.hung_up"
             database.start()
             for call in calls:
-                seen = found(server, call.sid, lambda seen: seen["status"] == "completed")
+                seen = server.record(call.sid, lambda seen: seen["status"] == "completed")
                 assert [one["role"] for one in seen["utterances"]] == ["agent", "caller"] * 2 + ["agent"]
                 assert len(seen["turns"]) == 2
                 assert seen["endReason"] == "caller.hung_up"

@@ -8,7 +8,7 @@ from callapp.simulators.model_mcp import McpServer, RemoteFailure, RemoteTool
 from callapp.simulators.model_script import Ask, McpCall, Output, Say, Script
 from callapp.simulators.phone import Callee, HangUp, Hear
 from callapp.simulators.phone import Say as Speak
-from tests.stage import CRM_TOKEN, Scene, Server, eventually, kinds_received, words
+from tests.stage import CRM_TOKEN, Scene, Server, kinds_received, words
 
 QUESTION = words("Where is my order?", 400)
 LOOKING = words("One moment, I am looking it up.", 700)
@@ -41,9 +41,7 @@ def play(scene: Scene, *heard_ms: int) -> list[tuple[str, Any, str, str]]:
     call = scene.ring(callee, agent="remote")
     assert scene.ending(call).reason == "caller.hung_up"
     assert callee.failure is None
-    record = f"/calls/{call.sid}"
-    assert eventually(lambda: scene.server.get(record).json["status"] == "completed")
-    runs = scene.server.get(record).json["toolRuns"]
+    runs = scene.server.record(call.sid, lambda seen: seen["status"] == "completed")["toolRuns"]
     return [(run["name"], run["arguments"], run["output"], run["outcome"]) for run in runs]
 
 

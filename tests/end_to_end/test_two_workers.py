@@ -168,7 +168,7 @@ def test_a_worker_that_is_killed_takes_its_own_calls_with_it_and_no_others(
 ) -> None:
     """Out of memory, say. The callers of the others do not notice, and new calls are taken."""
     server = start(WEB_CONCURRENCY="2", MAX_CONCURRENT_CALLS="40")
-    with closing(Scene(server, Script(otherwise=Say(ANSWER)), 0, False, {})) as scene:
+    with closing(Scene(server, Script(otherwise=Say(ANSWER)))) as scene:
         assert eventually(lambda: len(server.workers) == 2)
         of: dict[int, list[Call]] = {worker: [] for worker in server.workers}
         while min(map(len, of.values())) < 2:  # the kernel chooses who gets a call

@@ -312,13 +312,7 @@ class Lab:
 
     def _open_scene(self) -> Scene:
         script = Script(otherwise=lambda ask: self.lanes[ask.session.config["model"]].answer(ask))
-        scene = Scene(
-            self.server,
-            script,
-            0,
-            False,
-            {"pace": Pace(speed=8), "models": frozenset(self.lanes), "keep_audio": False},
-        )
+        scene = Scene(self.server, script, pace=Pace(speed=8), models=self.lanes, keep_audio=False)
         self._stack.callback(scene.close)
         return scene
 
