@@ -29,8 +29,8 @@ from callapp.simulators.model_items import new_id
 from callapp.simulators.model_mcp import McpServer
 from callapp.simulators.model_record import WAIT_S
 from callapp.simulators.model_script import Pace, Script
-from callapp.simulators.model_service import ServedSession
-from callapp.simulators.model_session import Behaviour, Session
+from callapp.simulators.model_service import Behaviour, ServedSession
+from callapp.simulators.model_session import Session
 from callapp.simulators.model_wire import Wire
 from callapp.simulators.speech import Speech
 

@@ -13,7 +13,8 @@ from callapp.simulators.model_script import Ask, Call, McpCall
 from callapp.simulators.model_usage import rate_limits, usage
 
 if TYPE_CHECKING:
-    from callapp.simulators.model_session import Behaviour, Session
+    from callapp.simulators.model_service import Behaviour
+    from callapp.simulators.model_session import Session
 
 _RATE_LIMITS_AFTER_S = 0.04
 CROSSING_S = 0.25

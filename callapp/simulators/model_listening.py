@@ -12,7 +12,8 @@ from callapp.simulators.speech import words_of
 from callapp.simulators.voice_activity import SpeechStarted
 
 if TYPE_CHECKING:
-    from callapp.simulators.model_session import Behaviour, Session
+    from callapp.simulators.model_service import Behaviour
+    from callapp.simulators.model_session import Session
 
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 

@@ -11,8 +11,8 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
@@ -20,14 +20,25 @@ from pydantic import TypeAdapter
 from callapp.simulators.model_errors import ClientError, check, parse
 from callapp.simulators.model_faults import Close, Expire, Fault, Reset, Resume, SendError, SendRaw, Stall
 from callapp.simulators.model_items import new_id
+from callapp.simulators.model_mcp import McpServer
 from callapp.simulators.model_record import Record, Violation
+from callapp.simulators.model_script import Pace, Script
 from callapp.simulators.model_wire import Pong, Wire
+from callapp.simulators.speech import Speech
 
 
 @dataclass(frozen=True)
-class Service:
-    """How a service treats its sessions, whatever they are for; ``PretendModel`` documents the fields."""
+class Behaviour:
+    """How sessions behave; ``PretendModel`` documents the fields."""
 
+    script: Script = field(default_factory=Script)
+    speech: Speech = field(default_factory=Speech)
+    pace: Pace = field(default_factory=Pace)
+    refuse_fields: Collection[str] = ()
+    confirm_after_ms: int | None = 0
+    confirm_format: str | None = None
+    transcript_after_ms: int = 100
+    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
     lives_s: float = 3600
     ping_every_s: float = 20
     keep_audio: bool = True
@@ -41,12 +52,12 @@ class ServedSession(Record):
     config: dict[str, Any]
     """The session as the client is told of it."""
 
-    def __init__(self, wire: Wire, service: Service, fault_on: Callable[[str], Fault | None]) -> None:
+    def __init__(self, wire: Wire, behaviour: Behaviour, fault_on: Callable[[str], Fault | None]) -> None:
         super().__init__()
         self.id = new_id("sess")
         self.headers = dict(wire.request_headers)
         self.pongs = 0
-        self._service = service
+        self._behaviour = behaviour
         self._wire = wire
         self._fault_on = fault_on
         self._heard = bytearray()
@@ -66,7 +77,7 @@ class ServedSession(Record):
 
     def _keep(self, audio: bytes) -> None:
         """Keep what was appended, for whoever looks on."""
-        if self._service.keep_audio:
+        if self._behaviour.keep_audio:
             self._heard += audio
 
     # For whoever looks on
@@ -116,8 +127,8 @@ class ServedSession(Record):
                 self.changed.notify_all()
 
     def _begin(self) -> None:
-        self.later(self._service.lives_s, lambda: self._strike(Expire()))
-        self.later(self._service.ping_every_s, self._ping)
+        self.later(self._behaviour.lives_s, lambda: self._strike(Expire()))
+        self.later(self._behaviour.ping_every_s, self._ping)
         self.emit("session.created", session=self.config)
 
     def _turn(self) -> None:
@@ -153,7 +164,7 @@ class ServedSession(Record):
             return
         event = {"type": event_type, "event_id": new_id("event"), **fields}
         self._wire.send_event(event)
-        if self._service.keep_audio or event_type not in self.audio_events:
+        if self._behaviour.keep_audio or event_type not in self.audio_events:
             self._note(self._sent, event)
 
     def _receive(self, message: str | bytes | Pong) -> None:
@@ -165,7 +176,7 @@ class ServedSession(Record):
         try:
             event = parse(message)
             event_type = str(event.get("type"))
-            if self._service.keep_audio or event_type not in self.audio_events:
+            if self._behaviour.keep_audio or event_type not in self.audio_events:
                 self._note(self._received, event)
             fault = self._fault_on(event_type)
             if fault is not None:
@@ -219,4 +230,4 @@ class ServedSession(Record):
             return
         self._unanswered_ping = True
         self._wire.ping()
-        self.later(self._service.ping_every_s, self._ping)
+        self.later(self._behaviour.ping_every_s, self._ping)

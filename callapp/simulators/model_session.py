@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 from callapp.simulators import model_config, ulaw
@@ -14,29 +13,15 @@ from callapp.simulators.model_errors import ClientError, decode_audio
 from callapp.simulators.model_faults import Fault
 from callapp.simulators.model_items import Conversation, Item
 from callapp.simulators.model_listening import Listening
-from callapp.simulators.model_mcp import Mcp, McpServer
+from callapp.simulators.model_mcp import Mcp
 from callapp.simulators.model_schema import CLIENT_EVENTS
-from callapp.simulators.model_script import Pace, Say, Script
-from callapp.simulators.model_service import ServedSession, Service
+from callapp.simulators.model_script import Pace, Say
+from callapp.simulators.model_service import Behaviour, ServedSession
 from callapp.simulators.model_wire import Wire
-from callapp.simulators.speech import Speech, babble_clip
+from callapp.simulators.speech import babble_clip
 
 _SHORTEST_MS = 200
 """However short the text, it takes this long to say."""
-
-
-@dataclass(frozen=True)
-class Behaviour(Service):
-    """How sessions behave; ``PretendModel`` documents the fields."""
-
-    script: Script = field(default_factory=Script)
-    speech: Speech = field(default_factory=Speech)
-    pace: Pace = field(default_factory=Pace)
-    refuse_fields: Collection[str] = ()
-    confirm_after_ms: int | None = 0
-    confirm_format: str | None = None
-    transcript_after_ms: int = 100
-    mcp_servers: Mapping[str, McpServer] = field(default_factory=dict)
 
 
 class Session(ServedSession):
@@ -55,7 +40,6 @@ class Session(ServedSession):
         super().__init__(wire, behaviour, fault_on)
         self.conversation = Conversation()
         self.config = model_config.initial(self.id, model, int(time.time() + behaviour.lives_s))
-        self._behaviour = behaviour
         self.listening = Listening(self, behaviour)
         self.answering = Answering(self, behaviour)
         self.mcp = Mcp(self, behaviour.mcp_servers)

@@ -19,8 +19,7 @@ from callapp.simulators.model_faults import Fault
 from callapp.simulators.model_hearing import Hearing, check_commit
 from callapp.simulators.model_items import new_id
 from callapp.simulators.model_schema import AudioAppend, Bare, Event
-from callapp.simulators.model_service import ServedSession
-from callapp.simulators.model_session import Behaviour
+from callapp.simulators.model_service import Behaviour, ServedSession
 from callapp.simulators.model_session_schema import (
     VAD_LESS_TRANSCRIBERS,
     AudioInput,
@@ -65,7 +64,6 @@ class TranscriptionSession(ServedSession):
 
     def __init__(self, wire: Wire, behaviour: Behaviour, fault_on: Callable[[str], Fault | None]) -> None:
         super().__init__(wire, behaviour, fault_on)
-        self._behaviour = behaviour
         self._hearing = Hearing()
         self._words = _word_detector()
         self._buffer = bytearray()  # mu-law, since the last commit

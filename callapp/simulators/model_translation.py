@@ -21,7 +21,7 @@ from callapp.simulators.model_errors import ClientError, decode_audio, encode_au
 from callapp.simulators.model_faults import Fault
 from callapp.simulators.model_hearing import Hearing
 from callapp.simulators.model_schema import AudioAppend, Bare, Event
-from callapp.simulators.model_service import ServedSession, Service
+from callapp.simulators.model_service import Behaviour, ServedSession
 from callapp.simulators.model_session_schema import NoiseReduction, Strict
 from callapp.simulators.model_wire import Wire
 from callapp.simulators.speech import Speech, babble_clip, words_of
@@ -91,11 +91,11 @@ class TranslationSession(ServedSession):
         self,
         wire: Wire,
         model: str,
-        service: Service,
+        behaviour: Behaviour,
         translating: Translating,
         fault_on: Callable[[str], Fault | None],
     ) -> None:
-        super().__init__(wire, service, fault_on)
+        super().__init__(wire, behaviour, fault_on)
         self._translating = translating
         self._unheard = bytearray()  # less than a frame
         self._hearing = Hearing()
@@ -108,7 +108,7 @@ class TranslationSession(ServedSession):
             "id": self.id,
             "type": "translation",
             "model": model,
-            "expires_at": int(time.time() + service.lives_s),
+            "expires_at": int(time.time() + behaviour.lives_s),
             "audio": {
                 "input": {"transcription": None, "noise_reduction": None},
                 "output": {"language": None},

@@ -209,7 +209,8 @@ def _check_schema(wanted: _JsonSchema) -> None:
 
 
 def _completion(model: str, answer: str | Refusal) -> dict[str, Any]:
-    refused = isinstance(answer, Refusal)
+    content, refusal = (None, answer.words) if isinstance(answer, Refusal) else (answer, None)
+    written = 0 if content is None else 60
     return {
         "id": f"chatcmpl-{uuid.uuid4().hex[:24]}",
         "object": "chat.completion",
@@ -220,8 +221,8 @@ def _completion(model: str, answer: str | Refusal) -> dict[str, Any]:
                 "index": 0,
                 "message": {
                     "role": "assistant",
-                    "content": None if isinstance(answer, Refusal) else answer,
-                    "refusal": answer.words if isinstance(answer, Refusal) else None,
+                    "content": content,
+                    "refusal": refusal,
                     "annotations": [],
                 },
                 "logprobs": None,
@@ -230,8 +231,8 @@ def _completion(model: str, answer: str | Refusal) -> dict[str, Any]:
         ],
         "usage": {
             "prompt_tokens": 400,
-            "completion_tokens": 0 if refused else 60,
-            "total_tokens": 400 if refused else 460,
+            "completion_tokens": written,
+            "total_tokens": 400 + written,
             "prompt_tokens_details": {"cached_tokens": 256, "cache_write_tokens": 100},
         },
         "service_tier": "default",

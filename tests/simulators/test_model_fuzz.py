@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from callapp.simulators.model_errors import ClientError, check
 from callapp.simulators.model_schema import CLIENT_EVENTS
 from callapp.simulators.model_script import INSTANT, Call, Say, Script
-from callapp.simulators.model_session import Behaviour, Session
+from callapp.simulators.model_service import Behaviour
+from callapp.simulators.model_session import Session
 from tests.simulators.realtime_client import check_event
 from tests.simulators.test_model_session import ACCEPTED
 
