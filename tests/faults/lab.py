@@ -14,10 +14,8 @@ Threads: one for each call under way, besides those of the simulators, the proxi
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -75,19 +73,7 @@ LANE_TOOLS = (
     TOOLS
     + '''
 
-import sys
-import traceback
 from threading import Event
-
-
-def write_stacks(number, frame):
-    # Not faulthandler's: it looks at the other threads' frames while they run, and has crashed doing so.
-    for stack in list(sys._current_frames().values()):
-        print("STACK", " | ".join(f"{one.filename}:{one.lineno}" for one in traceback.extract_stack(stack)))
-    print("STACKS END", flush=True)
-
-
-signal.signal(signal.SIGUSR2, write_stacks)
 
 
 @tool
@@ -192,8 +178,6 @@ class Lane:
     def begin(self, case: Case | None) -> None:
         self.case = case
         self.looked_up = False
-        self.struck = False
-        self.struck_again = False
         self.phone_link: Link | None = None
         self.model_links: list[Link] = []
         self.struck_links: list[Link] = []
@@ -219,13 +203,7 @@ class Lane:
     def on_model_link(self, link: Link) -> None:
         self.model_links.append(link)
         case = self.case
-        if (
-            case is not None
-            and case.again is not None
-            and len(self.struck_links) == 1
-            and not self.struck_again
-        ):
-            self.struck_again = True
+        if case is not None and case.again is not None and len(self.struck_links) == 1:
             self.strike(link, case.again)
         if len(self.model_links) == 1:
             self.at("connecting", "session.update")
@@ -235,11 +213,10 @@ class Lane:
     def at(self, *moments: str) -> None:
         """A moment of the call has come: strike if it is this one."""
         case = self.case
-        if case is None or self.struck or case.moment not in moments:
+        if case is None or self.struck_links or case.moment not in moments:
             return
         link = self.phone_link if case.side == "phone" else self.model_links[-1]
         if link is not None:
-            self.struck = True
             self.strike(link, case.fault)
 
     def strike(self, link: Link, fault: Fault) -> None:
@@ -339,13 +316,6 @@ class Lab:
     def open_sockets(self) -> int:
         """How many sockets of calls the server's worker has open, with the proxies on either side."""
         return open_sockets(self.server.workers[0], self.model_proxy.port, self.server.port)
-
-    def stacks(self) -> list[str]:
-        """Where each thread of the worker is, one a line."""
-        since = len(self.server.lines)
-        os.kill(self.server.workers[0], signal.SIGUSR2)
-        self.server.wait_for_line("STACKS END", since=since)
-        return [line for line in self.server.lines[since:] if line.startswith("STACK ")]
 
     # Calls
 
@@ -485,15 +455,8 @@ class Lab:
         """What the caller heard, and for how long nothing while the model was away."""
         if not call.streams or struck_s is None or not call.stream.began_ns:
             return
-        with call.changed:
-            stream = call.stream
-            zero_s = stream.began_ns / 1e9
-            played = [
-                (zero_s + chunk.starts_ns / 1e9, zero_s + chunk.ends_ns / 1e9, chunk.audio)
-                for chunk in stream.playout.chunks
-                if chunk.kept
-            ]
-        later = [(starts, audio) for starts, ends, audio in played if starts >= struck_s]
+        heard = played(call)
+        later = [(starts, audio) for starts, _, audio in heard if starts >= struck_s]
         if later:
             outcome.first_sound = name_of(later[0][1])
             outcome.first_sound_ms = (later[0][0] - struck_s) * 1000
@@ -506,15 +469,28 @@ class Lab:
             ]
             outcome.back_ms = (min(back) - struck_s) * 1000 if back else None
             away_until_s = min(max(back, default=ended_s), ended_s)
-            outcome.silence_ms = 1000 * longest_silence_s(
-                [(starts, ends) for starts, ends, _ in played], struck_s, away_until_s
-            )
+            outcome.silence_ms = 1000 * longest_silence_s(heard, struck_s, away_until_s)
 
 
-def longest_silence_s(played: list[tuple[float, float]], since_s: float, until_s: float) -> float:
+Piece = tuple[float, float, bytes]
+"""Of audio that was heard: from when to when, by ``time.monotonic()``, and all of it."""
+
+
+def played(call: Call) -> list[Piece]:
+    """What the caller heard on the latest stream."""
+    with call.changed:
+        zero_s = call.stream.began_ns / 1e9
+        return [
+            (zero_s + chunk.starts_ns / 1e9, zero_s + chunk.ends_ns / 1e9, chunk.audio)
+            for chunk in call.stream.playout.chunks
+            if chunk.kept
+        ]
+
+
+def longest_silence_s(heard: list[Piece], since_s: float, until_s: float) -> float:
     """The longest stretch between two moments in which nothing was played."""
     longest, quiet_s = 0.0, since_s
-    for starts, ends in sorted(played):
+    for starts, ends, _ in sorted(heard):
         if ends <= since_s or starts >= until_s:
             continue
         longest = max(longest, starts - quiet_s)

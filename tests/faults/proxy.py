@@ -242,20 +242,17 @@ class Link:
 
 
 class Proxy:
-    """Listens on a port of 127.0.0.1 and passes everything on to another one, faults excepted.
+    """Listens on a free port of 127.0.0.1 and passes everything on to another one, faults excepted.
 
     Args:
         upstream_port: where to pass it on to.
         on_open: told of each connection, in the proxy's thread, before its first bytes are passed on.
-        port: to listen on; 0 for a free one.
     """
 
-    def __init__(
-        self, upstream_port: int, on_open: Callable[[Link], None] = lambda link: None, port: int = 0
-    ) -> None:
+    def __init__(self, upstream_port: int, on_open: Callable[[Link], None] = lambda link: None) -> None:
         self.upstream_port = upstream_port
         self._on_open = on_open
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.setblocking(False)
         self.port = int(self._listener.getsockname()[1])
         self._selector = selectors.DefaultSelector()
@@ -266,7 +263,6 @@ class Proxy:
         self._live: set[Link] = set()
         self._holding: set[Link] = set()
         self._new: dict[socket.socket, Link] = {}  # of which no byte has come
-        self._registered: dict[socket.socket, int] = {}
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._selector.register(self._wakened, selectors.EVENT_READ, None)
         self._thread = Thread(target=self._run, name="fault-proxy", daemon=True)
@@ -388,19 +384,13 @@ class Proxy:
             self._register(sock, events, link)
 
     def _register(self, sock: socket.socket, events: int, link: Link) -> None:
-        before = self._registered.get(sock, 0)
-        if events == before:
-            return
         if not events:
-            self._selector.unregister(sock)
-            del self._registered[sock]
-        elif before:
+            self._forget(sock)
+        elif sock in self._selector.get_map():
             self._selector.modify(sock, events, link)
         else:
             self._selector.register(sock, events, link)
-        if events:
-            self._registered[sock] = events
 
     def _forget(self, sock: socket.socket) -> None:
-        if self._registered.pop(sock, 0):
+        if sock in self._selector.get_map():
             self._selector.unregister(sock)

@@ -139,7 +139,7 @@ def _assert_nothing_is_held(lab: Lab) -> None:
     # The first webhook of a call takes its slot: so many fit in as if nothing had happened.
     answers = [lab.webhook(f"CA{number:032}") for number in range(most + 1)]
     assert ["<Stream" in answer for answer in answers] == [True] * most + [False]
-    stacks = lab.stacks()
+    stacks = lab.server.stacks()
     assert len(stacks) > len(lab.lanes)  # gunicorn's own
     assert not [stack for stack in stacks if "callapp/call/bridge.py" in stack]
 

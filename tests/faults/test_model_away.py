@@ -11,7 +11,7 @@ import pytest
 from callapp.simulators.model_faults import INVALID_KEY, MODEL_NOT_FOUND, NO_CREDIT, Expire, Reset
 from callapp.simulators.model_session import Session
 from callapp.simulators.phone import Call
-from tests.faults.lab import GREETING, HOLD, Caller, Lab, Lane, longest_silence_s, name_of
+from tests.faults.lab import GREETING, HOLD, Caller, Lab, Lane, longest_silence_s, name_of, played
 from tests.faults.proxy import Fault
 from tests.stage import DEADLINE_S, Ending
 
@@ -24,9 +24,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 @pytest.fixture
 def lane(lab: Lab) -> Lane:
-    lane = lab.lanes["lane-00"]
-    lane.begin(None)
-    return lane
+    return lab.lanes["lane-00"]
 
 
 def begin(lab: Lab, lane: Lane) -> tuple[Call, Session]:
@@ -42,7 +40,7 @@ def ending(lab: Lab, call: Call) -> Ending:
 
 
 def heard(call: Call) -> list[bytes]:
-    return [chunk.audio for chunk in call.stream.playout.chunks if chunk.kept]
+    return [audio for _, _, audio in played(call)]
 
 
 def hold_lines(call: Call) -> int:
@@ -52,14 +50,8 @@ def hold_lines(call: Call) -> int:
 
 def longest_silence_ms(call: Call, since_s: float) -> float:
     """The longest time without any audio, from a moment to the stream's end."""
-    zero_s = call.stream.began_ns / 1e9
-    played = [
-        (zero_s + chunk.starts_ns / 1e9, zero_s + chunk.ends_ns / 1e9)
-        for chunk in call.stream.playout.chunks
-        if chunk.kept
-    ]
-    until_s = zero_s + len(call.stream.voice) / 8000
-    return 1000 * longest_silence_s(played, since_s, until_s)
+    until_s = call.stream.began_ns / 1e9 + len(call.stream.voice) / 8000
+    return 1000 * longest_silence_s(played(call), since_s, until_s)
 
 
 def test_a_refusal_that_would_be_repeated_is_not_asked_for_twice(lab: Lab, lane: Lane) -> None:
@@ -185,7 +177,6 @@ def of_interest(line: str) -> bool:
 def test_a_session_is_renewed_in_a_quiet_moment_and_nobody_hears_it(tmp_path: Path) -> None:
     with Lab(tmp_path, 1, MODEL_SESSION_SECONDS="3") as lab:
         lane = lab.lanes["lane-00"]
-        lane.begin(None)
         listener = Caller(lambda: None)
         listener._asked = 99  # somebody who says nothing
         since = len(lab.scene.model.sessions)
