@@ -127,11 +127,11 @@ class TranscriptionSession(ServedSession):
         heard = ulaw.to_ulaw(audio, self._input["format"]["type"])
         self._buffer += heard
         for event in self._hearing.append(heard):
-            offset = "audio_start_ms" if isinstance(event, SpeechStarted) else "audio_end_ms"
-            at_ms = event.start_ms if isinstance(event, SpeechStarted) else event.end_ms
-            name = "speech_started" if isinstance(event, SpeechStarted) else "speech_stopped"
-            self.emit(f"input_audio_buffer.{name}", item_id=self._item_id, **{offset: at_ms})
-            if name == "speech_stopped":
+            item_id = self._item_id
+            if isinstance(event, SpeechStarted):
+                self.emit("input_audio_buffer.speech_started", item_id=item_id, audio_start_ms=event.start_ms)
+            else:
+                self.emit("input_audio_buffer.speech_stopped", item_id=item_id, audio_end_ms=event.end_ms)
                 self._commit()
         if self._streams and any(not isinstance(one, SpeechStarted) for one in self._words.hear(heard)):
             self._tell(self._words_in(bytes(self._buffer)))
