@@ -610,6 +610,13 @@ class Scene:
         assert found, line
         return Ending(found[2], float(found[3]))
 
+    def hang_up(self, *calls: Call) -> None:
+        """Let callers put the phone down, and wait until the server has said that they did."""
+        for call in calls:
+            call.hang_up()
+        for call in calls:
+            assert self.ending(call).reason == "caller.hung_up"
+
     def print_all(self) -> None:
         """Print what is known of the scene: it failed, and may not fail again."""
         print(*self.server.lines[self.since :], sep="\n")
@@ -654,6 +661,11 @@ class Scene:
             assert self.expects_traceback or "Traceback" not in line, "\n".join(lines)
             assert "! bug" not in line, "\n".join(lines)
             assert not any(secret in line for secret in (*SECRETS, *tokens)), line
+
+
+def has_heard(call: Call, clip: Clip) -> bool:
+    """Whether a recording was heard to its end."""
+    return bool(call.streams) and call.stream.heard_ms_of(clip.audio) >= clip.duration_ms
 
 
 def media_after(call: Call, at_ms: float) -> list[bytes]:

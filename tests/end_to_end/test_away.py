@@ -24,7 +24,8 @@ from callapp.simulators.phone import Say as Speak
 from callapp.simulators.room import MUSIC
 from callapp.simulators.speech import Speech
 from tests.end_to_end.conftest import started
-from tests.stage import DEADLINE_S, HUNG_UP, SALES_NUMBER, Scene, Server, words
+from tests.end_to_end.test_doors import CONNECTED, close_of, start, upgraded
+from tests.stage import DEADLINE_S, HUNG_UP, SALES_NUMBER, Scene, Server, has_heard, words
 
 REQUEST = words("Sales, please.", 400)
 HOLD = words("I am putting you through.", 500)
@@ -76,10 +77,6 @@ def talk_with_colleague(scene: Scene, call: Call) -> Call:
     assert scene.ending(call).reason == "agent.transferred"
     assert call.faults == colleague.faults == []
     return colleague
-
-
-def has_heard(call: Call, clip: object) -> bool:
-    return bool(call.streams) and call.stream.heard_ms_of(clip.audio) >= clip.duration_ms  # type: ignore[attr-defined]
 
 
 def told_by_text(session: Session) -> list[str]:
@@ -177,8 +174,7 @@ def test_a_colleague_who_cannot_be_called_at_all_brings_the_caller_back(one_line
         scene.carrier.fail_next(21215, after=1, method="POST")
         call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
         call.wait_for(lambda: len(call.streams) == 2 and has_heard(call, SORRY), DEADLINE_S)
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(call)
         assert "nobody took the call" in told.outputs[0]
 
 
@@ -191,8 +187,7 @@ def test_a_carrier_that_refuses_leaves_the_caller_with_the_agent(one_line: Serve
         call.wait_for(lambda: has_heard(call, SORRY), DEADLINE_S)
         assert "Not transferred" in told.outputs[0]
         assert len(call.streams) == 1
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(call)
 
 
 # -- keys for a machine -------------------------------------------------------------------------
@@ -254,17 +249,10 @@ def test_a_second_stream_is_let_in_only_while_the_call_is_away(one_line: Server)
     with one_line.scene() as scene:
         call, session = scene.live(agent="clerk")
         token = one_line.token(call.sid, "clerk")
-        assert second_stream(one_line, call.sid, token) == 1008
+        with upgraded(one_line, CONNECTED, start(token, call_sid=call.sid)) as stream:
+            assert close_of(stream) == 1008
         assert not session.closed
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
-
-
-def second_stream(server: Server, call_sid: str, token: str) -> int:
-    from tests.end_to_end.test_doors import CONNECTED, close_of, start, upgraded
-
-    with upgraded(server, CONNECTED, start(token, call_sid=call_sid)) as stream:
-        return close_of(stream)
+        scene.hang_up(call)
 
 
 # -- another session, another process -------------------------------------------------------------

@@ -53,10 +53,7 @@ def takes_its_calls(scene: Scene) -> list[Call]:
     for call in calls:
         scene.server.wait_for_line(call.sid, "= call live", since=scene.since)
     assert scene.server.get("/readyz").status == 503
-    for call in calls:
-        call.hang_up()
-    for call in calls:
-        assert scene.ending(call).reason == "caller.hung_up"
+    scene.hang_up(*calls)
     assert eventually(lambda: scene.server.get("/readyz").status == 200)
     return calls
 
@@ -89,9 +86,7 @@ def test_health_checks_metrics_and_webhooks_answer_at_once_while_all_are_talking
         assert all(median_s < QUICK_S for median_s in medians.values()), medians
 
         assert [call.status for call in calls] == ["in-progress"] * LINES
-        for call in calls:
-            call.hang_up()
-            assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(*calls)
 
 
 @pytest.mark.alone
@@ -106,9 +101,7 @@ def test_requests_that_never_end_leave_room_for_health_checks(server: Server) ->
                 b"Content-Type: application/x-www-form-urlencoded\r\n\r\n"
             )
         assert statistics.median(server.get("/healthz").took_s for _ in range(20)) < QUICK_S
-        for call in calls:
-            call.hang_up()
-            assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(*calls)
 
 
 def test_requests_that_stop_half_way_are_given_up(server: Server) -> None:
@@ -147,9 +140,7 @@ def test_a_webhook_that_comes_twice_takes_one_slot(server: Server, sid: str) -> 
         assert "<Stream" not in server.answer_incoming(new_sid("CA"))
         tell_status(server, sid, "completed")
         third, _ = scene.live()
-        for call in (*others, third):
-            call.hang_up()
-            assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(*others, third)
 
 
 def test_statuses_come_twice_late_and_of_calls_that_there_are_not(server: Server, sid: str) -> None:
@@ -229,9 +220,7 @@ def test_second_streams_take_no_slot_and_no_audio(server: Server) -> None:
                 assert close_of(stream) == 1008
         assert scene.model.sessions == sessions
         assert [call.status for call in calls] == ["in-progress"] * LINES
-        for call in calls:
-            call.hang_up()
-            assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(*calls)
         takes_its_calls(scene)
 
 

@@ -241,8 +241,7 @@ def test_a_model_that_is_lost_in_mid_call_is_followed_by_another(one_line: Serve
         ]
         assert any("Do not greet again" in text for text in told)
         assert "greeting" not in json.dumps(second.received_events("response.create"))
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(call)
         assert call.said == []
 
 
@@ -327,8 +326,7 @@ def test_odd_messages_of_the_model_end_nothing(one_line: Server) -> None:
             session.strike(SendError(code))
         call.speak(HELLO)
         call.wait_for(lambda: call.stream.heard_ms() > 200, DEADLINE_S)
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(call)
 
 
 # -- our own side -------------------------------------------------------------------------------

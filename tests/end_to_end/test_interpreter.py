@@ -225,8 +225,7 @@ def test_a_call_that_comes_in_is_connected_to_the_other_party_of_the_agent_file(
         call.speak(ORDER_JA)
         (partner,) = [one for one in scene.carrier.calls if one is not call]
         wait_to_hear(partner, ORDER_EN)
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(call)
         assert partner.plan.to_number == OTHER_NUMBER
         assert scene.ending(partner).reason == "other.hung_up"
         assert heard(partner) == names(ORDER_JA, ORDER_EN)

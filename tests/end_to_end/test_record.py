@@ -19,9 +19,8 @@ from callapp.simulators.model_script import Call as ToolCall
 from callapp.simulators.model_script import Say, Script
 from callapp.simulators.phone import Callee, HangUp, Hear, HearPause, Pause, WaitForEnd
 from callapp.simulators.phone import Say as Speak
-from tests.end_to_end.test_tools import has_heard
 from tests.postgres import cluster
-from tests.stage import API_KEY, DEADLINE_S, Scene, Server, eventually, words
+from tests.stage import API_KEY, DEADLINE_S, Scene, Server, eventually, has_heard, words
 
 GREETING = words("Welcome!", 600)
 QUESTION = words("When are you open?", 900)
@@ -188,9 +187,7 @@ def test_a_database_that_is_away_during_calls_delays_their_record_and_nothing_el
                 call.wait_for(partial(has_heard, call, GOODBYE), DEADLINE_S)
             server.wait_for_line("the call log cannot be written, it is kept and tried again")
             Event().wait(OUTAGE_S)
-            for call in calls:
-                call.hang_up()
-                assert scene.ending(call).reason == "caller.hung_up"
+            scene.hang_up(*calls)
             database.start()
             for call in calls:
                 seen = server.record(call.sid, lambda seen: seen["status"] == "completed")

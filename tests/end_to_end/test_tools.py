@@ -19,7 +19,7 @@ from callapp.simulators.phone import Say as Speak
 from callapp.simulators.sound import FRAME_BYTES, FRAME_MS, is_voiced
 from tests.end_to_end.test_doors import CONNECTED, STOP, close_of, start, upgraded
 from tests.end_to_end.test_goodbye import outputs
-from tests.stage import DEADLINE_S, HUNG_UP, THEIR_NUMBER, Server, kinds_received, words
+from tests.stage import DEADLINE_S, HUNG_UP, THEIR_NUMBER, Server, has_heard, kinds_received, words
 
 QUESTION = words("When are you open?", 400)
 ANSWER = words("From ten to seven.", 500)
@@ -37,11 +37,6 @@ def prompt(session: Session) -> str:
 def outputs_raw(session: Session) -> list[str]:
     """What the model was told of its tool calls, as text."""
     return [one["item"]["output"] for one in session.received_events("conversation.item.create")]
-
-
-def has_heard(call: Call, clip: Clip) -> bool:
-    """Whether a recording was heard to its end."""
-    return bool(call.streams) and call.stream.heard_ms_of(clip.audio) >= clip.duration_ms
 
 
 @pytest.fixture
@@ -92,8 +87,7 @@ def test_a_call_that_comes_in_without_its_parameters_is_answered_all_the_same(on
     with one_line.scene() as scene:
         call = scene.ring(agent="named")
         assert prompt(scene.session()) == "You speak with , who is ."
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(call)
         assert any("age" in line and "name" in line for line in scene.warnings())
 
 
@@ -175,8 +169,7 @@ def test_a_slow_tool_leaves_nobody_in_silence(one_line: Server, pipe: Path) -> N
         assert outputs_raw(session) == []  # the line has not waited for the tool
         pipe.write_text("From ten to seven.")
         call.wait_for(lambda: has_heard(call, ANSWER), DEADLINE_S)
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(call)
         assert outputs_raw(session) == ["From ten to seven."]
         # Half a second of it is the model's own voice detection; a busy machine adds to it.
         assert max(silences_ms(call, ANSWER)) <= 1_500 + BUSY_MS
@@ -199,8 +192,7 @@ def test_a_tool_that_is_at_work_while_the_caller_interrupts_is_answered_when_it_
         assert outputs_raw(session) == ["done at last"]
         assert len(session.received_events("response.create")) == 1
         assert len(session.received_events("conversation.item.truncate")) == 1
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(call)
 
 
 def test_an_output_that_crosses_the_models_own_answer_is_answered_too(one_line: Server, pipe: Path) -> None:
@@ -224,8 +216,7 @@ def test_an_output_that_crosses_the_models_own_answer_is_answered_too(one_line: 
         assert outputs_raw(session) == ["done at last"]
         call.wait_for(lambda: has_heard(call, ANSWER), 5)
         assert len(session.received_events("response.create")) == 1
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(call)
 
 
 def test_a_tool_that_is_done_after_the_call_is_over_answers_nobody(one_line: Server, pipe: Path) -> None:
@@ -234,8 +225,7 @@ def test_a_tool_that_is_done_after_the_call_is_over_answers_nobody(one_line: Ser
         session = scene.session()
         session.wait_for(lambda: session.sent_events("response.done"), DEADLINE_S)
         one_line.wait_for_line(call.sid, "= tool waits", since=scene.since)
-        call.hang_up()
-        assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(call)
         session.wait_closed()
         pipe.write_text("too late")
         assert outputs_raw(session) == []

@@ -193,9 +193,7 @@ def test_a_worker_that_is_killed_takes_its_own_calls_with_it_and_no_others(
             call.wait_for(partial(has_heard, call, heard_ms + ANSWER.duration_ms), DEADLINE_S)
         assert eventually(lambda: doomed not in server.workers and len(server.workers) == 2, DEADLINE_S)
         of[other].append(scene.live()[0])
-        for call in of[other]:
-            call.hang_up()
-            assert scene.ending(call).reason == "caller.hung_up"
+        scene.hang_up(*of[other])
 
 
 def test_who_hangs_up_while_keys_are_sent_has_hung_up_whichever_worker_is_told(two_workers: Server) -> None:
