@@ -115,6 +115,15 @@ def assert_nobody_serves(output: str) -> None:
         socket.create_connection(("127.0.0.1", int(found.group(1))), 5)
 
 
+def assert_told(lines: list[str], output: str) -> None:
+    """These, as patterns, stand in the output, one after the other."""
+    at = 0
+    for line in lines:
+        found = re.compile(line).search(output, at)
+        assert found, f"no {line!r} after {output[:at]!r} in:\n{output}"
+        at = found.end()
+
+
 def assert_voice(samples: array[int]) -> None:
     assert max(samples) > 3000
     assert min(samples) < -3000
@@ -127,11 +136,7 @@ def test_a_whole_call_is_made_told_and_recorded_whatever_is_in_dotenv(project: P
     took_s = time.monotonic() - began_s
     assert process.returncode == 0, output + errors
     assert took_s < LONGEST_S
-    at = 0
-    for line in TRANSCRIPT:
-        found = re.compile(line).search(output, at)
-        assert found, f"no {line!r} after {output[:at]!r} in:\n{output}"
-        at = found.end()
+    assert_told(TRANSCRIPT, output)
     assert output.count("session of") == 1
     assert max(map(len, output.splitlines())) <= 80
     assert "\x1b" not in output
@@ -166,15 +171,11 @@ read from the server's database
 
 
 def test_a_table_is_booked_and_stands_in_the_database(tmp_path: Path) -> None:
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=(screen := io.StringIO()), width=200)
     status = perform(console, tmp_path / "booking.wav", pretend_model(RESERVATION), RESERVATION)
-    output = console.file.getvalue()  # type: ignore[attr-defined]
+    output = screen.getvalue()
     assert status == 0, output
-    at = 0
-    for line in BOOKING:
-        found = re.compile(line).search(output, at)
-        assert found, f"no {line!r} after {output[:at]!r} in:\n{output}"
-        at = found.end()
+    assert_told(BOOKING, output)
     codes = set(re.findall(r"(?<!\d)\d{6}(?!\d)", re.sub(r"\d{8}-\d{6}", "", output)))
     assert len(codes) == 1, "what the tool gave is what was said and what is in the database"
 

@@ -24,16 +24,22 @@ HELLO = tone_clip("hello", "hello, who is there", 437, 1000)
 BYE = tone_clip("bye", "goodbye then", 523, 1000)
 
 
-def detection(**fields: Any) -> dict[str, Any]:
-    """A session of mu-law with these settings of voice detection."""
-    settings = {"type": "server_vad", "silence_duration_ms": 500, **fields}
+def hearing(**fields: Any) -> dict[str, Any]:
+    """A session of mu-law with these settings of its input."""
     sides = PCMU["audio"]
-    return {"audio": {"input": {**sides["input"], "turn_detection": settings}, "output": sides["output"]}}
+    return {"audio": {**sides, "input": {**sides["input"], **fields}}}
+
+
+def vad(**fields: Any) -> dict[str, Any]:
+    return {"type": "server_vad", "silence_duration_ms": 500, **fields}
+
+
+def detection(**fields: Any) -> dict[str, Any]:
+    return hearing(turn_detection=vad(**fields))
 
 
 def manual() -> dict[str, Any]:
-    sides = PCMU["audio"]
-    return {"audio": {"input": {**sides["input"], "turn_detection": None}, "output": sides["output"]}}
+    return hearing(turn_detection=None)
 
 
 @pytest.fixture
@@ -104,10 +110,8 @@ def test_recorded_voices_are_heard_and_recognised() -> None:
         PretendModel(pace=INSTANT, speech=Speech(clips), transcript_after_ms=0) as model,
         Client(model.url + MODEL) as client,
     ):
-        sides = detection(silence_duration_ms=700)["audio"]
-        client.update(
-            audio={**sides, "input": {**sides["input"], "transcription": {"model": "gpt-transcribe"}}}
-        )
+        turns = vad(silence_duration_ms=700)
+        client.update(**hearing(turn_detection=turns, transcription={"model": "gpt-transcribe"}))
         said = b"".join(silence(500) + clip.audio + silence(800) for clip in clips)
         client.speak(said)
         for name in names:
@@ -158,9 +162,8 @@ def test_without_create_response_the_client_asks(client: Client) -> None:
 def test_semantic_detection_waits_longer_when_less_eager(client: Client) -> None:
     ends = {}
     for eagerness in ("high", "low"):
-        sides = detection()["audio"]
         settings = {"type": "semantic_vad", "eagerness": eagerness, "create_response": False}
-        client.update(audio={**sides, "input": {**sides["input"], "turn_detection": settings}})
+        client.update(**hearing(turn_detection=settings))
         client.speak(HELLO.audio + silence(2000))
         start = client.next("input_audio_buffer.speech_started")["audio_start_ms"]
         ends[eagerness] = client.next("input_audio_buffer.speech_stopped")["audio_end_ms"] - start
@@ -170,9 +173,7 @@ def test_semantic_detection_waits_longer_when_less_eager(client: Client) -> None
 def test_a_semantic_session_is_interrupted_as_well() -> None:
     script = Script(Say("A long answer.", duration_ms=30_000))
     with PretendModel(script) as model, Client(model.url + MODEL) as client:
-        sides = detection()["audio"]
-        settings = {"type": "semantic_vad", "create_response": False}
-        client.update(audio={**sides, "input": {**sides["input"], "turn_detection": settings}})
+        client.update(**hearing(turn_detection={"type": "semantic_vad", "create_response": False}))
         client.send("response.create")
         client.next("response.output_audio.delta")
         client.speak(HELLO.audio)
@@ -241,8 +242,7 @@ def test_clearing_forgets_what_was_said(client: Client) -> None:
 
 
 def transcribed(**fields: Any) -> dict[str, Any]:
-    sides = detection(create_response=False)["audio"]
-    return {"audio": {**sides, "input": {**sides["input"], "transcription": fields}}}
+    return hearing(turn_detection=vad(create_response=False), transcription=fields)
 
 
 def test_a_known_recording_is_transcribed_by_its_words(client: Client) -> None:
@@ -287,10 +287,7 @@ def test_a_transcript_may_come_after_the_response() -> None:
         PretendModel(pace=INSTANT, speech=Speech([HELLO]), transcript_after_ms=80) as model,
         Client(model.url + MODEL) as client,
     ):
-        sides = detection()["audio"]
-        client.update(
-            audio={**sides, "input": {**sides["input"], "transcription": {"model": "gpt-transcribe"}}}
-        )
+        client.update(**hearing(turn_detection=vad(), transcription={"model": "gpt-transcribe"}))
         client.speak(HELLO.audio + silence(600))
         client.next("conversation.item.input_audio_transcription.completed")
         assert "response.done" in client.types()
@@ -381,36 +378,32 @@ def test_speech_after_a_response_is_no_idleness(client: Client, model: PretendMo
 
 
 def test_silence_before_speech_is_not_kept() -> None:
-    hearing = Hearing()
-    hearing.detect(
-        {"type": "server_vad", "prefix_padding_ms": 300, "silence_duration_ms": 500, "threshold": 0.5}
-    )
+    ear = Hearing()
+    ear.detect(vad(prefix_padding_ms=300, threshold=0.5))
     for _ in range(1000):
-        hearing.append(silence(100))
-    assert len(hearing._kept) < 8 * 1000
-    (started,) = hearing.append(silence(100) + HELLO.audio)
+        ear.append(silence(100))
+    assert len(ear._kept) < 8 * 1000
+    (started,) = ear.append(silence(100) + HELLO.audio)
     assert started == SpeechStarted(100_000 + 100 - 300)
-    (stopped,) = hearing.append(silence(500))
+    (stopped,) = ear.append(silence(500))
     assert isinstance(stopped, SpeechStopped)
-    said = hearing.utterance(started.start_ms, stopped.end_ms)
+    said = ear.utterance(started.start_ms, stopped.end_ms)
     assert said == silence(300) + HELLO.audio + silence(500)
 
 
 def test_detection_turned_on_in_mid_audio_counts_on() -> None:
-    hearing = Hearing()
-    hearing.detect(None)
-    hearing.append(silence(2000))
-    hearing.detect(
-        {"type": "server_vad", "prefix_padding_ms": 0, "silence_duration_ms": 500, "threshold": 0.5}
-    )
-    assert hearing.append(HELLO.audio) == [SpeechStarted(2000)]
+    ear = Hearing()
+    ear.detect(None)
+    ear.append(silence(2000))
+    ear.detect(vad(prefix_padding_ms=0, threshold=0.5))
+    assert ear.append(HELLO.audio) == [SpeechStarted(2000)]
 
 
 def test_unchanged_settings_do_not_disturb_speech_in_progress() -> None:
-    settings = {"type": "server_vad", "prefix_padding_ms": 0, "silence_duration_ms": 500, "threshold": 0.5}
-    hearing = Hearing()
-    hearing.detect(settings)
-    hearing.append(HELLO.audio)
-    hearing.detect(dict(settings))
-    assert hearing.speaking
-    assert hearing.append(silence(500)) == [SpeechStopped(1500)]
+    settings = vad(prefix_padding_ms=0, threshold=0.5)
+    ear = Hearing()
+    ear.detect(settings)
+    ear.append(HELLO.audio)
+    ear.detect(dict(settings))
+    assert ear.speaking
+    assert ear.append(silence(500)) == [SpeechStopped(1500)]

@@ -175,14 +175,6 @@ def test_a_tool_that_is_refused_does_not_run(connect: Connect) -> None:
     assert client.of_type("response.mcp_call.in_progress") == []
 
 
-def test_an_approval_that_nobody_asked_for_is_an_error(connect: Connect) -> None:
-    client = connect()
-    made_up = {"type": "mcp_approval_response", "id": "a", "approval_request_id": "mcpr_x", "approve": True}
-    client.send("conversation.item.create", item=made_up)
-    client.next("session.created")
-    assert "not found" in client.error()["message"]
-
-
 @pytest.mark.parametrize(
     ("rule", "asked"),
     [
