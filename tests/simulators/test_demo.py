@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from callapp.simulators import demo_interpreter
+from callapp.simulators import demo_captions, demo_interpreter
 from callapp.simulators.demo import _ended_by_signals, demo
 from callapp.simulators.demo_captions import perform_captioned, pretend_transcriber
 from callapp.simulators.demo_cost import model_usd, transcription_usd
@@ -31,7 +31,7 @@ from callapp.simulators.demo_screen import Screen, open_console
 from callapp.simulators.demo_watch import Line
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_translation import Translating
-from callapp.simulators.speech import Speech
+from callapp.simulators.speech import Speech, babble_clip
 
 ROOT = Path(__file__).parents[2]
 LONGEST_S = 45
@@ -224,7 +224,11 @@ def test_the_demo_of_captions_writes_down_two_people_and_keeps_a_recording(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["demo.wav"]
 
 
-def test_a_recording_of_captions_that_cannot_be_written_is_told_beside_the_figures(no_folder: Path) -> None:
+def test_a_recording_of_captions_that_cannot_be_written_is_told_beside_the_figures(
+    no_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was said, here not much."""
+    monkeypatch.setattr(demo_captions, "clip", lambda name: babble_clip(name, name, 200))
     console = Console(file=(screen := io.StringIO()), width=120)
     assert perform_captioned(console, no_folder / "demo.wav", pretend_transcriber()) == 1
     assert "The recording could not be written:" in screen.getvalue()
