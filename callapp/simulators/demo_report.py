@@ -19,10 +19,10 @@ from callapp.simulators.model_faults import Refusal
 from callapp.simulators.model_session import Session
 from callapp.simulators.phone_record import CallRecord
 from callapp.simulators.phone_stream import PhoneStream
+from callapp.simulators.sound import FRAME_MS
 
 # Audio reaches the model some frames after the phone has sent it; at the end that many are under way.
 _UNDER_WAY_MS = 1000
-_FRAME_MS = 20
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ def _of_the_cut(item: AgentItem, stream: PhoneStream, session: Session, delivery
     if item.truncated_ms is None or measured is None:
         return ["The interrupted line was not truncated."]
     # The server knows what was heard to a frame, plus what its words take to the phone.
-    allowed_ms = _FRAME_MS + measured.since_recognised_ms + delivery_ms
+    allowed_ms = FRAME_MS + measured.since_recognised_ms + delivery_ms
     if abs(item.truncated_ms - item.heard_ms) > allowed_ms:
         return [f"The interrupted line was truncated in the wrong place: {cut_words(item)}."]
     return []

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from callapp.simulators.model_errors import ClientError
+from callapp.simulators.sound import FRAME_MS
 from callapp.simulators.ulaw import BYTES_PER_MS
-from callapp.simulators.voice_activity import FRAME_MS, SpeechStarted, SpeechStopped, VoiceActivity
+from callapp.simulators.voice_activity import SpeechStarted, SpeechStopped, VoiceActivity
 
 _EAGERNESS_MS = {"high": 400, "medium": 700, "auto": 700, "low": 1200}
 """Silence that ends an utterance in ``semantic_vad``: there is no meaning to judge by here, and the

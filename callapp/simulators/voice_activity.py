@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from callapp.simulators.ulaw import BYTES_PER_MS, ENERGIES
+from callapp.simulators.sound import FRAME_BYTES, FRAME_MS
+from callapp.simulators.ulaw import ENERGIES
 
-FRAME_MS = 20
-FRAME_BYTES = FRAME_MS * BYTES_PER_MS
-ONSET_FRAMES = 3
+_ONSET_FRAMES = 3
 """Speech is believed after this many loud frames of the last ``_ONSET_WINDOW``: a click is not speech."""
 _ONSET_WINDOW = 4
 
@@ -87,7 +86,7 @@ class VoiceActivity:
         if energy < self._onset:
             return None
         self._loud.append(self._now_ms)
-        if len(self._loud) < ONSET_FRAMES:
+        if len(self._loud) < _ONSET_FRAMES:
             return None
         start_ms = max(self._loud[0] - self._prefix_padding_ms, self._floor_ms)
         self._loud.clear()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import b64encode
 from functools import cache
 
-from callapp.simulators.clips import Clip, load_clips
+from callapp.simulators.clips import clip, load_clips
 from callapp.simulators.load.wire import head, mask
 from callapp.simulators.ulaw import BYTES_PER_MS, silence
 
@@ -86,27 +86,18 @@ class AgentVoice:
         self.delta_bytes = delta_ms * BYTES_PER_MS
 
     @cache  # noqa: B019  one voice a run
-    def deltas(self, clip: str) -> list[bytes]:
+    def deltas(self, name: str) -> list[bytes]:
         """Return a clip's deltas; what is left at its end is left out."""
-        audio = self._clip(clip).audio
+        audio = clip(name).audio
         size = self.delta_bytes
         return [
             b64encode(audio[at : at + size])[NUMBERED_BYTES // 3 * 4 :]
             for at in range(0, len(audio) - size + 1, size)
         ]
 
-    def duration_s(self, clip: str) -> float:
+    def duration_s(self, name: str) -> float:
         """How long it takes to hear a clip's deltas."""
-        return len(self.deltas(clip)) * self.delta_ms / 1000
-
-    @staticmethod
-    def text(clip: str) -> str:
-        """The words of a clip."""
-        return AgentVoice._clip(clip).text
-
-    @staticmethod
-    def _clip(name: str) -> Clip:
-        return load_clips()[name]
+        return len(self.deltas(name)) * self.delta_ms / 1000
 
 
 def payload_bytes(payload_chars: int, end: bytes) -> int:

@@ -11,6 +11,7 @@ from base64 import b64decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from callapp.simulators.clips import clip
 from callapp.simulators.load import events
 from callapp.simulators.load.audio import (
     CHUNK_BYTES,
@@ -301,7 +302,7 @@ class Session:
             self._end_response("completed", None)
             return
         if at * world.voice.delta_ms % _WORDS_MS == 0:
-            text = world.voice.text(self._clip)
+            text = clip(self._clip).text
             self._say(events.words(number, text[at * len(text) // len(deltas) :][:2]))
         self._voiced = at + 1
         sent = self._deltas_sent = (self._deltas_sent + 1) % COUNT
@@ -315,7 +316,7 @@ class Session:
     def _end_response(self, status: str, reason: str | None) -> None:
         number, self._active = self._active, None
         assert number is not None
-        text = self._world.voice.text(self._clip)
+        text = clip(self._clip).text
         ends_call = self._ends_call and status == "completed"
         for event in events.response_ended(number, text, self._tag, status, reason, ends_call=ends_call):
             self._say(event)
