@@ -59,8 +59,8 @@ class Conversation(Ensemble):
 
     __slots__ = ("_audible", "_now_ms")
 
-    def __init__(self, plan: Plan | None = None) -> None:
-        super().__init__(plan or Plan())
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
         self._audible = False  # whether somebody hears what is played
         self._now_ms = 0.0
 
