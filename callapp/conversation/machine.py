@@ -161,11 +161,7 @@ class Conversation(Ensemble):
                 return self._on_session(event, at_ms)
             case Answered() if not self.leaving:
                 self.voicemail.answered(event, at_ms)
-                return (
-                    self.winding_up.machine_found(at_ms)
-                    if self.voicemail.reached and not self.away.gone
-                    else []
-                )
+                return self.winding_up.machine_found(at_ms) if self.voicemail.reached else []
             case CallerSaid(item_id=item_id, text=text):
                 self.history.settle(CALLER, item_id, text)
                 return self._on_caller_said(text)

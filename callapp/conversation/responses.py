@@ -200,13 +200,12 @@ class Responses:
         newest = self._newest
         if newest is None or newest.request_id != request_id or newest.answered:
             return None
-        doomed = self._asked is not None and self._asked.doomed
         self._asked = None
         if self.active is None and self._blocked_since_ms is None:
             self._blocked_since_ms = at_ms
         self.active_tag = None  # what is active was not ours after all
         self._pause(at_ms, RETRY_MS)
-        return None if doomed else newest.request
+        return None if newest.doomed else newest.request
 
     def request_failed(self, request_id: str, at_ms: float, wait_ms: float) -> bool:
         """No response comes of a request. Return false when that has been so too often to make it again.

@@ -69,8 +69,11 @@ class WindingUp:
     # -- a machine has answered -----------------------------------------------------------------
 
     def machine_found(self, at_ms: float) -> list[Command]:
-        """Nobody is there to talk to: be silent until the machine records, or leave at once."""
-        if self._farewell.last:
+        """Nobody is there to talk to: be silent until the machine records, or leave at once.
+
+        A call that is away does so when it is back.
+        """
+        if self._farewell.last or self._away.gone:
             return []
         self._farewell.call_off()
         self._voice.responses.forget()

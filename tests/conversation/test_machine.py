@@ -346,6 +346,18 @@ def test_one_that_is_refused_when_the_models_own_answer_is_over_is_not_made_agai
     assert only(call.given, CreateResponse) == [create]
 
 
+def test_a_goodbye_that_was_called_off_is_not_asked_for_again_when_it_is_refused_late():
+    """The model's own answer took its place first, and was taken for it."""
+    call = live()
+    asked = ToolCalled("resp_1", "call_1", "end_call", "{}")
+    call.tell(ResponseStarted("resp_1"), asked, ResponseEnded("resp_1", tool_calls=(asked,)))
+    [goodbye] = only(call.tell(ToolReturned("call_1", EndCall("done"))), CreateResponse)
+    call.tell(SpeechStarted("item_1"), SpeechStopped(), at_ms=1_000)
+    call.tell(ResponseStarted("resp_2"), RequestRefused(goodbye.request_id), at_ms=1_500)
+    call.tell(ResponseEnded("resp_2", "cancelled"), Tick(), at_ms=3_000)
+    assert [request.tag for request in only(call.given, CreateResponse)] == ["goodbye", "answer"]
+
+
 def test_a_result_that_the_response_on_its_way_comes_to_know_is_not_asked_about_again():
     call = live()
     one, two = (ToolCalled(f"resp_{n}", f"call_{n}", "look_up", "{}") for n in (1, 2))

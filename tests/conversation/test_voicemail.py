@@ -270,6 +270,19 @@ def test_without_a_message_a_machine_that_is_found_while_keys_are_sent_is_hung_u
     assert call.conversation.end_reason == "agent.voicemail"
 
 
+def test_a_machine_that_the_model_reports_as_keys_are_sent_is_hung_up_on_after_them():
+    """The tools of a response return as they like; to complete the call while it is away would cut it off."""
+    call = live()
+    names = ("send_digits", "report_voicemail")
+    tools = [ToolCalled("resp_1", f"call_{n}", name, "{}") for n, name in enumerate(names)]
+    call.tell(ResponseStarted("resp_1"), *tools, ResponseEnded("resp_1", tool_calls=tuple(tools)))
+    assert only(call.tell(ToolReturned("call_0", SendDigits("1"))), LeaveStream)
+    commands = call.tell(ToolReturned("call_1", VoicemailReached()), at_ms=6_000)
+    assert [type(one) for one in commands] == [AnswerTool]
+    assert only(call.tell(CallerBack(), at_ms=8_000), CompleteCall)
+    assert call.conversation.end_reason == "agent.voicemail"
+
+
 def test_without_a_message_the_models_report_ends_the_call():
     commands = report(live())
     assert [type(one) for one in commands] == [AnswerTool, CompleteCall]
