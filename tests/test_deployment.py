@@ -194,8 +194,9 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Sim
     return read
 
 
-def refused(folder: Path, application: str = STAND_IN, **environ: str) -> tuple[int, list[str]]:
-    gunicorn = StandIn(folder, application, **environ)
+def refused(folder: Path, application: str = STAND_IN, **options: str) -> tuple[int, list[str]]:
+    """Start one that does not serve; return its exit status and all that it wrote."""
+    gunicorn = StandIn(folder, application, **options)
     try:
         return gunicorn.wait(), gunicorn.lines
     finally:
@@ -322,21 +323,13 @@ def test_faults_found_by_the_application_end_gunicorn_without_another_try(tmp_pa
 
 
 def test_an_unknown_agent_ends_the_real_application_the_same_way(tmp_path: Path) -> None:
-    gunicorn = StandIn(
-        tmp_path,
-        STAND_IN,
-        target="wsgi:app",
-        PORT=str(free_port()),
-        DEFAULT_AGENT="nobody",
-        DATABASE_URL=f"sqlite:///{tmp_path}/calls.db",
+    database = f"sqlite:///{tmp_path}/calls.db"
+    status, lines = refused(
+        tmp_path, target="wsgi:app", PORT=str(free_port()), DEFAULT_AGENT="nobody", DATABASE_URL=database
     )
-    try:
-        status = gunicorn.wait()
-    finally:
-        gunicorn.close()
-    assert sum("nobody" in line for line in gunicorn.lines) == 1
-    assert not any("Traceback" in line for line in gunicorn.lines)
-    assert sum("Booting worker" in line for line in gunicorn.lines) == 1
+    assert sum("nobody" in line for line in lines) == 1
+    assert not any("Traceback" in line for line in lines)
+    assert sum("Booting worker" in line for line in lines) == 1
     assert status not in (0, None)
 
 
