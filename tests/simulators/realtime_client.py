@@ -24,6 +24,8 @@ from websockets.sync.client import connect
 from tests.judges import unknown_fields
 
 KNOWN_EXTRA = ".phase"  # Sent by the 2.x models, not in the SDK's types.
+MODEL = "?model=gpt-realtime-2.1-mini"
+"""Of a session, at the end of a pretend model's URL."""
 PCMU = {"audio": {"input": {"format": {"type": "audio/pcmu"}}, "output": {"format": {"type": "audio/pcmu"}}}}
 
 

@@ -32,9 +32,7 @@ from callapp.simulators.model_faults import (
 )
 from callapp.simulators.model_script import INSTANT, Call, Pace, Say, Script
 from callapp.simulators.ulaw import tone
-from tests.simulators.realtime_client import PCMU, Client, check_event
-
-MODEL = "?model=gpt-realtime-2.1-mini"
+from tests.simulators.realtime_client import MODEL, PCMU, Client, check_event
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ import pytest
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_script import INSTANT, Call, Pace, Say, Script
 from callapp.simulators.ulaw import tone
-from tests.simulators.realtime_client import PCMU, Client
-
-MODEL = "?model=gpt-realtime-2.1-mini"
+from tests.simulators.realtime_client import MODEL, PCMU, Client
 
 
 @pytest.fixture

@@ -16,10 +16,9 @@ from callapp.simulators.model_script import INSTANT, Ask, Say, Script
 from callapp.simulators.speech import Speech, tone_clip
 from callapp.simulators.ulaw import from_ulaw, silence, tone
 from callapp.simulators.voice_activity import SpeechStarted, SpeechStopped
-from tests.simulators.realtime_client import PCMU, Client
+from tests.simulators.realtime_client import MODEL, PCMU, Client
 
 RECORDINGS = Path(__file__).parents[3] / "shared" / "data" / "speech"
-MODEL = "?model=gpt-realtime-2.1-mini"
 HELLO = tone_clip("hello", "hello, who is there", 437, 1000)
 BYE = tone_clip("bye", "goodbye then", 523, 1000)
 

@@ -11,9 +11,8 @@ import pytest
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_mcp import McpServer, RemoteFailure, RemoteTool
 from callapp.simulators.model_script import INSTANT, Ask, McpCall, Output, Say, Script
-from tests.simulators.realtime_client import PCMU, Client
+from tests.simulators.realtime_client import MODEL, PCMU, Client
 
-MODEL = "?model=gpt-realtime-2.1-mini"
 URL = "https://crm.example.com/mcp"
 CRM = {"type": "mcp", "server_label": "crm", "server_url": URL, "authorization": "secret"}
 

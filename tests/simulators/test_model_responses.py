@@ -24,9 +24,8 @@ from callapp.simulators.model_script import (
 )
 from callapp.simulators.speech import Speech, tone_clip
 from callapp.simulators.ulaw import silence, tone
-from tests.simulators.realtime_client import PCMU, Client, squeezed
+from tests.simulators.realtime_client import MODEL, PCMU, Client, squeezed
 
-MODEL = "?model=gpt-realtime-2.1-mini"
 LOUD = tone(440, 400)
 LONG = Say("A long answer that nobody wants to hear to its end.", duration_ms=30_000)
 TEXT = "One two three four five six seven."

@@ -13,9 +13,7 @@ from callapp.simulators.model_errors import ClientError, check
 from callapp.simulators.model_schema import CLIENT_EVENTS
 from callapp.simulators.model_script import INSTANT, Say, Script
 from tests.judges import faults
-from tests.simulators.realtime_client import PCMU, Client
-
-MODEL = "?model=gpt-realtime-2.1-mini"
+from tests.simulators.realtime_client import MODEL, PCMU, Client
 
 DOCUMENTED: dict[str, Any] = {
     "type": "session.update",
