@@ -65,7 +65,8 @@ class Registry:
     def __init__(self, max_calls: int, drain_s: float) -> None:
         self.max_calls = max_calls
         self.drain_s = drain_s
-        # Set by a signal handler, which may take no lock: the janitor sees it within JANITOR_S.
+        # The process is about to stop, and takes no new calls. Set by a signal handler, which may take no
+        # lock: the janitor sees it within JANITOR_S.
         self.drain_requested = False
         self.on_drained: Callable[[], None] | None = None
         self._lock = Condition()  # notified when a call has left
@@ -92,11 +93,6 @@ class Registry:
     # -- slots ----------------------------------------------------------------------------------
 
     @property
-    def draining(self) -> bool:
-        """Whether this process is about to stop and takes no new calls."""
-        return self.drain_requested
-
-    @property
     def full(self) -> bool:
         """Whether all slots are taken."""
         with self._lock:
@@ -121,7 +117,7 @@ class Registry:
         with self._lock:
             if key in self._slots or key in self._past:
                 return True
-            if self.draining or self._count() >= self.max_calls:
+            if self.drain_requested or self.full:
                 return False
             self._slots[key] = _Slot(float("inf"), {key})
             return True
@@ -171,7 +167,7 @@ class Registry:
         with self._lock:
             slot = self._slots.get(call_sid) or self._slots.get(key)
             if slot is None:
-                if self.draining or self._count() >= self.max_calls:
+                if self.drain_requested or self.full:
                     return "at capacity"
                 slot = _Slot(float("inf"))
             if slot.live is not None:

@@ -47,7 +47,7 @@ def _listening(admission: Admission, agent: Agent, log: CallLogger) -> twiml.Lis
     """A slot, and how its stream gets into it; ``None`` where that cannot be."""
     app, key = services(), admission.slot_key
     if not app.registry.take_slot(key):
-        log.warning("! no captions: %s", "draining" if app.registry.draining else "all lines are busy")
+        log.warning("! no captions: %s", "draining" if app.registry.drain_requested else "all lines are busy")
         return None
     app.registry.expect_stream(key, STREAM_WITHIN_S)
     try:

@@ -26,7 +26,7 @@ def alive() -> ResponseReturnValue:
 def ready() -> ResponseReturnValue:
     """Another call can be taken."""
     registry = services().registry
-    if registry.draining:
+    if registry.drain_requested:
         return {"status": "draining"}, 503
     if registry.full:
         return {"status": "full"}, 503

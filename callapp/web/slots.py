@@ -19,7 +19,7 @@ def take_slot(key: str, registry: Registry) -> None:
         raise Problem(
             503,
             N_("The server is about to stop: try again.")
-            if registry.draining
+            if registry.drain_requested
             else N_("All lines are busy: try later."),
             headers={"Retry-After": str(RETRY_WHEN_FULL_S)},
         )

@@ -158,7 +158,7 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
         log.error("! agent %s lacks values for: %s", agent.name, ", ".join(missing))
     key = admission.slot_key
     if not app.registry.take_slot(key):
-        log.warning("! refused: %s", "draining" if app.registry.draining else "all lines are busy")
+        log.warning("! refused: %s", "draining" if app.registry.drain_requested else "all lines are busy")
         return twiml.busy(agent.language)
     try:
         app.registry.also_known_as(key, call_sid)
