@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Thread
+from functools import partial
 
 from callapp.call.journal import Listener, Particulars
 from callapp.conversation.facts import Began, Fact
 from callapp.errors import CallappError
 from callapp.logs import call_logger
+from callapp.threads import try_start
 
 PREFIX = "twilio:"
 
@@ -22,14 +23,19 @@ def orders(start_recording: Callable[[str, str], None], callback: str) -> Listen
     """
 
     def listen(call: Particulars, fact: Fact, _at_ms: float) -> None:
-        if isinstance(fact, Began) and not call.resumed:  # what left its stream is still being recorded
-            Thread(target=order, args=(call,), name="errand", daemon=True).start()
+        if not isinstance(fact, Began) or call.resumed:  # what left its stream is still being recorded
+            return
+        if try_start(partial(order, call), "errand") is None:
+            complain(call, "the system has no thread left")
 
     def order(call: Particulars) -> None:
         try:
             start_recording(call.call_sid, callback)
         except CallappError as error:
-            call_logger(call.call_sid, __name__).error("! Twilio does not record the call: %s", error)
+            complain(call, error)
+
+    def complain(call: Particulars, why: CallappError | str) -> None:
+        call_logger(call.call_sid, __name__).error("! Twilio does not record the call: %s", why)
 
     return listen
 
