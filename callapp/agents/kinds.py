@@ -19,13 +19,8 @@ _WITHOUT_VOICE_DETECTION = frozenset({LIVE_TRANSCRIBER, "gpt-realtime-whisper"})
 # Fields that not every kind has a use for, and the kinds that have. Where two people talk nobody else
 # speaks, and nobody is asked; captions say nothing at all.
 _OF_USE_TO: Mapping[str, frozenset[Kind]] = {
-    "voice": frozenset({"assistant", "interpreter"}),
-    "model": frozenset({"assistant", "interpreter"}),
-    "transfer_to": frozenset({"assistant", "interpreter"}),
-    "dtmf": frozenset({"assistant", "interpreter"}),
-    "opening": frozenset({"assistant", "captions"}),
-    "closing": frozenset({"assistant", "captions"}),
-    "parameters": frozenset({"assistant", "captions"}),
+    **dict.fromkeys(("voice", "model", "transfer_to", "dtmf"), frozenset({"assistant", "interpreter"})),
+    **dict.fromkeys(("opening", "closing", "parameters"), frozenset({"assistant", "captions"})),
     **dict.fromkeys(
         (
             "record",
