@@ -22,7 +22,6 @@ from callapp.prices import TextTokens
 from callapp.settings import Settings
 
 OFF = "off"
-GIVE_UP_AFTER_S = 24 * 3600.0
 _LANGUAGE = "en-US"
 _ASK_AGAIN = (
     "Your answer will not do. {fault} Answer again, with one JSON object of the schema and nothing else."
@@ -60,9 +59,7 @@ class Analyst:
         self._follow_ups = follow_ups
         self._on_tokens = on_tokens
         self._text_model = TextModel(settings.openai_rest_url, key.get_secret_value() if key else "")
-        self.runner = Runner(
-            "analysis", JobQueue(store), [ANALYZE], self.analyze, GIVE_UP_AFTER_S, on_outcome
-        )
+        self.runner = Runner("analysis", JobQueue(store), [ANALYZE], self.analyze, on_outcome)
 
     def close(self, within_s: float) -> None:
         """Ask no more; a question that is under way is asked again by another process, or later."""

@@ -21,6 +21,8 @@ LOOK_EVERY_S = 5.0
 LEASE_S = 300.0
 RETRY_AFTER_S = (5, 30, 120, 600, 1800, 3600, 7200)
 """From one attempt to the next; the last one again and again."""
+# A job that is older, and has failed once more, is given up.
+GIVE_UP_AFTER_S = 24 * 3600.0
 
 
 class TryLater(Exception):
@@ -47,7 +49,6 @@ class Runner:
         name: of the thread.
         kinds: of the jobs.
         work: does one; raises `TryLater` or `GiveUp` when it does not succeed.
-        give_up_after_s: a job that is older, and has failed once more, is given up.
         on_outcome: told of each attempt: the job's kind, and ``done``, ``failed`` or ``given_up``.
     """
 
@@ -57,13 +58,11 @@ class Runner:
         queue: JobQueue,
         kinds: Collection[str],
         work: Callable[[Job], None],
-        give_up_after_s: float,
         on_outcome: Callable[[str, str], None],
     ) -> None:
         self._queue = queue
         self._kinds = tuple(kinds)
         self._work = work
-        self._give_up_after_s = give_up_after_s
         self._on_outcome = on_outcome
         self._wake = Event()
         self._closing = False
@@ -115,7 +114,7 @@ class Runner:
         try:
             self._work(job)
         except StoreUnavailable as error:
-            if job.age_s() <= self._give_up_after_s:
+            if job.age_s() <= GIVE_UP_AFTER_S:
                 raise  # its lease runs out, and it is done then
             self._give_up(job, str(error))  # the database may be there, and will not take what comes of it
         except GiveUp as error:
@@ -134,7 +133,7 @@ class Runner:
         job_log = call_logger(job.call_sid, __name__)
         if after_s is None:
             after_s = RETRY_AFTER_S[min(job.attempts, len(RETRY_AFTER_S)) - 1]
-        if job.age_s() + after_s > self._give_up_after_s:
+        if job.age_s() + after_s > GIVE_UP_AFTER_S:
             self._give_up(job, why)
             return
         job_log.warning("! %s failed, next attempt in %g s: %s", job.kind, after_s, why)

@@ -25,7 +25,6 @@ from callapp.webhooks.messages import message_data
 from callapp.webhooks.signing import read_secret, signed_headers
 
 KINDS = (STARTED, ENDED, ANALYZED)
-GIVE_UP_AFTER_S = 24 * 3600.0
 CONNECT_S = 5.0
 ANSWER_S = 10.0
 
@@ -56,7 +55,7 @@ class Webhooks:
         self._queue = queue
         self._describe = describe
         self._session = new_session(url)
-        self.runner = Runner("webhooks", queue, KINDS, self.deliver, GIVE_UP_AFTER_S, on_outcome)
+        self.runner = Runner("webhooks", queue, KINDS, self.deliver, on_outcome)
 
     def close(self, within_s: float) -> None:
         """Stop sending; what has not been sent is sent by another process, or after the next start."""

@@ -18,7 +18,6 @@ from callapp.call_log.store import Store
 from callapp.jobs.runner import RETRY_AFTER_S, GiveUp, Runner, TryLater
 
 KIND = "analyze"
-DAY_S = 86_400.0
 WAIT_S = 20.0
 
 Start = Callable[..., Runner]
@@ -28,10 +27,8 @@ Start = Callable[..., Runner]
 def start(store: Store) -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def begin(work: Callable[[Job], None], give_up_after_s: float = DAY_S) -> Runner:
-            runner = Runner(
-                "jobs", JobQueue(store), [KIND], work, give_up_after_s, lambda kind, outcome: None
-            )
+        def begin(work: Callable[[Job], None]) -> Runner:
+            runner = Runner("jobs", JobQueue(store), [KIND], work, lambda kind, outcome: None)
             stack.callback(runner.close, WAIT_S)
             runner.start()
             return runner
@@ -90,13 +87,19 @@ def test_a_failure_is_tried_again_after_a_while(store: Store, start: Start) -> N
     "error", [GiveUp("gone"), TryLater("too old by now"), StoreUnavailable("cannot hold it, too old by now")]
 )
 def test_what_cannot_succeed_is_given_up_and_said(
-    error: Exception, store: Store, start: Start, caplog: pytest.LogCaptureFixture
+    error: Exception,
+    store: Store,
+    start: Start,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("callapp.jobs.runner.GIVE_UP_AFTER_S", 0.0)
+
     def fails(job: Job) -> None:
         raise error
 
     put(store, "CA1")
-    start(fails, give_up_after_s=0.0)
+    start(fails)
     job = settled(store, "CA1", lambda job: job.due_at is None)
     assert job.outcome == "failed"
     (record,) = [r for r in caplog.records if r.levelno >= logging.ERROR]
