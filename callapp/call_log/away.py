@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Executable, Row, and_, bindparam, delete, insert, select, update
 
 from callapp.call_log.models import AwayRow
 from callapp.call_log.records import AwayCall
@@ -60,41 +60,40 @@ class CallsAway:
 
     def find(self, call_sid: str) -> AwayCall | None:
         """The call, if it is away."""
-        with self._store.transaction() as session:
-            row = session.execute(_FIND, _of(call_sid)).one_or_none()
-        return None if row is None else _call(row)
+        return self._one(_FIND, call_sid)
 
     def note_colleague(self, call_sid: str, colleague_sid: str) -> bool:
         """The colleague of a warm transfer is being called; false if nobody waits for them any more."""
-        with self._store.transaction() as session:
-            return rows_changed(session, _CHANGE, _of(call_sid, colleague_sid=colleague_sid)) > 0
+        return self._change(_CHANGE, call_sid, colleague_sid=colleague_sid)
 
     def note_said(self, call_sid: str, said: Sequence[Sequence[Any]]) -> None:
         """What was said has grown since the call left."""
-        with self._store.transaction() as session:
-            session.execute(_CHANGE, _of(call_sid, said=[list(line) for line in said]))
+        self._change(_CHANGE, call_sid, said=[list(line) for line in said])
 
     def send_back(self, call_sid: str, why: str) -> AwayCall | None:
         """Decide that the caller comes back; ``None`` if something was decided already."""
-        with self._store.transaction() as session:
-            row = session.execute(_SEND_BACK, _of(call_sid, why=why)).one_or_none()
-        return None if row is None else _call(row)
+        return self._one(_SEND_BACK, call_sid, why=why)
 
     def decide(self, call_sid: str, outcome: str) -> bool:
         """Decide that the call is over for us, with this end reason; false if it was decided otherwise."""
-        with self._store.transaction() as session:
-            return rows_changed(session, _DECIDE, _of(call_sid, outcome=outcome)) > 0
+        return self._change(_DECIDE, call_sid, outcome=outcome)
 
     def overrule(self, call_sid: str, outcome: str) -> bool:
         """As ``decide``, also for a caller who is on the way back, and is stopped there."""
-        with self._store.transaction() as session:
-            return rows_changed(session, _CHANGE, _of(call_sid, outcome=outcome)) > 0
+        return self._change(_CHANGE, call_sid, outcome=outcome)
 
     def take(self, call_sid: str) -> AwayCall | None:
         """The call's stream is back, or the call is over: it is away no more."""
+        return self._one(_TAKE, call_sid)
+
+    def _one(self, statement: Executable, call_sid: str, **changes: Any) -> AwayCall | None:
         with self._store.transaction() as session:
-            row = session.execute(_TAKE, _of(call_sid)).one_or_none()
+            row = session.execute(statement, _of(call_sid, **changes)).one_or_none()
         return None if row is None else _call(row)
+
+    def _change(self, statement: Executable, call_sid: str, **changes: Any) -> bool:
+        with self._store.transaction() as session:
+            return rows_changed(session, statement, _of(call_sid, **changes)) > 0
 
 
 def _of(call_sid: str, **changes: Any) -> dict[str, Any]:
