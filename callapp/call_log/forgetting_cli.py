@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -99,14 +98,13 @@ def forget_caller(number: str, yes: bool) -> None:
     click.echo(f"{gone} calls deleted.")
 
 
-def _going_on(app: Services, call_sids: Iterable[str]) -> list[str]:
-    return erasure.going_on(app.store, list(call_sids), app.settings.max_call_seconds)
+def _going_on(app: Services, call_sids: list[str]) -> list[str]:
+    return erasure.going_on(app.store, call_sids, app.settings.max_call_seconds)
 
 
-def _delete(app: Services, call_sids: Iterable[str]) -> int:
+def _delete(app: Services, call_sids: list[str]) -> int:
     """Delete calls, their recordings first: what is left after a fault is found again."""
-    sids = list(call_sids)
-    for call_sid in sids:
+    for call_sid in call_sids:
         delete_recordings(call_sid, app.store, app.shelf, app.bench, app.carrier)
-    erasure.delete_calls(app.store, sids)
-    return len(sids)
+    erasure.delete_calls(app.store, call_sids)
+    return len(call_sids)
