@@ -5,16 +5,17 @@ The fixtures are every test's, by way of ``conftest.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
+from sqlalchemy import func, select
 
 from callapp.call_log import Store, schema
-from callapp.call_log.models import Base
+from callapp.call_log.models import Base, JobRow
 from tests.postgres import Cluster, cluster
 
 KINDS = ["sqlite", "postgresql"]
@@ -103,3 +104,10 @@ def store(database: str) -> Iterator[Store]:
     store = Store(database)
     yield store
     store.close()
+
+
+def jobs_waiting(store: Store, kinds: Collection[str]) -> int:
+    """How many jobs of these kinds are not over."""
+    count = select(func.count()).where(JobRow.kind.in_(kinds), JobRow.due_at.is_not(None))
+    with store.transaction() as session:
+        return session.scalars(count).one()

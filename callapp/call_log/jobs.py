@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
 from callapp.call_log.models import JobRow
@@ -93,12 +93,6 @@ class JobQueue:
     def put_off(self, job: Job, by_s: float) -> None:
         """It did not work: try again later."""
         self._change(job, due_at=datetime.now(UTC) + timedelta(seconds=by_s))
-
-    def waiting(self, kinds: Collection[str]) -> int:
-        """How many jobs are not over."""
-        count = select(func.count()).where(JobRow.kind.in_(kinds), JobRow.due_at.is_not(None))
-        with self._store.transaction() as session:
-            return session.scalars(count).one()
 
     def _change(self, job: Job, **values: Any) -> None:
         with self._store.transaction() as session:

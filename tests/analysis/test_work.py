@@ -25,6 +25,7 @@ from callapp.prices import TextTokens, text_usd
 from callapp.settings import Settings
 from callapp.simulators.text_model import Answer, PretendTextModel, Refusal
 from tests.call_log.test_record import CALL
+from tests.databases import jobs_waiting
 
 KEY = "sk-0123"
 ORDER = {"type": "object", "properties": {"order": {"type": "integer"}}, "required": ["order"]}
@@ -183,7 +184,7 @@ def test_after_two_answers_that_do_not_fit_nothing_is_made_up(make: Make, store:
         world.analyst.analyze(world.tell(*SAID))
     assert len(world.pretend.requests) == 2
     assert world.call["summary"] is None
-    assert JobQueue(store).waiting(["call.analyzed"]) == 0
+    assert jobs_waiting(store, ["call.analyzed"]) == 0
 
 
 def test_a_call_in_which_nothing_was_said_is_not_asked_about(make: Make) -> None:

@@ -24,6 +24,7 @@ from callapp.conversation.interpreting import LAST_WORDS_MS as OF_INTERPRETERS_M
 from callapp.telephony.leg import STOP_WITHIN_S
 from tests.call_log.test_record import CALL, WAIT_S
 from tests.call_log.test_settling import Told
+from tests.databases import jobs_waiting
 
 KINDS = ("call.started", "call.ended", "call.analyzed", "analyze")
 
@@ -60,13 +61,13 @@ def test_a_call_that_began_and_ended_is_told_of_and_analysed(store: Store) -> No
 
 def test_where_nobody_wants_to_know_nothing_is_put(store: Store) -> None:
     tell(store, FollowUps(), Began(), Ended(900, "caller.hung_up"), Closed(950))
-    assert JobQueue(store).waiting(KINDS) == 0
+    assert jobs_waiting(store, KINDS) == 0
 
 
 def test_an_agent_whose_calls_are_not_analysed_is_left_alone(store: Store) -> None:
     follow_ups = FollowUps(tells=False, analyzes=lambda agent: agent == "another")
     tell(store, follow_ups, Began(), Closed(950))
-    assert JobQueue(store).waiting(KINDS) == 0
+    assert jobs_waiting(store, KINDS) == 0
 
 
 def test_a_call_that_nobody_answered_is_told_of_when_twilio_says_it_is_over(store: Store) -> None:
@@ -74,10 +75,10 @@ def test_a_call_that_nobody_answered_is_told_of_when_twilio_says_it_is_over(stor
     store.call_dialled("p1", CALL.call_sid, "queued")
     follow_ups = everything()
     assert store.note_status(CALL.call_sid, "ringing", 1, None, follow_ups.said_to_be_over)
-    assert JobQueue(store).waiting(KINDS) == 0
+    assert jobs_waiting(store, KINDS) == 0
     assert store.note_status(CALL.call_sid, "busy", 2, None, follow_ups.said_to_be_over)
     assert not store.note_status(CALL.call_sid, "busy", 2, None, follow_ups.said_to_be_over)
-    assert JobQueue(store).waiting(KINDS) == 1
+    assert jobs_waiting(store, KINDS) == 1
     assert due(store) == []  # whoever carried it, if anybody did, may still be writing
 
 
@@ -154,7 +155,7 @@ def test_a_call_of_which_no_stream_came_is_told_of_once_twilio_was_asked(store: 
         Admission(CALL.call_sid, CALL.call_sid, CALL.agent, {}, "incoming", "+1", "+81"), lives_s=60
     )
     Settler(store, lambda call_sid: Told(duration_s=9), follow_ups)._settle(CALL.call_sid)
-    assert JobQueue(store).waiting(["call.ended"]) == JobQueue(store).waiting(KINDS) == 1
+    assert jobs_waiting(store, ["call.ended"]) == jobs_waiting(store, KINDS) == 1
 
 
 def test_a_call_that_came_back_after_its_end_is_told_of_when_it_ends_for_good(store: Store) -> None:
@@ -205,4 +206,4 @@ def test_calls_are_told_apart(store: Store) -> None:
     record(CALL, Began(), 0.0)
     record(other, Began(), 0.0)
     record.close()
-    assert JobQueue(store).waiting(["call.started"]) == 2
+    assert jobs_waiting(store, ["call.started"]) == 2

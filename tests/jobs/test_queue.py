@@ -10,6 +10,7 @@ import pytest
 
 from callapp.call_log import Store
 from callapp.call_log.jobs import Job, JobQueue, put_job
+from tests.databases import jobs_waiting
 
 KINDS = ("call.ended",)
 
@@ -42,13 +43,13 @@ def test_the_one_that_has_been_due_for_longest_comes_first_and_none_too_early(st
     put(store, "CA3")
     assert [claimed(queue).call_sid, claimed(queue).call_sid] == ["CA2", "CA3"]
     assert queue.claim(KINDS, 60) is None
-    assert queue.waiting(KINDS) == 3
+    assert jobs_waiting(store, KINDS) == 3
 
 
 def test_only_the_kinds_that_were_asked_for_are_handed_out(store: Store) -> None:
     put(store, "CA1", "analyze")
     assert JobQueue(store).claim(KINDS, 60) is None
-    assert JobQueue(store).waiting(KINDS) == 0
+    assert jobs_waiting(store, KINDS) == 0
 
 
 def test_a_call_has_one_job_of_a_kind_which_a_second_one_makes_sooner(store: Store) -> None:
@@ -62,7 +63,7 @@ def test_a_call_has_one_job_of_a_kind_which_a_second_one_makes_sooner(store: Sto
     queue.finish(job)
     put(store, "CA1")
     assert queue.claim(KINDS, 60) is None
-    assert queue.waiting(KINDS) == 0
+    assert jobs_waiting(store, KINDS) == 0
 
 
 def test_a_job_that_was_put_off_comes_back_with_the_same_body(store: Store) -> None:
@@ -82,7 +83,7 @@ def test_nothing_is_put_when_the_transaction_fails(store: Store) -> None:
 
     with pytest.raises(RuntimeError):
         put_and_fail()
-    assert JobQueue(store).waiting(KINDS) == 0
+    assert jobs_waiting(store, KINDS) == 0
 
 
 def test_of_many_that_ask_at_once_each_job_goes_to_one(database: str) -> None:

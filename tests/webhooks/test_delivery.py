@@ -21,6 +21,7 @@ from callapp.settings import Settings
 from callapp.webhooks import delivery
 from callapp.webhooks.delivery import KINDS, Webhooks, webhook_key
 from callapp.webhooks.signing import read_secret
+from tests.databases import jobs_waiting
 from tests.webhooks.receiver import SECRET, Receiver
 
 CALL = {"callSid": "CA1", "agent": "operator", "from": "+81…"}
@@ -81,7 +82,7 @@ def test_a_process_sends_what_there_is_once(store: Store, make: Make, receiver: 
     assert [receiver.get().message["type"] for _ in range(2)] == ["call.started", "call.ended"]
     webhooks.close(20.0)
     assert receiver.received.empty()
-    assert JobQueue(store).waiting(KINDS) == 0
+    assert jobs_waiting(store, KINDS) == 0
 
 
 def test_every_attempt_sends_the_same_under_the_same_id(store: Store, make: Make, receiver: Receiver) -> None:
