@@ -44,7 +44,10 @@ _EXTRACTION = """
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a text model made of a call. ``extracted`` is ``None`` where nothing was asked for, or found."""
+    """What a text model made of a call, named as the call's row has it.
+
+    ``extracted`` is ``None`` where nothing was asked for, or found.
+    """
 
     summary: str
     verdict: str

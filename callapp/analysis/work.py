@@ -116,14 +116,8 @@ class Analyst:
         return answered.text
 
     def _keep(self, call_sid: str, analysis: Analysis) -> None:
-        values = {
-            "summary": analysis.summary,
-            "verdict": analysis.verdict,
-            "tags": list(analysis.tags),
-            "extracted": analysis.extracted,
-        }
         with self._store.transaction() as session:
-            keep = update(CallRow).where(CallRow.call_sid == call_sid).values(**values)
+            keep = update(CallRow).where(CallRow.call_sid == call_sid).values(**vars(analysis))
             if not rows_changed(session, keep):
                 return  # it was deleted meanwhile
             self._follow_ups.analyzed(session, call_sid)
