@@ -59,22 +59,14 @@ class IdempotencyKeys:
             lives_until = row.expires_at if answered else row.claimed_at + CLAIM_LIVES
             if lives_until <= now:
                 # Whoever replaces the dead claim first has it; the others see another claim_id.
-                taken_over = rows_changed(
-                    session,
-                    update(IdempotencyKeyRow)
-                    .where(
-                        IdempotencyKeyRow.api_key_hash == api_key_hash,
-                        IdempotencyKeyRow.key == key,
-                        IdempotencyKeyRow.claim_id == row.claim_id,
-                    )
-                    .values(**fresh),
-                )
-                return Claim(ClaimOutcome.NEW, claim_id) if taken_over else Claim(ClaimOutcome.IN_PROGRESS)
-            if row.body_hash != body_hash:
+                dead = IdempotencyKeyRow.claim_id == row.claim_id
+                if rows_changed(session, update(IdempotencyKeyRow).where(dead).values(**fresh)):
+                    return Claim(ClaimOutcome.NEW, claim_id)
+            elif row.body_hash != body_hash:
                 return Claim(ClaimOutcome.OTHER_BODY)
-            if row.answer_status is None:
-                return Claim(ClaimOutcome.IN_PROGRESS)
-            return Claim(ClaimOutcome.REPLAY, row.claim_id, row.answer_status, row.answer_body)
+            elif row.answer_status is not None:
+                return Claim(ClaimOutcome.REPLAY, row.claim_id, row.answer_status, row.answer_body)
+            return Claim(ClaimOutcome.IN_PROGRESS)
 
     def remember(self, claim: Claim, status: int, body: Mapping[str, Any]) -> None:
         """Keep the answer for the requests that come after with the same key."""
