@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection
 
 from callapp.jobs.deadline import Deadline
 from callapp.values import is_loopback
@@ -58,12 +59,14 @@ class _WholeHead(HTTPConnection):
             return super().getresponse()
 
 
-class _WholeHeadByTls(_WholeHead, HTTPSConnection):
-    pass
+@cache
+def _with_whole_heads(kind: type[HTTPConnection]) -> type[HTTPConnection]:
+    """Such connections, each a `_WholeHead`: some are by TLS, and others by way of a SOCKS proxy."""
+    return kind if issubclass(kind, _WholeHead) else type(kind.__name__, (_WholeHead, kind), {})
 
 
 class _WholeHeads(HTTPAdapter):
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
         pool = super().get_connection_with_tls_context(*args, **options)
-        pool.ConnectionCls = _WholeHeadByTls if pool.scheme == "https" else _WholeHead
+        pool.ConnectionCls = _with_whole_heads(pool.ConnectionCls)
         return pool

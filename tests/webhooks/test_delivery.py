@@ -176,6 +176,29 @@ def test_an_answer_whose_head_has_no_end_is_tried_again(
             thread.join()
 
 
+def test_a_socks_proxy_of_the_environment_is_asked(
+    store: Store, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of any other, where the package for it is installed, PySocks."""
+    heard: list[bytes] = []
+
+    def pass_on(listening: socket.socket) -> None:
+        with listening.accept()[0] as asker:  # https://www.rfc-editor.org/rfc/rfc1928
+            for answer in b"\5\0", b"\5\0\0\1" + bytes(6), b"HTTP/1.1 204 No Content\r\n\r\n":
+                heard.append(asker.recv(65536))
+                asker.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=pass_on, args=(listening,), daemon=True)
+        thread.start()
+        monkeypatch.setenv("http_proxy", f"socks5h://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "")
+        make("http://receiver.invalid/hook").deliver(put(store))
+        thread.join()
+    assert b"receiver.invalid" in heard[1]
+    assert heard[2].startswith(b"POST /hook")
+
+
 def test_the_passwords_of_this_machine_are_not_sent(
     store: Store, make: Make, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
