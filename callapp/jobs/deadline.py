@@ -20,7 +20,7 @@ class Deadline:
     """Shuts a connection when its time is over, so that the thread which waits on it goes on.
 
     ``with Deadline(10.0) as deadline:``, and in there ``deadline.watch(connection)``, before or after the
-    time is over.
+    time is over. It takes a thread: where the system has none left, nothing is shut.
 
     Raises:
         TimeoutError: at the end of the block, whatever came of the connection that was shut; to some who
@@ -36,14 +36,16 @@ class Deadline:
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
-        self._timer.start()
+        with suppress(RuntimeError):
+            self._timer.start()
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        self._timer.join()
+        if self._timer.ident is not None:
+            self._timer.join()
         if self._watched is not None:
             self._watched.close()
         if self._over:

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from typing import Any
 
 import pytest
@@ -174,6 +174,20 @@ def test_an_answer_whose_head_has_no_end_is_tried_again(
         finally:
             over.set()
             thread.join()
+
+
+def test_where_no_thread_is_left_for_a_deadline_one_is_sent_without(
+    store: Store, make: Make, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told as a bug, and sent again: the receiver had it already."""
+    webhooks, job = make(receiver.url), put(store)
+
+    def start(_timer: Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Timer, "start", start)
+    webhooks.deliver(job)
+    receiver.get()
 
 
 def test_a_socks_proxy_of_the_environment_is_asked(
