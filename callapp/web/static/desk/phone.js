@@ -52,14 +52,8 @@ class Call {
   heard(frame) {
     if (this.beganMs === null) return;
     this.recording.them.push(frame);
-    const before = this.figures.voiceToVoiceMs.length + this.figures.bargeInMs.length;
     meter($("them"), this.figures.heard(frame));
-    const { firstSoundMs, voiceToVoiceMs, bargeInMs } = this.figures;
-    if (before !== voiceToVoiceMs.length + bargeInMs.length || $("first-sound").dataset.ms !== String(firstSoundMs)) {
-      tell($("first-sound"), firstSoundMs === null ? [] : [firstSoundMs]);
-      tell($("voice-to-voice"), voiceToVoiceMs);
-      tell($("barge-in"), bargeInMs);
-    }
+    tell(this.figures);
   }
 
   press(key) {
@@ -152,7 +146,7 @@ function reset() {
   URL.revokeObjectURL($("recording").href);
   $("recording").removeAttribute("href");
   for (const id of ["recording", "fault", "opening", "closing"]) $(id).hidden = true;
-  for (const id of ["first-sound", "voice-to-voice", "barge-in"]) tell($(id), []);
+  tell(new Figures());
   $("call-sid").textContent = "–";
   $("call-sid").removeAttribute("href");
   unfollow();
@@ -180,10 +174,16 @@ function meter(element, db) {
   element.firstElementChild.style.transform = `scaleX(${1 - level / METER_DB})`;
 }
 
-/** Durations as people read them; the last one in full for whoever measures. */
-function tell(element, all) {
-  element.textContent = all.length ? `${all.map((ms) => Math.round(ms)).join(" · ")} ms` : "–";
-  element.dataset.ms = all.length ? String(all.at(-1)) : "";
+function tell({ firstSoundMs, voiceToVoiceMs, bargeInMs }) {
+  write($("first-sound"), firstSoundMs === null ? [] : [firstSoundMs]);
+  write($("voice-to-voice"), voiceToVoiceMs);
+  write($("barge-in"), bargeInMs);
+}
+
+/** Durations as people read them. */
+function write(element, all) {
+  const text = all.length ? `${all.map(Math.round).join(" · ")} ms` : "–";
+  if (element.textContent !== text) element.textContent = text;
 }
 
 function say(element, intro, line) {
