@@ -1,6 +1,6 @@
 // Both sides of a call as a stereo WAV: you left, the agent right; mu-law as it was sent and heard.
 
-import { RATE_HZ, SILENCE } from "./mulaw.js";
+import { FRAME_BYTES, RATE_HZ, SILENCE } from "./mulaw.js";
 
 const MULAW = 7; // https://www.rfc-editor.org/rfc/rfc2361#appendix-A
 const CHANNELS = 2;
@@ -13,24 +13,19 @@ export class Recording {
 
   /** The whole of it, as a file. */
   wav() {
-    const [left, right] = [joined(this.you), joined(this.them)];
-    const length = Math.max(left.length, right.length);
-    const sound = new Uint8Array(CHANNELS * length).fill(SILENCE);
-    left.forEach((byte, i) => (sound[CHANNELS * i] = byte));
-    right.forEach((byte, i) => (sound[CHANNELS * i + 1] = byte));
+    const frames = Math.max(this.you.length, this.them.length);
+    const sound = new Uint8Array(CHANNELS * FRAME_BYTES * frames).fill(SILENCE);
+    [this.you, this.them].forEach((side, channel) => {
+      let at = channel;
+      for (const frame of side) {
+        for (const byte of frame) {
+          sound[at] = byte;
+          at += CHANNELS;
+        }
+      }
+    });
     return new Blob([header(sound.length), sound], { type: "audio/wav" });
   }
-}
-
-function joined(frames) {
-  const size = frames.reduce((sum, frame) => sum + frame.length, 0);
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const frame of frames) {
-    bytes.set(frame, at);
-    at += frame.length;
-  }
-  return bytes;
 }
 
 function header(size) {
