@@ -15,7 +15,6 @@ export function listen(url, on, change) {
   let source = null;
   let told = null; // not known yet
   let timer = 0;
-  let over = false;
 
   function say(is) {
     if (is !== told) change((told = is));
@@ -23,7 +22,7 @@ export function listen(url, on, change) {
 
   function open() {
     close();
-    if (over || document.hidden) return;
+    if (document.hidden) return;
     source = new EventSource(url);
     const names = { hello() {}, beat() {}, ...on };
     for (const [name, take] of Object.entries(names)) {
@@ -67,7 +66,6 @@ export function listen(url, on, change) {
   document.addEventListener("visibilitychange", look);
   open();
   return () => {
-    over = true;
     close();
     document.removeEventListener("visibilitychange", look);
   };
