@@ -39,11 +39,10 @@ export function watch(url, take, tell = () => {}, turnedAway = () => {}) {
         turnedAway(); // a redirect is one to the sign-in page
         throw new Error("turned away");
       }
-      if (answer.status !== 304 && !answer.ok) throw new Error(String(answer.status));
-      if (answer.status !== 304) {
+      if (answer.ok) {
         waitMs = await take(answer);
         known = answer.headers.get("ETag");
-      }
+      } else if (answer.status !== 304) throw new Error(String(answer.status));
       tell(false);
     } catch {
       tell(true);
