@@ -1,4 +1,4 @@
-"""A leg on a connection that only takes notes."""
+"""A leg on a connection that only takes notes; and what comes from legs on real ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, cast
 import pytest
 
 from callapp.agents.fields import McpServer
+from callapp.conversation.events import ModelLost
+from callapp.errors import LegLost
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.leg import ModelLeg
 from callapp.realtime.session import RemoteTools, SessionConfig
@@ -41,3 +43,19 @@ def leg(connection: FakeConnection) -> ModelLeg:
     leg = ModelLeg(Endpoint("wss://x", "m", "k"), CONFIG, logging.getLogger("test"))
     leg._connection = cast(Connection, connection)
     return leg
+
+
+def until(leg: Any, kind: type) -> list[Any]:
+    """All that comes up to the first event of a kind."""
+    events: list[Any] = []
+    while not any(isinstance(one, kind) for one in events):
+        events += leg.receive()
+    return events
+
+
+def loss_of(leg: Any, before: type, match: str | None = None) -> ModelLost:
+    """What it stands for that a session is lost, before an event of a kind has come."""
+    with pytest.raises(LegLost, match=match) as lost:
+        until(leg, before)
+    meaning: ModelLost = leg.meaning_of(lost.value)
+    return meaning

@@ -11,17 +11,17 @@ import pytest
 
 from callapp.audio.g711 import decode, encode
 from callapp.conversation.events import ModelLost
-from callapp.errors import LegLost
 from callapp.realtime import interpreting_model
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
 from callapp.realtime.session import SessionConfig
-from callapp.realtime.translator import Finished, Ready, Spoken, Took, TranslatorEvent, Written
+from callapp.realtime.translator import Finished, Ready, Spoken, Took, Written
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_faults import Reset, SendError, SendRaw
 from callapp.simulators.model_script import Answer, CutOff, Fail, Pace, Say, Script
 from callapp.simulators.speech import Speech, babble_clip
 from callapp.simulators.ulaw import silence
+from tests.realtime.conftest import loss_of, until
 
 HELLO = babble_clip("hello", "Hello there, everybody.", 900)
 AGAIN = babble_clip("again", "And once more.", 700)
@@ -51,13 +51,6 @@ def translator(model: PretendModel) -> Iterator[InterpretingModel]:
     translator.release()
 
 
-def until(translator: InterpretingModel, kind: type[TranslatorEvent]) -> list[TranslatorEvent]:
-    events: list[TranslatorEvent] = []
-    while not any(isinstance(one, kind) for one in events):
-        events += translator.receive()
-    return events
-
-
 def test_turns_that_come_while_it_speaks_are_translated_after_it(
     model: PretendModel, translator: InterpretingModel
 ) -> None:
@@ -85,9 +78,7 @@ def test_turns_that_come_while_it_speaks_are_translated_after_it(
 def test_a_lost_one_can_be_dialled_again(model: PretendModel, translator: InterpretingModel) -> None:
     until(translator, Ready)
     model.sessions[0].strike(Reset())
-    with pytest.raises(LegLost) as lost:
-        until(translator, Finished)
-    assert translator.meaning_of(lost.value) == ModelLost("openai.disconnected")
+    assert loss_of(translator, Finished) == ModelLost("openai.disconnected")
 
 
 @pytest.mark.parametrize("answers", [[Fail(), Fail(), Say(ONE)], [CutOff("content_filter"), Say(ONE)]])
@@ -128,9 +119,7 @@ def test_the_service_is_left_alone_for_as_long_as_it_says(translator: Interpreti
 def test_after_the_third_that_fails_another_session_is_wanted(translator: InterpretingModel) -> None:
     until(translator, Ready)
     translator.hear(decode(HELLO.audio + silence(700)))
-    with pytest.raises(LegLost) as lost:
-        until(translator, Spoken)
-    assert translator.meaning_of(lost.value) == ModelLost("openai.failed")
+    assert loss_of(translator, Spoken) == ModelLost("openai.failed")
 
 
 @pytest.mark.parametrize("answer", [SendError("server_error"), SendRaw('{"type":"news"}')])
@@ -145,9 +134,7 @@ def test_a_request_that_is_not_answered_is_not_the_last_one(
     monkeypatch.setattr(interpreting_model, "PATIENCE_S", 0.3)
     model.fail_on("response.create", answer)
     translator.hear(decode(HELLO.audio + silence(700)))
-    with pytest.raises(LegLost) as lost:
-        until(translator, Spoken)
-    assert translator.meaning_of(lost.value) == ModelLost("openai.no_answer")
+    assert loss_of(translator, Spoken) == ModelLost("openai.no_answer")
 
 
 @pytest.mark.parametrize("answers", [[[Say(ONE), Say(TWO, Pace(first_delta_after_ms=9_000))]]])
@@ -158,9 +145,7 @@ def test_a_response_that_stands_still_is_not_the_last_one(
     translator.hear(decode(HELLO.audio + silence(700)))
     until(translator, Spoken)
     monkeypatch.setattr(interpreting_model, "PATIENCE_S", 0.3)
-    with pytest.raises(LegLost) as lost:
-        until(translator, Finished)
-    assert translator.meaning_of(lost.value) == ModelLost("openai.stalled")
+    assert loss_of(translator, Finished) == ModelLost("openai.stalled")
 
 
 def test_a_session_that_is_never_confirmed_is_given_up(
@@ -171,9 +156,7 @@ def test_a_session_that_is_never_confirmed_is_given_up(
     endpoint = Endpoint(model.url, "gpt-realtime-2.1-mini", "sk-test")
     translator = InterpretingModel(endpoint, CONFIG, logging.getLogger("test"))
     translator.dial()
-    with pytest.raises(LegLost) as lost:
-        until(translator, Ready)
-    assert translator.meaning_of(lost.value) == ModelLost("openai.no_session")
+    assert loss_of(translator, Ready) == ModelLost("openai.no_session")
     translator.close()
     translator.release()
 

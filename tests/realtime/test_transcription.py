@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from callapp.agents.fields import Transcription
 from callapp.conversation.dictation import EndPiece, PieceTaken, SendSpeech, TextDone, TextFailed, TextGrew
 from callapp.conversation.events import ModelLost
-from callapp.errors import BadMessage, LegLost
+from callapp.errors import BadMessage
 from callapp.realtime import speaker_leg, transcription_events
 from callapp.realtime.dialling import Endpoint
-from callapp.realtime.transcription import Ready, TranscriberEvent, TranscriptionLeg
+from callapp.realtime.transcription import Ready, TranscriptionLeg
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_faults import Close, Reset, SendError, SendRaw
 from callapp.simulators.speech import Speech, babble_clip
 from callapp.simulators.ulaw import silence
 from tests import judges
+from tests.realtime.conftest import loss_of, until
 
 HELLO = babble_clip("hello", "Hello there, everybody.", 900)
 BYE = babble_clip("bye", "Goodbye, all of you.", 700)
@@ -60,23 +61,6 @@ def dial(
     legs.append(leg)
     leg.dial()
     return leg
-
-
-def until(leg: TranscriptionLeg, kind: type[TranscriberEvent]) -> list[TranscriberEvent]:
-    """All that comes up to the first event of a kind."""
-    events: list[TranscriberEvent] = []
-    while not any(isinstance(one, kind) for one in events):
-        events += leg.receive()
-    return events
-
-
-def loss_of(
-    leg: TranscriptionLeg, before: type[TranscriberEvent] = Ready, match: str | None = None
-) -> ModelLost:
-    """What it stands for that a session is lost, before an event of a kind has come."""
-    with pytest.raises(LegLost, match=match) as lost:
-        until(leg, before)
-    return leg.meaning_of(lost.value)
 
 
 def test_words_come_while_they_are_heard_and_whole_once_the_piece_has_ended(
@@ -148,14 +132,14 @@ def test_an_unknown_model_is_not_asked_for_a_third_time(
     model: PretendModel, legs: list[TranscriptionLeg]
 ) -> None:
     leg = dial(model, legs, "gpt-nonsense")
-    assert loss_of(leg) == ModelLost("openai.session_rejected", hopeless=True)
+    assert loss_of(leg, Ready) == ModelLost("openai.session_rejected", hopeless=True)
 
 
 def test_a_wrong_key_is_hopeless_and_a_lost_socket_is_not(
     model: PretendModel, legs: list[TranscriptionLeg]
 ) -> None:
     leg = dial(model, legs, key="sk-wrong")
-    assert loss_of(leg) == ModelLost("openai.refused", hopeless=True)
+    assert loss_of(leg, Ready) == ModelLost("openai.refused", hopeless=True)
     for fault in (Reset(), Close(1011)):
         leg = dial(model, legs)
         until(leg, Ready)
@@ -170,7 +154,7 @@ def test_a_session_that_is_never_confirmed_is_given_up_and_dialled_again(
     monkeypatch.setattr(speaker_leg, "CONFIRMED_WITHIN_S", 0.1)
     model.fail_on("session.update", SendRaw('{"type":"session.news"}'))
     leg = dial(model, legs)
-    assert loss_of(leg, match="not confirmed") == ModelLost("openai.no_session")
+    assert loss_of(leg, Ready, match="not confirmed") == ModelLost("openai.no_session")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +168,7 @@ def test_a_session_that_takes_something_else_or_has_another_model_is_none(
     updated = {"type": "session.updated", "session": {"type": "transcription", "audio": audio}}
     model.fail_on("session.update", SendRaw(json.dumps(updated)))
     leg = dial(model, legs)
-    assert loss_of(leg) == ModelLost("openai.session_rejected", hopeless=True)
+    assert loss_of(leg, Ready) == ModelLost("openai.session_rejected", hopeless=True)
 
 
 def test_an_error_that_answers_no_update_ends_nothing(

@@ -17,13 +17,14 @@ from callapp.errors import BadMessage, LegLost
 from callapp.realtime import speaker_leg, translation_events
 from callapp.realtime.dialling import Endpoint
 from callapp.realtime.translation import FRAME_BYTES, TranslationLeg
-from callapp.realtime.translator import Finished, Ready, Spoken, TranslatorEvent, Written
+from callapp.realtime.translator import Finished, Ready, Spoken, Written
 from callapp.simulators.model import PretendModel
 from callapp.simulators.model_ear import recognise
 from callapp.simulators.model_faults import Close, Refusal, Reset, SendRaw
 from callapp.simulators.model_translation import Translating
 from callapp.simulators.speech import Speech, babble_clip
 from tests import judges
+from tests.realtime.conftest import loss_of, until
 
 HELLO = babble_clip("hello", "Hello there, everybody.", 900)
 KONNICHIWA = babble_clip("konnichiwa", "こんにちは、みなさん。", 700)
@@ -56,14 +57,6 @@ def dial(model: PretendModel, legs: list[TranslationLeg], **options: Any) -> Tra
     legs.append(leg)
     leg.dial()
     return leg
-
-
-def until(leg: TranslationLeg, kind: type[TranslatorEvent]) -> list[TranslatorEvent]:
-    """All that comes up to the first event of a kind."""
-    events: list[TranslatorEvent] = []
-    while not any(isinstance(one, kind) for one in events):
-        events += leg.receive()
-    return events
 
 
 def voice(clip: Any = HELLO) -> Samples:
@@ -122,9 +115,7 @@ def test_a_text_of_the_source_is_asked_for_only_where_it_is_wanted(
 
 def test_a_language_that_is_refused_is_hopeless(model: PretendModel, legs: list[TranslationLeg]) -> None:
     leg = dial(model, legs, language="nonsense")
-    with pytest.raises(LegLost) as lost:
-        until(leg, Ready)
-    assert leg.meaning_of(lost.value) == ModelLost("openai.session_rejected", hopeless=True)
+    assert loss_of(leg, Ready) == ModelLost("openai.session_rejected", hopeless=True)
 
 
 @pytest.mark.parametrize("fault", [Reset(), Close(1011)])
@@ -134,9 +125,7 @@ def test_a_lost_session_can_be_dialled_again(
     leg = dial(model, legs)
     until(leg, Ready)
     model.translations[0].strike(fault)
-    with pytest.raises(LegLost) as lost:
-        until(leg, Finished)
-    assert leg.meaning_of(lost.value) == ModelLost("openai.disconnected")
+    assert loss_of(leg, Finished) == ModelLost("openai.disconnected")
 
 
 def test_a_wrong_key_is_hopeless(model: PretendModel, legs: list[TranslationLeg]) -> None:
@@ -161,9 +150,7 @@ def test_a_session_that_is_never_confirmed_is_given_up_and_dialled_again(
     monkeypatch.setattr(speaker_leg, "CONFIRMED_WITHIN_S", 0.1)
     model.fail_on("session.update", SendRaw('{"type":"session.news"}'))
     leg = dial(model, legs)
-    with pytest.raises(LegLost, match="not confirmed") as lost:
-        until(leg, Ready)
-    assert leg.meaning_of(lost.value) == ModelLost("openai.no_session")
+    assert loss_of(leg, Ready, match="not confirmed") == ModelLost("openai.no_session")
 
 
 def test_a_session_that_was_confirmed_is_not_given_up(
