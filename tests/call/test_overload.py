@@ -124,7 +124,11 @@ class Leg:
 class Call:
     """A bridge that runs, between two such legs."""
 
-    def __init__(self, new_model: Callable[[], Any] | None = None, **outside: Any) -> None:
+    def __init__(
+        self,
+        new_model: Callable[[], Any] | None = None,
+        complete_call: Callable[[], None] = lambda: None,
+    ) -> None:
         self.caller, self.model = Leg("caller"), Leg("model")
         self.models = [self.model]
         self.bridge = Bridge(
@@ -132,9 +136,8 @@ class Call:
             Plan(hold_line=LINE),
             Outside(
                 new_model=new_model or self._next_model,  # type: ignore[arg-type]
-                run_tool=outside.get("run_tool", lambda name, arguments, done: None),
-                complete_call=outside.get("complete_call", lambda: None),
-                apologise=outside.get("apologise"),
+                run_tool=lambda name, arguments, done: None,
+                complete_call=complete_call,
             ),
             log,
         )
@@ -152,14 +155,20 @@ class Call:
         self.bridge.run()
         self.ended_s = time.monotonic()
 
+    def goes_live(self) -> None:
+        self.model.incoming.put(SessionConfirmed())
+        self.speak(1)
+        eventually(lambda: self.model.audio)
+
     def speak(self, chunks: int) -> None:
         """The caller says something: so many frames."""
         for _ in range(chunks):
             self.caller.incoming.put(CallerAudio(CHUNK, None))
 
-    def say(self, number: int) -> None:
-        """The model says something, 20 ms of it."""
-        self.model.incoming.put(AudioArrived("resp_1", Part("item_1", 0), CHUNK))
+    def say(self, chunks: int) -> None:
+        """The model says something: so many pieces of 20 ms."""
+        for _ in range(chunks):
+            self.model.incoming.put(AudioArrived("resp_1", Part("item_1", 0), CHUNK))
 
     def begin_response(self) -> None:
         self.model.incoming.put(ResponseStarted("resp_1"))
@@ -178,9 +187,7 @@ class Call:
 def call() -> Iterator[Call]:
     """A call whose session stands."""
     call = Call()
-    call.model.incoming.put(SessionConfirmed())
-    call.speak(1)
-    eventually(lambda: call.model.audio)
+    call.goes_live()
     yield call
     call.bridge.cut("server.stopped")
     call.thread.join(DEADLINE_S)
@@ -264,13 +271,12 @@ def test_a_caller_who_takes_nothing_is_still_heard(call: Call) -> None:
 def test_a_model_that_takes_nothing_is_still_heard(call: Call) -> None:
     """A write to the model hangs in the thread that reads the phone; the phone is spoken to all the same."""
     call.begin_response()
-    call.say(0)
+    call.say(1)
     eventually(lambda: len(call.caller.played()) == 1)
     call.model.stuck.set()
     call.speak(1)
     assert call.model.hangs.wait(DEADLINE_S)
-    for number in range(30):
-        call.say(number)
+    call.say(30)
     assert eventually(lambda: len(call.caller.played()) == 31) < STUCK_S / 2
 
 
@@ -278,8 +284,7 @@ def test_a_model_that_takes_nothing_is_still_heard(call: Call) -> None:
 def test_an_interruption_is_not_held_up_by_a_model_that_takes_nothing(call: Call) -> None:
     """What silences the phone is written first; what tells the model of it may hang."""
     call.begin_response()
-    for number in range(30):
-        call.say(number)
+    call.say(30)
     eventually(lambda: len(call.caller.played()) == 30)
     call.model.stuck.set()
     call.model.incoming.put(SpeechStarted("item_2"))
@@ -311,9 +316,7 @@ def test_a_carrier_that_does_not_answer_holds_up_no_audio() -> None:
         answers.wait(DEADLINE_S)
 
     call = Call(complete_call=complete_call)
-    call.model.incoming.put(SessionConfirmed())
-    call.speak(1)
-    eventually(lambda: call.model.audio)
+    call.goes_live()
     call.bridge.wind_up("server.draining")
     call.model.incoming.put(ResponseStarted("resp_1", "goodbye"))
     call.say(1)
