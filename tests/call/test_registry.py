@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import pytest
 
 from callapp.call import registry as module
 from callapp.call.registry import Registry
+from tests.stage import eventually
 
 
 class FakeCall:
@@ -31,6 +33,24 @@ class FakeCall:
 @pytest.fixture
 def two():
     return Registry(2, drain_s=25)
+
+
+@pytest.fixture
+def at_work(monkeypatch):
+    """Let a registry run, quickly; give the event that says that it has drained."""
+    monkeypatch.setattr(module, "JANITOR_S", 0.005)
+
+    @contextmanager
+    def at_work(registry: Registry) -> Iterator[threading.Event]:
+        drained = threading.Event()
+        registry.on_drained = drained.set
+        registry.start()
+        try:
+            yield drained
+        finally:
+            registry.close()
+
+    return at_work
 
 
 def test_the_call_that_would_be_one_too_many_is_refused(two):
@@ -76,20 +96,13 @@ def test_a_stream_whose_slot_another_process_holds_is_admitted_by_our_own_count(
     assert two.enter("z", "CA3", FakeCall()) == "at capacity"
 
 
-def test_a_slot_whose_stream_never_comes_is_given_back(two, monkeypatch):
-    monkeypatch.setattr(module, "JANITOR_S", 0.005)
-    two.start()
-    try:
+def test_a_slot_whose_stream_never_comes_is_given_back(two, at_work):
+    with at_work(two):
         two.take_slot("a")
         two.take_slot("b")
         two.expect_stream("a", 0.01)
-        deadline = time.monotonic() + 5
-        while two.full:
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.005)
+        assert eventually(lambda: not two.full)
         assert two.take_slot("c")
-    finally:
-        two.close()
 
 
 def test_the_carriers_word_that_a_call_is_over_ends_it(two):
@@ -104,17 +117,13 @@ def test_the_carriers_word_that_a_call_is_over_ends_it(two):
     assert two.full
 
 
-def test_a_drain_refuses_new_calls_and_says_goodbye_before_its_time_is_over(monkeypatch):
-    monkeypatch.setattr(module, "JANITOR_S", 0.005)
+def test_a_drain_refuses_new_calls_and_says_goodbye_before_its_time_is_over(at_work, monkeypatch):
     monkeypatch.setattr(module, "GOODBYE_S", 0.1)
     registry = Registry(5, drain_s=0.2)
-    drained = threading.Event()
-    registry.on_drained = drained.set
     call = FakeCall()
     registry.take_slot("placed")
     registry.enter("a", "CA1", call)
-    registry.start()
-    try:
+    with at_work(registry) as drained:
         registry.drain_requested = True
         assert not registry.take_slot("b")
         assert registry.enter("placed", "CA2", FakeCall()) is None  # it was promised a slot
@@ -122,35 +131,23 @@ def test_a_drain_refuses_new_calls_and_says_goodbye_before_its_time_is_over(monk
         assert drained.wait(5)
         # It is cut again in each round, until it leaves.
         assert call.told[:2] == ["wind up: server.draining", "cut: server.draining"]
-    finally:
-        registry.close()
 
 
-def test_a_drain_without_calls_is_over_at_once(monkeypatch):
-    monkeypatch.setattr(module, "JANITOR_S", 0.005)
+def test_a_drain_without_calls_is_over_at_once(at_work):
     registry = Registry(5, drain_s=60)
-    drained = threading.Event()
-    registry.on_drained = drained.set
-    registry.start()
-    try:
+    with at_work(registry) as drained:
         registry.drain_requested = True
         assert drained.wait(2)
-    finally:
-        registry.close()
 
 
-def test_at_a_stop_who_still_hears_the_opening_is_waited_for_and_hears_a_goodbye(monkeypatch):
+def test_at_a_stop_who_still_hears_the_opening_is_waited_for_and_hears_a_goodbye(at_work):
     """Also where all others have been told to say it before the stream came."""
-    monkeypatch.setattr(module, "JANITOR_S", 0.005)
     registry = Registry(5, drain_s=module.GOODBYE_S)
-    drained = threading.Event()
-    registry.on_drained = drained.set
     first, second = FakeCall(), FakeCall()
     registry.enter("CA1", "CA1", first)
     registry.take_slot("CA2")
     registry.answered("CA2")
-    registry.start()
-    try:
+    with at_work(registry) as drained:
         registry.drain_requested = True
         assert first.heard.wait(2)
         registry.leave("CA1")
@@ -160,25 +157,17 @@ def test_at_a_stop_who_still_hears_the_opening_is_waited_for_and_hears_a_goodbye
         assert second.told == ["wind up: server.draining"]
         registry.leave("CA2")
         assert drained.wait(2)
-    finally:
-        registry.close()
 
 
-def test_a_stop_does_not_wait_for_a_stream_that_does_not_come(monkeypatch):
-    monkeypatch.setattr(module, "JANITOR_S", 0.005)
+def test_a_stop_does_not_wait_for_a_stream_that_does_not_come(at_work, monkeypatch):
     monkeypatch.setattr(module, "OPENING_S", 0.05)
     registry = Registry(5, drain_s=60)
-    drained = threading.Event()
-    registry.on_drained = drained.set
     registry.take_slot("rings")
     registry.take_slot("CA1")
     registry.answered("CA1")
-    registry.start()
-    try:
+    with at_work(registry) as drained:
         registry.drain_requested = True
         assert drained.wait(2)
-    finally:
-        registry.close()
 
 
 def test_a_call_that_is_over_takes_no_slot_again(two):
