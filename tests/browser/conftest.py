@@ -9,6 +9,7 @@ import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
@@ -86,6 +87,34 @@ class Browser:
     def complaints(self) -> list[str]:
         """What the console has: violations of the policy, exceptions, files that did not come."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] != "INFO"]
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """Run the body of an async function in the page; return what it comes to."""
+        return self.driver.execute_async_script(
+            "const done = arguments[arguments.length - 1];"
+            f"(async (args) => {{ {script} }})(arguments).then(done, (error) => done(String(error)));",
+            *arguments,
+        )
+
+    @contextmanager
+    def kept_from(self, *urls: str) -> Iterator[None]:
+        """Meanwhile nothing comes from these."""
+        self.driver.execute_cdp_cmd("Network.enable", {})
+        self.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": urls})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+
+    @contextmanager
+    def sized(self, width: int, height: int) -> Iterator[None]:
+        """Meanwhile its window is so large."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     def dark(self, wanted: bool = True) -> None:
         theme = {"name": "prefers-color-scheme", "value": "dark" if wanted else "light"}

@@ -13,12 +13,13 @@ from callapp.simulators.clips import Clip
 from callapp.simulators.model_faults import Reset
 from callapp.simulators.model_script import Call as Tool
 from callapp.simulators.model_script import Say, Script
-from callapp.simulators.phone import Callee, HearPause, WaitForEnd
+from callapp.simulators.model_session import Session
+from callapp.simulators.phone import Call, Callee, HearPause, WaitForEnd
 from callapp.simulators.phone import Say as Speak
 from callapp.simulators.speech import Speech
 from tests.browser.conftest import Browser, browser_at
 from tests.browser.test_pages import WIDTHS, faults, overhang, presses_that_count
-from tests.stage import DEADLINE_S, Server, eventually, words
+from tests.stage import DEADLINE_S, Scene, Server, eventually, words
 
 QUESTION = words("When are you open?", 900)
 ANSWER = words("From ten to seven.", 600)
@@ -62,6 +63,14 @@ def known(*clips: Clip) -> dict[str, Any]:
     return {"speech": Speech(clips), "transcript_after_ms": 0}
 
 
+def watched(desk: Browser, scene: Scene, agent: str = "quiet") -> tuple[Call, Session]:
+    """A call whose session stands, with the desk at its page."""
+    call, session = scene.live(agent=agent)
+    assert eventually(lambda: desk.server.get(f"/calls/{call.sid}").status == 200)
+    desk.open(f"/desk/calls/{call.sid}")
+    return call, session
+
+
 def test_a_call_is_seen_as_it_goes_on_and_is_ended_by_the_button(
     server: Server, desk: Browser, axe: str
 ) -> None:
@@ -91,46 +100,33 @@ def test_a_call_is_seen_as_it_goes_on_and_is_ended_by_the_button(
 
 def test_a_page_that_is_told_nothing_asks(server: Server, desk: Browser) -> None:
     """Some platforms keep back what is not complete."""
-    desk.driver.execute_cdp_cmd("Network.enable", {})
-    desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events"]})
-    try:
-        with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
-            desk.open("/desk/live")
-            call = scene.dial(asker(), agent="handy")
-            desk.wait(lambda: SHOWN in desk.text("#calls"))
-            desk.wait(lambda: "From ten to seven." in desk.text("#calls .said"))
-            desk.wait(lambda: asked(desk, "/live/calls") > 1)
-            assert not desk.find("#calls .meter").is_displayed()
-            desk.leave_by("#calls a")
-            desk.wait(lambda: "From ten to seven." in desk.text("#story"))
-            call.hang_up()
-            desk.wait(lambda: desk.text("#orders") == "")
-            scene.ending(call)
-    finally:
-        desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    with desk.kept_from("*/events"), server.scene(script(), **known(QUESTION, ANSWER)) as scene:
+        desk.open("/desk/live")
+        call = scene.dial(asker(), agent="handy")
+        desk.wait(lambda: SHOWN in desk.text("#calls"))
+        desk.wait(lambda: "From ten to seven." in desk.text("#calls .said"))
+        desk.wait(lambda: asked(desk, "/live/calls") > 1)
+        assert not desk.find("#calls .meter").is_displayed()
+        desk.leave_by("#calls a")
+        desk.wait(lambda: "From ten to seven." in desk.text("#story"))
+        call.hang_up()
+        desk.wait(lambda: desk.text("#orders") == "")
+        scene.ending(call)
     assert [one for one in desk.complaints() if "/events" not in one] == []
 
 
 def test_a_page_of_a_call_says_when_the_server_does_not_answer(server: Server, desk: Browser) -> None:
     """Its clock goes on, and the call may be over."""
-    desk.driver.execute_cdp_cmd("Network.enable", {})
     with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
-        call, _ = scene.live(agent="quiet")
-        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
-        desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events"]})
-        try:
-            desk.open(f"/desk/calls/{call.sid}")
+        with desk.kept_from("*/events"):
+            call, _ = watched(desk, scene)
             desk.wait(lambda: asked(desk, "/now") > 1)
             assert not desk.find("#fault").is_displayed()
-            desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events", "*/now"]})
+        with desk.kept_from("*/events", "*/now"):
             desk.wait(lambda: desk.find("#fault").is_displayed())
             assert "does not answer" in desk.text("#fault")
-            desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events"]})
-            desk.wait(lambda: not desk.find("#fault").is_displayed())
-        finally:
-            desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
-        call.hang_up()
-        scene.ending(call)
+        desk.wait(lambda: not desk.find("#fault").is_displayed())
+        scene.hang_up(call)
     desk.complaints()  # of what was kept from it
 
 
@@ -138,22 +134,20 @@ def test_a_page_says_so_when_the_server_takes_a_question_and_never_answers(desk:
     """A process that hangs, or a network that is gone: the browser would wait for minutes."""
     desk.open("/desk/phone")
     ask = """
-        const [done] = arguments;
         const patience = AbortSignal.timeout;
         AbortSignal.timeout = (ms) => patience.call(AbortSignal, ms / 100);
         window.fetch = (_url, { signal } = {}) =>
           new Promise((_answer, fail) => signal?.addEventListener("abort", () => fail(signal.reason)));
         const { watch } = await import("/static/desk/watch.js");
-        watch("calls/none/now", () => null, done);
+        return new Promise((failed) => watch("calls/none/now", () => null, failed));
     """
-    assert desk.driver.execute_async_script(f"(async function () {{{ask}}}).apply(null, arguments)") is True
+    assert desk.run(ask) is True
 
 
 def test_a_page_that_is_told_of_news_while_it_asks_asks_once_more(desk: Browser) -> None:
     """And not for ever, as fast as it can, where nothing has changed since."""
     desk.open("/desk/phone")
     ask = """
-        const [done] = arguments;
         let asked = 0;
         window.fetch = async () => {
           if (++asked > 1) return new Response(null, { status: 304 });
@@ -163,34 +157,26 @@ def test_a_page_that_is_told_of_news_while_it_asks_asks_once_more(desk: Browser)
         };
         const { watch } = await import("/static/desk/watch.js");
         const asking = watch("calls/none/now", () => 60000);
-        setTimeout(() => done(asked), 300);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        return asked;
     """
-    assert desk.driver.execute_async_script(f"(async function () {{{ask}}}).apply(null, arguments)") == 2
+    assert desk.run(ask) == 2
 
 
 def test_a_page_whose_call_was_deleted_says_so(server: Server, desk: Browser) -> None:
     """It said that the server does not answer, and asked for ever."""
-    desk.driver.execute_cdp_cmd("Network.enable", {})
     with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
-        call, _ = scene.live(agent="quiet")
-        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
-        desk.open(f"/desk/calls/{call.sid}")
-        desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events", "*/now"]})
-        try:  # it does not see the end
-            call.hang_up()
-            scene.ending(call)
+        call, _ = watched(desk, scene)
+        with desk.kept_from("*/events", "*/now"):  # it does not see the end
+            scene.hang_up(call)
             assert eventually(lambda: server.request("DELETE", f"/calls/{call.sid}").status == 204)
-        finally:
-            desk.driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
         desk.wait(lambda: "There is no such call" in desk.text("main"))
     desk.complaints()  # of what is not there
 
 
 def test_a_model_that_is_lost_and_comes_back_is_seen_to(server: Server, desk: Browser, axe: str) -> None:
     with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
-        call, session = scene.live(agent="quiet")
-        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
-        desk.open(f"/desk/calls/{call.sid}")
+        call, session = watched(desk, scene)
         session.strike(Reset())
         scene.session()
         desk.wait(lambda: "the model is back" in desk.text("#story"))
@@ -199,33 +185,27 @@ def test_a_model_that_is_lost_and_comes_back_is_seen_to(server: Server, desk: Br
         assert faults(desk, axe) == []
         call.speak(QUESTION)
         desk.wait(lambda: desk.find("#levels .meter.caller").get_attribute("aria-valuenow") != "0")
-        call.hang_up()
-        scene.ending(call)
+        scene.hang_up(call)
         desk.wait(lambda: desk.text("#levels") == "")
     assert desk.complaints() == []
 
 
 def test_what_is_whispered_reaches_the_model_and_not_the_caller(server: Server, desk: Browser) -> None:
     with server.scene(script(), **known(QUESTION, ANSWER)) as scene:
-        call, session = scene.live(agent="quiet")
-        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
-        desk.open(f"/desk/calls/{call.sid}")
+        call, session = watched(desk, scene)
         desk.find("#whisper").send_keys("Offer them a discount.")
         desk.leave_by(".whisper button")
         created = session.expect("conversation.item.create")["item"]
         assert created["role"] == "system"
         assert "Offer them a discount." in created["content"][0]["text"]
-        call.hang_up()
-        scene.ending(call)
+        scene.hang_up(call)
     assert desk.complaints() == []
 
 
 def test_a_caller_is_put_through_by_a_button(server: Server, desk: Browser) -> None:
     """Where the call is carried here, the agent says so first."""
     with server.scene(Script(Say(words("One moment, please.", 400)))) as scene:
-        call, session = scene.live(agent="clerk")
-        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
-        desk.open(f"/desk/calls/{call.sid}")
+        call, session = watched(desk, scene, "clerk")
         scene.carrier.next_callee(Callee(rings_ms=0))
         desk.leave_by("[name=destination][value=support]")
         session.expect("response.create")
@@ -242,8 +222,6 @@ def test_on_a_small_window_the_buttons_of_a_call_leave_room_for_what_is_said(
     server: Server, desk: Browser, width: int, height: int
 ) -> None:
     """They stay in sight, too; and where they are in two rows, these do not touch."""
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    desk.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     measure = """
         scrollTo(0, document.documentElement.scrollHeight);
         const { height } = document.getElementById("orders").getBoundingClientRect();
@@ -251,19 +229,13 @@ def test_on_a_small_window_the_buttons_of_a_call_leave_room_for_what_is_said(
         const [one, other] = all.map((button) => button.getBoundingClientRect());
         return [height / innerHeight, other.top === one.top || other.top - one.bottom > 4];
     """
-    try:
-        with server.scene(script()) as scene:
-            call, _ = scene.live(agent="clerk")
-            assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
-            desk.open(f"/desk/calls/{call.sid}")
-            share, apart = desk.driver.execute_script(measure)
-            assert share < 0.5
-            assert apart
-            assert overhang(desk) == 0
-            call.hang_up()
-            scene.ending(call)
-    finally:
-        desk.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    with desk.sized(width, height), server.scene(script()) as scene:
+        call, _ = watched(desk, scene, "clerk")
+        share, apart = desk.driver.execute_script(measure)
+        assert share < 0.5
+        assert apart
+        assert overhang(desk) == 0
+        scene.hang_up(call)
     assert desk.complaints() == []
 
 
@@ -271,14 +243,11 @@ def test_on_a_small_window_the_buttons_of_a_call_leave_room_for_what_is_said(
 def test_what_is_pressed_twice_is_asked_for_once(server: Server, desk: Browser, button: str) -> None:
     """The model was told twice; and a caller who was being put through was told of as a call that is over."""
     with server.scene(script()) as scene:
-        call, _ = scene.live(agent="clerk")
-        assert eventually(lambda: server.get(f"/calls/{call.sid}").status == 200)
-        desk.open(f"/desk/calls/{call.sid}")
+        call, _ = watched(desk, scene, "clerk")
         desk.find("#whisper").send_keys("Offer them a discount.")
         assert presses_that_count(desk, button, 2) == 1
         assert presses_that_count(desk, ".end", 1) == 1
-        call.hang_up()
-        scene.ending(call)
+        scene.hang_up(call)
     assert desk.complaints() == []
 
 
@@ -343,10 +312,7 @@ def test_a_page_that_was_open_as_a_call_ended_has_no_times_that_lead_nowhere(
 
 def test_what_has_no_place_to_break_makes_no_page_wider(server: Server, desk: Browser) -> None:
     """Parameters and tools have names like that."""
-    width, height = WIDTHS["phone"]
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    desk.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+    with desk.sized(*WIDTHS["phone"]):
         with server.scene(Script([Tool("w" * 64, {})], Say(ANSWER)), **known(QUESTION, ANSWER)) as scene:
             call = scene.dial(asker(), agent="handy", parameters={"n" * 64: "v" * 64})
             assert eventually(lambda: "From ten" in server.get(f"/calls/{call.sid}").text, DEADLINE_S)
@@ -357,13 +323,10 @@ def test_what_has_no_place_to_break_makes_no_page_wider(server: Server, desk: Br
         desk.open("/desk/numbers")
         assert "w" * 64 in desk.text("main")
         assert overhang(desk) == 0
-    finally:
-        desk.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_what_ended_a_call_is_broken_where_a_word_of_it_ends(server: Server, desk: Browser) -> None:
     """On a phone it was "caller.hung_u", and a "p" below."""
-    size = {"width": 320, "height": 700, "deviceScaleFactor": 1, "mobile": False}
     words = """
         const lines = (word) => {
           const range = document.createRange();
@@ -377,26 +340,22 @@ def test_what_ended_a_call_is_broken_where_a_word_of_it_ends(server: Server, des
     """
     with server.scene(script()) as scene:
         call, _ = scene.live(agent="quiet")
-        call.hang_up()
-        scene.ending(call)
+        scene.hang_up(call)
     assert eventually(lambda: "caller.hung_up" in server.get(f"/calls/{call.sid}").text)
-    desk.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+    with desk.sized(320, 700):
         for path, where in ((f"/desk/calls/{call.sid}", "#facts dd"), ("/desk/numbers", ".shares th")):
             desk.open(path)
             desk.wait(lambda: "caller.hung_up" in desk.text("main"))
             told = desk.driver.execute_script(words, where)
             assert told == [["caller.", 1], ["hung_", 1], ["up", 1]], path
             assert overhang(desk) == 0
-    finally:
-        desk.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_what_is_told_late_is_put_where_it_belongs(desk: Browser) -> None:
     """A tool is told of when it is done: a quick one before the slow one that had begun earlier."""
     desk.open("/desk/phone")
     follow = """
-        const [stories, done] = arguments;
+        const [stories] = args;
         window.fetch = async () => {
           const lines = stories.shift().map(([id, words]) => `<li id="${id}">${words}</li>`).join("");
           const over = stories.length === 0;
@@ -405,16 +364,15 @@ def test_what_is_told_late_is_put_where_it_belongs(desk: Browser) -> None:
         };
         const { follow } = await import("/static/desk/story.js");
         const read = () => [...document.querySelectorAll("#story li")].map((line) => line.innerText);
-        follow(document.getElementById("now"), "calls/none/now", { over: () => done(read()) });
+        const now = document.getElementById("now");
+        await new Promise((over) => follow(now, "calls/none/now", { over }));
+        return read();
     """
     stories = [
         [("said-1", "When?"), ("tool-0", "quick")],
         [("tool-0", "slow"), ("said-1", "When?"), ("tool-1", "quick"), ("said-2", "At ten.")],
     ]
-    shown = desk.driver.execute_async_script(
-        f"(async function () {{{follow}}}).apply(null, arguments)", stories
-    )
-    assert shown == ["slow", "When?", "quick", "At ten."]
+    assert desk.run(follow, stories) == ["slow", "When?", "quick", "At ten."]
     desk.complaints()  # there is no such call to listen to
 
 
@@ -430,8 +388,7 @@ def test_a_page_whose_session_is_over_leads_to_the_sign_in(server: Server, desk:
             desk.driver.execute_script(COME_BACK)
             desk.wait(lambda: desk.driver.current_url.endswith("/desk/sign-in"))
             desk.sign_in()
-        call.hang_up()
-        scene.ending(call)
+        scene.hang_up(call)
     assert [one for one in desk.complaints() if "/events" not in one] == []
 
 
@@ -439,7 +396,6 @@ def test_a_page_that_is_told_no_more_asks_for_all(desk: Browser) -> None:
     """What it had asked for before may be what is so again, and not what it was told meanwhile."""
     desk.open("/desk/phone")
     ask = """
-        const done = arguments[0];
         const known = [];
         let answered;
         window.fetch = async (_url, { headers }) => {
@@ -459,7 +415,6 @@ def test_a_page_that_is_told_no_more_asks_for_all(desk: Browser) -> None:
         asking.rest(false);
         await third;
         asking.stop();
-        done(known);
+        return known;
     """
-    known = desk.driver.execute_async_script(f"(async function () {{{ask}}}).apply(null, arguments)")
-    assert known == [None, '"nobody"', None]
+    assert desk.run(ask) == [None, '"nobody"', None]

@@ -32,9 +32,7 @@ def signed_in(browser: Browser) -> Browser:
 
 def faults(browser: Browser, axe: str) -> list[Any]:
     browser.driver.execute_script(axe)
-    found = browser.driver.execute_async_script(
-        "const done = arguments[0]; axe.run().then((result) => done(result.violations));"
-    )
+    found = browser.run("return (await axe.run()).violations")
     return [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
 
 
@@ -113,24 +111,21 @@ def test_what_axe_does_not_look_at_can_be_told_apart_too(signed_in: Browser, dar
 
 
 def test_the_words_of_a_plot_can_be_read_on_a_phone(signed_in: Browser) -> None:
-    width, height = WIDTHS["phone"]
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    signed_in.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    signed_in.open("/desk/numbers")
     height_of = "return document.querySelector(arguments[0]).getBoundingClientRect().height"
-    assert signed_in.driver.execute_script(height_of, ".plot text") >= 12  # of a line: the letters are less
-    assert signed_in.driver.execute_script(height_of, ".periods") < 50  # one line
+    with signed_in.sized(*WIDTHS["phone"]):
+        signed_in.open("/desk/numbers")
+        assert (
+            signed_in.driver.execute_script(height_of, ".plot text") >= 12
+        )  # of a line: the letters are less
+        assert signed_in.driver.execute_script(height_of, ".periods") < 50  # one line
 
 
 @pytest.mark.parametrize("size", WIDTHS.values(), ids=WIDTHS)
 def test_no_page_is_wider_than_its_window(signed_in: Browser, size: tuple[int, int]) -> None:
-    signed_in.driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False},
-    )
-    for path in PAGES:
-        signed_in.open(path)
-        assert overhang(signed_in) == 0, path
+    with signed_in.sized(*size):
+        for path in PAGES:
+            signed_in.open(path)
+            assert overhang(signed_in) == 0, path
 
 
 def test_a_call_is_checked_as_it_is_typed_and_then_placed(signed_in: Browser, server: Server) -> None:
@@ -149,8 +144,9 @@ def test_a_call_is_checked_as_it_is_typed_and_then_placed(signed_in: Browser, se
         scene.carrier.next_callee(Callee(rings_ms=0))
         signed_in.leave_by("button.main")
         assert THEIR_NUMBER in signed_in.text(".notice")
-        signed_in.driver.refresh()
-        assert overhang(signed_in) == 0
+        with signed_in.sized(*WIDTHS["phone"]):
+            signed_in.driver.refresh()
+            assert overhang(signed_in) == 0
         (call,) = scene.carrier.calls
         assert signed_in.driver.current_url.endswith(f"/desk/calls/{call.sid}")
         update = scene.session().expect("session.update")

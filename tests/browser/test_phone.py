@@ -346,15 +346,6 @@ def page(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield browser
 
 
-def run(page: Browser, script: str, *arguments: object) -> Any:
-    """Run the body of an async function in the page."""
-    return page.driver.execute_async_script(
-        "const done = arguments[arguments.length - 1];"
-        f"(async (args) => {{ {script} }})(arguments).then(done, (error) => done(String(error)));",
-        *arguments,
-    )
-
-
 def test_a_twentieth_of_all_frames_is_lost_in_bursts(page: Browser) -> None:
     script = """
         const { Loss } = await import("/static/desk/bad-line.js");
@@ -366,7 +357,7 @@ def test_a_twentieth_of_all_frames_is_lost_in_bursts(page: Browser) -> None:
         const all = lost.filter(Boolean).length;
         return [quiet, all / lost.length, all / bursts];
     """
-    quiet, share, burst = run(page, script)
+    quiet, share, burst = page.run(script)
     assert not quiet
     assert share == pytest.approx(0.05, abs=0.01)
     assert burst == pytest.approx(3, abs=0.3)
@@ -380,7 +371,7 @@ def test_mu_law_is_that_of_the_standard(page: Browser) -> None:
             .concat([...Array(256).keys()].map((byte) => decode(byte) * 32768));
     """
     samples = list(range(-32768, 32768, 61))
-    answer = run(page, script, samples)
+    answer = page.run(script, samples)
     encoded, decoded = answer[: len(samples)], answer[len(samples) :]
     pcm24 = b"".join(struct.pack("<h", sample) * 3 for sample in samples)
     assert bytes(encoded) == ulaw.to_ulaw(pcm24, "audio/pcm")
@@ -407,7 +398,7 @@ def test_what_a_phone_cannot_carry_is_filtered_out(
         const kept = out.slice(400, 1600);
         return [out.length, Math.sqrt(kept.reduce((sum, x) => sum + x * x, 0) / kept.length) * Math.SQRT2];
     """
-    length, amplitude = run(page, script, rate_hz, tone_hz)
+    length, amplitude = page.run(script, rate_hz, tone_hz)
     assert length == pytest.approx(2000, abs=70)  # of blocks that do not end with the tone
     gain_db = 20 * math.log10(amplitude + 1e-9)
     assert abs(gain_db) < 0.5 if passes else gain_db < -45
