@@ -27,6 +27,7 @@ from threading import Condition, Event, Thread
 from typing import Any
 from xml.etree import ElementTree
 
+import pytest
 from twilio.request_validator import RequestValidator
 
 from callapp.simulators import webhooks
@@ -206,6 +207,18 @@ def closes_at_once(close: Callable[[], None], hangs_until: Event, within_s: floa
     hangs_until.set()
     closing.join()
     return closed
+
+
+@contextmanager
+def no_thread_left() -> Iterator[None]:
+    """Meanwhile the system has none to start."""
+
+    def start(_thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Thread, "start", start)
+        yield
 
 
 def clean_environ() -> dict[str, str]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 import pytest
 
 from callapp.call import registry as module
 from callapp.call.registry import Registry
-from tests.stage import eventually
+from tests.stage import eventually, no_thread_left
 
 
 class FakeCall:
@@ -236,19 +235,16 @@ def test_a_call_that_does_not_leave_holds_up_nobody_for_long(two, monkeypatch):
     two.close()
 
 
-def test_without_threads_calls_are_told_of_a_stop_one_after_another(two, monkeypatch):
-    def none_left(_thread: threading.Thread) -> NoReturn:
-        raise RuntimeError("can't start new thread")
-
+def test_without_threads_calls_are_told_of_a_stop_one_after_another(two):
     calls = [FakeCall(), FakeCall()]
     for number, call in enumerate(calls):
         two.enter(f"CA{number}", f"CA{number}", call)
     drained = threading.Event()
     two.drain_s, two.on_drained = 0, drained.set
     two.start()
-    monkeypatch.setattr(threading.Thread, "start", none_left)
-    two.drain_requested = True
-    assert drained.wait(5)
+    with no_thread_left():
+        two.drain_requested = True
+        assert drained.wait(5)
     assert [call.told for call in calls] == [["cut: server.draining"]] * 2
     for number in range(2):
         two.leave(f"CA{number}")

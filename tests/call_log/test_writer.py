@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
 
 import pytest
 
 from callapp.call_log import writer as writer_module
 from callapp.call_log.store import StoreUnavailable
 from callapp.call_log.writer import Writer
+from tests.stage import no_thread_left
 
 WAIT_S = 5.0
 
@@ -154,15 +154,10 @@ def test_closing_gives_up_on_a_database_that_is_away(
 
 
 def test_without_a_thread_what_is_put_in_waits_for_the_next_piece(
-    writer: Writer[int], database: Database, monkeypatch: pytest.MonkeyPatch
+    writer: Writer[int], database: Database
 ) -> None:
     """The system may have none left for a moment; the record is not to be lost for good by that."""
-
-    def none_left(_thread: threading.Thread) -> NoReturn:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", none_left)
+    with no_thread_left():
         writer.put(1)
     writer.put(2)
     assert writer.flush(WAIT_S)

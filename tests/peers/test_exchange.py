@@ -6,9 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Queue
-from threading import Event, Thread
+from threading import Event
 from threading import enumerate as all_threads
-from typing import NoReturn
 
 import pytest
 
@@ -16,7 +15,7 @@ from callapp.peers import exchange as module
 from callapp.peers.exchange import Exchange, Receiver
 from callapp.peers.wire import MOST_LETTER_BYTES, Listener, Sender, Wire, WireLost
 from tests.peers.conftest import InCommon
-from tests.stage import DEADLINE_S, eventually
+from tests.stage import DEADLINE_S, eventually, no_thread_left
 
 
 class Ears:
@@ -97,17 +96,10 @@ def test_letters_are_kept_while_the_server_is_away_but_audio_is_not(
     assert [one.levelname for one in caplog.records if "! " in one.message].count("ERROR") == 2
 
 
-def test_without_threads_the_next_who_has_something_to_tell_tries_again(
-    in_common: InCommon, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_threads_the_next_who_has_something_to_tell_tries_again(in_common: InCommon) -> None:
     """The system may have none left for a moment: no two processes could meet any more after that."""
-
-    def none_left(_thread: Thread) -> NoReturn:
-        raise RuntimeError("can't start new thread")
-
     exchange, stopped, ears = Exchange(in_common.wire), Exchange(in_common.wire), Ears()
-    with monkeypatch.context() as patched:
-        patched.setattr(Thread, "start", none_left)
+    with no_thread_left():
         for one in (exchange, stopped):
             one.start(["here"], ears.receiver)
     stopped.close(0)  # what is closed after it at a stop is closed, too

@@ -12,8 +12,8 @@ from errno import ENOSPC
 from io import BytesIO
 from itertools import count
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any, NoReturn
+from threading import Event
+from typing import Any
 
 import pytest
 
@@ -29,6 +29,7 @@ from callapp.recording.shelf import Shelf, ShelfUnavailable
 from callapp.recording.tape import Tape
 from callapp.telephony.media_streams import CallerAudio
 from tests.call.test_journal import CALL
+from tests.stage import no_thread_left
 
 WAIT_S = 10.0
 ROOT = Path(__file__).parents[2]
@@ -102,16 +103,12 @@ def test_a_call_that_is_over_is_on_the_shelf_and_the_record_knows(
 
 
 def test_without_threads_a_call_is_recorded_once_there_are_some(
-    make: Callable[..., Recorder], told: queue.Queue[Any], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Recorder], told: queue.Queue[Any]
 ) -> None:
     """The system may have none left for a moment; no call was recorded any more after that."""
 
-    def none_left(_thread: Thread) -> NoReturn:
-        raise RuntimeError("can't start new thread")
-
     recorder, stopped = make(), make()
-    with monkeypatch.context() as patched:
-        patched.setattr(Thread, "start", none_left)
+    with no_thread_left():
         record(recorder)
         stopped.save_what_was_left_behind()
     stopped.close()  # what is closed after it at a stop is closed, too

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from threading import Event, Thread
+from threading import Event
 from threading import enumerate as threads
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -20,7 +20,7 @@ from callapp.errors import CallappError
 from callapp.web import event_streams
 from callapp.web.desk.live import LiveCalls
 from callapp.web.event_streams import EventStreams, event
-from tests.stage import closes_at_once, eventually
+from tests.stage import closes_at_once, eventually, no_thread_left
 from tests.web.test_calls import CALL, CALL_SID, tell
 from tests.web.test_desk import MakeApp, make_app, sign_in  # noqa: F401 - a fixture
 
@@ -100,16 +100,9 @@ def test_all_who_watch_the_same_are_told_the_same_by_one_thread(stage: Stage) ->
     assert read_until(watchers[5], b"\n\n") == event("levels", [1, 2])
 
 
-def test_without_a_thread_who_watches_waits_for_the_next_who_comes(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_thread_who_watches_waits_for_the_next_who_comes(stage: Stage) -> None:
     """The system may have none left for a moment; nobody was told anything any more after that."""
-
-    def none_left(_thread: Thread) -> NoReturn:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Thread, "start", none_left)
+    with no_thread_left():
         first = stage.watch()
     for one in (first, stage.watch()):
         read_until(one, b"there is")
