@@ -57,6 +57,10 @@ def tell(parts: Services, facts: Sequence[Fact], call: Particulars = CALL) -> No
     assert parts.record.flush(20)
 
 
+def record_of(world: World, sid: str = CALL_SID) -> Any:
+    return world.client.get(f"/calls/{sid}").json
+
+
 @pytest.fixture
 def talked(world: World) -> Iterator[World]:
     """A world with a call that is over, and one that has just begun."""
@@ -194,9 +198,7 @@ def test_a_recording_is_heard_as_wav(recorded: World) -> None:
     answer = recorded.client.get(f"/calls/{CALL_SID}/recording")
     assert (answer.status_code, answer.content_type, answer.data) == (200, "audio/wav", WAV)
     assert answer.headers["Accept-Ranges"] == "bytes"
-    call = recorded.client.get(f"/calls/{CALL_SID}").json
-    assert call is not None
-    assert call["recording"] == {"url": f"/calls/{CALL_SID}/recording", "seconds": 41.2}
+    assert record_of(recorded)["recording"] == {"url": f"/calls/{CALL_SID}/recording", "seconds": 41.2}
 
 
 def part(sound: bytes, seconds: int) -> io.BytesIO:
@@ -216,9 +218,7 @@ def test_what_two_processes_have_recorded_is_heard_as_one(talked: World, order: 
     assert heard == wav_header(5 * 8000) + b"".join(
         sound * 16_000 * seconds for sound, seconds in ((b"\x01", 2), (b"\xff", 1), (b"\x02", 2))
     )
-    call = talked.client.get(f"/calls/{CALL_SID}").json
-    assert call is not None
-    assert call["recording"]["seconds"] == 5
+    assert record_of(talked)["recording"]["seconds"] == 5
     assert talked.client.delete(f"/calls/{CALL_SID}").status_code == 204
     assert not list(Path(shelf.path_of("x")).parent.glob("*.wav"))
 
@@ -297,9 +297,7 @@ def tell_of_recording(world: World) -> None:
 def test_a_recording_of_twilios_is_handed_on(recorded_by_twilio: World) -> None:
     answer = recorded_by_twilio.client.get(f"/calls/{CALL_SID}/recording", headers={"Range": "bytes=0-9"})
     assert (answer.status_code, answer.content_type, answer.data) == (206, "audio/wav", WAV[:10])
-    call = recorded_by_twilio.client.get(f"/calls/{CALL_SID}").json
-    assert call is not None
-    assert call["recording"]["seconds"] == 41
+    assert record_of(recorded_by_twilio)["recording"]["seconds"] == 41
 
 
 def test_a_deleted_call_is_deleted_at_twilio_too(recorded_by_twilio: World) -> None:
@@ -373,9 +371,7 @@ def test_a_call_is_hung_up_through_twilio_and_the_record_says_whose_doing_it_was
     assert (answer.status_code, answer.json) == (202, {"callSid": OTHER_SID})
     assert talked.carrier.completed == [OTHER_SID]
     tell(talked.services, OVER, replace(CALL, call_sid=OTHER_SID))
-    found = talked.client.get(f"/calls/{OTHER_SID}").json
-    assert found is not None
-    assert found["endReason"] == "server.hung_up"
+    assert record_of(talked, OTHER_SID)["endReason"] == "server.hung_up"
 
 
 def test_a_call_that_is_hung_up_before_it_rings_keeps_no_line(talked: World) -> None:
@@ -406,8 +402,7 @@ def test_a_call_whose_process_was_killed_is_soon_over_once_it_is_hung_up(
     monkeypatch.setattr("callapp.call_log.store.ASK_SOON_AFTER", timedelta(0))
     assert talked.client.post(f"/calls/{OTHER_SID}/hangup").status_code == 202
     Settler(store, lambda _sid: CallState("completed", 9)).settle_due()
-    found = talked.client.get(f"/calls/{OTHER_SID}").json
-    assert found is not None
+    found = record_of(talked, OTHER_SID)
     assert (found["status"], found["endReason"]) == ("completed", "server.hung_up")
     assert talked.client.delete(f"/calls/{OTHER_SID}").status_code == 204
 
@@ -449,9 +444,7 @@ def test_a_call_that_could_not_be_hung_up_ends_for_a_reason_of_its_own(
     talked.carrier.error = error
     assert talked.client.post(f"/calls/{OTHER_SID}/hangup").status_code in (502, 504)
     tell(talked.services, OVER, replace(CALL, call_sid=OTHER_SID))
-    found = talked.client.get(f"/calls/{OTHER_SID}").json
-    assert found is not None
-    assert found["endReason"] == reason
+    assert record_of(talked, OTHER_SID)["endReason"] == reason
 
 
 def transfer(world: World, sid: str, destination: Any = "sales") -> Any:
@@ -496,9 +489,7 @@ def test_the_end_of_a_stream_whose_caller_is_put_through_is_told_as_that(
     monkeypatch.setattr(talked.carrier, "redirect", redirect)
     assert transfer(talked, sid).status_code == (502 if refused else 202)
     tell(talked.services, OVER, replace(CALL, call_sid=sid))
-    found = talked.client.get(f"/calls/{sid}").json
-    assert found is not None
-    assert found["endReason"] == ("caller.hung_up" if refused else "agent.transferred")
+    assert record_of(talked, sid)["endReason"] == ("caller.hung_up" if refused else "agent.transferred")
 
 
 def waiting(world: World) -> str:
@@ -642,9 +633,7 @@ def test_a_deleted_call_is_gone_with_everything_of_it(talked: World) -> None:
     assert talked.client.delete(f"/calls/{CALL_SID}").status_code == 204
     assert talked.client.get(f"/calls/{CALL_SID}").status_code == 404
     tell(talked.services, [Began()])
-    again = talked.client.get(f"/calls/{CALL_SID}").json
-    assert again is not None
-    assert again["utterances"] == []
+    assert record_of(talked)["utterances"] == []
 
 
 def test_a_call_that_goes_on_is_not_deleted(talked: World) -> None:
