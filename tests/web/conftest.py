@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 from flask import Flask
@@ -21,7 +21,7 @@ from callapp.call.registry import Registry
 from callapp.call.relay import Relay
 from callapp.call.switchboard import Switchboard
 from callapp.call.verdicts import Verdicts
-from callapp.call_log import Store
+from callapp.call_log import Store, StoreUnavailable
 from callapp.call_log.away import CallsAway
 from callapp.call_log.follow_ups import FollowUps
 from callapp.call_log.record import Record
@@ -141,6 +141,21 @@ class FakeCarrier:
         if self.error is not None:
             raise self.error
         self.canceled.append(call_sid)
+
+
+class Live:
+    """A call of this process."""
+
+    def __init__(self) -> None:
+        self.cuts: list[str] = []
+
+    def cut(self, reason: str) -> None:
+        self.cuts.append(reason)
+
+
+def unavailable(*_: Any) -> NoReturn:
+    """What the database is asked while it is away."""
+    raise StoreUnavailable("connection refused")
 
 
 @dataclass

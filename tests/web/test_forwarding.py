@@ -13,22 +13,23 @@ from callapp.call_log import Admission, StoreUnavailable
 from callapp.call_log.settling import Settler
 from callapp.simulators import twiml_reader as twiml
 from callapp.telephony.rest import CallState
-from tests.web.conftest import CALL_SID, FROM, HEARD, ORIGIN, TO, MakeWorld, World, slots_after
+from tests.web.conftest import (
+    CALL_SID,
+    FROM,
+    HEARD,
+    ORIGIN,
+    TO,
+    Live,
+    MakeWorld,
+    World,
+    slots_after,
+    unavailable,
+)
 
 OTHER = "+442079460000"
 INCOMING = "/incoming-call?agent=heard"
 OVER = "/captions/over?agent=heard"
 UNFILLABLE = "'{{ shop | trim(stars) }}'"
-
-
-class Live:
-    """A call of this process."""
-
-    def __init__(self) -> None:
-        self.cuts: list[str] = []
-
-    def cut(self, reason: str) -> None:
-        self.cuts.append(reason)
 
 
 def verbs(answer: TestResponse) -> list[twiml.Verb]:
@@ -161,8 +162,5 @@ def test_a_call_whose_process_was_killed_is_soon_over_once_its_dial_is(
 def test_without_a_database_the_closing_is_heard_nevertheless(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> None:
-        raise StoreUnavailable("connection refused")
-
-    monkeypatch.setattr(world.services.store, "note_end_reason", broken)
+    monkeypatch.setattr(world.services.store, "note_end_reason", unavailable)
     assert said(over(world, DialCallStatus="completed")) == ["That was all."]

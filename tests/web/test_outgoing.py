@@ -13,12 +13,11 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from callapp.call.pairing import PAIR
-from callapp.call_log import StoreUnavailable
 from callapp.call_log.idempotency import IdempotencyKeys
 from callapp.call_log.models import IdempotencyKeyRow
 from callapp.call_log.reading import find_call
 from callapp.errors import CarrierRefused, CarrierTimeout, CarrierUnreachable
-from tests.web.conftest import API_KEY, FROM, ORIGIN, TO, MakeWorld, World, slots_after
+from tests.web.conftest import API_KEY, FROM, ORIGIN, TO, MakeWorld, World, slots_after, unavailable
 
 BEARER = {"Authorization": f"Bearer {API_KEY}"}
 SHOP = {"agent": "shop", "parameters": {"customerId": "12345", "customerName": "山田"}}
@@ -359,10 +358,7 @@ def test_what_a_dial_needs_is_demanded_when_one_is_made(make_world: MakeWorld, n
 
 
 def test_a_database_that_is_down_places_no_call(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def down(*args: Any) -> None:
-        raise StoreUnavailable("connection refused")
-
-    monkeypatch.setattr(world.services.store, "place_call", down)
+    monkeypatch.setattr(world.services.store, "place_call", unavailable)
     answer = world.call()
     assert "database" in detail(answer, 503)
     assert "Retry-After" in answer.headers
@@ -373,11 +369,8 @@ def test_a_database_that_is_down_places_no_call(world: World, monkeypatch: pytes
 def test_a_database_that_fails_once_the_phone_rings_changes_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def down(*args: Any) -> None:
-        raise StoreUnavailable("connection refused")
-
-    monkeypatch.setattr(world.services.store, "call_dialled", down)
-    monkeypatch.setattr(IdempotencyKeys, "remember", down)
+    monkeypatch.setattr(world.services.store, "call_dialled", unavailable)
+    monkeypatch.setattr(IdempotencyKeys, "remember", unavailable)
     assert world.call(headers={"Idempotency-Key": "k"}).status_code == 201
 
 
@@ -727,11 +720,7 @@ def test_both_calls_stand_though_the_database_is_gone_after_the_dials(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = make_world()
-
-    def down(_placed_id: str) -> None:
-        raise StoreUnavailable("connection refused")
-
-    monkeypatch.setattr(world.services.store, "find_placed", down)
+    monkeypatch.setattr(world.services.store, "find_placed", unavailable)
     assert world.call(TWO).status_code == 201
     assert world.carrier.canceled == []
     assert "connection refused" in caplog.text

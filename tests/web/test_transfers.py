@@ -16,7 +16,7 @@ from callapp.call_log.away import CallsAway
 from callapp.call_log.records import Admission, AwayCall
 from callapp.call_log.store import Store, StoreUnavailable
 from callapp.errors import CarrierRefused, CarrierUnreachable
-from tests.web.conftest import CALL_SID, FROM, ORIGIN, TO, MakeWorld, World
+from tests.web.conftest import CALL_SID, FROM, ORIGIN, TO, Live, MakeWorld, World, unavailable
 
 COLLEAGUE_SID = "CA" + "2" * 32
 ADMISSION = Admission(CALL_SID, CALL_SID, "plain", {}, "incoming", FROM, TO)
@@ -27,16 +27,6 @@ WARM = replace(
     room="room-1",
     colleague_sid=COLLEAGUE_SID,
 )
-
-
-class Live:
-    """A call of this process."""
-
-    def __init__(self) -> None:
-        self.cuts: list[str] = []
-
-    def cut(self, reason: str) -> None:
-        self.cuts.append(reason)
 
 
 class Calls:
@@ -170,11 +160,7 @@ def test_a_dial_that_is_told_to_be_over_after_somebody_took_the_call_is_the_end(
 
 def test_without_a_database_the_caller_hears_an_apology(calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     world = calls(COLD)
-
-    def fails(*_: Any) -> None:
-        raise StoreUnavailable("down")
-
-    monkeypatch.setattr(CallsAway, "find", fails)
+    monkeypatch.setattr(CallsAway, "find", unavailable)
     assert verbs(world.ask("/transfer/over", DialCallStatus="busy")) == ["Say", "Hangup"]
 
 
@@ -215,13 +201,9 @@ def test_that_a_call_cannot_be_looked_up_is_said_once_an_outage(
     """Its bridge looks twice a second."""
     board = calls(COLD).board
     extension = Extension(board, ADMISSION, calls().world.services.agents.default, ORIGIN, 0.0)
-
-    def fails(*_: Any) -> None:
-        raise StoreUnavailable("down")
-
     for _ in range(2):
         with monkeypatch.context() as outage:
-            outage.setattr(CallsAway, "find", fails)
+            outage.setattr(CallsAway, "find", unavailable)
             assert [extension.whereabouts() for _ in range(3)] == [None] * 3
         assert extension.whereabouts() is None
     assert caplog.text.count("cannot be looked up") == 2

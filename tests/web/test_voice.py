@@ -21,7 +21,17 @@ from callapp.call_log import Admission, PlacedCall, StoreUnavailable
 from callapp.call_log.models import CallRow
 from callapp.errors import CarrierUnreachable
 from callapp.web.urls import public_origin
-from tests.web.conftest import AUTH_TOKEN, CALL_SID, FROM, ORIGIN, TO, MakeWorld, World, slots_after
+from tests.web.conftest import (
+    AUTH_TOKEN,
+    CALL_SID,
+    FROM,
+    ORIGIN,
+    TO,
+    MakeWorld,
+    World,
+    slots_after,
+    unavailable,
+)
 
 FIELDS = {"CallSid": CALL_SID, "From": FROM, "To": TO}
 NUMBERED = "+815012345678"
@@ -297,11 +307,8 @@ def test_the_end_of_an_incoming_call_gives_its_slot_back(world: World) -> None:
 
 
 def test_the_end_of_a_call_is_heard_without_a_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def down(*args: Any) -> None:
-        raise StoreUnavailable("connection refused")
-
     world.services.registry.take_slot(PLACED.id)
-    monkeypatch.setattr(world.services.store, "note_status", down)
+    monkeypatch.setattr(world.services.store, "note_status", unavailable)
     assert status(world, "completed", 3).status_code == 204
     assert world.slots == 0
 
