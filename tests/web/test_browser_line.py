@@ -15,7 +15,7 @@ from callapp import create_app
 from callapp.settings import Settings
 from tests.databases import sqlite_at
 from tests.web.conftest import slots_after
-from tests.web.test_desk import HTML, KEY, csrf_token, sign_in
+from tests.web.test_desk import HTML, KEY, csrf_token, sign_in, signed_in
 
 OURS = "http://localhost"
 
@@ -36,10 +36,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
 
 @pytest.fixture
 def desk(app: Flask) -> FlaskClient:
-    """A browser that has signed in."""
-    client = app.test_client()
-    sign_in(client)
-    return client
+    return signed_in(app)
 
 
 def order(desk: FlaskClient, **body: Any) -> Any:

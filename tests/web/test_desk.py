@@ -82,6 +82,13 @@ def sign_in(client: FlaskClient, key: str = KEY, origin: str = "http://localhost
     return client.post("/desk/sign-in", data=form, base_url=origin, headers=HTML | referrer)
 
 
+def signed_in(app: Flask) -> FlaskClient:
+    """A browser at the desk."""
+    client = app.test_client()
+    sign_in(client)
+    return client
+
+
 def test_whoever_has_not_signed_in_is_led_to_the_sign_in_page(client: FlaskClient) -> None:
     answer = client.get("/desk/phone", headers=HTML)
     assert (answer.status_code, answer.location) == (303, "/desk/sign-in")
@@ -293,8 +300,7 @@ def test_who_is_refused_for_their_browser_s_referrer_is_not_told_of_an_earlier_s
 
 def test_a_fault_is_told_in_its_reader_s_language(make_app: MakeApp) -> None:
     app = make_app()
-    client = app.test_client()
-    sign_in(client)
+    client = signed_in(app)
     japanese = HTML | {"Accept-Language": "ja"}
     for answer, status, words in (
         (client.get("/desk/nothing", headers=japanese), 404, "このページはありません。"),
@@ -324,8 +330,7 @@ def test_a_fault_is_told_in_its_reader_s_language(make_app: MakeApp) -> None:
 def test_a_form_is_checked_in_its_reader_s_language(
     make_app: MakeApp, number: str, fault: str | None
 ) -> None:
-    client = make_app(public_url=ORIGIN).test_client()
-    sign_in(client)
+    client = signed_in(make_app(public_url=ORIGIN))
     japanese = {"Accept-Language": "ja"}
     token = csrf_token(client.get("/desk/dial", headers=HTML | japanese))
     form = {"csrf_token": token, "phoneNumber": number, "agent": "operator"}
@@ -382,18 +387,19 @@ def test_what_is_filled_into_a_sentence_is_filled_into_its_japanese() -> None:
 def test_what_the_doctor_found_is_said_in_the_reader_s_language(make_app: MakeApp) -> None:
     """What others say stays as they say it, and is marked as English for whoever has it read aloud."""
     nowhere = "http://127.0.0.1:1"
-    client = make_app(
-        public_url=nowhere,
-        openai_api_key="sk-none",
-        openai_realtime_url="ws://127.0.0.1:1/v1/realtime",
-        twilio_account_sid="AC" + "1" * 32,
-        twilio_auth_token="none",
-        twilio_api_url=nowhere,
-        twilio_validate_signatures=False,
-        openai_realtime_model="a-model-of-tomorrow",
-        max_call_cost_usd=1,
-    ).test_client()
-    sign_in(client)
+    client = signed_in(
+        make_app(
+            public_url=nowhere,
+            openai_api_key="sk-none",
+            openai_realtime_url="ws://127.0.0.1:1/v1/realtime",
+            twilio_account_sid="AC" + "1" * 32,
+            twilio_auth_token="none",
+            twilio_api_url=nowhere,
+            twilio_validate_signatures=False,
+            openai_realtime_model="a-model-of-tomorrow",
+            max_call_cost_usd=1,
+        )
+    )
 
     def paragraphs(language: str) -> list[str]:
         page = client.get("/desk/setup/findings", headers=HTML | {"Accept-Language": language}).text
@@ -413,8 +419,7 @@ def test_what_the_doctor_found_is_said_in_the_reader_s_language(make_app: MakeAp
 def test_what_two_people_say_stands_on_the_pages_while_it_grows(make_app: MakeApp) -> None:
     """The person who was called is no agent, and what is not whole yet shows that it is not."""
     app = make_app()
-    client = app.test_client()
-    sign_in(client)
+    client = signed_in(app)
     talk = [
         Began(),
         Uttered(2000, "caller", "caller-1", "Hello?", 1000, 1500),
@@ -433,8 +438,7 @@ def test_no_call_is_placed_for_captions(make_app: MakeApp, tmp_path: Path) -> No
     """They are of calls that come in."""
     front = "---\nkind: captions\nforward_to: +442079460000\n---\nA call.\n"
     (tmp_path / "heard.md").write_text(front)
-    client = make_app(agents_dir=tmp_path).test_client()
-    sign_in(client)
+    client = signed_in(make_app(agents_dir=tmp_path))
     page = client.get("/desk/dial", headers=HTML).text
     assert 'value="operator"' in page
     assert 'value="heard"' not in page
@@ -444,8 +448,7 @@ def test_an_interpreter_is_told_of_the_other_person_in_the_form(make_app: MakeAp
     """It had no field for their number, and refused the call for want of it."""
     front = "---\nkind: interpreter\nlanguages: [ja, en]\nother_party: +442079460000\n---\nBetween two.\n"
     (tmp_path / "shop.md").write_text(front)
-    client = make_app(agents_dir=tmp_path, public_url=ORIGIN).test_client()
-    sign_in(client)
+    client = signed_in(make_app(agents_dir=tmp_path, public_url=ORIGIN))
     page = client.get("/desk/dial", headers=HTML)
     assert '<option value="interpreter" data-needs="otherPhoneNumber"' in page.text
     assert '<option value="shop" data-needs=""' in page.text  # it knows whom
@@ -465,8 +468,7 @@ def test_without_a_script_what_two_agents_ask_for_is_filled_in_for_one(
     """The empty field of the other agent was taken for it, and what was filled in was lost."""
     for name in ("akin", "named"):
         (tmp_path / f"{name}.md").write_text("---\nlanguage: en-US\n---\nYou speak with {{ name }}.\n")
-    client = make_app(agents_dir=tmp_path, public_url=ORIGIN).test_client()
-    sign_in(client)
+    client = signed_in(make_app(agents_dir=tmp_path, public_url=ORIGIN))
     token = csrf_token(client.get("/desk/dial", headers=HTML))
     form = {"csrf_token": token, "phoneNumber": "+81 90-1234-5678", "parameter.name": ["", "Ann"]}
     assert client.post("/desk/dial/check", data=form | {"agent": "named"}).json["fault"] is None
@@ -491,8 +493,7 @@ def test_what_was_found_is_a_page_that_can_be_asked_for_again(
 
 def test_how_a_call_stands_is_said_in_words(make_app: MakeApp) -> None:
     app = make_app()
-    client = app.test_client()
-    sign_in(client)
+    client = signed_in(app)
     call = PlacedCall("a" * 32, "operator", {}, "+15005550006", "+819012345678", CALL_SID, "ringing")
     app.extensions["callapp"].store.place_call(call)
     for path in ("/desk/history", f"/desk/calls/{CALL_SID}"):
@@ -522,8 +523,7 @@ def test_a_day_is_one_of_its_reader_s_as_the_times_are(
 ) -> None:
     """Half past eight in the morning is yesterday's for UTC, in Tokyo."""
     app = make_app()
-    client = app.test_client()
-    sign_in(client)
+    client = signed_in(app)
     call = replace(CALL, began_at=datetime(2026, 11, 24, 23, 30, tzinfo=UTC))
     tell(app.extensions["callapp"], [Began(), Ended(4000, "caller.hung_up"), Closed(4000)], call)
     page = client.get(
@@ -536,8 +536,7 @@ def test_a_day_is_one_of_its_reader_s_as_the_times_are(
 def test_a_zero_byte_in_what_is_searched_for_reaches_no_database(make_app: MakeApp) -> None:
     """PostgreSQL would refuse it, as if it were away."""
     app = make_app()
-    client = app.test_client()
-    sign_in(client)
+    client = signed_in(app)
     tell(app.extensions["callapp"], [Began(), Ended(4000, "caller.hung_up"), Closed(4000)], CALL)
     for name, value in {"agent": CALL.agent, "direction": CALL.direction, "words": CALL_SID}.items():
         page = client.get("/desk/history", query_string={name: f"\0{value}\0"}, headers=HTML)
@@ -547,8 +546,7 @@ def test_a_zero_byte_in_what_is_searched_for_reaches_no_database(make_app: MakeA
 def test_every_line_of_a_story_has_a_name_also_the_one_that_says_there_is_none(make_app: MakeApp) -> None:
     """By it the page knows a line again; one without was put there anew whenever the phone rang on."""
     app = make_app()
-    client = app.test_client()
-    sign_in(client)
+    client = signed_in(app)
     call = PlacedCall("a" * 32, "operator", {}, "+15005550006", "+819012345678", CALL_SID, "ringing")
     app.extensions["callapp"].store.place_call(call)
 
@@ -565,8 +563,7 @@ def test_every_line_of_a_story_has_a_name_also_the_one_that_says_there_is_none(m
 
 def test_what_happened_on_a_call_is_told_in_words(make_app: MakeApp) -> None:
     app = make_app()
-    client = app.test_client()
-    sign_in(client)
+    client = signed_in(app)
     happened = [
         Began(),
         ModelConnected(0, 0, again=False),
@@ -597,8 +594,7 @@ def test_what_happened_on_a_call_is_told_in_words(make_app: MakeApp) -> None:
 
 def test_nothing_more_is_awaited_of_a_call_that_is_over(make_app: MakeApp) -> None:
     app = make_app()
-    client = app.test_client()
-    sign_in(client)
+    client = signed_in(app)
     parts = app.extensions["callapp"]
     tell(parts, [Began()], replace(CALL, began_at=datetime.now(UTC)))
     assert "Nothing has been said yet." in client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
@@ -609,8 +605,7 @@ def test_nothing_more_is_awaited_of_a_call_that_is_over(make_app: MakeApp) -> No
 def test_what_a_call_was_about_stands_on_its_page(make_app: MakeApp) -> None:
     """Once it has been analysed: the summary, the verdict and the data that the agent's file asks for."""
     app = make_app()
-    client = app.test_client()
-    sign_in(client)
+    client = signed_in(app)
     parts = app.extensions["callapp"]
     tell(parts, [Began(), Ended(4000, "agent.ended"), Closed(4000)])
     page = client.get(f"/desk/calls/{CALL_SID}", headers=HTML).text
@@ -645,8 +640,7 @@ def test_the_wave_form_is_always_that_of_the_recording_that_there_is(
 ) -> None:
     """Another process may add its part, and what was deleted is to be nowhere, a browser's disk included."""
     app = make_app(recordings_url=str(tmp_path / "recordings"))
-    client = app.test_client()
-    sign_in(client)
+    client = signed_in(app)
     parts = app.extensions["callapp"]
     path = parts.shelf.path_of(CALL_SID)
     parts.shelf.write(path, BytesIO(wav_header(800) + bytes(1600)))

@@ -22,7 +22,7 @@ from callapp.web.desk.live import LiveCalls
 from callapp.web.event_streams import EventStreams, event
 from tests.stage import closes_at_once, eventually, no_thread_left
 from tests.web.test_calls import CALL, CALL_SID, tell
-from tests.web.test_desk import MakeApp, make_app, sign_in  # noqa: F401 - a fixture
+from tests.web.test_desk import MakeApp, make_app, signed_in  # noqa: F401 - a fixture
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 WAIT_S = 10.0
@@ -197,8 +197,7 @@ def test_a_database_that_hangs_is_not_waited_for_at_the_end(
 
 def test_another_server_than_gunicorn_has_the_page_ask(make_app: MakeApp) -> None:  # noqa: F811
     """`flask run` closes sockets its own way; a browser does not come again after a 204."""
-    client: FlaskClient = make_app().test_client()
-    sign_in(client)
+    client = signed_in(make_app())
     answer: Any = client.get("/desk/live/events", headers={"Accept": "text/event-stream"})
     assert (answer.status_code, answer.data) == (204, b"")
 
