@@ -21,31 +21,10 @@ from callapp.errors import LegLost
 from callapp.realtime.transcription import Ready
 from callapp.simulators.ulaw import silence, tone
 from callapp.telephony.listening import ListeningLeg, Sound
+from tests.call.test_interpreter import FakePhone
 
 WAIT_S = 5.0
 HOUR = 3_600_000
-
-
-class FakeStream:
-    """Brings what is put into it."""
-
-    def __init__(self) -> None:
-        self.inbox: queue.Queue[Any] = queue.Queue()
-        self.closed = threading.Event()
-
-    def receive(self) -> list[Any]:
-        if self.closed.is_set():
-            raise LegLost("caller", 1000, "closed by us")
-        try:
-            heard = self.inbox.get(timeout=0.02)
-        except queue.Empty:
-            return []
-        if isinstance(heard, Exception):
-            raise heard
-        return [heard]
-
-    def close(self) -> None:
-        self.closed.set()
 
 
 class FakeTranscriber:
@@ -90,7 +69,7 @@ class World:
     """A captioned call, and all that is around it. The caller's session is the first one made."""
 
     def __init__(self, first_ready: Any = None, **terms: float) -> None:
-        self.stream = FakeStream()
+        self.stream = FakePhone()
         self.sessions: list[FakeTranscriber] = []
         self.made: queue.Queue[FakeTranscriber] = queue.Queue()
         self.facts: list[Fact] = []

@@ -157,18 +157,26 @@ class World:
         if self.partner_fails:
             raise CarrierUnreachable("Twilio was not there")
 
-    def start(self) -> World:
+    def start(self) -> None:
         self._thread.start()
-        return self
 
     def together(self) -> FakeTranslator:
         """Start, meet the partner, and talk until the translator hears."""
         self.start()
         self.side.meet(self.partner)
+        return self.talk()
+
+    def talk(self) -> FakeTranslator:
+        """Talk until the next translator hears."""
         translator = self.translators.get(timeout=WAIT_S)
         while not translator.hears.wait(0.02):
             self.phone.inbox.put(VOICE)
         return translator
+
+    def hears_the_last_line(self) -> None:
+        """The phone has played all that it is sent, and is let go."""
+        while not self.phone.closed.wait(0.02):
+            self.phone.inbox.put(Played(LAST_MARK))
 
     def ended(self) -> str:
         reason = self.reasons.get(timeout=WAIT_S)
@@ -265,9 +273,7 @@ def test_a_translator_that_nobody_speaks_to_is_kept(world: World) -> None:
 def test_what_a_translator_heard_that_was_lost_is_counted_with_its_successor(world: World) -> None:
     first, translators = world.together(), world.side._translators
     first.outbox.put(LegLost("model", 1006, "reset"))
-    second = world.translators.get(timeout=WAIT_S)
-    while not second.hears.wait(0.02):
-        world.phone.inbox.put(VOICE)
+    second = world.talk()
     assert eventually(lambda: len(translators._alive) == 1, WAIT_S)
     assert translators.heard_s * 1000 == first.heard_ms + second.heard_ms
 
@@ -337,9 +343,7 @@ def test_without_a_thread_for_a_translator_another_is_dialled(
     world.start()
     world.side.meet(world.partner)
     world.translators.get(timeout=WAIT_S)
-    second = world.translators.get(timeout=WAIT_S)
-    while not second.hears.wait(0.02):
-        world.phone.inbox.put(VOICE)
+    second = world.talk()
     world.phone.inbox.put(CallerHungUp())
     assert second.finished.wait(WAIT_S)
     second.outbox.put(Finished())
@@ -360,10 +364,7 @@ def test_the_carriers_first_word_stays_whatever_comes_after_it(world: World) -> 
 def test_a_partner_who_cannot_be_called_is_unreachable(world: World) -> None:
     world.partner_fails = True
     world.start()
-    world.phone.inbox.put(Played(LAST_MARK))
-    while not world.phone.closed.is_set():
-        world.phone.inbox.put(Played(LAST_MARK))
-        world.phone.closed.wait(0.02)
+    world.hears_the_last_line()
     assert world.ended() == "other.unreachable"
     assert world.called_off.is_set(), "Twilio may have taken a dial that it did not answer"
 
@@ -381,9 +382,7 @@ def test_without_a_thread_to_call_the_partner_the_side_is_over_for_everybody(
 
     monkeypatch.setattr(threading.Thread, "start", none_left)
     world.start()
-    while not world.phone.closed.is_set():
-        world.phone.inbox.put(Played(LAST_MARK))
-        world.phone.closed.wait(0.02)
+    world.hears_the_last_line()
     assert world.ended() == "other.unreachable"
     world.side.meet(world.partner)
     assert world.partner.left.get(timeout=WAIT_S) == "other.hung_up"
