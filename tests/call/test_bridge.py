@@ -277,6 +277,7 @@ class World:
     # Scripts
 
     def goes_live(self) -> None:
+        self.begin()
         self.model.hears(SessionConfirmed())
         self.caller.hears(CallerAudio(b"////", 0))
         self.journal.wait_for(b"////")
@@ -320,7 +321,6 @@ def world() -> Iterator[World]:
 
 def test_an_echo_is_noted_where_it_is_read_unless_something_hangs_on_it(world: World) -> None:
     """Nor does the thread that reads for all wait for a call that is thinking."""
-    world.begin()
     world.goes_live()
     world.model.hears(ResponseStarted("r1"), AudioArrived("r1", Part("i1", 0), SECOND + SECOND))
     world.journal.wait_for(SendMark("mark-2"))
@@ -347,7 +347,6 @@ def test_an_echo_is_noted_where_it_is_read_unless_something_hangs_on_it(world: W
 
 def speaks(world: World) -> tuple[Part, bytes]:
     """Have the agent begin to speak; return what of, and a piece of its audio. One has been played."""
-    world.begin()
     world.goes_live()
     part, chunk = Part("i1", 0), b"/" * 216
     world.model.hears(ResponseStarted("r1"), AudioArrived("r1", part, chunk))
@@ -423,7 +422,6 @@ def test_words_that_were_put_by_are_known_before_anything_is_decided(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of when they came: who has said something since is not silent yet."""
-    world.begin()
     world.goes_live()
     told = watch_what_is_told(monkeypatch)
     bridge = world.bridge
@@ -440,7 +438,6 @@ def test_words_that_were_put_by_are_known_before_anything_is_decided(
 
 def test_the_uplink_is_roused_when_the_conversation_wants_a_tick(world: World) -> None:
     """Audio does not wake it."""
-    world.begin()
     world.goes_live()
     bridge = world.bridge
     with bridge._lock:
@@ -453,7 +450,6 @@ def test_the_uplink_is_roused_when_the_conversation_wants_a_tick(world: World) -
 def test_a_deadline_at_which_nothing_can_be_done_yet_is_no_whirl(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.begin()
     world.goes_live()
     began_s = monotonic()
     monkeypatch.setattr(world.bridge._uplink, "tick_at_s", began_s)
@@ -480,7 +476,6 @@ def waiting(world: World) -> None:
 
 
 def live(world: World) -> None:
-    world.begin()
     world.goes_live()
 
 
@@ -682,13 +677,8 @@ def test_a_trip_for_which_no_thread_is_left_is_told_to_the_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(extension=FakeExtension())
-    live(world)
     monkeypatch.setattr(world.bridge._errands._threads, "start", no_thread)
-    world.model.hears(
-        ResponseStarted("r1"), ToolCalled("r1", "c1", "transfer_call", "{}"), ResponseEnded("r1")
-    )
-    _, _, done = world.tools.get(timeout=WAIT_S)
-    done(Transfer("sales"))
+    asks_for_transfer(world)
     world.journal.wait_for(AnswerTool)
     [answer] = [done for done in world.journal.of("model") if isinstance(done, AnswerTool)]
     assert "Not transferred" in answer.output
@@ -944,7 +934,6 @@ def test_words_that_never_come_keep_no_session_open(monkeypatch: pytest.MonkeyPa
 
 def asks_for_transfer(world: World) -> None:
     """The agent has the caller put through, without a word."""
-    world.begin()
     world.goes_live()
     call = ToolCalled("r1", "c1", "transfer_call", "{}")
     world.model.hears(ResponseStarted("r1"), call, ResponseEnded("r1", tool_calls=(call,)))
@@ -987,7 +976,6 @@ def test_a_whisper_to_a_call_that_is_away_is_heard_wherever_it_comes_back():
 
 
 def test_a_stream_for_a_call_that_is_not_away_is_not_let_in(world: World):
-    world.begin()
     world.goes_live()
     assert not world.bridge.rejoin(FakeLeg("another", world.journal), "")  # type: ignore[arg-type]
     assert not world.bridge.conversation.over
@@ -1042,7 +1030,6 @@ def test_a_call_that_cannot_leave_stays(extension: FakeExtension | None):
 def test_a_call_that_is_over_is_freed_at_once(tape: Tape | None) -> None:
     """The garbage collector comes by when it likes, and a call has minutes of audio."""
     world = World(tape=tape)
-    world.begin()
     world.goes_live()
     world.caller.hears(CallerHungUp())
     assert world.end() == "caller.hung_up"

@@ -171,7 +171,6 @@ def test_what_an_interpreter_says_is_seen_as_it_is_heard() -> None:
 
 def test_a_real_call_shows_both_sides_while_it_is_tapped(world: World) -> None:
     """Once it is not, each frame takes the way that it took before."""
-    world.begin()
     world.goes_live()
     way = world.bridge._lane._to
     tap = Tap()

@@ -98,7 +98,6 @@ def test_what_is_ordered_elsewhere_reaches_the_model(
     process: Callable[[], Process], world: World, deed: Deed, words: str, told: str
 ) -> None:
     asked, carrier = process(), process()
-    world.begin()
     world.goes_live()
     carrier.carries(SID, world.bridge)
     assert asked.liaison.order(SID, deed, words) is Answer.DONE
@@ -133,7 +132,6 @@ def test_who_says_goodbye_or_is_put_through_is_not_said_to_be_told_or_put_throug
     process: Callable[[], Process], deed: Deed, words: str
 ) -> None:
     world = World()
-    world.begin()
     world.goes_live()
     if deed == "transfer":
         assert world.bridge.transfer("support")
@@ -156,7 +154,6 @@ def test_an_order_is_for_the_process_that_has_the_caller_and_not_for_the_one_tha
     left, has_them = process(), process()
     stale = away(extension)
     left.carries(SID, stale.bridge)
-    world.begin()
     world.goes_live()
     has_them.carries(SID, world.bridge)
     assert left.liaison.order(SID, deed, words) is Answer.DONE
