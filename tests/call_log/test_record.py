@@ -415,8 +415,7 @@ def test_live_calls_are_those_that_go_on_with_what_was_said_last(store: Store, r
     over, fresh = replace(CALL, call_sid="CA" + "2" * 32), replace(CALL, call_sid="CA" + "3" * 32)
     old = replace(CALL, call_sid="CA" + "4" * 32, began_at=BEGAN - timedelta(hours=2))
     for call, facts in ((over, TALK), (fresh, TALK[:10]), (old, TALK[:3])):
-        for fact in facts:
-            record(call, fact, fact.at_ms)
+        tell(record, facts, call)
     assert record.flush(WAIT_S)
     [live] = list_live(store, BEGAN - timedelta(hours=1), 10)
     assert live.call.call_sid == fresh.call_sid
@@ -427,11 +426,8 @@ def test_live_calls_are_those_that_go_on_with_what_was_said_last(store: Store, r
 def test_a_call_of_a_browser_is_over_when_it_closes(store: Store, record: Record) -> None:
     """No phone company tells how it ended."""
     call = replace(CALL, direction="browser", from_number="browser", to_number="")
-    for fact in TALK:
-        record(call, fact, fact.at_ms)
-    assert record.flush(WAIT_S)
-    found = find_call(store, call.call_sid)
-    assert found is not None
+    tell(record, TALK, call)
+    found = whole(store, record, call)
     assert (found.direction, found.status) == ("browser", "completed")
     with store.transaction() as session:
         assert session.scalars(select(CallRow.settle_at)).one() is None  # Twilio does not know of it
@@ -457,7 +453,6 @@ def test_a_call_of_a_browser_is_over_when_it_closes(store: Store, record: Record
 def test_calls_are_found_by_what_was_heard_and_by_their_numbers(
     store: Store, record: Record, words: str, found: int
 ) -> None:
-    for fact in TALK:
-        record(CALL, fact, fact.at_ms)
+    tell(record, TALK)
     assert record.flush(WAIT_S)
     assert len(list_calls(store, Wanted(words=words), 10).calls) == found

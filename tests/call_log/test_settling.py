@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select, update
 
 from callapp.call_log import Admission, PlacedCall, Store
+from callapp.call_log.documents import WholeCall
 from callapp.call_log.models import CallRow
 from callapp.call_log.never_was import dial_failed
 from callapp.call_log.reading import find_call
@@ -87,10 +88,11 @@ def settle_at(store: Store) -> datetime | None:
         return session.scalars(select(CallRow.settle_at)).one()
 
 
-def cost(store: Store) -> float | None:
+def known(store: Store) -> WholeCall:
+    """What is known of the call."""
     call = find_call(store, CALL.call_sid)
     assert call is not None
-    return call.cost.carrier_usd
+    return call
 
 
 def test_the_price_is_asked_for_until_it_is_known(
@@ -99,16 +101,14 @@ def test_the_price_is_asked_for_until_it_is_known(
     """Twilio has none at first."""
     tell(record, OVER, timedelta(minutes=2))
     assert settler.settle_due() == 1
-    assert cost(store) is None
+    assert known(store).cost.carrier_usd is None
     assert settler.settle_due() == 0  # not yet due again
     twilio.told.price_usd = 0.028
     hurry(store)
     assert settler.settle_due() == 1
-    assert cost(store) == 0.028
+    assert known(store).cost.carrier_usd == 0.028
     assert settle_at(store) is None
-    call = find_call(store, CALL.call_sid)
-    assert call is not None
-    assert call.cost.total_usd == 0.028
+    assert known(store).cost.total_usd == 0.028
 
 
 def test_a_call_that_has_just_ended_is_not_asked_about(
@@ -136,8 +136,7 @@ def test_a_call_whose_process_was_killed_is_closed_with_twilios_word(
 ) -> None:
     tell(record, [Began()], timedelta(hours=5))
     settler.settle_due()
-    call = find_call(store, CALL.call_sid)
-    assert call is not None
+    call = known(store)
     assert (call.status, call.end_reason, call.duration_seconds) == ("completed", "server.lost", 10)
 
 
@@ -161,8 +160,7 @@ def test_a_call_that_hung_up_before_its_stream_came_is_closed_with_twilios_word(
     hurry(store)
     twilio.told = Told(duration_s=4, price_usd=0.0085)
     assert settler.settle_due() == 1
-    call = find_call(store, CALL.call_sid)
-    assert call is not None
+    call = known(store)
     assert (call.status, call.end_reason, call.duration_seconds) == ("completed", None, 4)
     assert call.cost.carrier_usd == 0.0085
 
@@ -256,9 +254,7 @@ def test_of_a_browsers_call_whose_stream_never_came_twilio_knows_nothing(
     assert twilio.asked == []
     assert end(store) == ("canceled", None, True)
     assert settle_at(store) is None
-    call = find_call(store, CALL.call_sid)
-    assert call is not None
-    assert call.duration_seconds == 0
+    assert known(store).duration_seconds == 0
 
 
 def test_a_browsers_call_that_goes_on_is_not_closed(store: Store, record: Record, settler: Settler) -> None:
@@ -295,7 +291,7 @@ def test_a_price_that_twilio_refuses_to_tell_just_now_is_asked_for_again(
     hurry(store)
     twilio.error, twilio.told.price_usd = None, 0.01
     assert settler.settle_due() == 1
-    assert cost(store) == 0.01
+    assert known(store).cost.carrier_usd == 0.01
 
 
 def test_a_call_that_goes_on_by_twilios_word_is_not_closed(
@@ -313,9 +309,7 @@ def test_a_call_whose_end_is_known_here_ends_when_it_did(
     """Twilio counts whole seconds."""
     tell(record, OVER, timedelta(minutes=2))
     assert settler.settle_due() == 1
-    call = find_call(store, CALL.call_sid)
-    assert call is not None
-    assert call.duration_seconds == pytest.approx(9.0)
+    assert known(store).duration_seconds == pytest.approx(9.0)
 
 
 def test_a_carrier_that_is_away_is_asked_again_and_complained_of_once(

@@ -127,6 +127,11 @@ def test_expired_tokens_and_keys_are_swept(store: Store, clock: Callable[..., No
 # -- placed calls ---------------------------------------------------------------------------------
 
 
+def dial(store: Store) -> None:
+    store.place_call(PLACED)
+    store.call_dialled("placed-1", CALL_SID, "queued")
+
+
 def status_of(store: Store) -> str:
     call = store.find_placed("placed-1")
     assert call is not None
@@ -141,8 +146,7 @@ def test_a_placed_call_is_found_by_another_process(store: Store) -> None:
 
 
 def test_a_status_is_news_once(store: Store) -> None:
-    store.place_call(PLACED)
-    store.call_dialled("placed-1", CALL_SID, "queued")
+    dial(store)
     assert store.note_status(CALL_SID, "initiated", 0)
     assert store.note_status(CALL_SID, "ringing", 1)
     assert not store.note_status(CALL_SID, "ringing", 1)
@@ -150,8 +154,7 @@ def test_a_status_is_news_once(store: Store) -> None:
 
 
 def test_an_earlier_status_that_comes_later_changes_nothing(store: Store) -> None:
-    store.place_call(PLACED)
-    store.call_dialled("placed-1", CALL_SID, "queued")
+    dial(store)
     assert store.note_status(CALL_SID, "in-progress", 2)
     assert not store.note_status(CALL_SID, "ringing", 1)
     assert not store.note_status(CALL_SID, "initiated", None)
@@ -160,8 +163,7 @@ def test_an_earlier_status_that_comes_later_changes_nothing(store: Store) -> Non
 
 @pytest.mark.parametrize("late", [("ringing", 1), ("in-progress", 9), ("in-progress", None), ("failed", 10)])
 def test_the_end_of_a_call_is_never_overwritten(store: Store, late: tuple[str, int | None]) -> None:
-    store.place_call(PLACED)
-    store.call_dialled("placed-1", CALL_SID, "queued")
+    dial(store)
     assert store.note_status(CALL_SID, "completed", 3)
     assert not store.note_status(CALL_SID, *late)
     assert status_of(store) == "completed"
@@ -186,8 +188,7 @@ def test_a_call_that_ended_before_the_dial_was_answered_stays_ended(store: Store
 
 
 def test_a_status_does_not_reach_a_placed_call_of_another_sid(store: Store) -> None:
-    store.place_call(PLACED)
-    store.call_dialled("placed-1", CALL_SID, "queued")
+    dial(store)
     assert not store.note_status("CA" + "2" * 32, "completed", 3, placed_id="placed-1")
     assert status_of(store) == "queued"
 
@@ -203,8 +204,7 @@ def test_a_dial_that_twilio_refused_has_failed(store: Store) -> None:
 
 
 def test_of_the_same_status_many_times_at_once_one_is_news(store: Store) -> None:
-    store.place_call(PLACED)
-    store.call_dialled("placed-1", CALL_SID, "queued")
+    dial(store)
     assert sorted(at_once(8, lambda: store.note_status(CALL_SID, "completed", 3))) == [False] * 7 + [True]
 
 
@@ -212,8 +212,7 @@ def test_of_the_same_status_many_times_at_once_one_is_news(store: Store) -> None
 
 
 def test_who_answered_is_known_by_the_calls_sid_and_the_first_word_stays(store: Store) -> None:
-    store.place_call(PLACED)
-    store.call_dialled("placed-1", CALL_SID, "queued")
+    dial(store)
     assert store.find_answered_by([CALL_SID]) == {}
     assert store.note_answered_by(CALL_SID, "machine_end_beep", "placed-1")
     assert not store.note_answered_by(CALL_SID, "human", "placed-1")
