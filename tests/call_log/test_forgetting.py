@@ -10,8 +10,10 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
 from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -71,6 +73,17 @@ def parts(app: Flask) -> Services:
     return app.extensions["callapp"]  # type: ignore[no-any-return]
 
 
+def flask(app: Flask, *args: str, answer: str | None = None) -> Result:
+    return app.test_cli_runner().invoke(args=args, input=answer)
+
+
+def exported(app: Flask) -> Any:
+    """All that is known of the caller."""
+    done = flask(app, "export-caller", CALLER)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.output)
+
+
 def left(app: Flask) -> list[str | None]:
     """The calls that are known, oldest first, each with a recording, and no recording without its call."""
     sids = [call.call_sid for call in list_calls(parts(app).store, Wanted(), 50).calls][::-1]
@@ -80,7 +93,7 @@ def left(app: Flask) -> list[str | None]:
 
 
 def test_old_calls_are_purged_with_their_recordings(app: Flask) -> None:
-    done = app.test_cli_runner().invoke(args=["purge", "--older-than", "90d"])
+    done = flask(app, "purge", "--older-than", "90d")
     assert (done.exit_code, done.output) == (0, "1 calls deleted.\n")
     assert left(app) == ["2", "1"]
 
@@ -94,33 +107,31 @@ def test_old_calls_that_never_came_to_be_are_purged_too(app: Flask) -> None:
         with store.transaction() as session:
             [row] = session.scalars(select(CallRow).where(CallRow.to_number == number))
             row.created_at = datetime.now(UTC) - timedelta(days=days)
-    assert app.test_cli_runner().invoke(args=["purge", "--older-than", "90d"]).exit_code == 0
+    assert flask(app, "purge", "--older-than", "90d").exit_code == 0
     assert store.find_placed("+819077770091") is None
     assert store.find_placed("+819077770089") is not None
 
 
 @pytest.mark.parametrize("age", ["90", "d", "-1d", "90m"])
 def test_an_age_that_is_none_deletes_nothing(app: Flask, age: str) -> None:
-    done = app.test_cli_runner().invoke(args=["purge", f"--older-than={age}"])
+    done = flask(app, "purge", f"--older-than={age}")
     assert done.exit_code == 2
     assert "e.g. 90d" in done.output
     assert len(left(app)) == 3
 
 
 def test_all_that_is_known_of_a_caller_is_exported(app: Flask) -> None:
-    done = app.test_cli_runner().invoke(args=["export-caller", CALLER])
-    assert done.exit_code == 0, done.output
-    known = json.loads(done.output)
+    known = exported(app)
     assert [call["callSid"][-1] for call in known["calls"]] == ["0", "1"]
     assert known["calls"][0]["utterances"][0]["text"] == "Hello."
     assert known["messages"][0]["text"] == "Call me."
 
 
 def test_a_caller_is_forgotten_and_nobody_else(app: Flask) -> None:
-    done = app.test_cli_runner().invoke(args=["forget-caller", CALLER], input="y\n")
+    done = flask(app, "forget-caller", CALLER, answer="y\n")
     assert done.exit_code == 0, done.output
     assert left(app) == ["2"]
-    known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
+    known = exported(app)
     assert known == {"number": CALLER, "calls": [], "messages": [], "reservations": []}
 
 
@@ -130,9 +141,9 @@ def test_a_call_that_twilio_refused_to_place_is_exported_and_forgotten(app: Flas
     for number, to in enumerate([CALLER, OTHER]):
         store.place_call(PlacedCall(f"p{number}", "operator", {"name": "Tanaka"}, "+15005550006", to))
         dial_failed(store, f"p{number}")
-    known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
+    known = exported(app)
     assert [call["parameters"] for call in known["calls"] if call["callSid"] is None] == [{"name": "Tanaka"}]
-    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
+    assert flask(app, "forget-caller", CALLER, "--yes").exit_code == 0
     assert [call.to_number for call in list_calls(store, Wanted(status="failed"), 50).calls] == [OTHER]
 
 
@@ -153,7 +164,7 @@ def test_a_number_is_forgotten_in_the_calls_of_those_who_talked_with_its_owner(a
     with parts(app).store.transaction() as session:  # a webhook that is to be sent once more
         FollowUps(tells=True).ended(session, call.call_sid, call.agent)
         session.execute(update(JobRow).values(body=json.dumps({"otherPhoneNumber": CALLER})))
-    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
+    assert flask(app, "forget-caller", CALLER, "--yes").exit_code == 0
     kept = list_calls(parts(app).store, Wanted(to_number=OTHER), 50).calls
     assert [one.parameters for one in kept] == [{"otherPhoneNumber": "", "name": "Mia"}]
     job = queue.claim(["call.ended"], 60)
@@ -183,10 +194,10 @@ def test_what_was_written_down_of_a_caller_is_theirs_however_their_number_was_sa
     day = datetime.now(UTC).date() + timedelta(days=3)
     for name, number, sid in [("山田", phone, call_sid), ("佐藤", "", "CA8")]:
         Reservations(store).book(Wish(day, time(19), 2), name=name, phone=number, call_sid=sid)
-    known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
+    known = exported(app)
     assert {message["text"] for message in known["messages"]} == {"Call me.", "My code is 17."}
     assert [reservation["name"] for reservation in known["reservations"]] == ["山田"]
-    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
+    assert flask(app, "forget-caller", CALLER, "--yes").exit_code == 0
     with store.transaction() as session:
         assert session.scalars(select(MessageRow.caller_name)).all() == ["佐藤"]
         reservations = session.execute(select(ReservationRow.name, ReservationRow.phone)).all()
@@ -199,7 +210,7 @@ def test_calls_to_them_that_never_came_to_be_are_forgotten_too(app: Flask) -> No
         store.place_call(PlacedCall(placed_id, "shop", {"name": "山田"}, "+14155550100", number))
         if placed_id != "being dialled":
             dial_failed(store, placed_id)
-    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
+    assert flask(app, "forget-caller", CALLER, "--yes").exit_code == 0
     assert store.find_placed("refused") is None
     assert store.find_placed("another's") is not None
     assert store.find_placed("being dialled") is not None, "its phone may ring in a moment"
@@ -215,25 +226,25 @@ def call_now(app: Flask) -> None:
 def test_nobody_is_forgotten_in_mid_call(app: Flask) -> None:
     """What is said from then on would be kept, and whoever asked for it believe that it is not."""
     call_now(app)
-    done = app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"])
+    done = flask(app, "forget-caller", CALLER, "--yes")
     assert done.exit_code == 1
     assert "is on the phone" in done.output
     assert f"POST /calls/CA{9:032d}/hangup" in done.output
-    known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
+    known = exported(app)
     assert (len(known["calls"]), len(known["messages"])) == (3, 1)
 
 
 def test_a_call_that_goes_on_is_not_purged(app: Flask) -> None:
     call_now(app)
-    done = app.test_cli_runner().invoke(args=["purge", "--older-than", "0h"])
+    done = flask(app, "purge", "--older-than", "0h")
     assert (done.exit_code, done.output) == (0, "3 calls deleted.\n")
-    known = json.loads(app.test_cli_runner().invoke(args=["export-caller", CALLER]).output)
+    known = exported(app)
     assert [call["callSid"][-1] for call in known["calls"]] == ["9"]
 
 
 def test_what_a_process_still_tells_of_a_call_that_was_forgotten_is_not_kept(app: Flask) -> None:
     """Its words may come late, its recording take a while to write."""
-    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER, "--yes"]).exit_code == 0
+    assert flask(app, "forget-caller", CALLER, "--yes").exit_code == 0
     gone = replace(CALL, call_sid=f"CA{1:032d}")
     path = parts(app).shelf.path_of(gone.call_sid)
     parts(app).shelf.write(path, io.BytesIO(b"RIFF"))
@@ -274,6 +285,6 @@ def test_what_is_being_written_down_while_a_call_is_deleted_is_deleted_with_it(
 
 
 def test_nobody_is_forgotten_by_mistake(app: Flask) -> None:
-    assert app.test_cli_runner().invoke(args=["forget-caller", CALLER], input="n\n").exit_code == 1
-    assert app.test_cli_runner().invoke(args=["forget-caller", "090-1234-5678", "--yes"]).exit_code == 2
+    assert flask(app, "forget-caller", CALLER, answer="n\n").exit_code == 1
+    assert flask(app, "forget-caller", "090-1234-5678", "--yes").exit_code == 2
     assert len(left(app)) == 3
