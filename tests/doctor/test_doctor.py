@@ -343,14 +343,6 @@ def test_the_model_of_each_agent_is_tried(make_patient: Callable[..., Patient]) 
     assert "correct the field model of agent shop" in line
 
 
-def test_a_translation_model_is_not_tried_as_one_that_talks(patient: Patient) -> None:
-    (patient.folder / "two.md").write_text(
-        "---\nkind: interpreter\nlanguages: [ja, en]\nmodel: gpt-realtime-translate\n---\nNames.\n"
-    )
-    result = patient.ask(AGENTS_DIR=str(patient.folder), MAX_CALL_COST_USD="1")
-    assert told(result, "fault") == told(result, "warning") == []
-
-
 @pytest.mark.parametrize("named", ["realtime", "base"])
 def test_a_model_that_is_shut_down_soon(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
     """The REST API is of OpenAI's; the pretend one speaks WebSocket only."""
