@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -34,10 +34,10 @@ class Patient:
     twilio: Carrier
     openai: PretendModel
     stack: ExitStack
-    environ: dict[str, str] = field(default_factory=dict)
+    environ: dict[str, str]
 
-    def serve(self, wrap: Callable[[Any], Any] = lambda app: app, **changes: Any) -> str:
-        """Start a server with these settings, behind what ``wrap`` puts before it; return its origin."""
+    def serve(self, wrap: Callable[[Any], Any] = lambda app: app, **changes: Any) -> None:
+        """Start a server with these settings, behind what ``wrap`` puts before it; calls lead there now."""
         given = {
             "twilio_auth_token": self.twilio.auth_token,
             "database_url": sqlite_at(self.folder / "server.sqlite"),
@@ -51,7 +51,9 @@ class Patient:
         self.stack.callback(thread.join)
         self.stack.callback(server.server_close)
         self.stack.callback(server.shutdown)
-        return f"http://127.0.0.1:{server.server_port}"
+        origin = f"http://127.0.0.1:{server.server_port}"
+        self.environ["PUBLIC_URL"] = origin
+        self.webhook = f"{origin}/incoming-call"
 
     def ask(self, *args: str, **environ: str | None) -> Result:
         """Run the command; a setting that is given replaces the healthy one, None takes it away."""
@@ -79,9 +81,7 @@ def make_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
             numbers = [OwnNumber(NUMBER), OwnNumber("+14155550101", voice=False)]
             carrier = stack.enter_context(Carrier(**{"numbers": numbers, **twilio}))
             model = stack.enter_context(PretendModel(**{"api_key": OPENAI_KEY, **(openai or {})}))
-            patient = Patient(tmp_path, carrier, model, stack)
-            origin = patient.serve()
-            patient.environ = {
+            environ = {
                 "TWILIO_ACCOUNT_SID": carrier.account_sid,
                 "TWILIO_AUTH_TOKEN": carrier.auth_token,
                 "TWILIO_API_URL": carrier.url,
@@ -89,10 +89,10 @@ def make_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
                 "OPENAI_API_KEY": OPENAI_KEY,
                 "OPENAI_REALTIME_URL": model.url,
                 "CALLAPP_API_KEY": API_KEY,
-                "PUBLIC_URL": origin,
                 "DATABASE_URL": sqlite_at(tmp_path / "server.sqlite"),
             }
-            patient.webhook = f"{origin}/incoming-call"
+            patient = Patient(tmp_path, carrier, model, stack, environ)
+            patient.serve()
             return patient
 
         yield make
