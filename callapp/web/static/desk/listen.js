@@ -8,7 +8,8 @@ const RETRY_MS = 60000;
 /**
  * @param {string} url
  * @param {Object<string, (data: any) => void>} on what to do at an event of this name.
- * @param {(told: boolean) => void} change whether news come by themselves from now on.
+ * @param {(told: boolean) => void} change whether news come by themselves from now on; while they do not, the
+ *   page is `untold`.
  * @returns {() => void} stops it.
  */
 export function listen(url, on, change) {
@@ -17,7 +18,10 @@ export function listen(url, on, change) {
   let timer = 0;
 
   function say(is) {
-    if (is !== told) change((told = is));
+    if (is === told) return;
+    told = is;
+    document.body.classList.toggle("untold", !told);
+    change(told);
   }
 
   function open() {

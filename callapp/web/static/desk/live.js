@@ -84,9 +84,6 @@ listen(
       }
     },
   },
-  (told) => {
-    asking.rest(told);
-    document.body.classList.toggle("untold", !told);
-  },
+  asking.rest,
 );
 tick();

@@ -42,7 +42,6 @@ export function follow(now, url, { follows = false, over = () => {}, tell, turne
     (told) => {
       asking.rest(told);
       if (!told) meters([0, 0]);
-      document.body.classList.toggle("untold", !told);
     },
   );
   return () => {
