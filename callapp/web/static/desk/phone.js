@@ -223,7 +223,7 @@ for (const name of ["noise", "loss"]) {
   $(name).addEventListener("change", () => handset?.set({ [name]: $(name).checked }));
 }
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
+  const typing = event.target.matches("input:not([type=checkbox]), select");
   if (!typing && !event.repeat && !event.ctrlKey && !event.metaKey && !event.altKey && KEYS.test(event.key)) {
     call?.press(event.key);
   }
