@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, NoReturn, cast
@@ -14,25 +13,10 @@ from flask.testing import FlaskClient
 from twilio.request_validator import RequestValidator
 from werkzeug.test import TestResponse
 
-from callapp.agents import load_agents
-from callapp.background import Background
-from callapp.call.liaison import Liaison
+from callapp.building import build_services
 from callapp.call.registry import Registry
-from callapp.call.relay import Relay
-from callapp.call.switchboard import Switchboard
-from callapp.call.verdicts import Verdicts
-from callapp.call_log import Store, StoreUnavailable
-from callapp.call_log.away import CallsAway
-from callapp.call_log.follow_ups import FollowUps
-from callapp.call_log.record import Record
-from callapp.call_log.recordings import note_part
-from callapp.call_log.settling import Settler
+from callapp.call_log import StoreUnavailable
 from callapp.errors import CarrierRefused
-from callapp.metrics.instruments import Instruments
-from callapp.metrics.meter import Meter, Present
-from callapp.recording.bench import Bench
-from callapp.recording.recorder import Recorder
-from callapp.recording.shelf import Shelf
 from callapp.services import Services
 from callapp.settings import Settings
 from callapp.telephony.rest import Placed
@@ -48,7 +32,6 @@ from callapp.web import (
     transfers,
     voice,
 )
-from callapp.web.rate_limits import RateLimits
 from callapp.web.urls import apply_proxy_fix
 from tests.databases import sqlite_at
 
@@ -214,6 +197,8 @@ def make_world(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with ExitStack() as stack:
 
         def make(**changes: Any) -> World:
+            agents_dir = tmp_path / "agents"
+            agents_dir.mkdir(exist_ok=True)
             settings = Settings(
                 **{
                     "twilio_account_sid": "AC" + "0" * 32,
@@ -221,53 +206,21 @@ def make_world(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
                     "from_phone_number": FROM,
                     "public_url": ORIGIN,
                     "rate_limit_per_callee": "1000/minute",
+                    "database_url": database,
+                    "agents_dir": agents_dir,
                     **changes,
                 }
             )
-            agents_dir = tmp_path / "agents"
-            agents_dir.mkdir(exist_ok=True)
             (agents_dir / "shop.md").write_text(SHOP)
             (agents_dir / "plain.md").write_text(PLAIN)
             (agents_dir / "staffed.md").write_text(STAFFED)
             (agents_dir / "heard.md").write_text(HEARD)
             (agents_dir / "branch.md").write_text(BRANCH)
-            store = Store(database)
-            stack.callback(store.close)
             carrier = FakeCarrier()
-            record = Record(store)
-            shelf, bench = Shelf(str(tmp_path / "recordings")), Bench(tmp_path / "bench")
-            registry = Registry(settings.max_concurrent_calls, settings.drain_seconds)
-            present = Present(
-                calls_active=lambda: registry.active,
-                slots_taken=lambda: registry.taken,
-                calls_capacity=registry.max_calls,
-                queue_depths={},
-                queue_drops={},
-                writer_lag_s=lambda: 0.0,
-            )
-            agents = load_agents(agents_dir, settings.default_agent)
-            services = Services(
-                settings=settings,
-                agents=agents,
-                tool_pool=cast(Any, None),
-                store=store,
-                carrier=cast(Any, carrier),
-                switchboard=Switchboard(agents, store, CallsAway(store), cast(Any, carrier)),
-                maker=cast(Any, None),
-                registry=registry,
-                liaison=Liaison(registry, store),
-                verdicts=Verdicts(store.find_answered_by),
-                rate_limits=RateLimits(settings.rate_limit_per_key, settings.rate_limit_per_callee),
-                meter=Meter(Instruments(), present, ()),
-                relay=Relay(()),
-                record=record,
-                settler=Settler(store, cast(Any, None)),
-                follow_ups=FollowUps(tells=True),
-                background=Background([], FollowUps()),
-                shelf=shelf,
-                bench=bench,
-                recorder=Recorder(shelf, bench, record, partial(note_part, store)),
-            )
+            services = build_services(settings, tmp_path, in_development=False, database_needed=False)
+            stack.callback(services.store.close)
+            board = replace(services.switchboard, carrier=cast(Any, carrier))
+            services = replace(services, carrier=cast(Any, carrier), switchboard=board)
             app = Flask("callapp")
             app.extensions["callapp"] = services
             for module in (health, metrics, outgoing, calls, captions, openapi, voice, transfers, forwarding):
