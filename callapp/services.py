@@ -65,11 +65,11 @@ class Services:
     shelf: Shelf
     bench: Bench
     recorder: Recorder
-    traces: Traces | None = None
-    listeners: tuple[Listener, ...] = ()
-    stand_in: StandIn = field(default_factory=StandIn)
-    pairs: Pairs = field(default_factory=Pairs)
-    later: Later = field(default_factory=Later)
+    traces: Traces | None
+    listeners: tuple[Listener, ...]
+    stand_in: StandIn
+    pairs: Pairs
+    later: Later
     event_streams: EventStreams = field(default_factory=EventStreams)
 
     def start(self, *, settling: bool, background: bool) -> None:
