@@ -25,6 +25,8 @@ class WholeAnswers(DefaultHttpxClient):
         self._within_s = within_s
         self._most_bytes = most_bytes
         super().__init__(
+            # What is counted is what comes: packed, a thousand times as much may be in it.
+            headers={"Accept-Encoding": "identity"},
             # Each request has its own connection: httpx tells of those it makes, not of those it has.
             limits=httpx2.Limits(max_keepalive_connections=0),
             event_hooks={"response": [self._bound]},

@@ -136,6 +136,25 @@ def test_an_answer_that_has_no_end_is_given_up(
     assert monotonic() < give_up_s
 
 
+def test_no_answer_is_to_come_packed() -> None:
+    """1 MiB of gzip took a gigabyte of memory from a process with calls."""
+    asked: list[bytes] = []
+
+    def listen(listening: socket.socket) -> None:
+        with listening.accept()[0] as asker:
+            asked.append(asker.recv(65536))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=listen, args=(listening,))
+        thread.start()
+        model = TextModel(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", KEY)
+        with pytest.raises(TryLater):
+            model.ask("gpt-5.6-luna", MESSAGES, SCHEMA)
+        model.close()
+        thread.join()
+    assert b"\r\naccept-encoding: identity\r\n" in asked[0].lower()
+
+
 def test_the_key_goes_there_whatever_lies_around(
     world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
