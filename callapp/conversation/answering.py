@@ -38,7 +38,6 @@ class Answering:
         responses = self._voice.responses
         knows_all = self._tool_calls.all_taken and self._briefing.all_taken
         commands = responses.started(response_id, tag, at_ms, knows_all=knows_all)
-        self._asides.begun(responses.active_tag)
         commands += self._floor.hush(at_ms)
         if responses.covers(responses.wanted):
             responses.forget()
@@ -68,6 +67,8 @@ class Answering:
         """A response is over: what it was to say is said, or owed still."""
         responses = self._voice.responses
         response_id = ended.response_id
+        if self._voice.has_spoken(response_id):
+            self._asides.said(responses.active_tag)
         silenced = responses.silenced(response_id)  # `Voice` silences what the service cancelled
         commands = self._voice.response_ended(ended, at_ms)
         for call in ended.tool_calls:

@@ -132,8 +132,8 @@ class Asides:
         silent = scene.ordinary and not scene.awaiting
         return self.service_timer.switch(on=silent and self.silence.may_be_broken(scene.at_ms))
 
-    def begun(self, tag: str | None) -> None:
-        """The model has begun a response that was asked for by this tag."""
+    def said(self, tag: str | None) -> None:
+        """Something was heard of a response that was asked for by this tag."""
         self._warned = self._warned or tag == LAST_MINUTE
 
     def refused(self, tag: str | None) -> None:

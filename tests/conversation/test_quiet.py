@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from callapp.conversation.asides import Manners
 from callapp.conversation.commands import AnswerTool, CompleteCall, CreateResponse, TimeSilence
 from callapp.conversation.course import Phase
@@ -302,6 +304,19 @@ def test_a_warning_that_was_refused_is_given_in_the_next_quiet_moment():
     call.tell(ResponseStarted("resp_1"), RequestRefused(warning.request_id))
     call.tell(audio("resp_1", "item_1", 2_000), ResponseEnded("resp_1"))
     wait_until(call, 250_000)
+    assert len(asides(call)) == 2
+
+
+@pytest.mark.parametrize("begun_first", [True, False])
+def test_a_warning_of_which_nothing_was_heard_is_given_in_the_next_quiet_moment(begun_first):
+    """It passed for given as soon as the model had begun it, if only to be cancelled."""
+    call = live(most_ms=300_000)
+    [warning] = only(call.tell(Tick(), at_ms=240_000), CreateResponse)
+    begun, spoken_over = ResponseStarted("resp_1", warning.tag), SpeechStarted("item_1")
+    call.tell(*((begun, spoken_over) if begun_first else (spoken_over, begun)))
+    call.tell(ResponseEnded("resp_1", "cancelled"), SpeechStopped())
+    call.tell(ResponseStarted("resp_2"), audio("resp_2", "item_2", 2_000), ResponseEnded("resp_2"))
+    wait_until(call, 299_000)
     assert len(asides(call)) == 2
 
 
