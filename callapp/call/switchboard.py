@@ -167,8 +167,13 @@ class Extension:
         self._noted = True
         try:
             self._board.carrier.redirect(self._admission.call_sid, self._way_out(trip, away))
-        except CarrierTimeout:
-            raise  # the call may come back all the same
+        except CarrierTimeout as error:  # the call may have left all the same
+            if away.room is None:
+                raise  # and comes back of itself
+            # Nobody was rung who could end the music.
+            self._log.error("! the caller is brought back, if they have left: %s", error)
+            self._board.bring_back(self._admission.call_sid, "it failed for a technical reason", self._origin)
+            return
         except CallappError:
             self._board.away.take(self._admission.call_sid)
             raise

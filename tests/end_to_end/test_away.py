@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from time import sleep
 
 import pytest
 
@@ -21,8 +22,10 @@ from callapp.simulators.phone import (
     WaitForEnd,
 )
 from callapp.simulators.phone import Say as Speak
+from callapp.simulators.phone_record import Source
 from callapp.simulators.room import MUSIC
 from callapp.simulators.speech import Speech
+from callapp.telephony.rest import LIVE_TIMEOUT_S
 from tests.end_to_end.conftest import started
 from tests.end_to_end.test_doors import CONNECTED, close_of, start, upgraded
 from tests.stage import DEADLINE_S, HUNG_UP, SALES_NUMBER, Scene, Server, has_heard, words
@@ -176,6 +179,27 @@ def test_a_colleague_who_cannot_be_called_at_all_brings_the_caller_back(one_line
         call.wait_for(lambda: len(call.streams) == 2 and has_heard(call, SORRY), DEADLINE_S)
         scene.hang_up(call)
         assert "nobody took the call" in told.outputs[0]
+
+
+def test_a_caller_whom_the_carrier_takes_away_without_saying_so_in_time_is_brought_back(
+    one_line: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody had been rung: they heard music until they hung up."""
+    told = Told(Say(SORRY))
+    with one_line.scene(Script(transfer(warm=True), told)) as scene:
+        redirect, late = scene.carrier.redirect_call, [LIVE_TIMEOUT_S + 0.5]
+
+        def redirect_and_answer_late(call: Call, source: Source) -> None:
+            redirect(call, source)
+            sleep(late.pop() if late else 0)
+
+        monkeypatch.setattr(scene.carrier, "redirect_call", redirect_and_answer_late)
+        call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
+        call.wait_for(lambda: len(call.streams) == 2 and has_heard(call, SORRY), DEADLINE_S)
+        scene.hang_up(call)
+        assert MUSIC in bytes(call.talk)
+        assert "did not come about" in told.outputs[0]
+        assert len(scene.model.sessions) == 1
 
 
 def test_a_carrier_that_refuses_leaves_the_caller_with_the_agent(one_line: Server) -> None:
