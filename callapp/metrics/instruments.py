@@ -21,7 +21,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 # When a series began is of no use here, and would double the page.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library says no types for it
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Set, by ``gunicorn.conf.py``, when several processes are to be shown as one."""
@@ -122,7 +122,7 @@ class Instruments:
         if FOLDER_VARIABLE not in os.environ:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # nor for this
         for _ in range(_TRIES):
             with suppress(struct.error):  # a worker that begins has made its file, and not filled it yet
                 return generate_latest(registry)

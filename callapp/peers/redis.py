@@ -88,7 +88,7 @@ class RedisListener:
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]  # the library's
+        self._pubsub = client.pubsub()  # type: ignore[no-untyped-call]  # the library says no types for it
 
     def subscribe(self, channels: Sequence[str]) -> None:
         """Listen to these from here on; returns when Redis has said that we do."""
