@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,7 @@ from callapp.simulators.phone_record import (
 
 _Result = TypeVar("_Result")
 _WEBHOOKS_AT_ONCE = 32
-_LOOP_S = 5
+_LOOP_S = 15
 
 
 class Carrier:
@@ -173,6 +174,11 @@ class Carrier:
         callback = StatusCallback(status_callback) if status_callback else None
         plan = Plan("inbound", from_number, to_number, Address(url, method), callback)
         return self._on_loop(lambda: self._begin(plan, callee or Callee()))
+
+    def lag_s(self) -> float:
+        """How long it is until the phones turn to what is asked of them now. Too many of them are late."""
+        asked_s = time.monotonic()
+        return self._on_loop(time.monotonic) - asked_s
 
     def wait_for_call(self, timeout: float) -> Call:
         """Return the next call, in or out, that this method has not returned yet.

@@ -290,7 +290,8 @@ class PhoneSocket(asyncio.Protocol):
         self._sending.carry(lambda: self._write(text))
 
     def _write(self, text: str) -> None:
-        if self._ws.state is State.OPEN:
+        # A connection that is lost says so only after all frames that are due.
+        if self._ws.state is State.OPEN and not self._transport.is_closing():
             self._ws.send_text(text.encode())
             self._flush()
 

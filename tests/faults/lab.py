@@ -45,6 +45,7 @@ from tests.stage import (
     Ending,
     Scene,
     Server,
+    eventually,
     open_sockets,
     words,
 )
@@ -68,6 +69,9 @@ PATIENCE_MS = 3_000
 """After so much silence the caller asks again."""
 QUESTIONS = 20
 """So often, and then never again."""
+MOST_LAG_S = 0.1
+"""So late may the phones be when another one rings."""
+MOST_WAIT_S = 60.0
 
 LANE_TOOLS = (
     TOOLS
@@ -163,6 +167,7 @@ class Outcome:
     silence_ms: float = 0.0  # the longest the caller heard nothing while the model was away
     first_sound: str = "nothing"
     first_sound_ms: float | None = None  # from the fault
+    late_ms: float = 0.0  # how late the phone was with its audio, at most
     said: tuple[str, ...] = ()  # by the carrier
     sessions: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -320,8 +325,13 @@ class Lab:
     # Calls
 
     def ring(self, lane: Lane, callee: Callee) -> Call:
-        """Somebody calls. Calls begin one after the other, or nobody knew whose stream it is that comes."""
+        """Somebody calls. Calls begin one after the other, or nobody knew whose stream it is that comes.
+
+        As many are under way as the machine has time for: on one that is busy, each waits for the phones of
+        the others.
+        """
         with self._starting:
+            assert eventually(lambda: self.scene.carrier.lag_s() < MOST_LAG_S, MOST_WAIT_S)
             with self._changed:
                 self._awaited = lane
             call = self.scene.carrier.incoming_call(
@@ -393,6 +403,7 @@ class Lab:
                 outcome.wrong.append("a session at OpenAI outlived the call")
         outcome.sessions = len(sessions)
         outcome.said = tuple(said.text for said in call.said)
+        outcome.late_ms = max((stream.late_ms for stream in call.streams), default=0.0)
         self._listen(call, sessions, struck_s, ended_s, outcome)
         return outcome
 

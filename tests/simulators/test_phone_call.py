@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
+import struct
 import threading
 import wave
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread, Timer
 
 import pytest
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from callapp.simulators.phone import (
     Callee,
@@ -23,7 +28,7 @@ from callapp.simulators.phone import (
     clip,
 )
 from callapp.simulators.playout import BYTE_NS
-from tests.simulators.phone_app import App, Wire
+from tests.simulators.phone_app import SILENT_CALL, App, Wire
 
 MS = 1_000_000
 ALL_EVENTS = ["initiated", "ringing", "answered", "completed"]
@@ -303,6 +308,49 @@ def test_a_lost_connection_is_a_fault_and_the_call_goes_on(carrier: Carrier, app
     assert [fault.code for fault in call.faults] == [31903]
     assert [said.text for said in call.said] == ["Sorry."]
     assert not wire.of("stop")
+
+
+def test_phones_that_are_held_up_say_so_and_spend_nothing_on_a_lost_connection(
+    carrier: Carrier, app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    held, goes_on = Event(), Event()
+
+    class Slow(Callee):
+        def live(self, heard: bytes):  # type: ignore[no-untyped-def]  # as in Callee
+            if not held.is_set():
+                held.set()
+                goes_on.wait(10)
+            return super().live(heard)
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset
+        with connection:
+            protocol = ServerProtocol()
+            while not (requests := protocol.events_received()):
+                protocol.receive_data(connection.recv(4096))
+            request = requests[0]
+            assert isinstance(request, Request)
+            protocol.send_response(protocol.accept(request))
+            connection.sendall(b"".join(protocol.data_to_send()))
+            held.wait(10)
+
+    assert carrier.lag_s() < 5
+    carrier.next_callee(Slow())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = Thread(target=serve)
+        serving.start()
+        app.twiml = SILENT_CALL.replace("{ws}", f"ws://127.0.0.1:{listener.getsockname()[1]}/ws")
+        app.dial()
+        serving.join(10)
+    letting_go = Timer(0.5, goes_on.set)
+    letting_go.start()
+    assert carrier.lag_s() > 0.3
+    call = carrier.wait_for_call(5)
+    call.wait_ended(5)
+    assert [fault.code for fault in call.faults] == [31903]
+    assert call.stream.late_ms > 300
+    assert not caplog.messages  # asyncio's, of each frame that it was given in vain
 
 
 def test_what_is_not_the_protocol_is_noted_and_the_stream_goes_on(carrier: Carrier, app: App) -> None:
