@@ -230,8 +230,8 @@ def _of_the_cut(item: AgentItem, stream: PhoneStream, session: Session, delivery
     measured = barge_in(stream, session)
     if item.truncated_ms is None or measured is None:
         return ["The interrupted line was not truncated."]
-    # The server knows what was heard to a frame, plus what its words take to the phone.
-    allowed_ms = FRAME_MS + measured.since_recognised_ms + delivery_ms
+    # The server knows what was heard to a frame, plus what words take to the phone, and what a busy one does.
+    allowed_ms = FRAME_MS + measured.since_recognised_ms + delivery_ms + stream.late_ms
     if abs(item.truncated_ms - item.heard_ms) > allowed_ms:
         return [f"The interrupted line was truncated in the wrong place: {cut_words(item)}."]
     return []
