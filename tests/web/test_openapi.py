@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
@@ -44,6 +43,8 @@ def test_the_document_is_drawn_from_the_app(world: World) -> None:
 @pytest.mark.timeout(240)  # on a machine that is busy with other tests
 def test_nothing_that_fits_the_document_or_does_not_breaks_the_api(make_world: MakeWorld) -> None:
     """Schemathesis sends right and wrong requests and holds each answer against the document."""
+    import schemathesis  # takes long
+
     world = make_world(callapp_api_key=API_KEY)
     answered: Counter[int] = Counter()
     tell(world.services, TALK + OVER)
