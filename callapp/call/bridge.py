@@ -70,8 +70,8 @@ from callapp.telephony.leg import CallerLeg
 # The caller's last words may become known after the call's end; the model's session goes on so long for
 # them. It has to be over within a second.
 LATE_WORDS_S = 0.7
-# After these ends a caller who is away may still come back, to another process or another session.
-_MAY_COME_BACK = ("server.draining", "server.stopped", "server.moved", "openai.")
+# After these ends a caller who is away may still come back, to another process.
+_MAY_COME_BACK = ("server.draining", "server.stopped", "server.moved")
 
 
 class Bridge:
@@ -311,8 +311,7 @@ class Bridge:
         """Let both reading threads come to their end."""
         self._downlink.stop()
         self._uplink.stop()
-        away = self.conversation.away.gone  # who is not on the line can be told nothing
-        if reason.startswith("openai.") and self._outside.apologise is not None and not away:
+        if reason.startswith("openai.") and self._outside.apologise is not None:
             self._errands.apologise(self._uplink.leg.close)
         else:
             self._uplink.leg.close()
@@ -335,7 +334,7 @@ class Bridge:
             )
         reason = self._end_reason
         extension = self._outside.extension
-        if extension is not None and self.conversation.away.gone and not reason.startswith(_MAY_COME_BACK):
+        if extension is not None and self.conversation.away.gone and reason not in _MAY_COME_BACK:
             extension.let_go()
         self._log.info("x call ended: %s after %.1f s", reason, monotonic() - self._began_s)
         self._outside.journal(Closed(self.now_ms()), self.now_ms())

@@ -1,7 +1,7 @@
 """How far a call has come, and why it ends.
 
-A call moves forward through its phases and never back: WAITING for the model's session, LIVE, LEAVING
-(the carrier was asked to complete the call), ENDED. The first reason to end it is the one that counts.
+A call moves forward through its phases and never back: LIVE, LEAVING (the carrier was asked to complete
+the call), ENDED. The first reason to end it is the one that counts.
 """
 
 from __future__ import annotations
@@ -18,17 +18,16 @@ LEAVING_MS = 5_000
 class Phase(IntEnum):
     """How far a call has come."""
 
-    WAITING = 0
-    LIVE = 1
-    LEAVING = 2
-    ENDED = 3
+    LIVE = 0
+    LEAVING = 1
+    ENDED = 2
 
 
 class Course:
     """The one place in which a call comes to its end."""
 
     def __init__(self) -> None:
-        self.phase = Phase.WAITING
+        self.phase = Phase.LIVE
         self.end_reason: str | None = None
         self._leaving_until_ms = 0.0
 
@@ -36,10 +35,6 @@ class Course:
     def deadline_ms(self) -> float:
         """Until when the carrier may take to complete the call that it was asked to."""
         return self._leaving_until_ms if self.phase is Phase.LEAVING else math.inf
-
-    def begin(self) -> None:
-        """The model's session stands, the first or another."""
-        self.phase = Phase.LIVE
 
     def leave(self, reason: str | None, at_ms: float) -> list[Command]:
         """All was said and heard: have the carrier complete the call."""

@@ -140,6 +140,7 @@ class Ensemble:
             self.briefing,
             self.tool_rounds,
             self.farewell,
+            self.away,
             self.noise,
             self.voicemail,
             plan.hold_line,

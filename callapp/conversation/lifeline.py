@@ -72,9 +72,7 @@ class Lifeline:
         if self.up:
             self.up = False
             if at_ms >= self._steady_from_ms:
-                self._tries = 0
-                self._since_ms = at_ms
-                self.wait_begins(at_ms)
+                self.tried_anew(at_ms)
             else:
                 self._pause_ms = max(self._pause_ms, FIRST_LINE_MS)
         if self._tries == len(BACKOFF_MS):
@@ -82,6 +80,12 @@ class Lifeline:
         after_ms = BACKOFF_MS[self._tries]
         self._tries += 1
         return after_ms if at_ms + after_ms < self._since_ms + GIVE_UP_MS else None
+
+    def tried_anew(self, at_ms: float) -> None:
+        """Tries are counted from now on."""
+        self._tries = 0
+        self._since_ms = at_ms
+        self.wait_begins(at_ms)
 
     def wait_begins(self, at_ms: float) -> None:
         """From now on the caller waits for the model."""

@@ -148,9 +148,9 @@ class Conversation(Ensemble):
             case LeavingFailed() if self.away.stream_over:
                 return self.course.finish("caller.hung_up")  # nobody is left who could stay
             case LeavingFailed(why=why) if self.away.gone:
-                return self.trips.failed(why, at_ms) + self.winding_up.caller_back(at_ms)
+                return self.trips.failed(why, at_ms) + self._on_back(at_ms)
             case CallerBack(why=why) if self.away.gone:
-                return self.trips.back(why, at_ms) + self.winding_up.caller_back(at_ms)
+                return self.trips.back(why, at_ms) + self._on_back(at_ms)
             case Tick():
                 return self._on_tick(at_ms)
             case DigitPressed(digit=digit) if not self.leaving:
@@ -214,7 +214,6 @@ class Conversation(Ensemble):
     # -- the beginning --------------------------------------------------------------------------
 
     def _on_session(self, session: SessionConfirmed, at_ms: float) -> list[Command]:
-        self.course.begin()
         self.lifeline.restored(at_ms, session.lasts_ms)
         self.asides.service_timer.session(has_timer=session.times_silence)
         commands = self.briefing.of_session()
@@ -232,6 +231,9 @@ class Conversation(Ensemble):
             commands += self.responses.next(at_ms)  # ahead of the audio, so that it comes first
         commands.append(OpenAudio())
         return commands
+
+    def _on_back(self, at_ms: float) -> list[Command]:
+        return self.outage.caller_back(at_ms) + self.winding_up.caller_back(at_ms)
 
     # -- the agent speaks -----------------------------------------------------------------------
 
@@ -294,10 +296,10 @@ class Conversation(Ensemble):
     def _on_tick(self, at_ms: float) -> list[Command]:
         if self.phase is Phase.LEAVING:
             return self.course.overdue(at_ms)
-        if at_ms >= self.outage.session_due_ms:
-            return self.course.finish("openai.no_session")
         if self.away.gone:
             return self.tool_rounds.give_up(at_ms)
+        if at_ms >= self.outage.session_due_ms:
+            return self.course.finish("openai.no_session")
         commands = self.outage.hold_the_line(at_ms)
         commands += self.winding_up.person_found(at_ms)
         commands += self.floor.speech_lasts(at_ms)
@@ -343,7 +345,7 @@ class Conversation(Ensemble):
             return self.course.deadline_ms
         trip_ms = self.away.deadline_ms(speaking=self.responses.busy, dry_ms=self.playback.dry_ms)
         if self.away.gone:
-            return min(trip_ms, self.outage.session_due_ms, self.tool_rounds.deadline_ms)
+            return min(trip_ms, self.tool_rounds.deadline_ms)
         return min(
             trip_ms,
             math.inf if self.farewell.last else self.plan.most_ms,

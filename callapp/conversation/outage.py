@@ -2,7 +2,7 @@
 
 `Lifeline` counts the tries and says when something is due. What follows for the call is decided here:
 what lived in the lost session is let go, the caller hears that somebody is there, the model is dialled
-again, and when that is no use any more, the call ends.
+again, and when that is no use any more, the call ends; not while it is away, for it may not come back.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from callapp.conversation.away import Away
 from callapp.conversation.briefing import Briefing
 from callapp.conversation.commands import CloseAudio, Command, DropModel, Reconnect, Warn
 from callapp.conversation.course import Course, Phase
@@ -36,6 +37,7 @@ class Outage:
     _briefing: Briefing
     _tool_rounds: ToolRounds
     _farewell: Farewell
+    _away: Away
     _noise: Noise
     _voicemail: Voicemail
     _hold_line: bytes | None  # base64 of mu-law: what the caller hears meanwhile, if not silence
@@ -98,11 +100,23 @@ class Outage:
         """Have the model that is missing dialled; while a goodbye is heard out, none is needed."""
         if self._missing is None:
             return []
-        (reason, after_ms), self._missing = self._missing, None
+        reason, after_ms = self._missing
+        if after_ms is None and self._away.gone:
+            return []
+        self._missing = None
         if after_ms is None:
             return self._course.finish(reason)
         self._dial_ms = at_ms + after_ms
         return [Reconnect(after_ms)]
+
+    def caller_back(self, at_ms: float) -> list[Command]:
+        """Somebody is there to be talked to again: a model that is missing has its whole time from now on."""
+        if self._lifeline.up:
+            return []
+        self._lifeline.tried_anew(at_ms)
+        self._dial_ms = at_ms
+        given_up, self._missing = self._missing is not None, None
+        return [Reconnect(0.0)] if given_up else []
 
     def _sever(self, at_ms: float) -> list[Command]:
         """Let go of everything that lived in the session that is lost."""

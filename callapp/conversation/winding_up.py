@@ -48,7 +48,7 @@ class WindingUp:
             self._put_off = self._put_off or reason
             return []
         goodbye_under_way = self._farewell.begun
-        if self._course.phase < Phase.LEAVING and not self._lifeline.up and not goodbye_under_way:
+        if self._course.phase is Phase.LIVE and not self._lifeline.up and not goodbye_under_way:
             return self._course.finish(reason)  # no voice to say goodbye with: the carrier's is heard
         if self._course.phase is not Phase.LIVE or self._farewell.last:
             return []

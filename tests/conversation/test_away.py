@@ -393,6 +393,46 @@ def test_without_a_model_to_announce_it_the_caller_is_put_through_at_once(when):
     assert only(commands, CreateResponse)
 
 
+@pytest.mark.parametrize("hopeless", [True, False])
+def test_a_call_that_is_away_needs_no_model_until_it_is_back(hopeless):
+    """It may well not come back: then a person has taken it, or the caller has hung up."""
+    call = Call(greeting="Say hello")
+    assert only(call.tell(TransferAsked(COLD), at_ms=6_000), LeaveStream)
+    call.tell(CallerHungUp(), at_ms=6_100)
+    assert call.tell(Tick(), at_ms=10_000) == []
+    assert call.tell(ModelLost("openai.no_session", hopeless=hopeless), at_ms=11_000) == []
+    assert call.tell(Tick(), at_ms=30_000) == []
+    assert not call.conversation.over
+
+
+def test_who_comes_back_to_no_model_has_one_dialled():
+    call = Call(greeting="Say hello")
+    call.tell(TransferAsked(COLD), at_ms=6_000)
+    call.tell(CallerHungUp(), ModelLost("openai.no_session"), at_ms=11_000)
+    assert call.tell(CallerBack("the line was busy"), at_ms=30_000) == [Reconnect(0.0)]
+    assert call.tell(Tick(), at_ms=39_999) == []
+    commands = call.tell(SessionConfirmed(), at_ms=39_999)
+    assert news_of(COLD, "the line was busy") in [told.text for told in only(commands, Tell)]
+    assert [create.tag for create in only(commands, CreateResponse)] == ["greeting"]
+
+
+def test_who_comes_back_while_a_model_is_dialled_gives_it_its_time():
+    call = Call()
+    call.tell(TransferAsked(COLD), at_ms=6_000)
+    call.tell(CallerHungUp(), at_ms=6_100)
+    assert call.tell(CallerBack("the line was busy"), at_ms=12_000) == []
+    assert call.tell(Tick(), at_ms=21_999) == []
+    assert call.tell(Tick(), at_ms=22_000) == [Finish("openai.no_session")]
+
+
+def test_who_never_comes_back_has_hung_up_also_without_a_model():
+    call = Call()
+    call.tell(TransferAsked(COLD), at_ms=6_000)
+    call.tell(CallerHungUp(), at_ms=6_100)
+    assert call.conversation.deadline_ms == 56_000
+    assert call.tell(Tick(), at_ms=56_000) == [Finish("caller.hung_up")]
+
+
 def test_an_announcement_for_which_there_was_no_time_is_not_made_when_the_caller_is_back():
     call = live()
     call.tell(SpeechStarted("item_1"), TransferAsked(COLD), at_ms=1_000)

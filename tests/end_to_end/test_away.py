@@ -299,6 +299,26 @@ def goes_on(ask: Ask) -> list[Say | ToolCall]:
     return [Say(SORRY)] if ask.number == 1 else [Say(GOODBYE), ToolCall("end_call")]
 
 
+def lose_the_model(scene: Scene, session: Session) -> None:
+    """The session is gone, and another is refused."""
+    scene.model.credit = False
+    session.strike(Reset())
+    scene.server.wait_for_line("credit_balance_exhausted", since=scene.since)
+
+
+def test_a_caller_who_is_taken_when_the_session_is_gone_was_transferred(one_line: Server) -> None:
+    with one_line.scene(Script(otherwise=goes_on), speech=SPEECH) as scene:
+        scene.carrier.phone_at(SALES_NUMBER, Callee([Speak(COLLEAGUE)], rings_ms=1_500))
+        call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
+        session = scene.session()
+        colleague = dialled(scene)
+        lose_the_model(scene, session)
+        call.wait_for(lambda: COLLEAGUE.audio in bytes(call.talk), DEADLINE_S)
+        colleague.hang_up()
+        assert scene.ending(call).reason == "agent.transferred"
+        assert one_line.record(call.sid, lambda seen: seen["endedAt"])["endReason"] == "agent.transferred"
+
+
 def test_a_caller_who_comes_back_when_the_session_is_gone_goes_on_with_the_conversation(
     one_line: Server,
 ) -> None:
@@ -307,9 +327,7 @@ def test_a_caller_who_comes_back_when_the_session_is_gone_goes_on_with_the_conve
         call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
         session = scene.session()
         dialled(scene)
-        scene.model.credit = False  # a new session cannot be had
-        session.strike(Reset())
-        one_line.wait_for_line(call.sid, "x call ended: openai.refused", since=scene.since)
+        lose_the_model(scene, session)
         scene.model.credit = True
         call.wait_for(lambda: len(call.streams) == 2 and has_heard(call, SORRY), DEADLINE_S)
         told = told_by_text(scene.session())
