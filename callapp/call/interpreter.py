@@ -325,7 +325,8 @@ class InterpretedSide:
             self._partner_unreachable()
 
     def _partner_unreachable(self) -> None:
-        self._inbox.put(PartnerLeft("other.unreachable"))
+        if self._partner is None:  # a dial whose answer was lost may have been picked up by now
+            self._inbox.put(PartnerLeft("other.unreachable"))
 
     def _call_off(self) -> None:
         if self._calling is not None:  # what has not been dialled yet cannot be called off

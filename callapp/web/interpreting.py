@@ -18,7 +18,7 @@ from callapp.call_log import PlacedCall
 from callapp.call_log.records import Admission
 from callapp.conversation.events import Usage
 from callapp.conversation.interpreting import Terms
-from callapp.errors import CallappError
+from callapp.errors import CallappError, CarrierTimeout
 from callapp.logs import CallLogger, call_logger
 from callapp.prices import usd_per_minute
 from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
@@ -158,6 +158,8 @@ def _call_partner(place: Place, admission: Admission, agent: Agent, parts: Servi
             parts.store,
             parts.carrier,
         )
+    except CarrierTimeout:
+        raise  # the phone may ring all the same, so the slot stays taken until the clock runs out
     except BaseException:
         parts.registry.give_back(place.placed_id)
         raise

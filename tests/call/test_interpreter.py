@@ -369,6 +369,24 @@ def test_a_partner_who_cannot_be_called_is_unreachable(world: World) -> None:
     assert world.called_off.is_set(), "Twilio may have taken a dial that it did not answer"
 
 
+def test_a_partner_who_is_there_is_talked_to_though_their_dial_is_said_to_have_failed(world: World) -> None:
+    """Twilio took it, and the phone was picked up before we gave up waiting for the answer."""
+    world.partner_fails = True
+    world.dialled.clear()
+    translator = world.together()
+    world.dialled.set()
+    assert world.side._calling is not None
+    world.side._calling.join(WAIT_S)
+    heard = len(translator.heard)
+    for _ in range(3):
+        world.phone.inbox.put(VOICE)
+    assert eventually(lambda: len(translator.heard) >= heard + 3)
+    world.phone.inbox.put(CallerHungUp())
+    assert translator.finished.wait(WAIT_S)
+    translator.outbox.put(Finished())
+    assert world.ended() == "caller.hung_up"
+
+
 def test_without_a_thread_to_call_the_partner_the_side_is_over_for_everybody(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from callapp import create_app
 from callapp.agents import Agent
 from callapp.call.pairing import Place
 from callapp.call_log import Admission
-from callapp.errors import CarrierRefused
+from callapp.errors import CarrierRefused, CarrierTimeout
 from callapp.settings import Settings
 from callapp.web.interpreting import CannotCall, interpreted_side
 from tests.databases import sqlite_at
@@ -74,6 +74,14 @@ def test_what_holds_for_calls_that_are_asked_for_holds_for_the_other_person(
         ring_the_other(world)
     assert world.carrier.dialled == []
     assert world.slots == 1
+
+
+def test_who_may_be_rung_all_the_same_keeps_their_line(world: World) -> None:
+    """Who picks up then was promised one; and Twilio has the call, whoever else wants to make one."""
+    world.carrier.error = CarrierTimeout("Twilio did not answer within 10 s")
+    with pytest.raises(CarrierTimeout):
+        ring_the_other(world)
+    assert [slots_after(s, world.services.registry) for s in (179, 181)] == [1, 0]
 
 
 def test_who_cannot_be_rung_needs_no_line(world: World) -> None:
