@@ -22,7 +22,9 @@ def parse_url(database_url: str) -> URL:
         ConfigError: it names no file.
     """
     url = make_url(database_url)
-    if is_sqlite(url) and url.database in (None, "", ":memory:"):
+    # SQLite's own URIs, which uri=true lets in, have two words for it.
+    in_memory = ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
+    if is_sqlite(url) and in_memory:
         # Each connection would have a memory of its own.
         raise ConfigError(["DATABASE_URL names an SQLite database in memory: name a file, sqlite:///…"])
     return url

@@ -92,10 +92,13 @@ def test_a_file_that_is_no_database_refuses_the_start(tmp_path: Path) -> None:
         schema.prepare(f"sqlite:///{tmp_path}/calls.sqlite")
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
-def test_a_url_we_cannot_use_refuses_the_start(url: str) -> None:
-    with pytest.raises(ConfigError, match="DATABASE_URL"):
-        schema.prepare(url)
+@pytest.mark.parametrize("use", [schema.prepare, schema.upgrade, Store])
+@pytest.mark.parametrize(
+    "path", ["", "/", "/:memory:", "/file:calls?mode=memory&uri=true", "/file::memory:?cache=shared&uri=true"]
+)
+def test_a_database_in_memory_refuses_the_start(use: Callable[[str], object], path: str) -> None:
+    with pytest.raises(ConfigError, match="DATABASE_URL names an SQLite database in memory: name a file"):
+        use(f"sqlite://{path}")
 
 
 def test_postgresql_is_not_touched_by_a_start(request: pytest.FixtureRequest) -> None:
