@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from callapp.conversation.commands import TimeSilence
 from callapp.conversation.patience import Patience
-from callapp.conversation.responses import ASIDE, GOODBYE, LAST_MINUTE, NOISE, Request
+from callapp.conversation.responses import ASIDE, GOODBYE, LAST_MINUTE, NOISE, NUDGE, Request
 from callapp.conversation.service_timer import ServiceTimer
-from callapp.conversation.silence import MOST_NUDGES, Silence
+from callapp.conversation.silence import Silence
 
 # The caller is told when so much is left of a call that may be at least so long, if there is a quiet
 # moment before it is nearly over.
@@ -135,6 +135,8 @@ class Asides:
     def said(self, tag: str | None) -> None:
         """Something was heard of a response that was asked for by this tag."""
         self._warned = self._warned or tag == LAST_MINUTE
+        if tag == NUDGE:
+            self.silence.nudged()
 
     def refused(self, tag: str | None) -> None:
         """What was asked for by this tag was refused: if something began, it was another response."""
@@ -168,15 +170,16 @@ class Asides:
         return self.silence.deadline_ms(scene.heard_ms, service_timed=self.service_timer.runs)
 
     def _break_the_silence(self) -> Request:
-        if self.silence.nudges >= MOST_NUDGES:
+        if self.silence.for_the_last_time:
             return self._request(
                 "you do not hear the caller any more, that you end the call for now, and goodbye", GOODBYE
             )
-        self.silence.nudged()
-        if self.silence.nudges == 1:
-            return self._request("you are still there, and ask whether the caller is, too")
+        self.silence.asked()
+        if not self.silence.nudges:
+            return self._request("you are still there, and ask whether the caller is, too", NUDGE)
         return self._request(
-            "you cannot hear the caller, and ask again whether they are there. Use other words than before"
+            "you cannot hear the caller, and ask again whether they are there. Use other words than before",
+            NUDGE,
         )
 
     def _request(self, what: str, tag: str = ASIDE) -> Request:

@@ -19,6 +19,7 @@ GOODBYE = "goodbye"
 NOISE = "noise"  # said over the caller, and so not given up for what they say
 ASIDE = "aside"
 LAST_MINUTE = "last minute"
+NUDGE = "nudge"
 
 # How long after the caller's turn the model's own answer is waited for before we ask for ours.
 OWN_ANSWER_MS = 1_500
@@ -50,7 +51,7 @@ class Request:
     @property
     def aside(self) -> bool:
         """Whether it is wanted now or not at all: whatever else is to be said takes its place."""
-        return self.tag in (ASIDE, LAST_MINUTE)
+        return self.tag in (ASIDE, LAST_MINUTE, NUDGE)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 
 MOST_NUDGES = 2
+# Where the service lets none be heard, so many are asked for: nobody's line is kept for ever.
+MOST_ASKED = 4
 # Where the model chose to wait, the caller said something like "one moment".
 WAITING_MS = 60_000.0
 # When the service is to break a silence and has not done it by then, we do.
@@ -27,6 +29,7 @@ class Silence:
         self._since_ms = math.inf  # while somebody speaks
         self._not_before_ms = 0.0
         self.nudges = 0
+        self._asked = 0
 
     def observe(self, at_ms: float, *, silent: bool) -> None:
         """Take note of whether the caller is silent and the agent has nothing more to say."""
@@ -34,7 +37,7 @@ class Silence:
 
     def caller_heard(self) -> None:
         """The caller is there after all."""
-        self.nudges = 0
+        self.nudges = self._asked = 0
         self._not_before_ms = 0.0
 
     def wait(self, at_ms: float) -> None:
@@ -43,10 +46,20 @@ class Silence:
 
     def may_be_broken(self, at_ms: float) -> bool:
         """Whether a long silence is one to ask into, rather than one that was asked for, or the last."""
-        return self.nudges < MOST_NUDGES and at_ms >= self._not_before_ms
+        return not self.for_the_last_time and at_ms >= self._not_before_ms
+
+    @property
+    def for_the_last_time(self) -> bool:
+        """Whether the caller has been asked often enough."""
+        return self.nudges >= MOST_NUDGES or self._asked >= MOST_ASKED
+
+    def asked(self) -> None:
+        """The model is to ask the caller whether they are there."""
+        self._asked += 1
+        self._since_ms = math.inf
 
     def nudged(self) -> None:
-        """The caller was asked whether they are there, or is just about to be."""
+        """The caller was asked, or is just about to be, by a model that the service has woken."""
         self.nudges += 1
         self._since_ms = math.inf
 

@@ -30,7 +30,7 @@ TEN_SECONDS = Manners(language="ja-JP", nudge_ms=10_000)
 
 
 def asides(call: Call) -> list[CreateResponse]:
-    return [c for c in only(call.given, CreateResponse) if c.tag in ("aside", "last minute")]
+    return [c for c in only(call.given, CreateResponse) if c.tag in ("aside", "last minute", "nudge")]
 
 
 def wait_until(call: Call, at_ms: float) -> None:
@@ -62,7 +62,7 @@ def test_a_silence_is_broken_twice_and_then_the_call_ends_with_a_goodbye():
     call.speak("resp_1", "item_1", 2_000)
     wait_until(call, 36_000)
     nudge, second, goodbye = only(call.given, CreateResponse)
-    assert nudge.tag == second.tag == "aside"
+    assert nudge.tag == second.tag == "nudge"
     assert nudge.instructions != second.instructions
     assert "ja-JP" in nudge.instructions
     assert not any(one.tools_allowed for one in only(call.given, CreateResponse))
@@ -133,6 +133,29 @@ def test_without_a_limit_a_silence_lasts():
     call = live(manners=Manners(nudge_ms=None))
     wait_until(call, 600_000)
     assert asides(call) == []
+
+
+def test_a_question_that_nobody_heard_is_none_after_which_the_call_ends():
+    call = live(manners=TEN_SECONDS)
+    for at_ms in (10_300, 20_300):
+        [nudge] = only(call.tell(Tick(), at_ms=at_ms), CreateResponse)
+        call.tell(RequestFailed(nudge.request_id))
+    wait_until(call, 50_000)
+    assert [c.tag for c in only(call.given, CreateResponse)] == ["nudge"] * 4
+    wait_until(call, 53_000)
+    assert call.conversation.farewell.reason == "limit.silence"
+    last, second = [c.instructions for c in only(call.given, CreateResponse)[2:4]]
+    assert last == nudge.instructions != second
+
+
+def test_a_service_that_takes_no_question_does_not_keep_the_line_of_who_is_gone():
+    call = live(manners=TEN_SECONDS)
+    tags = []
+    while "goodbye" not in tags:
+        asked = only(call.tell(Tick(), at_ms=call.conversation.deadline_ms), CreateResponse)
+        tags += [one.tag for one in asked]
+        call.tell(*(RequestFailed(one.request_id) for one in asked))
+    assert tags == ["nudge"] * 4 + ["goodbye"]
 
 
 def test_a_nudge_gives_way_to_the_models_own_answer():
