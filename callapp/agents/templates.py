@@ -21,18 +21,15 @@ from callapp.errors import CallappError
 
 FILTERS = ("capitalize", "default", "lower", "title", "trim", "upper")
 
+# Besides names, filters, tests and comparisons, of which some are.
 _ALLOWED = (
     nodes.Output,
     nodes.TemplateData,
-    nodes.Name,
     nodes.Const,
     nodes.If,
-    nodes.Test,
-    nodes.Filter,
     nodes.Not,
     nodes.And,
     nodes.Or,
-    nodes.Compare,
     nodes.Operand,
 )
 # Half of a surrogate pair is no character; control characters can be neither spoken nor written as XML.
@@ -78,11 +75,15 @@ def check(text: str) -> None:
     for node in tree.find_all(nodes.Node):
         if not _allowed(node):
             raise TemplateFault(node.lineno, f"this cannot be used in a template; expected {WHAT_IS_ALLOWED}")
-    try:
-        # With values, so that a filter that is given the wrong arguments shows now.
-        fill(text, dict.fromkeys(find_undeclared_variables(tree), "x"))
-    except CannotFill as error:
-        raise TemplateFault(1, str(error)) from None
+    values = dict.fromkeys(find_undeclared_variables(tree), "x")
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        # Each alone, so that wrong arguments show now, also in a branch that few calls take.
+        alone = nodes.Template([nodes.Output([node])], lineno=1)
+        alone.set_environment(_environment)
+        try:
+            _render(_environment.from_string(alone), values)
+        except CannotFill as error:
+            raise TemplateFault(node.lineno, f"{error}; expected {WHAT_IS_ALLOWED}") from None
 
 
 def is_text(value: str) -> bool:
@@ -113,8 +114,12 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     """
     if "{" not in text:
         return text
+    return _render(_compiled(text), values)
+
+
+def _render(template: jinja2.Template, values: Mapping[str, str]) -> str:
     try:
-        return _compiled(text).render(dict(values))
+        return template.render(dict(values))
     except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise CannotFill(_lower_first(str(error))) from error
 
@@ -127,9 +132,10 @@ def _compiled(text: str) -> jinja2.Template:
 
 def _allowed(node: nodes.Node) -> bool:
     match node:
-        case nodes.Filter(name=name):
+        # No *name: it gives as many arguments as the value has letters.
+        case nodes.Filter(name=name, dyn_args=None, dyn_kwargs=None):
             return name in FILTERS
-        case nodes.Test(name=name):
+        case nodes.Test(name=name, dyn_args=None, dyn_kwargs=None):
             return name in _TESTS
         case nodes.Compare(ops=operands):
             return all(operand.op in _COMPARISONS for operand in operands)

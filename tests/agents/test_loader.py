@@ -193,6 +193,13 @@ def test_a_field_that_is_there_twice_is_a_fault(read: Read) -> None:
     assert fault == "shop.md:3: field 'voice': is there twice, first on line 2"
 
 
+def test_wrong_arguments_in_a_branch_are_told_with_their_line(read: Read) -> None:
+    """And not by the first call that takes the branch."""
+    text = front("voice: coral", instructions="Be kind.\n{% if vip %}\n{{ name | upper(1) }}\n{% endif %}")
+    (fault,) = faults_of(read, text)
+    assert fault.startswith("shop.md:6: instructions: do_upper() takes 1 positional argument but")
+
+
 def test_all_faults_of_a_file_are_told_in_the_order_of_their_lines(read: Read) -> None:
     text = front("voise: x", "language: x!", "tools: [nope]", "opening: '{{'", instructions="a\n{{ b.c }}")
     faults = faults_of(read, text)
