@@ -31,7 +31,10 @@ class Work:
         with ExitStack() as opened:
             self.caller: IO[bytes] = opened.enter_context(path.open(mode))
             fcntl.flock(self.caller, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.agent: IO[bytes] = opened.enter_context(self._paths[1].open(mode))
+            # Under the lock: of what somebody else has just removed, nothing is made again. The process that
+            # made the one may have died before the other.
+            self._paths[1].touch()
+            self.agent: IO[bytes] = opened.enter_context(self._paths[1].open("r+b"))
             self._opened = opened.pop_all()
 
     def flush(self) -> None:
@@ -79,7 +82,6 @@ class Bench:
             if named is None:
                 continue
             try:
-                path.with_suffix(".agent").touch()  # its process may have died between the two
                 work = Work(named["call_sid"], int(named["from_ms"]), path, "r+b")
             except OSError:
                 continue  # its process is alive, or another one has just taken it

@@ -301,6 +301,29 @@ def test_what_a_process_is_recording_that_lives_is_left_alone(
     work.remove()
 
 
+def test_what_two_processes_save_at_once_leaves_nothing_behind(tmp_path: Path, bench: Bench) -> None:
+    """Each has seen what the other one then takes."""
+    for call_sid in ("CA1", "CA2"):
+        bench.begin(call_sid, 0).leave()
+    one = bench.left_behind()
+    first = next(one)
+    (second,) = bench.left_behind()
+    assert (first.call_sid, second.call_sid) == ("CA1", "CA2")
+    second.remove()
+    first.remove()
+    assert list(one) == []
+    assert list((tmp_path / "bench").iterdir()) == []
+
+
+def test_what_a_process_that_died_as_it_began_has_left_is_found(tmp_path: Path, bench: Bench) -> None:
+    bench.begin("CA1", 5).leave()
+    next((tmp_path / "bench").glob("*.agent")).unlink()
+    (work,) = bench.left_behind()
+    assert (work.call_sid, work.from_ms, work.agent.read()) == ("CA1", 5, b"")
+    work.remove()
+    assert list((tmp_path / "bench").iterdir()) == []
+
+
 def test_of_a_call_that_was_deleted_meanwhile_nothing_is_saved(
     make: Callable[..., Recorder], bench: Bench, shelf: Shelf
 ) -> None:
