@@ -139,6 +139,8 @@ def test_transcription_may_be_a_model_or_its_fields(read: Read) -> None:
     agent = read("transcription:", "  language: [ja, en]", "  keywords: [callapp, 田中]", "  model:")
     assert agent.transcription == Transcription(language=("ja", "en"), keywords=("callapp", "田中"))
     assert read("transcription: {language: ja}").transcription == Transcription(language=("ja",))
+    older = read("transcription: {model: whisper-1, language: ja}").transcription
+    assert older == Transcription(model="whisper-1", language=("ja",))
 
 
 def test_what_is_extracted_is_a_json_schema_as_it_stands_there(read: Read) -> None:
