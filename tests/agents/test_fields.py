@@ -214,7 +214,7 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     (server,) = agent.mcp
     assert (server.server_label, server.require_approval) == ("crm", "always")
-    assert server.approve == ("find",)
+    assert (server.server_url, server.approve) == ("https://crm.example.com/mcp", ("find",))
     assert "secret" not in repr(agent), "the file names the variable, and so does the agent"
 
 

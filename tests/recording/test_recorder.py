@@ -142,6 +142,37 @@ def test_closing_writes_what_is_finished(recorder: Recorder, told: queue.Queue[A
     assert isinstance(told.get_nowait()[1], Recorded)
 
 
+ENDS = """
+import sys, threading
+from pathlib import Path
+from callapp.conversation.facts import Began, Closed
+from callapp.recording.bench import Bench
+from callapp.recording.recorder import Recorder
+from callapp.recording.shelf import Shelf
+from callapp.recording.tape import Tape
+from tests.call.test_journal import CALL
+
+class FarAway(Shelf):
+    def write(self, path, content):
+        threading.main_thread().join()
+        super().write(path, content)
+
+folder = Path(sys.argv[1])
+tell = lambda call, recorded, at_ms: print(recorded.path)
+listen = Recorder(FarAway(str(folder / "recordings")), Bench(folder / "bench"), tell, None).of(Tape())
+listen(CALL, Began(), 0)
+listen(CALL, Closed(1_000), 1_000)
+"""
+
+
+def test_a_process_that_ends_writes_what_is_finished(tmp_path: Path, shelf: Shelf) -> None:
+    """Also one that closes nothing, as the development server."""
+    command = [sys.executable, "-c", ENDS, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30, check=True)
+    assert ended.stdout.split() == [shelf.path_of(CALL.call_sid)], ended.stderr
+    assert list((tmp_path / "bench").iterdir()) == []
+
+
 def test_a_long_call_does_not_fill_the_memory(recorder: Recorder) -> None:
     tape = Tape()
     listen = recorder.of(tape)
