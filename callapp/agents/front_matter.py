@@ -15,6 +15,8 @@ FIELDS = tuple(field for field in Agent.model_fields if field not in ("name", "i
 _AS_WRITTEN = frozenset(
     {"numbers", "fallback_number", "forward_to", "languages", "other_party", "parameters", "transfer_to"}
 )
+# They come with pasted text, unseen. YAML would end a line there, and within a text a space stands for that.
+_NO_LINE_ENDS = str.maketrans("\x85\u2028\u2029", "   ")
 _MOST_VALUES = 10_000  # in one field
 
 
@@ -76,7 +78,7 @@ def read(lines: Sequence[str], faults: Faults) -> dict[str, Field]:
 
 def _compose(lines: Sequence[str], faults: Faults) -> yaml.Node | None:
     # The line of dashes counts as an empty one, so that YAML's lines are the file's.
-    source = "\n".join(["", *lines[1:], ""])
+    source = "\n".join(["", *lines[1:], ""]).translate(_NO_LINE_ENDS)
     try:
         return yaml.compose(source, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:

@@ -227,6 +227,17 @@ def test_a_value_that_is_not_of_its_tag_is_a_fault(read: Read, value: str) -> No
     assert fault.startswith(f"shop.md:3: field 'closing': {value!r} does not fit; expected what is")
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_separator_that_came_with_pasted_text_ends_no_line(read: Read, separator: str) -> None:
+    """YAML would end one there, which no editor does."""
+    greeting = f"greeting: Good{separator}day"
+    assert read(front(greeting)).greeting == "Good day"
+    (fault,) = faults_of(read, front(greeting, "speed: 9"))
+    assert fault.startswith("shop.md:3: field 'speed': 9 does not fit")
+    (fault,) = faults_of(read, front(greeting, "closing: !!bool perhaps"))
+    assert fault.startswith("shop.md:3: field 'closing': '!!bool perhaps' does not fit")
+
+
 def test_aliases_that_come_to_more_than_there_is_memory_are_a_fault(read: Read) -> None:
     lists = ["  a0: &a0 [1]", *(f"  a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 20))]
     (fault,) = faults_of(read, front("extract:", *lists))
