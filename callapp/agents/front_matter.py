@@ -39,7 +39,7 @@ def end_of(lines: Sequence[str], faults: Faults) -> int:
         ConfigError: there is none, or no first one.
     """
     stripped = [line.rstrip() for line in lines]
-    if not stripped or stripped[0] != "---":
+    if stripped[0] != "---":
         faults.add(1, "no front matter; expected a first line --- , fields, and another line ---")
         raise faults.error()
     try:
