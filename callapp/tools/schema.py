@@ -136,13 +136,14 @@ def _parameter_fault(parameter: inspect.Parameter, annotations: dict[str, Any]) 
             return "stands before a `/`; expected parameters that can be given by name"
     if parameter.name not in annotations:
         return "has no type; expected an annotation, e.g. `day: str`"
-    if isinstance(parameter.default, FieldInfo):
-        # Nobody reads it there: the function would be called with the Field itself.
-        return "has a Field for its default; expected e.g. `count: Annotated[int, Field(ge=1)] = 3`"
     annotation = annotations[parameter.name]
     if _is_context(annotation) or _is_provided(annotation):
         return None
     try:
+        has_default = not FieldInfo.from_annotation(annotation).is_required()
+        if isinstance(parameter.default, FieldInfo) or (has_default and parameter.default is parameter.empty):
+            # Nobody reads it there: the function would be called with the Field itself, or with nothing.
+            return "has a Field for its default; expected e.g. `count: Annotated[int, Field(ge=1)] = 3`"
         TypeAdapter(annotation).json_schema()
     except Exception as error:  # noqa: BLE001 - user code as well; a bad pattern is a SchemaError
         return (

@@ -172,6 +172,22 @@ def test_a_field_is_no_default() -> None:
     assert "parameter 'minutes' has a Field for its default; expected e.g. `count: Annotated[" in fault
 
 
+def test_nor_is_one_inside_the_type() -> None:
+    """The model was told of it, and left the value out; the function was called without one, and failed."""
+
+    def wait_for(minutes: Annotated[int, Field(default=5, ge=1)]) -> str:
+        """Wait."""
+        return str(minutes)
+
+    def wait_long(minutes: Annotated[int, Field(default=5, ge=1)] = 60) -> str:
+        """Wait."""
+        return str(minutes)
+
+    (fault,) = faults_of(wait_for)
+    assert "parameter 'minutes' has a Field for its default; expected e.g. `count: Annotated[" in fault
+    assert describe(wait_long).parameters_schema["properties"]["minutes"]["default"] == 60
+
+
 def test_every_fault_is_told_with_file_and_line() -> None:
     async def 営業時間(day, *days: str, other: type, **more: str) -> str:  # type: ignore[no-untyped-def]  # noqa: N802
         return ""
