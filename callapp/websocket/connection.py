@@ -267,7 +267,8 @@ class Connection(Outgoing):
         is_quiet, is_time = now_s >= quiet_at_s, now_s >= self._rouse_s
         if is_quiet:
             quiet_at_s = now_s + self._quiet_s
-            if self._asking and not self._ask_for_life(now_s):
+            # Who is not read, since too much waits to be received, may well have answered.
+            if self._asking and self.watched_for & READ and not self._ask_for_life(now_s):
                 return None
         if (is_time or (is_quiet and not self._asking)) and not self._inbox.qsize():
             self._handed += 1

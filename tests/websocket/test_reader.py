@@ -528,6 +528,24 @@ def test_what_comes_faster_than_it_is_received_waits_in_the_system(
     assert heard == [b"%5d" % number * 4000 for number in range(count)]
 
 
+def test_who_is_not_read_is_not_taken_for_dead(raw_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer waits in the system with all the rest, until the call's thread comes for more."""
+    monkeypatch.setattr(module, "MOST_HANDED", 2)
+    ours, far = raw_pair(quiet_s=0.05, asking=True)
+    texts = [b"%d" % number for number in range(4)]
+    for handed, text in enumerate(texts[:2], 1):
+        far.sendall(masked(TEXT, text))
+        while ours._inbox.qsize() < handed:
+            threading.Event().wait(0.001)  # nothing tells that the reader has put it there
+    far.sendall(masked(TEXT, texts[2]))
+    threading.Event().wait(0.3)  # the thread is busy, and for longer than a peer may be quiet
+    far.sendall(masked(TEXT, texts[3]))
+    heard: list[bytes | Binary] = []
+    while len(heard) < len(texts):
+        heard += ours.receive()
+    assert heard == texts
+
+
 def test_a_number_that_is_another_sockets_by_now_is_not_mistaken(make: Make) -> None:
     """Descriptors are given out anew at once; connections come and go all day."""
     for number in range(200):
