@@ -15,6 +15,7 @@ import pytest
 from callapp.errors import LegLost
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import CLOSE, PING, PONG, TEXT, Close, Decoder, Encoder, Message, Ping
+from callapp.websocket.reader import READ
 from tests.websocket.peers import (
     DEADLINE_S,
     Tls,
@@ -201,6 +202,7 @@ def test_sending_never_waits_and_what_is_left_goes_out_in_order(raw_pair: MakePa
     assert heard == texts
     ours.send_text(b"at once again")
     assert decoder.receive(far.recv(65536)) == [b"at once again"]
+    assert ours.watched_for == READ  # of room to write the system would tell in each round, for good
 
 
 def test_a_peer_that_stops_reading_is_lost_in_time_and_the_receiver_wakes(raw_pair: MakePair) -> None:
