@@ -18,7 +18,7 @@ from callapp.errors import LegLost
 from callapp.websocket import connection as module
 from callapp.websocket import reader as reader_module
 from callapp.websocket.connection import LINGER_S, Connection
-from callapp.websocket.framing import BINARY, CLOSE, CONTINUATION, PING, TEXT, Binary, Decoder, Encoder
+from callapp.websocket.framing import BINARY, CLOSE, CONTINUATION, PING, TEXT, Binary, Decoder, Encoder, Pong
 from callapp.websocket.reader import (
     _EAGER_ROUNDS,
     _HANDFUL,
@@ -325,6 +325,23 @@ def test_more_than_is_read_at_once_is_read_all_the_same(
             ours.receive()
 
 
+def test_what_is_left_is_read_at_once(
+    raw_pair: MakePair, free_the_reader: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long message would else take a tick for each piece of it."""
+    ours, far = raw_pair()
+    long = b"x" * (READ_BYTES * 3 // 2)
+    far.sendall(masked(TEXT, long))
+    with monkeypatch.context() as patched:
+        patched.setattr(reader_module, "_TICK_S", DEADLINE_S)
+        began_s = time.monotonic()
+        free_the_reader()
+        assert ours.receive() == [long]
+        assert time.monotonic() - began_s < DEADLINE_S
+    ours.send_text(b"and now as always")
+    assert heard_by(far, 1) == [b"and now as always"]
+
+
 def test_who_is_forgotten_is_left_alone() -> None:
     """Their socket is closed next, and what they know of the call is let go: nobody may be in there."""
     in_there, go_on = threading.Event(), threading.Event()
@@ -438,6 +455,29 @@ def test_the_earliest_time_asked_for_is_kept() -> None:
         assert clock not in shared_reader()._reminded.values()
 
 
+def test_the_reader_goes_on_when_no_time_is_asked_for_any_more(
+    free_the_reader: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the last call is over."""
+    called: Queue[float] = Queue()
+
+    class Clock(Watched):
+        __slots__ = ()
+
+        def on_time(self, now_s: float) -> None:
+            called.put(now_s)
+
+    near, far = socket.socketpair()
+    with near, far:
+        clock = Clock(near)
+        monkeypatch.setattr(shared_reader(), "_times", [])
+        free_the_reader()
+        for _ in range(2):
+            shared_reader().remind(clock, time.monotonic())
+            called.get(timeout=DEADLINE_S)
+        shared_reader().forget(clock)
+
+
 def test_it_is_not_quiet_while_something_is_taken(raw_pair: MakePair) -> None:
     """Who receives takes quiet for silence on the line, or for a dead peer."""
     ours, far = raw_pair(quiet_s=0.3)
@@ -456,6 +496,20 @@ def test_it_is_not_quiet_while_something_is_taken(raw_pair: MakePair) -> None:
         over.set()
         talking.result(DEADLINE_S)
         assert reading.result(DEADLINE_S) == []
+
+
+def test_whatever_is_taken_was_heard(raw_pair: MakePair) -> None:
+    """Be it alone, or together with more: a call of which nothing is heard is given up."""
+    ours, far = raw_pair()
+    taken: Queue[bytes] = Queue()
+    ours.taker = Taking(lambda message: taken.put(message) is None)
+    for data in (masked(TEXT, b"short"), masked(TEXT, b"a" * 300), masked(TEXT, b"a" * 300) * 2):
+        before_s = ours.heard_s
+        far.sendall(data)
+        assert taken.get(timeout=DEADLINE_S)
+        far.sendall(masked(PING, b"?"))
+        assert heard_by(far, 1) == [Pong(b"?")]  # so it has been dealt with
+        assert ours.heard_s > before_s
 
 
 def test_who_receives_is_roused_when_it_is_time(raw_pair: MakePair) -> None:
@@ -504,6 +558,37 @@ def test_a_fault_in_taking_ends_its_own_connection_and_is_seen_by_its_thread(mak
         assert heard_by(far, 1)[0] == module.Close(1011, "")
         other_far.sendall(masked(TEXT, b"still there?"))
         assert other.receive() == [b"still there?"]
+
+
+@pytest.mark.parametrize("at", ["on_data", "on_room", "on_time", "write"])
+def test_a_fault_in_whatever_is_done_for_one_is_told_to_it(at: str) -> None:
+    faults: Queue[Exception] = Queue()
+
+    class Faulty(Watched):
+        on_fault = faults.put
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        faulty = Faulty(near)
+        setattr(faulty, at, fails)
+        try:
+            match at:
+                case "on_data":
+                    far.send(b"x")
+                    shared_reader().watch(faulty, more=READ)
+                case "on_room":
+                    shared_reader().watch(faulty, more=WRITE)
+                case "on_time":
+                    shared_reader().remind(faulty, time.monotonic())
+                case "write":
+                    shared_reader().say(faulty, b"x")
+            assert str(faults.get(timeout=DEADLINE_S)) == "a bug"
+        finally:
+            shared_reader().forget(faulty)
 
 
 def test_what_comes_faster_than_it_is_received_waits_in_the_system(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable
 
 import pytest
 
-from callapp.websocket.sockets import TlsSocket
+from callapp.websocket.sockets import TlsSocket, adopt
 
 OF_ANOTHER = BrokenPipeError(32, "Broken pipe")
 
@@ -68,3 +69,12 @@ def test_what_ended_by_an_error_did_not_just_end() -> None:
         receive(tls(reason, b""))
     assert caught.value is reason
     assert receive(tls(b"")) == b""
+
+
+def test_small_frames_do_not_wait_for_the_peer_to_acknowledge_those_before_them() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as sock,
+    ):
+        adopt(sock)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
