@@ -216,8 +216,6 @@ class Connection(Outgoing):
                 break
             self.heard_s = now_s
             data = data[size:]
-            if not data:
-                return
         self._on_messages(self._decoder.receive(data), now_s)
 
     def _read_what_came_with_the_handshake(self) -> None:
