@@ -12,7 +12,7 @@ from callapp.call.outside import Outside
 from callapp.call.threads import Threads
 from callapp.conversation.commands import LeaveStream
 from callapp.conversation.events import CompletionFailed, LeavingFailed
-from callapp.errors import CallappError
+from callapp.errors import CallappError, CarrierTimeout
 from callapp.logs import Log
 
 Feed = Callable[[CompletionFailed | LeavingFailed], None]
@@ -71,7 +71,7 @@ class Errands:
             extension.leave(command, now_ms)
         except CallappError as error:
             self._log.error("! the call could not leave its stream: %s", error)
-            feed(LeavingFailed("the phone company did not do it"))
+            feed(LeavingFailed("the phone company did not do it", isinstance(error, CarrierTimeout)))
         except Exception:  # noqa: BLE001 - the top of a thread: the caller would be left in silence
             self._log.exception("! bug: the call could not leave its stream")
             feed(LeavingFailed("it failed for a technical reason"))

@@ -302,9 +302,14 @@ class TransferAsked:
 
 @dataclass(frozen=True, slots=True)
 class LeavingFailed:
-    """The carrier did not take the call away as asked; ``why`` is for the model."""
+    """The carrier did not take the call away as asked; ``why`` is for the model.
+
+    Args:
+        unsure: it did not say so: a stream that is over is one of a call that has left.
+    """
 
     why: str
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,8 +145,9 @@ class Conversation(Ensemble):
                 return self.winding_up.begin(reason, at_ms)
             case Whispered(words=words):
                 return self.briefing.whisper(words)
-            case LeavingFailed() if self.away.stream_over:
-                return self.course.finish("caller.hung_up")  # nobody is left who could stay
+            case LeavingFailed(unsure=unsure) if self.away.stream_over:
+                # Nobody is left who could stay.
+                return [] if unsure else self.course.finish("caller.hung_up")
             case LeavingFailed(why=why) if self.away.gone:
                 return self.trips.failed(why, at_ms) + self._on_back(at_ms)
             case CallerBack(why=why) if self.away.gone:

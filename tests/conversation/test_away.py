@@ -187,6 +187,12 @@ def test_a_caller_who_hung_up_before_the_carrier_was_asked_has_hung_up():
     assert call.tell(LeavingFailed("no such call")) == [Finish("caller.hung_up")]
 
 
+def test_a_stream_that_is_over_when_the_carrier_says_nothing_is_that_of_a_call_that_has_left():
+    call = gone(COLD)
+    assert call.tell(LeavingFailed("it did not answer", unsure=True)) == []
+    assert call.tell(EndedElsewhere("agent.transferred"))[-1] == Finish("agent.transferred")
+
+
 def test_who_has_hung_up_before_there_was_a_model_is_not_waited_for_either():
     call = Call()
     call.tell(TransferAsked(COLD), CallerHungUp(), at_ms=100)

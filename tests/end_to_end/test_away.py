@@ -36,6 +36,7 @@ SORRY = words("Nobody is there.", 500)
 THANKS = words("Thank you.", 300)
 GOODBYE = words("Goodbye.", 300)
 COLLEAGUE = words("Sales, hello?", 600)
+LATE_S = LIVE_TIMEOUT_S + 0.5
 SUMMARY = "A customer wants a quote for ten bicycles."
 MAIN_MENU = words("For sales press one, for support press two.", 900)
 SUPPORT_MENU = words("Please type your customer number.", 700)
@@ -82,6 +83,17 @@ def talk_with_colleague(scene: Scene, call: Call) -> Call:
     return colleague
 
 
+def answer_late(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The carrier does what it is asked to do with a call, and does not say so in time, the first time."""
+    redirect, late = scene.carrier.redirect_call, [LATE_S]
+
+    def redirect_and_answer_late(call: Call, source: Source) -> None:
+        redirect(call, source)
+        sleep(late.pop() if late else 0)
+
+    monkeypatch.setattr(scene.carrier, "redirect_call", redirect_and_answer_late)
+
+
 def told_by_text(session: Session) -> list[str]:
     """What a session was told in words."""
     items = [one["item"] for one in session.received_events("conversation.item.create")]
@@ -115,6 +127,16 @@ def test_a_caller_whom_nobody_takes_is_back_with_the_agent_who_knows(one_line: S
         assert len(call.streams) == 2
         assert len(scene.model.sessions) == 1  # the same one, that remembers it all
         assert call.faults == []
+
+
+def test_a_caller_whom_the_carrier_takes_away_without_saying_so_in_time_is_away(
+    one_line: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with one_line.scene(Script(transfer())) as scene:
+        answer_late(scene, monkeypatch)
+        scene.carrier.phone_at(SALES_NUMBER, Callee([Speak(COLLEAGUE)], rings_ms=LATE_S * 1000 + 1_000))
+        call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
+        talk_with_colleague(scene, call)
 
 
 def test_a_caller_who_hangs_up_while_it_rings_has_hung_up(one_line: Server) -> None:
@@ -187,13 +209,7 @@ def test_a_caller_whom_the_carrier_takes_away_without_saying_so_in_time_is_broug
     """Nobody had been rung: they heard music until they hung up."""
     told = Told(Say(SORRY))
     with one_line.scene(Script(transfer(warm=True), told)) as scene:
-        redirect, late = scene.carrier.redirect_call, [LIVE_TIMEOUT_S + 0.5]
-
-        def redirect_and_answer_late(call: Call, source: Source) -> None:
-            redirect(call, source)
-            sleep(late.pop() if late else 0)
-
-        monkeypatch.setattr(scene.carrier, "redirect_call", redirect_and_answer_late)
+        answer_late(scene, monkeypatch)
         call = scene.ring(Callee([Speak(REQUEST)]), "clerk")
         call.wait_for(lambda: len(call.streams) == 2 and has_heard(call, SORRY), DEADLINE_S)
         scene.hang_up(call)
