@@ -177,6 +177,33 @@ def test_who_hangs_up_waits_for_no_server(server: Server, tmp_path: Path) -> Non
         assert end_of(server, browser.text("#call-sid")) == "caller.hung_up"
 
 
+def test_a_call_that_ended_at_once_is_not_followed_into_the_next(server: Server, tmp_path: Path) -> None:
+    """What was said in it came up on the page of that one."""
+    with server.scene(credit=False), browser_at(server, tmp_path) as browser:
+        browser.sign_in()
+        browser.open("/desk/phone")
+        browser.run("""
+            const phone = document.getElementById("phone"), call = document.getElementById("call");
+            window.callSids = [];
+            new MutationObserver(() => {
+                if (phone.dataset.state !== "idle") return;
+                callSids.push(document.getElementById("call-sid").textContent);
+                if (callSids.length === 1) call.click();
+            }).observe(phone, { attributeFilter: ["data-state"] });
+        """)
+        browser.click("#call")
+
+        def followed() -> set[str]:
+            asked = "performance.getEntriesByType('resource').map((one) => one.name)"
+            names = browser.driver.execute_script(f"return {asked}.filter((name) => name.endsWith('/now'))")
+            return {name.split("/")[-2] for name in names}
+
+        browser.wait(followed, 2 * DEADLINE_S)
+        browser.wait(lambda: browser.text("#call-sid") in followed(), 2 * DEADLINE_S)
+        first, second = browser.driver.execute_script("return callSids")
+        assert followed() == {second} != {first}
+
+
 def test_who_reads_what_was_said_as_the_call_ends_reads_on(server: Server, tmp_path: Path) -> None:
     with server.scene() as scene, browser_at(server, tmp_path) as browser:
         browser.sign_in()

@@ -39,7 +39,9 @@ class Call {
   started() {
     this.beganMs = performance.now();
     show("live", words.live);
-    setTimeout(() => (unfollow = follow($("now"), `calls/${this.line.order.callSid}/now`)), WRITTEN_DOWN_MS);
+    const now = `calls/${this.line.order.callSid}/now`;
+    const timer = setTimeout(() => (unfollow = follow($("now"), now)), WRITTEN_DOWN_MS);
+    unfollow = () => clearTimeout(timer);
   }
 
   spoken(frame, lost) {
