@@ -19,7 +19,7 @@ def parse_url(database_url: str) -> URL:
     """Read ``DATABASE_URL``, of which the settings have seen that it is a URL of SQLite or PostgreSQL.
 
     Raises:
-        ConfigError: it names no file.
+        ConfigError: it names no file, or an option of it cannot be read.
     """
     url = make_url(database_url)
     # SQLite's own URIs, which uri=true lets in, have two words for it.
@@ -27,6 +27,11 @@ def parse_url(database_url: str) -> URL:
     if is_sqlite(url) and in_memory:
         # Each connection would have a memory of its own.
         raise ConfigError(["DATABASE_URL names an SQLite database in memory: name a file, sqlite:///…"])
+    if is_sqlite(url):
+        try:
+            url.get_dialect()().create_connect_args(url)
+        except ValueError as error:
+            raise ConfigError([f"DATABASE_URL: an option after the ? cannot be read: {error}"]) from None
     return url
 
 

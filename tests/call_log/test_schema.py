@@ -101,6 +101,14 @@ def test_a_database_in_memory_refuses_the_start(use: Callable[[str], object], pa
         use(f"sqlite://{path}")
 
 
+@pytest.mark.parametrize("use", [schema.prepare, schema.upgrade, Store])
+def test_an_option_of_sqlite_that_cannot_be_read_refuses_the_start(
+    use: Callable[[str], object], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"DATABASE_URL: an option .* cannot be read: .*soon"):
+        use(f"sqlite:///{tmp_path}/calls.sqlite?timeout=soon")
+
+
 def test_postgresql_is_not_touched_by_a_start(request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("postgres").new_database()
     with pytest.raises(ConfigError, match="flask db upgrade"):
