@@ -218,6 +218,29 @@ def test_a_remote_server(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in repr(agent), "the file names the variable, and so does the agent"
 
 
+@pytest.mark.parametrize(
+    ("field", "least", "most", "step"),
+    [
+        ("speed: {}", 0.25, 1.5, 0.01),  # as OpenAI takes it
+        ("voicemail: {{timeout_seconds: {}}}", 3, 59, 1),  # as Twilio takes it
+        ("turn_detection: {{threshold: {}}}", 0, 1, 0.01),
+        ("turn_detection: {{prefix_padding_ms: {}}}", 0, 10_000, 1),
+        ("turn_detection: {{silence_duration_ms: {}}}", 0, 10_000, 1),
+        ("idle: {{nudge_seconds: {}}}", 0, 3_600, 0.5),
+        ("interruptions: {{min_speech_ms: {}}}", 0, 5_000, 1),
+        ("interruptions: {{most_in_30_seconds: {}}}", 0, 100, 1),
+    ],
+)
+def test_a_number_has_the_bounds_that_are_told(
+    read: Read, field: str, least: float, most: float, step: float
+) -> None:
+    for value in (least, most):
+        read(field.format(value))
+    for value in (least - step, most + step):
+        with pytest.raises(ConfigError, match="does not fit"):
+            read(field.format(value))
+
+
 # -- what is wrong ------------------------------------------------------------------------------
 
 
