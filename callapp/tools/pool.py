@@ -10,8 +10,8 @@ place. At most ``stuck_at_most`` are replaced in this way; beyond that, tools wa
 many wait, are refused at once with an answer that says so. How long the model is kept waiting for
 a tool is not decided here but in the conversation, which gives up sooner and ignores late results.
 
-Threads: ``submit`` and ``close`` may be called from any. One lock guards all state; neither a tool
-nor ``done`` is ever run under it.
+Threads: ``submit`` may be called from any, ``close`` from any but the pool's own. One lock guards
+all state; neither a tool nor ``done`` is ever run under it.
 """
 
 from __future__ import annotations
@@ -136,8 +136,7 @@ class ToolPool:
             job.answer(CLOSING)
         until = time.monotonic() + wait_s
         for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _refusal(self) -> str | None:
         if self._closed:

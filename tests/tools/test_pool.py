@@ -221,6 +221,16 @@ def test_closing_answers_what_waits_and_lets_what_runs_finish(pools: list[ToolPo
     pool.close()
 
 
+def test_closing_waits_for_what_runs(pools: list[ToolPool], gate: Gate) -> None:
+    pools.append(pool := ToolPool(1))
+    results: Queue[Result] = Queue()
+    pool.submit(gate, "0", CONTEXT, results.put)
+    assert gate.began.acquire(timeout=WAIT_S)
+    pool.submit(gate, "1", CONTEXT, lambda _: gate.open.set())
+    pool.close(WAIT_S)
+    assert results.get_nowait() == "through with 0"
+
+
 def test_many_threads_submit_and_each_job_is_answered_once(pools: list[ToolPool]) -> None:
     pools.append(pool := ToolPool(4, waiting=50, idle_s=0.001))
     results: Queue[tuple[int, Result]] = Queue()
