@@ -56,10 +56,8 @@ class Fields(BaseModel):
 
 
 def _as_tuple(value: object) -> object:
-    """One where a list is expected is a list of one; YAML's lists become what a frozen model holds."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value
+    """One where a list is expected is a list of one."""
+    return (value,) if isinstance(value, str) else value
 
 
 def off_is_none(value: object) -> object:

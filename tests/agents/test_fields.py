@@ -588,6 +588,7 @@ def test_today_is_where_the_agent_is_and_in_its_language(read: Read) -> None:
     text = "{{ today }}, {{ now }}"
     tokyo = read("language: ja-JP", "timezone: Asia/Tokyo", instructions=text)
     assert tokyo.fill({}, at=NIGHT) == "2026-11-24(火曜日), 05:05"
+    assert read("language: JA", instructions=text).fill({}, at=NIGHT) == "2026-11-23(月曜日), 20:05"
     paris = read("timezone: Europe/Paris", instructions=text)
     assert paris.fill({}, at=NIGHT) == "2026-11-23 (Monday), 21:05"
     assert paris.missing({}) == [], "nobody has to give it with the call"
