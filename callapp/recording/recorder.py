@@ -92,8 +92,6 @@ class Recorder:
 
     def close(self, within_s: float = CLOSE_S) -> None:
         """Write what is finished, and end."""
-        if self._closed.is_set():
-            return
         self._closed.set()
         self._finished.put(None)
         until_s = monotonic() + within_s

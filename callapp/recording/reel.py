@@ -59,7 +59,7 @@ class Track:
         """A stretch of it, with silence before its beginning and after its end."""
         before = min(size, max(0, -at))
         self._file.seek(max(0, at))
-        found = self._file.read(size - before) if size > before else b""
+        found = self._file.read(size - before)
         return (SILENCE * before + found).ljust(size, SILENCE)
 
 
