@@ -16,15 +16,19 @@ def part(caller: int, agent: int, ms: int) -> io.BytesIO:
     return io.BytesIO(wav_header(ms * MS) + bytes([caller, agent]) * (ms * MS))
 
 
-@pytest.mark.parametrize("ms", [1, 9_000], ids=["short", "longer than is copied at once"])
-def test_each_part_lies_where_it_belongs_with_silence_between(ms: int) -> None:
+@pytest.mark.parametrize(
+    ("ms", "gap_ms"),
+    [(1, 5), (9_000, 5), (1, 9_000)],
+    ids=["short", "longer than is copied at once", "more silence than is written at once"],
+)
+def test_each_part_lies_where_it_belongs_with_silence_between(ms: int, gap_ms: int) -> None:
     whole = io.BytesIO()
-    size = join([(0, part(1, 2, ms)), (ms + 5, part(3, 4, ms))], whole)
+    size = join([(0, part(1, 2, ms)), (ms + gap_ms, part(3, 4, ms))], whole)
     data = whole.getvalue()
     assert whole.tell() == 0
     assert len(data) == size
-    assert data[:58] == wav_header((2 * ms + 5) * MS)
-    assert data[58:] == b"\1\2" * ms * MS + b"\xff\xff" * 5 * MS + b"\3\4" * ms * MS
+    assert data[:58] == wav_header((2 * ms + gap_ms) * MS)
+    assert data[58:] == b"\1\2" * ms * MS + b"\xff\xff" * gap_ms * MS + b"\3\4" * ms * MS
 
 
 def test_where_two_overlap_the_later_one_counts() -> None:
