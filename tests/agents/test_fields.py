@@ -190,15 +190,16 @@ def test_a_fallback_number(read: Read) -> None:
     ],
 )
 def test_what_is_left_on_a_machine(read: Read, line: str, message: str | None) -> None:
-    voicemail = read(line).voicemail
-    assert voicemail is not None
-    assert voicemail.message == message
-    assert voicemail.timeout_seconds == (20 if "20" in line else 30)
+    agent = read(line)
+    assert agent.voicemail is not None
+    assert agent.voicemail.message == message
+    assert agent.detection_s == (20 if "20" in line else 30)
 
 
 @pytest.mark.parametrize("line", ["voicemail: off", "voicemail:", "greeting: Hello"])
 def test_an_agent_without_voicemail_takes_a_machine_for_anybody(read: Read, line: str) -> None:
-    assert read(line).voicemail is None
+    agent = read(line)
+    assert (agent.voicemail, agent.detection_s) == (None, None)
 
 
 def test_the_text_for_a_machine_is_a_template(read: Read) -> None:

@@ -387,7 +387,7 @@ def test_a_call_fills_the_instructions() -> None:
 
 
 def test_a_call_fills_the_lines_with_what_there_is() -> None:
-    one = agent(greeting="もしもし、{{ name }}様。", opening="{{ notice }}")
+    one = agent(greeting="もしもし、{{ name }}様。", opening="{{ notice }} {{ more }}")
     assert one.line("greeting", {"name": "田中"}) == "もしもし、田中様。"
     assert one.line("greeting", {}) == "もしもし、様。"
     assert one.line("opening", {}) is None, "nothing to say is not said"

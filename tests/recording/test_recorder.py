@@ -86,7 +86,8 @@ def record(recorder: Recorder, from_ms: int = 0) -> None:
     tape.begin(Playback(), lambda: 20.0)
     listen(CALL, Began(from_ms), from_ms)
     tape.hear(CHUNK)
-    listen(CALL, Closed(from_ms + 1_000), from_ms + 1_000)
+    end_ms = from_ms + 999.97  # the call's clock knows no whole milliseconds
+    listen(CALL, Closed(end_ms), end_ms)
 
 
 def test_a_call_that_is_over_is_on_the_shelf_and_the_record_knows(
@@ -136,10 +137,11 @@ def test_a_shelf_that_stays_away_costs_this_recording_and_no_other(
     assert "could not be written" in caplog.text
 
 
-def test_closing_writes_what_is_finished(recorder: Recorder, told: queue.Queue[Any]) -> None:
+def test_closing_writes_what_is_finished(recorder: Recorder, bench: Bench, told: queue.Queue[Any]) -> None:
     record(recorder)
     recorder.close(WAIT_S)
     assert isinstance(told.get_nowait()[1], Recorded)
+    assert list(bench.left_behind()) == [], "nobody would ever delete what is left there"
 
 
 ENDS = """
