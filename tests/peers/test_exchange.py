@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from queue import Queue
 from threading import Event
 from threading import enumerate as all_threads
+from time import monotonic
 
 import pytest
 
@@ -219,3 +220,38 @@ def test_when_the_line_is_full_the_oldest_letters_are_not_sent(
     sent = list(stuck.sent.queue)
     assert sent[0] == "first"
     assert sent[1:] == [str(number) for number in range(10, module.MOST_WAITING + 10)]
+
+
+class Away:
+    """A wire whose server is not there; when it was dialled."""
+
+    name = "Away"
+
+    def __init__(self) -> None:
+        self.to_send_s: Queue[float] = Queue()
+        self.to_listen_s: Queue[float] = Queue()
+
+    def sender(self) -> Sender:
+        self.to_send_s.put(monotonic())
+        raise WireLost("nobody there")
+
+    def listener(self, channels: object) -> Listener:
+        self.to_listen_s.put(monotonic())
+        raise WireLost("nobody there")
+
+
+def test_a_server_that_is_away_is_dialled_now_and_then_and_not_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each process would keep a processor busy with it, and the server that comes back."""
+    monkeypatch.setattr(module, "REDIAL_S", 0.05)
+    away = Away()
+    exchange = Exchange(away)
+    exchange.start(("here",), Ears().receiver)
+    exchange.send("there", "hello")
+    try:
+        for dialled_s in (away.to_send_s, away.to_listen_s):
+            first_s, second_s, third_s = (dialled_s.get(timeout=DEADLINE_S) for _ in range(3))
+            assert min(second_s - first_s, third_s - second_s) >= module.REDIAL_S
+    finally:
+        exchange.close(DEADLINE_S)

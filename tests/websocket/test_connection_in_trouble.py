@@ -15,7 +15,7 @@ import pytest
 from callapp.errors import LegLost
 from callapp.websocket.connection import Connection
 from callapp.websocket.framing import CLOSE, PING, PONG, TEXT, Close, Decoder, Encoder, Message, Ping
-from callapp.websocket.reader import READ
+from callapp.websocket.reader import READ, shared_reader
 from tests.websocket.peers import (
     DEADLINE_S,
     Tls,
@@ -153,6 +153,14 @@ def test_a_broken_protocol_is_answered_with_its_code(raw_pair: MakePair, code: i
     assert close.code == code
 
 
+def test_messages_before_a_broken_protocol_are_returned_first(raw_pair: MakePair) -> None:
+    ours, far = raw_pair()
+    far.sendall(masked(TEXT, b"last words") + b"GET / HTTP/1.1\r\n")
+    assert ours.receive() == [b"last words"]
+    with pytest.raises(LegLost, match="protocol broken"):
+        ours.receive()
+
+
 def test_a_peer_in_the_middle_of_too_long_a_message_reads_why(raw_pair: MakePair) -> None:
     """Had we hung up at once, its kernel would have been reset, and our close frame thrown away."""
     ours, far = raw_pair(max_message_bytes=1000)
@@ -186,6 +194,23 @@ def test_the_peer_vanishes(raw_pair: MakePair) -> None:
             reading.result(DEADLINE_S)
     with pytest.raises(LegLost, match="caller leg lost: 1006 "):
         ours.send_text(b"anybody there?")
+
+
+def test_a_peer_that_is_not_read_and_vanishes_is_noticed_by_what_is_sent(raw_pair: MakePair) -> None:
+    """It is not read while too much of what it said waits to be received."""
+    ours, far = raw_pair()
+    shared_reader().watch(ours, less=READ)
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.close()
+
+    def ask() -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            ours.send_text(b"anybody there?")
+            threading.Event().wait(0.001)  # it goes out by itself
+
+    with pytest.raises(LegLost, match="caller leg lost: 1006 "):
+        ask()
 
 
 def test_sending_never_waits_and_what_is_left_goes_out_in_order(raw_pair: MakePair) -> None:
