@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import Queue
 from threading import Event
@@ -241,7 +241,7 @@ class Away:
 
 
 def test_a_server_that_is_away_is_dialled_now_and_then_and_not_all_the_time(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each process would keep a processor busy with it, and the server that comes back."""
     monkeypatch.setattr(module, "REDIAL_S", 0.05)
@@ -255,3 +255,64 @@ def test_a_server_that_is_away_is_dialled_now_and_then_and_not_all_the_time(
             assert min(second_s - first_s, third_s - second_s) >= module.REDIAL_S
     finally:
         exchange.close(DEADLINE_S)
+    assert sorted(one.message.split(":")[0] for one in caplog.records) == [
+        "! Away brings nothing from other processes",
+        "! Away takes nothing for other processes",
+    ]
+
+
+class Noting:
+    """A wire that notes what is done with it; nobody can listen."""
+
+    name = "Noting"
+
+    def __init__(self) -> None:
+        self._notes: Queue[object] = Queue()
+
+    def next(self, count: int) -> list[object]:
+        return [self._notes.get(timeout=DEADLINE_S) for _ in range(count)]
+
+    def rest(self) -> list[object]:
+        return list(self._notes.queue)
+
+    def sender(self) -> Noting:
+        self._notes.put("dialled")
+        return self
+
+    def listener(self, channels: object) -> Listener:
+        raise WireLost("deaf")
+
+    def send(self, letters: Sequence[tuple[str, str]]) -> None:
+        self._notes.put([text for _, text in letters])
+
+    def close(self) -> None:
+        self._notes.put("let go")
+
+
+def test_letters_have_one_connection_and_one_thread() -> None:
+    """Whoever has something to tell starts the exchange: each call does."""
+    wire = Noting()
+    exchange = Exchange(wire)
+    for _ in range(3):
+        exchange.start(("here",), Ears().receiver)
+    exchange.send("there", "one")
+    assert wire.next(2) == ["dialled", ["one"]]
+    exchange.send("there", "two")
+    assert wire.next(1) == [["two"]]
+    assert sorted(peers_threads()) == ["peers-listener", "peers-sender"]
+    exchange.close(DEADLINE_S)
+    assert wire.rest() == ["let go"]
+
+
+def test_a_connection_that_was_given_back_is_not_had_again_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "IDLE_S", 0.02)
+    wire = Noting()
+    exchange = Exchange(wire)
+    exchange.start(("here",), Ears().receiver)
+    for text in ("one", "two"):
+        exchange.send("there", text)
+        assert wire.next(3) == ["dialled", [text], "let go"]
+    exchange.close(DEADLINE_S)
+    assert wire.rest() == []

@@ -83,7 +83,8 @@ def test_what_is_taken_is_taken_in_the_readers_thread_and_the_rest_is_received(r
     assert taken.empty()
 
 
-def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair) -> None:
+@pytest.mark.parametrize("audio", [b"audio", b"audio" * 80], ids=["short", "as long as audio is"])
+def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair, audio: bytes) -> None:
     """Audio must not be played before the event that came ahead of it has been thought about."""
     ours, far = raw_pair(quiet_s=0.05)
     taken: Queue[bytes] = Queue()
@@ -97,17 +98,17 @@ def test_nothing_overtakes_what_is_being_dealt_with(raw_pair: MakePair) -> None:
     ours.taker = Taking(take)
     far.sendall(masked(TEXT, b"think"))
     assert ours.receive() == [b"think"]
-    far.sendall(masked(TEXT, b"after"))
+    far.sendall(masked(TEXT, audio))
     while not ours._inbox.qsize():
         threading.Event().wait(0.001)  # nothing tells that the reader has put it there
     assert taken.empty()
-    assert ours.receive() == [b"after"]
+    assert ours.receive() == [audio]
     assert ours.receive() == []  # back for more, and nothing is left
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(ours.receive)
         wait_until_reading(ours)
-        far.sendall(masked(TEXT, b"at once"))
-        assert taken.get(timeout=DEADLINE_S) == b"at once"
+        far.sendall(masked(TEXT, audio))
+        assert taken.get(timeout=DEADLINE_S) == audio
         assert reading.result(DEADLINE_S) == []
 
 
