@@ -250,7 +250,6 @@ class Connection(Outgoing):
             if self._backlog is not None and now_s < self._linger_until_s + DRAIN_S:
                 return self._linger_until_s + DRAIN_S
             self._shut_down()
-            return None
         if self._end is not None:
             return None
         if now_s < self._late_s:
