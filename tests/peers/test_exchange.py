@@ -268,6 +268,7 @@ class Noting:
 
     def __init__(self) -> None:
         self._notes: Queue[object] = Queue()
+        self.fails = False  # the next to be sent is lost, and the connection with it
 
     def next(self, count: int) -> list[object]:
         return [self._notes.get(timeout=DEADLINE_S) for _ in range(count)]
@@ -283,6 +284,9 @@ class Noting:
         raise WireLost("deaf")
 
     def send(self, letters: Sequence[tuple[str, str]]) -> None:
+        if self.fails:
+            self.fails = False
+            raise WireLost("gone")
         self._notes.put([text for _, text in letters])
 
     def close(self) -> None:
@@ -316,3 +320,24 @@ def test_a_connection_that_was_given_back_is_not_had_again_for_nothing(
         assert wire.next(3) == ["dialled", [text], "let go"]
     exchange.close(DEADLINE_S)
     assert wire.rest() == []
+
+
+def test_what_was_lost_with_a_connection_goes_out_by_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That somebody has left, for one."""
+    monkeypatch.setattr(module, "REDIAL_S", 0.02)
+    wire = Noting()
+    wire.fails = True
+    exchange = Exchange(wire)
+    for text in ("one", "two"):
+        exchange.send("there", text)
+    exchange.start(("here",), Ears().receiver)
+    assert wire.next(4) == ["dialled", "let go", "dialled", ["one", "two"]]
+    exchange.close(DEADLINE_S)
+
+
+def test_what_has_become_old_is_looked_after_while_letters_come(
+    in_common: InCommon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TICK_S", 0.02)
+    with listening(in_common.wire, "here") as (_, ears):
+        assert ears.ticked.wait(DEADLINE_S)

@@ -47,6 +47,14 @@ def test_quiet_is_an_empty_list(raw_pair: MakePair) -> None:
     assert 0.04 < time.monotonic() - started < DEADLINE_S
 
 
+def test_a_peer_may_be_quiet_for_long_where_it_is_not_asked(raw_pair: MakePair) -> None:
+    ours, far = raw_pair(quiet_s=0.05)
+    for _ in range(4):
+        assert ours.receive() == []
+    ours.close(1000, "bye")
+    assert said(far) == [Close(1000, "bye")]
+
+
 def test_a_frame_goes_on_where_quiet_cut_it(raw_pair: MakePair) -> None:
     ours, far = raw_pair(quiet_s=0.05)
     frame = masked(TEXT, b"in two halves")
