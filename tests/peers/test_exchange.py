@@ -85,9 +85,11 @@ def test_letters_are_kept_while_the_server_is_away_but_audio_is_not(
             assert eventually(lambda: caplog.text.count("! ") >= 2, DEADLINE_S)
             ears.ticked.clear()
             assert ears.ticked.wait(DEADLINE_S)  # what is old is looked after all the same
+            assert not exchange.listening
         finally:
             in_common.start()
         assert ears.opened.wait(DEADLINE_S)
+        assert exchange.listening
         exchange.send("here", "again", audio=True)
         heard = [ears.next()]
         while heard[-1] != "again":
