@@ -617,14 +617,17 @@ def test_what_comes_faster_than_it_is_received_waits_in_the_system(
 def test_who_is_not_read_is_not_taken_for_dead(raw_pair: MakePair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answer waits in the system with all the rest, until the call's thread comes for more."""
     monkeypatch.setattr(module, "MOST_HANDED", 2)
-    ours, far = raw_pair(quiet_s=0.05, asking=True)
+    ours, far = raw_pair(asking=True)
     texts = [b"%d" % number for number in range(4)]
     for handed, text in enumerate(texts[:2], 1):
         far.sendall(masked(TEXT, text))
         while ours._inbox.qsize() < handed:
             threading.Event().wait(0.001)  # nothing tells that the reader has put it there
     far.sendall(masked(TEXT, texts[2]))
+    ours._quiet_s = 0.05
+    shared_reader().remind(ours, time.monotonic())
     threading.Event().wait(0.3)  # the thread is busy, and for longer than a peer may be quiet
+    ours._quiet_s = DEADLINE_S
     far.sendall(masked(TEXT, texts[3]))
     heard: list[bytes | Binary] = []
     while len(heard) < len(texts):
