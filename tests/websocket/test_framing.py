@@ -53,6 +53,15 @@ def test_what_a_glance_tells_is_one_whole_text_in_utf8() -> None:
         assert glance(other) is None
 
 
+def test_a_glance_tells_nothing_of_what_is_refused() -> None:
+    """A text within a message (5.4), and one that is too long."""
+    frame = b"\x81\x7e\x00\x7e" + bytes(126)
+    decoder = Decoder(masked=False, max_message_bytes=2**20)
+    assert decoder.receive(b"\x01\x01a") == []
+    assert decoder.receive(frame) == [Violation(1002, "opcode 1 after opcode 1")]
+    assert from_server(frame, max_message_bytes=125) == [Violation(1009, "message too big")]
+
+
 def test_a_ping_may_come_between_fragments() -> None:
     assert from_server(b"\x01\x01a\x89\x01p\x00\x01b\x80\x01c") == [Ping(b"p"), b"abc"]
 
