@@ -219,8 +219,8 @@ class Decoder:
         self._ended = True
         if not payload:
             return Close(NO_STATUS, "")
-        code = int.from_bytes(payload[:2], "big")
-        if len(payload) == 1 or code not in _CLOSE_CODES:
+        code = int.from_bytes(payload[:2], "big")  # half a code is none of them either
+        if code not in _CLOSE_CODES:
             raise _BrokenError(PROTOCOL_ERROR, f"no close frame carries {payload[:2].hex()}")
         return Close(code, _decode(payload[2:]))
 
