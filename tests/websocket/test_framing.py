@@ -139,8 +139,8 @@ def test_a_server_refuses_unmasked_frames() -> None:
 
 
 def test_a_message_as_long_as_the_limit_is_taken_and_pings_do_not_count() -> None:
-    assert from_server(b"\x01\x02ab\x89\x02pp\x80\x02cd\x81\x04efgh\x81\x05", 4) == [
-        Ping(b"pp"),
+    assert from_server(b"\x01\x02ab\x89\x03ppp\x80\x02cd\x81\x04efgh\x81\x05", 4) == [
+        Ping(b"ppp"),
         b"abcd",
         b"efgh",
         Violation(1009, "message too big"),
