@@ -64,6 +64,7 @@ from callapp.realtime.session import (
 )
 from callapp.realtime.skimming import Skimmer, Urgent, is_needed
 from callapp.realtime.socket_leg import SocketLeg
+from callapp.websocket.connection import Messages
 from callapp.websocket.framing import Binary
 
 ACTIVE_RESPONSE = "conversation_already_has_active_response"
@@ -113,6 +114,7 @@ class ModelLeg(SocketLeg):
         "_confirmed",
         "_silences",
         "_skimmer",
+        "_waiting",
     )
 
     def __init__(self, endpoint: Endpoint, config: SessionConfig, log: Log) -> None:
@@ -123,6 +125,7 @@ class ModelLeg(SocketLeg):
         self._approved_calls: set[str] = set()  # items of tools that run outside of any response
         self._silences: set[str] = set()  # items in which nobody speaks
         self._skimmer: Skimmer | None = None
+        self._waiting: Messages = []  # what came together with what was returned last
 
     def listen(self, go_on: Callable[[Part, bytes], bool], hear: Callable[[Urgent], bool]) -> None:
         """Have what is urgent taken in the thread that reads it; see `Skimmer`. Before ``dial``."""
@@ -142,46 +145,57 @@ class ModelLeg(SocketLeg):
     def receive(self) -> list[ModelEvent]:
         """Wait for what comes next; ``[]`` when it was nothing that matters, or it is time: see ``rouse``.
 
+        What has piled up is first shown to who listens, in its turn, as where it is read: a call that has
+        fallen behind would never catch up, were it to read each piece of audio as JSON.
+
         Raises:
             LegLost: the socket is gone, or nothing alive is behind it.
         """
-        events: list[ModelEvent] = []
-        for message in self._open_connection.receive():
+        waiting = self._waiting or self._open_connection.receive()
+        skimmer = self._skimmer
+        for position, message in enumerate(waiting):
             if isinstance(message, Binary):
                 self._log.warning("! model leg: ignored a binary message")
-                continue
-            if not is_needed(message):  # it came together with one that is
-                continue
-            decoded = self._decode(message)
-            match decoded:
-                case None:
-                    pass
-                case SessionUpdated() | Complaint():
-                    events += self._on_service(decoded)
-                case ApprovalAsked():
-                    events += self._on_approval_asked(decoded)
-                case ApprovedCall(item_id=item_id):
-                    self._approved_calls.add(item_id)
-                case RemoteToolCalled(item_id=item_id) if item_id in self._approved_calls:
-                    events.append(replace(decoded, approved=True))
-                case ResponseEnded(status="failed"):
-                    events += self._on_failed(decoded)
-                case ListingFailed():
-                    labels = ", ".join(one.server.server_label for one in self._config.remote_tools)
-                    self._log.warning(
-                        "! model leg: a remote server's tools cannot be listed; one of: %s", labels
-                    )
-                case SilenceCommitted(item_id=item_id):
-                    self._silences.add(item_id)
-                    events.append(SilenceTimedOut())
-                case CallerSaid(item_id=item_id) if item_id in self._silences:
-                    # A transcription of silence is made of words that nobody said.
-                    events.append(replace(decoded, text=""))
-                case SessionCreated(session_id=session_id):
-                    self._log.info("= model session %s", session_id)
-                case _:
-                    events.append(decoded)
-        return events
+            elif skimmer is not None and skimmer.take(message):
+                pass
+            elif events := self._on_message(message):
+                self._waiting = waiting[position + 1 :]
+                return events
+        self._waiting = []
+        return []
+
+    def _on_message(self, message: bytes) -> list[ModelEvent]:
+        """Read a message that nobody has taken."""
+        decoded = self._decode(message) if is_needed(message) else None
+        match decoded:
+            case None:
+                return []
+            case SessionUpdated() | Complaint():
+                return self._on_service(decoded)
+            case ApprovalAsked():
+                return self._on_approval_asked(decoded)
+            case ApprovedCall(item_id=item_id):
+                self._approved_calls.add(item_id)
+                return []
+            case RemoteToolCalled(item_id=item_id) if item_id in self._approved_calls:
+                return [replace(decoded, approved=True)]
+            case ResponseEnded(status="failed"):
+                return self._on_failed(decoded)
+            case ListingFailed():
+                labels = ", ".join(one.server.server_label for one in self._config.remote_tools)
+                self._log.warning("! model leg: a remote server's tools cannot be listed; one of: %s", labels)
+                return []
+            case SilenceCommitted(item_id=item_id):
+                self._silences.add(item_id)
+                return [SilenceTimedOut()]
+            case CallerSaid(item_id=item_id) if item_id in self._silences:
+                # A transcription of silence is made of words that nobody said.
+                return [replace(decoded, text="")]
+            case SessionCreated(session_id=session_id):
+                self._log.info("= model session %s", session_id)
+                return []
+            case _:
+                return [decoded]
 
     def words(self) -> list[tuple[AgentSaid, float]]:
         """Return what the agent has said since the last time, and when each piece came, by ``monotonic``.

@@ -12,6 +12,7 @@ import pytest
 
 from callapp.conversation.events import AgentSaid, AudioArrived, Part, SpeechStarted
 from callapp.errors import BadMessage
+from callapp.realtime import skimming
 from callapp.realtime.dialling import Dialling, Endpoint
 from callapp.realtime.events import KINDS, decode
 from callapp.realtime.leg import ModelLeg
@@ -193,6 +194,42 @@ def test_what_nobody_needs_wakes_no_thread(take: Take) -> None:
 
 def test_what_has_to_be_thought_about_is_left_to_the_calls_thread(take: Take) -> None:
     assert take(STOPPED) == ([], False)
+
+
+def test_what_has_piled_up_is_taken_in_its_turn_as_where_it_is_read(
+    leg: ModelLeg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a call that has fallen behind catches up: of a part, only the first piece is read as JSON."""
+    happened: list[Any] = []
+    leg.listen(
+        lambda part, payload: happened.append((part, payload)) is None,
+        lambda event: happened.append(event) is None,
+    )
+    leg.dial()
+    connection = cast(Any, leg._connection)
+    connection.messages = [AUDIO, WORDS, AUDIO, STOPPED, COMMITTED, AUDIO, BARGE_IN, STOPPED, AUDIO]
+    decoded: list[bytes] = []
+    monkeypatch.setattr(skimming, "decode", lambda data: decoded.append(data) or decode(data))
+    part = Part("i", 0)
+    stopped = decode(STOPPED)
+    assert leg.receive() == [stopped]
+    assert happened == [AudioArrived("r", part, b"//8="), (part, b"//8=")]
+    connection.messages = [STOPPED]  # which come after all that
+    assert leg.receive() == [stopped]
+    assert happened[2:] == [(part, b"//8="), SpeechStarted("j", 320)]
+    assert leg.receive() == []
+    assert happened[4:] == [(part, b"//8=")]
+    assert leg.receive() == [stopped]
+    assert decoded == [AUDIO, BARGE_IN]
+    assert [said for said, _ in leg.words()] == [AgentSaid("i", "Hello")]
+
+
+def test_of_what_has_piled_up_nothing_is_lost_that_is_not_taken(leg: ModelLeg) -> None:
+    """Something else is decided just then: the thread waits for that, and takes it itself."""
+    leg.listen(lambda *_: False, lambda _: False)
+    leg.dial()
+    cast(Any, leg._connection).messages = [AUDIO, BARGE_IN]
+    assert [leg.receive(), leg.receive()] == [[decode(AUDIO)], [decode(BARGE_IN)]]
 
 
 @pytest.mark.parametrize("layout", [AUDIO, TERSE])
