@@ -207,7 +207,7 @@ def post_fork(server, worker):
     signal.signal(signal.SIGTERM, stop_early)  # gunicorn puts its own in place a moment later
     _let_sigterm(signal.SIG_UNBLOCK)
     # At 0.0001 frames would be a little earlier, but of two hundred calls that end at once each would hold up
-    # all others.
+    # all others. When many threads are busy at once the reader sees to it that it is longer.
     sys.setswitchinterval(0.0005)
     if worker.core is not None:
         with suppress(OSError):

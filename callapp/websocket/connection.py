@@ -296,7 +296,14 @@ class Connection(Outgoing):
         taker = self.taker
         return taker is not None and self._handed == self._dealt_with and taker.take(text)
 
+    @property
+    def busy(self) -> bool:
+        """Whether the thread that receives has not come back for more, of what it was given to do."""
+        return self._handed != self._dealt_with and not self.gone
+
     def _hand_over(self, messages: Messages) -> None:
+        if self._handed == self._dealt_with:
+            self._reader.crowd.join(self)
         self._handed += 1
         self._inbox.put(messages)
         if self._inbox.qsize() >= MOST_HANDED:

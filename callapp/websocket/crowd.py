@@ -14,6 +14,8 @@ from typing import Protocol
 
 # All together look so often at most; that takes a tenth of a core, or less.
 LOOKS_A_SECOND = 20_000
+# Who has not come back for so long does not want the interpreter, but waits: for a call that is away, say.
+WAITS_AFTER_S = 5.0
 
 
 class Busy(Protocol):
@@ -30,19 +32,28 @@ class Crowd:
     def __init__(self) -> None:
         self._alone_s = self._interval_s = sys.getswitchinterval()
         self._joined: list[Busy] = []
-        self._members: set[Busy] = set()
+        self._members: dict[Busy, float] = {}  # since when
 
     def join(self, one: Busy) -> None:
         """Their thread was just given something to do. From any thread."""
         self._joined.append(one)
 
-    def settle(self) -> None:
-        """See who is still busy, and have threads switch accordingly. From one thread, again and again."""
+    def settle(self, now_s: float) -> None:
+        """See who is still busy, and have threads switch accordingly. From one thread, again and again.
+
+        Args:
+            now_s: by any clock.
+        """
         joined = self._joined[:]  # there may be more at any moment
         if not (joined or self._members):
             return
         del self._joined[: len(joined)]
-        self._members = {one for one in self._members.union(joined) if one.busy}
+        self._members.update(dict.fromkeys(joined, now_s))
+        self._members = {
+            one: since_s
+            for one, since_s in self._members.items()
+            if one.busy and now_s - since_s < WAITS_AFTER_S
+        }
         interval_s = max(self._alone_s, len(self._members) / LOOKS_A_SECOND)
         if interval_s != self._interval_s:
             self._interval_s = interval_s

@@ -23,6 +23,8 @@ from threading import Lock, Thread
 from time import monotonic, sleep
 from typing import Protocol
 
+from callapp.websocket.crowd import Crowd
+
 READ, WRITE = 1, 4  # EPOLLIN, EPOLLOUT
 # What the system tells beyond these, from here on: an error, or that the peer has said its last.
 _ENDING = 8
@@ -131,6 +133,7 @@ class Reader:
         self._forgetting: list[Lock] = []  # each held until a round is over
         self._said: list[tuple[Watched, bytes]] = []
         self._waits = False  # until something comes, or it is called
+        self.crowd = Crowd()  # of those whose threads have something to do, by what came for them
         self._bell = _Bell()
         self.watch(self._bell, more=READ)
         Thread(target=self._run, name="reader", daemon=True).start()
@@ -206,11 +209,13 @@ class Reader:
             for first in range(0, len(ready), _HANDFUL):
                 self._look_at(ready[first : first + _HANDFUL], began_s)
                 self._write()
+                self.crowd.settle(began_s)
             if self._said:  # by others; it may be late, so it is written before somebody's time is over
                 self._write()
             if self._times and self._times[0][0] <= began_s:
                 self._look_at_times(began_s)
                 self._write()
+            self.crowd.settle(began_s)
             self._in_round = False
             while self._forgetting:
                 self._forgetting.pop().release()

@@ -12,7 +12,7 @@ import pytest
 
 from callapp.errors import LegLost
 from callapp.websocket.connection import Connection
-from callapp.websocket.crowd import LOOKS_A_SECOND, Crowd
+from callapp.websocket.crowd import LOOKS_A_SECOND, WAITS_AFTER_S, Crowd
 from callapp.websocket.framing import TEXT, Encoder
 from callapp.websocket.reader import shared_reader
 from tests.websocket.peers import DEADLINE_S
@@ -41,7 +41,7 @@ def crowd() -> Iterator[Crowd]:
 def test_a_few_switch_as_they_always_do(crowd: Crowd) -> None:
     for _ in range(int(ALONE_S * LOOKS_A_SECOND)):
         crowd.join(Member())
-    crowd.settle()
+    crowd.settle(0.0)
     assert sys.getswitchinterval() == pytest.approx(ALONE_S)
 
 
@@ -50,15 +50,15 @@ def test_the_more_are_busy_the_later_they_switch(crowd: Crowd) -> None:
     for member in members:
         crowd.join(member)
         crowd.join(member)  # who has come back for more meanwhile, and got it, is no second one
-    crowd.settle()
+    crowd.settle(0.0)
     assert sys.getswitchinterval() == pytest.approx(200 / LOOKS_A_SECOND)
     for member in members[:100]:
         member.busy = False
-    crowd.settle()
+    crowd.settle(0.0)
     assert sys.getswitchinterval() == pytest.approx(100 / LOOKS_A_SECOND)
     for member in members:
         member.busy = False
-    crowd.settle()
+    crowd.settle(0.0)
     assert sys.getswitchinterval() == pytest.approx(ALONE_S)
 
 
@@ -78,9 +78,25 @@ def test_others_may_join_while_it_is_seen_who_is_busy(crowd: Crowd) -> None:
 
     for one in Inviting(), Inviting():
         crowd.join(one)
-    crowd.settle()
-    crowd.settle()
+    crowd.settle(0.0)
+    crowd.settle(0.0)
     assert sys.getswitchinterval() == pytest.approx(52 / LOOKS_A_SECOND)
+
+
+def test_who_does_not_come_back_for_long_is_not_busy_but_waits(crowd: Crowd) -> None:
+    waiting, working = [Member() for _ in range(100)], [Member() for _ in range(40)]
+    for member in waiting + working:
+        crowd.join(member)
+    crowd.settle(7.0)
+    for member in working:  # they have come back, and got more
+        crowd.join(member)
+    crowd.settle(8.0)
+    crowd.settle(7.0 + WAITS_AFTER_S - 0.01)
+    assert sys.getswitchinterval() == pytest.approx(140 / LOOKS_A_SECOND)
+    crowd.settle(7.0 + WAITS_AFTER_S)
+    assert sys.getswitchinterval() == pytest.approx(40 / LOOKS_A_SECOND)
+    crowd.settle(8.0 + WAITS_AFTER_S)
+    assert sys.getswitchinterval() == pytest.approx(ALONE_S)
 
 
 def wait_for(interval_s: float) -> None:
