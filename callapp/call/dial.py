@@ -62,6 +62,29 @@ def dial(
     return placed
 
 
+def dial_in_slot(
+    call: PlacedCall,
+    origin: str,
+    store: Store,
+    carrier: Carrier,
+    registry: Registry,
+    *,
+    detection_s: int | None = None,
+) -> Placed:
+    """As ``dial``, for a call whose id has taken a slot: kept while the call may come, else given back."""
+    # The clock starts before the dial: a webhook that comes before Twilio's answer to us restarts it.
+    registry.expect_stream(call.id, ANSWERED_WITHIN_S)
+    try:
+        placed = dial(call, origin, store, carrier, detection_s=detection_s)
+    except CarrierTimeout:
+        raise  # it may ring all the same: the slot stays taken until the clock runs out
+    except BaseException:
+        registry.give_back(call.id)
+        raise
+    registry.also_known_as(call.id, placed.sid)
+    return placed
+
+
 def call_off(placed_id: str, store: Store, carrier: Carrier, registry: Registry) -> None:
     """Stop a phone that we had called from ringing, if it does; a call that was answered is left alone.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from callapp.agents import Agent
-from callapp.call.dial import ANSWERED_WITHIN_S, call_off, dial
+from callapp.call.dial import call_off, dial_in_slot
 from callapp.call.interpreter import InterpretedSide, Outside
 from callapp.call.interpreter_books import Books
 from callapp.call.journal import Journal, Particulars
@@ -18,7 +18,7 @@ from callapp.call_log import PlacedCall
 from callapp.call_log.records import Admission
 from callapp.conversation.events import Usage
 from callapp.conversation.interpreting import Terms
-from callapp.errors import CallappError, CarrierTimeout
+from callapp.errors import CallappError
 from callapp.logs import CallLogger, call_logger
 from callapp.prices import usd_per_minute
 from callapp.realtime.interpreting_model import InterpretingModel, interpreting_instructions
@@ -150,17 +150,10 @@ def _call_partner(place: Place, admission: Admission, agent: Agent, parts: Servi
     from_number = parts.settings.from_phone_number or admission.to_number
     if not parts.registry.take_slot(place.placed_id):
         raise CannotCall("all lines are busy")
-    parts.registry.expect_stream(place.placed_id, ANSWERED_WITHIN_S)
-    try:
-        placed = dial(
-            PlacedCall(place.placed_id, agent.name, place.parameters, from_number, number),
-            origin,
-            parts.store,
-            parts.carrier,
-        )
-    except CarrierTimeout:
-        raise  # the phone may ring all the same, so the slot stays taken until the clock runs out
-    except BaseException:
-        parts.registry.give_back(place.placed_id)
-        raise
-    parts.registry.also_known_as(place.placed_id, placed.sid)
+    dial_in_slot(
+        PlacedCall(place.placed_id, agent.name, place.parameters, from_number, number),
+        origin,
+        parts.store,
+        parts.carrier,
+        parts.registry,
+    )

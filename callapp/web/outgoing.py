@@ -14,7 +14,7 @@ from typing import Any
 from flask import Blueprint, g
 from flask.typing import ResponseReturnValue
 
-from callapp.call.dial import ANSWERED_WITHIN_S, call_off, dial, no_longer_expect
+from callapp.call.dial import call_off, dial_in_slot, no_longer_expect
 from callapp.call.pairing import Place
 from callapp.call_log import Claim, ClaimOutcome, PlacedCall, StoreUnavailable
 from callapp.call_log.idempotency import IdempotencyKeys
@@ -192,23 +192,16 @@ def _whom(call: CallRequest) -> dict[str, str]:
 
 def _dial(call: PlacedCall, detection_s: int | None = None) -> Placed:
     """Take a slot, unless it is taken already, and dial."""
-    app = services()
+    app, origin = services(), public_origin()
     take_slot(call.id, app.registry)
     try:
-        # The clock starts before the dial: a webhook that comes before Twilio's answer to us restarts it.
-        app.registry.expect_stream(call.id, ANSWERED_WITHIN_S)
         with carrier_problems("dial"):
-            placed = dial(call, public_origin(), app.store, app.carrier, detection_s=detection_s)
+            placed = dial_in_slot(call, origin, app.store, app.carrier, app.registry, detection_s=detection_s)
     except CarrierTimeout as error:
-        # The phone may ring all the same, so the slot stays taken until the clock runs out.
         log.error("! dial of %s: %s", call.id, error)
         raise Problem(
             504, N_("%(error)s; the call may have been placed all the same.", error=words_of(error))
         ) from error
-    except BaseException:
-        app.registry.give_back(call.id)
-        raise
-    app.registry.also_known_as(call.id, placed.sid)
     log.info(
         "> dialled %s for agent %s", mask_number(call.to_number), call.agent, extra={"call_sid": placed.sid}
     )
