@@ -169,7 +169,7 @@ class Bridge:
             self._tell()
 
     def go_on(self, part: Part, payload: bytes) -> bool:
-        """Send more audio of a part in the reader's thread; false if there is more to it than that."""
+        """Send more audio of a part, and wait for nobody; false if there is more to it than that."""
         if not self._lock.acquire(False):
             return False
         try:

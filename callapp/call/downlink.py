@@ -2,7 +2,8 @@
 
 The thread is the call's *downlink*: it dials the model leg and receives from it, and from its successor when
 it is lost. What it receives is fed to the conversation under the call's lock, unless the conversation has
-given the session up; what is urgent is fed in the reader's thread, if the lock is free at that moment.
+given the session up; what is urgent is fed in the reader's thread, if the lock is free at that moment, and
+nothing that came before waits for this thread.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Call(Protocol):
         """Take an event to the conversation; with the lock, and with ``rest`` to follow."""
 
     def go_on(self, part: Part, payload: bytes) -> bool:
-        """Take more audio of a part, if it is what is being played; else false. In the reader's thread."""
+        """Take more audio of a part, if it is what is being played; else false. Must not wait."""
 
     def rest(self) -> None:
         """Nothing more is to be taken just now; with the lock."""
@@ -184,7 +185,7 @@ class Downlink:
             self._call.rest()
 
     def hear(self, event: Urgent) -> bool:
-        """Take what is urgent in the reader's thread; false when something else is being decided just now."""
+        """Take what is urgent, and wait for nobody; false when something else is being decided just now."""
         if not self._lock.acquire(False):
             return False
         try:

@@ -1,7 +1,6 @@
 """The model's leg: one OpenAI Realtime session over its socket.
 
-Dialled and received by one thread, the call's downlink, but for audio that is taken where it is read. Any
-may send.
+Dialled and received by one thread, the call's downlink, but for what is taken where it is read. Any may send.
 """
 
 from __future__ import annotations
@@ -128,7 +127,7 @@ class ModelLeg(SocketLeg):
         self._waiting: Messages = []  # what came together with what was returned last
 
     def listen(self, go_on: Callable[[Part, bytes], bool], hear: Callable[[Urgent], bool]) -> None:
-        """Have what is urgent taken in the thread that reads it; see `Skimmer`. Before ``dial``."""
+        """Have what is urgent taken where it is read, or received; see `Skimmer`. Before ``dial``."""
         self._skimmer = Skimmer(go_on, hear, time.monotonic)
 
     def dial(self) -> None:
@@ -145,8 +144,8 @@ class ModelLeg(SocketLeg):
     def receive(self) -> list[ModelEvent]:
         """Wait for what comes next; ``[]`` when it was nothing that matters, or it is time: see ``rouse``.
 
-        What has piled up is first shown to who listens, in its turn, as where it is read: a call that has
-        fallen behind would never catch up, were it to read each piece of audio as JSON.
+        What has piled up is shown to who listens first, in its turn, as where it is read, see `Taker`: were
+        each piece of audio read as JSON, a call that has fallen behind would take long to catch up.
 
         Raises:
             LegLost: the socket is gone, or nothing alive is behind it.

@@ -45,7 +45,11 @@ Messages = list[bytes | Binary]
 
 
 class Taker(Protocol):
-    """Somebody who deals with some messages at once, in the reader's thread."""
+    """Somebody who deals with some messages at once, in the reader's thread.
+
+    What it leaves, and all that follows, the thread that receives may show it again before it asks for more:
+    until then the reader shows it nothing.
+    """
 
     def take(self, message: bytes) -> bool:
         """Deal with a text message and return true, or leave it to ``receive``. Must not wait."""
@@ -268,8 +272,7 @@ class Connection(Outgoing):
             if self._asking and self.watched_for & READ and not self._ask_for_life(now_s):
                 return None
         if (is_time or (is_quiet and not self._asking)) and not self._inbox.qsize():
-            self._handed += 1
-            self._inbox.put([])
+            self._give([])
         return quiet_at_s if is_time else min(quiet_at_s, self._rouse_s)
 
     def _ask_for_life(self, now_s: float) -> bool:
@@ -301,11 +304,15 @@ class Connection(Outgoing):
         """Whether the thread that receives has not come back for more, of what it was given to do."""
         return self._handed != self._dealt_with and not self.gone
 
-    def _hand_over(self, messages: Messages) -> None:
+    def _give(self, messages: Messages) -> None:
+        """Give the thread that receives something to do."""
         if self._handed == self._dealt_with:
             self._reader.crowd.join(self)
         self._handed += 1
         self._inbox.put(messages)
+
+    def _hand_over(self, messages: Messages) -> None:
+        self._give(messages)
         if self._inbox.qsize() >= MOST_HANDED:
             self._reader.watch(self, less=READ)
             if self._inbox.qsize() < MOST_HANDED // 2:  # all gone already: nobody will come for more

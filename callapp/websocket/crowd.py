@@ -3,7 +3,7 @@
 A thread that wants the interpreter looks for it once in a *switch interval*, until it is its turn. The
 interval is short, so that the reader has its turn soon. But each look takes some microseconds of the one core
 there is. When a process has stood still for a moment, there is something to do on all its calls, and of 150
-threads that look every half a millisecond hardly one gets to do anything: together they did a fiftieth of
+threads that look every half a millisecond hardly one gets to do anything: together they did a fortieth of
 what they do at 5 ms. What comes meanwhile keeps it so. Hence the more there are, the longer the interval.
 """
 
@@ -12,7 +12,8 @@ from __future__ import annotations
 import sys
 from typing import Protocol
 
-# All together look so often at most; that takes a tenth of a core, or less.
+# All together look so often at most. With a hundred threads that takes a fifth of the core, or a quarter; at
+# half of it the reader would wait twice as long for its turn.
 LOOKS_A_SECOND = 20_000
 # Who has not come back for so long does not want the interpreter, but waits: for a call that is away, say.
 WAITS_AFTER_S = 5.0

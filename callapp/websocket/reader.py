@@ -209,7 +209,7 @@ class Reader:
             for first in range(0, len(ready), _HANDFUL):
                 self._look_at(ready[first : first + _HANDFUL], began_s)
                 self._write()
-                self.crowd.settle(began_s)
+                self.crowd.settle(began_s)  # in a big round, many are awake by now
             if self._said:  # by others; it may be late, so it is written before somebody's time is over
                 self._write()
             if self._times and self._times[0][0] <= began_s:
