@@ -540,6 +540,44 @@ def test_after_sighup_calls_go_on_and_who_comes_is_served_by_new_workers(
     assert server.wait() == 0
 
 
+A_GUEST_AT_THE_LAST_MOMENT = f"""
+exec(open({str(CONFIG)!r}).read())
+import select
+call_in = post_worker_init
+
+def post_worker_init(worker):
+    call_in(worker)
+    hand_over = signal.getsignal(signal.SIGHUP)
+
+    def and_somebody_comes(number, frame):
+        hand_over(number, frame)
+        if worker.sockets:
+            print("the door is still open", flush=True)
+            select.select(worker.sockets, [], [], {DEADLINE_S})
+
+    signal.signal(signal.SIGHUP, and_somebody_comes)
+"""
+"""Told of both at once, a worker first leaves the door and then finds somebody there."""
+
+
+def test_who_comes_in_the_moment_of_a_sighup_is_served_and_calls_go_on(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    config = tmp_path / "a_guest.py"
+    config.write_text(A_GUEST_AT_THE_LAST_MOMENT)
+    server = start(config)
+    held = server.call()
+    with hanging_up(server):
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_line("the door is still open")
+        assert server.get("/readyz") == (200, "ready")
+        assert held.is_alive()
+    held.join(DEADLINE_S)
+    server.terminate()
+    assert server.wait() == 0
+    assert not any("Traceback" in line for line in server.lines)
+
+
 def test_after_sigttou_calls_go_on_and_who_comes_is_served_by_the_workers_that_stay(
     start: Callable[..., Server],
 ) -> None:

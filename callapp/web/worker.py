@@ -66,6 +66,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def accept(self, listener: socket) -> None:
         """Take a connection, or none for a while if the system cannot give one."""
+        if listener not in self.sockets:  # the door was left in the same breath; others see to who came
+            return
         try:
             super().accept(listener)
         except OSError as error:
