@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import linear_regression
 from threading import Event
 
 import pytest
@@ -56,16 +57,7 @@ def look(worker: int, at_s: float) -> Sample:
 
 def slope(samples: list[Sample], value: Callable[[Sample], float]) -> float:
     """By how much a value rises in a second, by the line of least squares."""
-    middle_s = sum(one.at_s for one in samples) / len(samples)
-    middle = sum(value(one) for one in samples) / len(samples)
-    above = sum((one.at_s - middle_s) * (value(one) - middle) for one in samples)
-    return above / sum((one.at_s - middle_s) ** 2 for one in samples)
-
-
-def test_the_slope_of_a_line_is_found() -> None:
-    line = [Sample(float(x), 100 + 3 * x, 5, 7) for x in range(10)]
-    assert slope(line, lambda one: one.memory_kb) == pytest.approx(3)
-    assert slope(line, lambda one: one.threads) == pytest.approx(0)
+    return linear_regression([one.at_s for one in samples], [float(value(one)) for one in samples]).slope
 
 
 @pytest.mark.timeout(SECONDS + 120)

@@ -6,6 +6,7 @@ import math
 import os
 import platform
 from pathlib import Path
+from statistics import linear_regression
 from typing import Any
 
 from rich.console import Console
@@ -13,8 +14,11 @@ from rich.table import Table
 
 from callapp.simulators.load.capacity import Capacity
 from callapp.simulators.load.process import Usage
-from callapp.simulators.load.run import BUSY_SHARE, LATE_MS, Measured, Plan
+from callapp.simulators.load.run import BUSY_SHARE, LATE_MS, Measured, Plan, Second
 from callapp.simulators.load.tally import Delays, Tally
+
+_RISE_AFTER_S = 60
+"""Shorter measurements say nothing of it: calls that have just begun still grow."""
 
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
@@ -64,6 +68,7 @@ def make_report(
                 "calls": second.calls,
                 "toModelMs": _delays(second.to_model),
                 "toPhoneMs": _delays(second.to_phone),
+                "memoryMib": round(second.memory_kib / 1024, 1) or None,
             }
             for second in measured.series
         ],
@@ -107,9 +112,18 @@ def _server(measured: Measured, idle: Usage | None) -> Report | None:
         "cores": round(cpu_s / measured.seconds, 3),
         "kibPerCall": round((after.memory_kib - idle.memory_kib) / calls, 1),
         "residentMib": round(after.resident_kib / 1024, 1),
+        "riseKibPerMinute": _rise(measured.series),
         "threadsPerCall": round((after.threads - idle.threads) / calls, 2),
         "switchesPerCallSecond": {"voluntary": round(voluntary, 1), "forced": round(forced, 2)},
     }
+
+
+def _rise(series: list[Second]) -> float | None:
+    """By how much memory rises in a minute, by the line of least squares through the second half."""
+    if len(series) < _RISE_AFTER_S:
+        return None
+    half = [float(second.memory_kib) for second in series[len(series) // 2 :]]
+    return round(60 * linear_regression(range(len(half)), half).slope, 1)
 
 
 def _capacity(capacity: Capacity) -> Report:
@@ -185,9 +199,11 @@ def _facts(report: Report) -> Table:
             "server's CPU",
             f"{server['cpuMsPerCallSecond']:.2f} ms per call-second, {server['cores']:.2f} cores",
         )
+        rise = server["riseKibPerMinute"]
         facts.add_row(
             "server's memory",
-            f"{server['kibPerCall']:.0f} KiB per added call, {server['residentMib']:.0f} MiB in all",
+            f"{server['kibPerCall']:.0f} KiB per added call, {server['residentMib']:.0f} MiB in all"
+            + ("" if rise is None else f", {rise:+.0f} KiB a minute"),
         )
         facts.add_row("server's threads", f"{server['threadsPerCall']:.2f} per added call")
         facts.add_row(

@@ -15,7 +15,7 @@ from callapp.simulators.load.certificate import make_certificate
 from callapp.simulators.load.desk import Desk
 from callapp.simulators.load.fleet import Fleet
 from callapp.simulators.load.loop import Loop, clock
-from callapp.simulators.load.process import Usage, cpu_s_of, processes_of, usage_of
+from callapp.simulators.load.process import Usage, cpu_s_of, memory_kib_of, processes_of, usage_of
 from callapp.simulators.load.server import MakeRecipe, Server, Surroundings, pin, split_cores
 from callapp.simulators.load.tally import Delays, Tally
 from callapp.simulators.load.world import Target, World
@@ -63,6 +63,7 @@ class Second:
     to_model: Delays
     to_phone: Delays
     late: Delays
+    memory_kib: int  # the server's own, at its end; 0 if it is not known
 
 
 @dataclass
@@ -167,7 +168,13 @@ class Load:
         while (left_s := began + seconds - clock()) > 0:
             loop.run(min(1.0, left_s))
             series.append(
-                Second(self.fleet.live, tally.to_model.take(), tally.to_phone.take(), tally.late.take())
+                Second(
+                    self.fleet.live,
+                    tally.to_model.take(),
+                    tally.to_phone.take(),
+                    tally.late.take(),
+                    memory_kib_of(self._processes),
+                )
             )
             self.tell(f"measuring {self.fleet.live} calls", (clock() - began) / seconds)
         took_s = clock() - began

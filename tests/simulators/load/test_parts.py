@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 import socket
 import sys
 import xml.etree.ElementTree as ET
 from base64 import b64decode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from callapp.simulators.load.capacity import find_capacity
 from callapp.simulators.load.loop import Loop, clock
 from callapp.simulators.load.phone import Phone
 from callapp.simulators.load.plot import plot
-from callapp.simulators.load.process import cpu_s_of, processes_of, usage_of
+from callapp.simulators.load.process import Usage, cpu_s_of, memory_kib_of, processes_of, usage_of
 from callapp.simulators.load.report import make_report, print_report, remarks
 from callapp.simulators.load.run import Measured, Plan, Second
 from callapp.simulators.load.server import pin, split_cores
@@ -195,6 +196,26 @@ def test_usage_of_this_process_is_known_on_linux() -> None:
     assert usage.memory_kib > 1000
     assert usage_of(2**22 + 1) is None
     assert cpu_s_of([2**22 + 1]) == 0
+    assert 1000 < memory_kib_of([os.getpid()]) == memory_kib_of([os.getpid(), 2**22 + 1])
+
+
+def test_memory_that_rises_is_told_by_the_second_half_of_a_long_measurement() -> None:
+    idle = Usage(0.0, 0, 0, 2, (0, 0))
+
+    def rise(*memory_kib: int) -> object:
+        what = replace(measured(10), before=idle, after=replace(idle, at_s=2.0), cpu_s=0.1)
+        what.series = [replace(what.series[0], memory_kib=kib) for kib in memory_kib]
+        report = make_report(Plan(), what, Tally(), idle)
+        console = Console(file=io.StringIO(), width=120)
+        print_report(report, console)
+        told = re.search(r"([+-]\d+) KiB a minute", console.file.getvalue())  # type: ignore[attr-defined]
+        return report["server"]["riseKibPerMinute"], told and told[1]
+
+    young = range(50_000, 80_000, 1000)
+    assert rise(*young, *[80_000] * 30) == (0, "+0")
+    assert rise(*young, *range(80_000, 80_060, 2)) == (120, "+120")
+    assert rise(*young, *range(80_000, 79_970, -1)) == (-60, "-60")
+    assert rise(*young) == (None, None)
 
 
 def measured(calls: int, delay_s: float = 0.001, *, late_s: float = 0.0, lost: int = 0) -> Measured:
@@ -219,7 +240,7 @@ def measured(calls: int, delay_s: float = 0.001, *, late_s: float = 0.0, lost: i
         missed=0,
         stale=0,
         failed=0,
-        series=[Second(calls, delays(delay_s), delays(delay_s), delays(late_s))] * 2,
+        series=[Second(calls, delays(delay_s), delays(delay_s), delays(late_s), 0)] * 2,
     )
 
 
