@@ -8,6 +8,7 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ BUILT_IN: tuple[Callable[..., object], ...] = (
     take_message.take_message,
 )
 BUILT_IN_NAMES = tuple(function.__name__ for function in BUILT_IN)
+
+# Ours stay as they are for as long as the process runs; a folder's are read anew with each load.
+_describe_once = cache(describe)
 
 # Each load gets a package name of its own, so that nothing of an earlier one is found again.
 _loads = itertools.count(1)
@@ -103,7 +107,7 @@ def load_tools(
     by_type: dict[type, Provided] = {type(thing): thing for thing in provided}
     for function in functions:
         try:
-            tool = describe(function, by_type)
+            tool = (_describe_once if function in BUILT_IN else describe)(function).given(by_type)
         except ConfigError as error:
             faults += error.faults
             continue

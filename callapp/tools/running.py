@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
@@ -18,7 +18,7 @@ from pydantic_core import to_json
 
 from callapp.conversation.wishes import Wish
 from callapp.errors import CallappError, ToolError
-from callapp.tools.declare import CallContext
+from callapp.tools.declare import CallContext, Provided
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class Tool:
         description: when and how to use it, for the model.
         parameters_schema: JSON Schema of what the model has to give.
         context_parameter: the parameter that takes the ``CallContext``, if there is one.
-        provided: what else is passed by us and hidden from the model, by parameter.
         arguments: reads what the model gave; each field's alias is the parameter's name.
+        wants: what else is passed by us and hidden from the model, by parameter; see `given`.
     """
 
     name: str
@@ -60,7 +60,13 @@ class Tool:
     function: Callable[..., object]
     context_parameter: str | None
     arguments: type[BaseModel]
-    provided: Mapping[str, object] = field(default_factory=dict)
+    wants: Mapping[str, type[Provided]]
+    provided: Mapping[str, Provided] = field(default_factory=dict)
+
+    def given(self, provided: Mapping[type, Provided]) -> Tool:
+        """Return this tool with those of these that it wants; without one of them it fails when it is run."""
+        mine = {parameter: provided[kind] for parameter, kind in self.wants.items() if kind in provided}
+        return replace(self, provided=mine)
 
     def definition(self) -> dict[str, Any]:
         """What the model is told of this tool."""

@@ -6,7 +6,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import docstring_parser
@@ -32,15 +32,11 @@ class _LeanSchema(GenerateJsonSchema):
         return False
 
 
-def describe(function: Callable[..., object], provided: Mapping[type, Provided] | None = None) -> Tool:
+def describe(function: Callable[..., object]) -> Tool:
     """What the model is told of a function, and how to read what the model gives it.
 
     The name is the function's, the description is the docstring's first paragraph, and what its
     ``Args:`` section says of a parameter is that parameter's description.
-
-    Args:
-        provided: what is passed by us, by type. A tool that wants what is not among them can be
-            described, but fails when it is run.
 
     Raises:
         ConfigError: the function cannot be a tool; one fault for each reason.
@@ -58,7 +54,7 @@ def describe(function: Callable[..., object], provided: Mapping[type, Provided] 
 
     fields: dict[str, Any] = {}
     context_parameter: str | None = None
-    bound: dict[str, object] = {}
+    wants: dict[str, type[Provided]] = {}
     try:
         annotations = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
     except Exception as error:  # noqa: BLE001 - an annotation is user code, it may raise anything
@@ -72,8 +68,7 @@ def describe(function: Callable[..., object], provided: Mapping[type, Provided] 
         if complaint:
             faults.append(f"{where}: parameter {parameter.name!r} {complaint}")
         elif _is_provided(annotations[parameter.name]):
-            if provided and annotations[parameter.name] in provided:
-                bound[parameter.name] = provided[annotations[parameter.name]]
+            wants[parameter.name] = annotations[parameter.name]
         elif not _is_context(annotations[parameter.name]):
             # Numbered, and known by their alias: a parameter may have any name, `schema` or
             # `_day` included, without getting in the way of pydantic's own.
@@ -96,7 +91,7 @@ def describe(function: Callable[..., object], provided: Mapping[type, Provided] 
         function=function,
         context_parameter=context_parameter,
         arguments=arguments,
-        provided=bound,
+        wants=wants,
     )
 
 

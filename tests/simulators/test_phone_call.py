@@ -350,7 +350,8 @@ def test_phones_that_are_held_up_say_so_and_spend_nothing_on_a_lost_connection(
     call.wait_ended(5)
     assert [fault.code for fault in call.faults] == [31903]
     assert call.stream.late_ms > 300
-    assert not caplog.messages  # asyncio's, of each frame that it was given in vain
+    in_vain = [record.getMessage() for record in caplog.records if record.name == "asyncio"]
+    assert not in_vain  # of each frame that it was given
 
 
 def test_what_is_not_the_protocol_is_noted_and_the_stream_goes_on(carrier: Carrier, app: App) -> None:
