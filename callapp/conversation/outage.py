@@ -98,7 +98,7 @@ class Outage:
 
     def dial_again(self, at_ms: float) -> list[Command]:
         """Have the model that is missing dialled; while a goodbye is heard out, none is needed."""
-        if self._missing is None:
+        if self._missing is None or self._lifeline.up:
             return []
         reason, after_ms = self._missing
         if after_ms is None and self._away.gone:

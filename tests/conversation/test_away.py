@@ -422,6 +422,16 @@ def test_who_comes_back_to_no_model_has_one_dialled():
     assert [create.tag for create in only(commands, CreateResponse)] == ["greeting"]
 
 
+def test_who_comes_back_to_a_model_that_is_there_after_all_talks_to_it():
+    """As it had not been to be had while they were away, the call ended, and a response was asked for."""
+    call = Call(greeting="Say hello")
+    call.tell(TransferAsked(COLD), at_ms=6_000)
+    call.tell(CallerHungUp(), ModelLost("openai.refused", hopeless=True), SessionConfirmed(), at_ms=20_000)
+    commands = call.tell(CallerBack("the line was busy"), at_ms=30_000)
+    assert only(commands, Finish) == []
+    assert only(commands, CreateResponse)
+
+
 def test_who_comes_back_while_a_model_is_dialled_gives_it_its_time():
     call = Call()
     call.tell(TransferAsked(COLD), at_ms=6_000)
