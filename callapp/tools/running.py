@@ -85,7 +85,13 @@ class Tool:
                 given[self.context_parameter] = context
             return _shaped(self.function(**given, **self.provided))
         except ToolError as error:
-            return failure(str(error))
+            if str(error).strip():
+                return failure(str(error))
+            logger.error(
+                "! tool %s failed, and its ToolError says nothing of it to the model",
+                self.name,
+                extra={"call_sid": context.call_sid},
+            )
         except CallappError as error:  # the database is away, say, which is no bug of the tool's
             logger.error("! tool %s failed: %s", self.name, error, extra={"call_sid": context.call_sid})
         except BaseException:  # user code, sys.exit() included: the model still gets its answer

@@ -46,7 +46,8 @@ def describe(function: Callable[..., object]) -> Tool:
     faults = []
     if not _NAME.fullmatch(name):
         faults.append(f"{where}: the name does not fit; expected up to 64 of the letters a-z, digits and _")
-    if inspect.iscoroutinefunction(inspect.unwrap(function)):
+    plain = inspect.unwrap(function)
+    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
         faults.append(f"{where}: is an `async def`; expected a plain `def`, tools run in threads")
     description, parameter_descriptions, complaint = _read_docstring(function)
     if complaint:
@@ -56,7 +57,7 @@ def describe(function: Callable[..., object]) -> Tool:
     context_parameter: str | None = None
     wants: dict[str, type[Provided]] = {}
     try:
-        annotations = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+        annotations = typing.get_type_hints(plain, include_extras=True)
     except Exception as error:  # noqa: BLE001 - an annotation is user code, it may raise anything
         faults.append(
             f"{where}: an annotation cannot be read ({_one_line(error)}); expected types that the "

@@ -170,6 +170,19 @@ def test_a_tool_error_is_told_in_its_own_words() -> None:
     assert run(refund) == '{"error": "返金は担当者が行います。"}'
 
 
+def test_a_tool_error_without_words_is_a_failure_like_others(caplog: pytest.LogCaptureFixture) -> None:
+    """Of an empty one the model would make up what went wrong."""
+
+    def refund() -> str:
+        """Refund."""
+        raise ToolError
+
+    assert error_of(run(refund)).startswith("refund failed for a technical reason.")
+    (record,) = caplog.records
+    assert "its ToolError says nothing" in record.getMessage()
+    assert record.call_sid == CONTEXT.call_sid  # type: ignore[attr-defined]
+
+
 def test_a_long_tool_error_is_cut_as_an_answer_is() -> None:
     """OpenAI refuses an output of more than 256,000 characters: the model would go on without one."""
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pytest
@@ -204,6 +205,15 @@ def test_every_fault_is_told_with_file_and_line() -> None:
     assert "parameter 'days' takes any number of values" in told
     assert "parameter 'other' has a type that cannot be given as JSON" in told
     assert "parameter 'more' takes any number of values" in told
+
+
+def test_a_generator_that_waits_is_no_plain_def_either() -> None:
+    async def hours() -> AsyncIterator[str]:
+        """Opening hours."""
+        yield "10:00-19:00"
+
+    (fault,) = faults_of(hours)
+    assert "is an `async def`" in fault
 
 
 def test_a_pattern_that_pydantic_does_not_take_is_a_fault() -> None:
