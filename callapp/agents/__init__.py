@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from callapp.agents.loader import Agents, load_agents
 from callapp.agents.model import Agent
-from callapp.agents.templates import CannotFill
 from callapp.agents.watching import WatchedAgents
 
-__all__ = ["Agent", "Agents", "CannotFill", "WatchedAgents", "load_agents"]
+__all__ = ["Agent", "Agents", "WatchedAgents", "load_agents"]

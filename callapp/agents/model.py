@@ -218,32 +218,15 @@ class Agent(BaseModel):
 
         Args:
             at: the moment for those that ask for ``today`` or ``now``; the present one if left out.
-
-        Raises:
-            CannotFill: the instructions cannot be filled at all.
         """
         return templates.fill(self.instructions, self._known(parameters, at))
 
     def line(self, which: SpokenLine, parameters: Mapping[str, str]) -> str | None:
-        """A line to be spoken on one call, what is missing left empty; ``None`` for nothing to say.
-
-        Raises:
-            CannotFill: the line cannot be filled at all.
-        """
+        """A line to be spoken on one call, what is missing left empty; ``None`` for nothing to say."""
         text = self._written(which)
         if text is None:
             return None
         return templates.fill(text, self._known(parameters, None)).strip() or None
-
-    def check(self, parameters: Mapping[str, str]) -> None:
-        """Make sure that a call has all its texts, also those that it needs later.
-
-        Raises:
-            CannotFill: one cannot be filled at all.
-        """
-        self.fill(parameters)
-        for which in LINES:
-            self.line(which, parameters)
 
     def _written(self, which: SpokenLine) -> str | None:
         """A line as the file has it."""

@@ -2,8 +2,8 @@
 
 The texts are Jinja templates, of which a part is allowed: values, the filters below,
 ``{% if %}`` and comparisons. There are no loops, calls or attributes, so that filling one ends, and
-soon, and cannot reach anything but the parameters. A parameter's value is inserted as it is and is
-never itself taken for a template.
+soon, and cannot reach anything but the parameters; nor can it fail, once it was checked. A parameter's
+value is inserted as it is and is never itself taken for a template.
 """
 
 from __future__ import annotations
@@ -47,10 +47,6 @@ _environment = ImmutableSandboxedEnvironment(autoescape=False)
 _environment.globals.clear()
 
 
-class CannotFill(CallappError):
-    """A text of an agent could not be filled; the message says why."""
-
-
 class TemplateFault(CallappError):
     """A text is not a template, or uses what is not allowed. ``line`` counts from 1."""
 
@@ -61,11 +57,19 @@ class TemplateFault(CallappError):
 
 
 def check(text: str) -> None:
-    """Make sure that a text can be filled.
+    """Make sure that a text can be filled, whatever the values.
 
     Raises:
         TemplateFault: it cannot.
     """
+    try:
+        _check(text)
+        fill(text, {})
+    except (SyntaxError, RecursionError):  # Python's own, of what Jinja makes of it
+        raise TemplateFault(1, "this is nested too deeply; expected fewer {% if %} in each other") from None
+
+
+def _check(text: str) -> None:
     try:
         tree = _environment.parse(text)
     except jinja2.TemplateSyntaxError as error:
@@ -75,15 +79,19 @@ def check(text: str) -> None:
     for node in tree.find_all(nodes.Node):
         if not _allowed(node):
             raise TemplateFault(node.lineno, f"this cannot be used in a template; expected {WHAT_IS_ALLOWED}")
-    values = dict.fromkeys(find_undeclared_variables(tree), "x")
     for node in tree.find_all((nodes.Filter, nodes.Test)):
+        # Whether a filter takes what it is given may not hang on a call's values. A default is taken as is.
+        if node.name != "default" and not all(isinstance(given, nodes.Const) for given in node.args):
+            what = f"what {node.name} is given has to be written out"
+            raise TemplateFault(node.lineno, f"{what}; expected e.g. {{{{ name | trim('.') }}}}")
         # Each alone, so that wrong arguments show now, also in a branch that few calls take.
         alone = nodes.Template([nodes.Output([node])], lineno=1)
         alone.set_environment(_environment)
         try:
-            _render(_environment.from_string(alone), values)
-        except CannotFill as error:
-            raise TemplateFault(node.lineno, f"{error}; expected {WHAT_IS_ALLOWED}") from None
+            _environment.from_string(alone).render()
+        except (jinja2.TemplateError, TypeError) as error:
+            what = f"{_lower_first(str(error))}; expected {WHAT_IS_ALLOWED}"
+            raise TemplateFault(node.lineno, what) from None
 
 
 def is_text(value: str) -> bool:
@@ -107,21 +115,10 @@ def needed(text: str) -> tuple[str, ...]:
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """A text with its values; one that is missing is left empty.
-
-    Raises:
-        CannotFill: the text does something that cannot be done.
-    """
+    """A text that was checked with its values; one that is missing is left empty."""
     if "{" not in text:
         return text
-    return _render(_compiled(text), values)
-
-
-def _render(template: jinja2.Template, values: Mapping[str, str]) -> str:
-    try:
-        return template.render(dict(values))
-    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise CannotFill(_lower_first(str(error))) from error
+    return _compiled(text).render(dict(values))
 
 
 # An agent has four texts, and an app a few agents.

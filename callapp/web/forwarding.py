@@ -11,8 +11,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
-from callapp.agents import Agent, CannotFill
-from callapp.agents.model import SpokenLine
+from callapp.agents import Agent
 from callapp.call_log.records import TERMINAL_STATUSES, Admission
 from callapp.call_log.store import StoreUnavailable
 from callapp.logs import CallLogger, call_logger, mask_number
@@ -38,7 +37,7 @@ def forward(admission: Admission, agent: Agent, log: CallLogger) -> str:
     return twiml.forward(
         agent.forward_to,
         language=agent.language,
-        opening=_line("opening", agent, log),
+        opening=agent.line("opening", {}),
         listening=listening,
     )
 
@@ -89,15 +88,7 @@ def over() -> ResponseReturnValue:
         live.cut(reason)
     if not reached:
         return _xml(twiml.nobody_there(agent.language))
-    return _xml(twiml.part(agent.language, _line("closing", agent, log)))
-
-
-def _line(which: SpokenLine, agent: Agent, log: CallLogger) -> str | None:
-    try:
-        return agent.line(which, {})
-    except CannotFill as error:
-        log.error("! agent %s: %s", agent.name, error)
-        return None
+    return _xml(twiml.part(agent.language, agent.line("closing", {})))
 
 
 def _xml(document: str) -> Response:

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
-from callapp.agents import Agent, CannotFill
+from callapp.agents import Agent
 from callapp.call.dial import call_off
 from callapp.call.pairing import OTHER_NUMBER, Place
 from callapp.call_log import Admission, StoreUnavailable
@@ -164,7 +164,6 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
         app.registry.also_known_as(key, call_sid)
         app.registry.expect_stream(key, STREAM_WITHIN_S)
         token = app.store.issue_token(admission, TOKEN_LIVES_S)
-        agent.check(admission.parameters)  # while the caller can still be told
         language, opening, closing = _words(agent, admission.parameters)
         document = twiml.connect_stream(
             stream_url=twiml.stream_url(public_origin()),
@@ -176,9 +175,6 @@ def _answer(call_sid: str, fields: MultiDict[str, str], log: CallLogger) -> str:
             opening=opening,
             closing=closing,
         )
-    except CannotFill as error:
-        app.registry.give_back(key)
-        raise _CannotAnswer(f"agent {agent.name}: {error}") from error
     except BaseException:
         app.registry.give_back(key)
         raise

@@ -94,6 +94,8 @@ def test_what_is_no_template_is_a_fault(text: str) -> None:
         "{{ name | default(vip and (name | upper(1)) or 'x') }}",
         "{{ name | upper(*vip) }}",
         "{{ name | trim(*vip) }}",
+        "{{ name | trim(vip) }}",
+        "{{ name | trim((vip == 'yes') or 'x') }}",
         "{{ name | default(**vip) }}",
     ],
 )
@@ -102,6 +104,23 @@ def test_wrong_arguments_are_a_fault_wherever_they_stand(text: str) -> None:
     with pytest.raises(TemplateFault) as caught:
         templates.check(f"a\n{text}")
     assert caught.value.line == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{% if a %}" * 120 + "x" + "{% endif %}" * 120, "{{ " + "not " * 5000 + "a }}", "{{ " + "(" * 5000],
+    ids=["branches", "operators", "brackets"],
+)
+def test_what_is_nested_beyond_what_python_takes_is_a_fault(text: str) -> None:
+    """It was loaded, and each call of the agent failed."""
+    with pytest.raises(TemplateFault, match="nested too deeply"):
+        templates.check(text)
+
+
+def test_a_filter_whose_argument_hangs_on_the_call_is_told_how_it_would_do() -> None:
+    with pytest.raises(TemplateFault, match="what trim is given has to be written out; expected"):
+        templates.check("{{ name | trim(vip) }}")
+    templates.check("{{ name | trim('.') | default(vip) }}")
 
 
 def test_braces_can_be_written() -> None:

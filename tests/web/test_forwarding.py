@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from callapp.telephony.rest import CallState
 from tests.web.conftest import (
     CALL_SID,
     FROM,
-    HEARD,
     ORIGIN,
     TO,
     Live,
@@ -29,7 +27,6 @@ from tests.web.conftest import (
 OTHER = "+442079460000"
 INCOMING = "/incoming-call?agent=heard"
 OVER = "/captions/over?agent=heard"
-UNFILLABLE = "'{{ shop | trim(stars) }}'"
 
 
 def verbs(answer: TestResponse) -> list[twiml.Verb]:
@@ -88,17 +85,6 @@ def test_without_a_slot_the_caller_is_put_through_all_the_same(make_world: MakeW
 def test_a_server_that_is_about_to_stop_puts_callers_through(world: World) -> None:
     world.services.registry.drain_requested = True
     assert_put_through_without_captions(world.webhook(INCOMING))
-
-
-def test_a_line_that_cannot_be_filled_is_left_out(make_world: MakeWorld, tmp_path: Path) -> None:
-    """Twilio speaks of an application error where it is answered none."""
-    (tmp_path / "agents").mkdir()
-    odd = HEARD.replace("This call is transcribed.", UNFILLABLE).replace("That was all.", UNFILLABLE)
-    (tmp_path / "agents" / "odd.md").write_text(odd)
-    world = make_world()
-    assert said(world.webhook("/incoming-call?agent=odd")) == []
-    ended = {"CallSid": CALL_SID, "CallStatus": "in-progress", "DialCallStatus": "completed"}
-    assert said(world.webhook("/captions/over?agent=odd", ended)) == []
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("connection refused"), RuntimeError("a bug")])

@@ -144,20 +144,6 @@ def test_an_unknown_agent_gets_an_apology(world: World, caplog: pytest.LogCaptur
     assert world.slots == 0
 
 
-@pytest.mark.parametrize("field", ["greeting: '{{ UNFILLABLE }}'\n---\n", "---\n{{ UNFILLABLE }}"])
-def test_an_agent_without_its_words_apologises_before_there_is_a_stream(
-    make_world: MakeWorld, tmp_path: Path, caplog: pytest.LogCaptureFixture, field: str
-) -> None:
-    """Which was closed as for a bug, and the caller heard nothing at all."""
-    (tmp_path / "agents").mkdir()
-    odd = "---\nlanguage: en-US\n" + field.replace("UNFILLABLE", "shop | trim(stars)") + "\nBe kind.\n"
-    (tmp_path / "agents" / "odd.md").write_text(odd)
-    world = make_world()
-    assert_apology(world.webhook("/incoming-call?agent=odd"))
-    assert "agent odd: strip arg must be" in caplog.text
-    assert world.slots == 0
-
-
 def test_a_missing_value_is_left_empty(world: World, caplog: pytest.LogCaptureFixture) -> None:
     answer = world.webhook("/incoming-call?agent=shop")
     assert verbs(answer) == ["Say", "Connect", "Hangup"]

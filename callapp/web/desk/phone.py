@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import render_template
 from flask.typing import ResponseReturnValue
 
-from callapp.agents import CannotFill
 from callapp.sentences import N_
 from callapp.services import services
 from callapp.telephony.twiml import AGENT_PARAMETER, TOKEN_PARAMETER
@@ -39,11 +38,7 @@ def open_call() -> ResponseReturnValue:
     missing = agent.missing(parameters)
     if missing:
         raise Problem(400, N_("The agent needs values for: %(names)s.", names=", ".join(missing)))
-    try:
-        agent.check(parameters)
-        lines = {which: agent.line(which, parameters) for which in ("opening", "closing")}
-    except CannotFill as error:
-        raise Problem(400, str(error)) from error
+    lines = {which: agent.line(which, parameters) for which in ("opening", "closing")}
     session_id = session_of_request()
     assert session_id is not None, "the desk is for those who signed in"
     line = open_line(agent, parameters, session_id, app)
