@@ -22,12 +22,14 @@ def parse_url(database_url: str) -> URL:
         ConfigError: it names no file, or an option of it cannot be read.
     """
     url = make_url(database_url)
-    # SQLite's own URIs, which uri=true lets in, have two words for it.
-    in_memory = ":memory:" in (url.database or ":memory:") or url.query.get("mode") == "memory"
-    if is_sqlite(url) and in_memory:
-        # Each connection would have a memory of its own.
-        raise ConfigError(["DATABASE_URL names an SQLite database in memory: name a file, sqlite:///…"])
     if is_sqlite(url):
+        database = url.database or ":memory:"
+        if database == ":memory:":
+            # Each connection would have a memory of its own.
+            raise ConfigError(["DATABASE_URL names an SQLite database in memory: name a file, sqlite:///…"])
+        if database.startswith("file:"):
+            # By which it can be in memory as well; and we look for the file's folder ourselves.
+            raise ConfigError([f"DATABASE_URL: {database!r} is a URI of SQLite's: name a file, sqlite:///…"])
         try:
             url.get_dialect()().create_connect_args(url)
         except ValueError as error:

@@ -93,12 +93,25 @@ def test_a_file_that_is_no_database_refuses_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("use", [schema.prepare, schema.upgrade, Store])
-@pytest.mark.parametrize(
-    "path", ["", "/", "/:memory:", "/file:calls?mode=memory&uri=true", "/file::memory:?cache=shared&uri=true"]
-)
+@pytest.mark.parametrize("path", ["", "/", "/:memory:"])
 def test_a_database_in_memory_refuses_the_start(use: Callable[[str], object], path: str) -> None:
     with pytest.raises(ConfigError, match="DATABASE_URL names an SQLite database in memory: name a file"):
         use(f"sqlite://{path}")
+
+
+@pytest.mark.parametrize("use", [schema.prepare, schema.upgrade, Store])
+@pytest.mark.parametrize(
+    "uri",
+    ["file:calls?mode=memory&uri=true", "file::memory:?cache=shared&uri=true", "file:{folder}/a?uri=true"],
+)
+def test_a_uri_of_sqlites_own_refuses_the_start(
+    use: Callable[[str], object], uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can name one in memory; of another the folder would be looked for in one named ``file:``."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"DATABASE_URL: 'file:.*' is a URI of SQLite's: name a file"):
+        use(f"sqlite:///{uri.format(folder=tmp_path)}")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("use", [schema.prepare, schema.upgrade, Store])
