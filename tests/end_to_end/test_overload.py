@@ -70,7 +70,7 @@ def test_a_locked_database_is_noticed_by_new_calls_only(server: Server, tmp_path
         # Each phone was answered, with an apology, and none of them holds a slot.
         assert all("申し訳" in text and "<Stream" not in text for text in answers[:4])  # type: ignore[operator]
         assert [one.status for one in answers[4:]] == [204] * 4  # type: ignore[union-attr]
-        assert any("database" in line for line in scene.warnings())
+        server.wait_for_line(": ! ", "database", since=scene.since)
         assert "<Stream" in server.answer_incoming("CA" + "3" * 32)
         server.webhook("/call-status", CallSid="CA" + "3" * 32, CallStatus="completed")
         scene.hang_up(call)
@@ -91,7 +91,7 @@ def test_a_stream_whose_token_cannot_be_looked_up_is_told_to_go_and_the_caller_h
         assert len(asked) == requests
         assert all("We are sorry" in one.form["Twiml"][-1] for one in asked)
         assert scene.model.attempts == 0
-        assert any("stream refused: database" in line for line in scene.warnings())
+        server.wait_for_line(": ! stream refused: database", since=scene.since)
         server.webhook("/call-status", CallSid=call_sid, CallStatus="completed")
 
 
