@@ -17,9 +17,6 @@ from callapp.simulators.load.process import Usage
 from callapp.simulators.load.run import BUSY_SHARE, LATE_MS, Measured, Plan, Second
 from callapp.simulators.load.tally import Delays, Tally
 
-_RISE_AFTER_S = 60
-"""Shorter measurements say nothing of it: calls that have just begun still grow."""
-
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 
 Report = dict[str, Any]
@@ -57,7 +54,7 @@ def make_report(
             "failures": tally.failures,
             "sessionsLeftOpen": tally.sessions_left,
         },
-        "server": _server(measured, idle),
+        "server": _server(measured, idle, plan.call_s),
         "load": {
             "cpuShare": round(measured.own_share, 3),
             "lateMs": _delays(measured.late),
@@ -98,7 +95,7 @@ def _delays(delays: Delays) -> Report:
     return {**named, "count": len(delays)}
 
 
-def _server(measured: Measured, idle: Usage | None) -> Report | None:
+def _server(measured: Measured, idle: Usage | None, call_s: float) -> Report | None:
     before, after, cpu_s = measured.before, measured.after, measured.cpu_s
     if before is None or after is None or cpu_s is None or idle is None or not measured.live_s:
         return None
@@ -112,15 +109,18 @@ def _server(measured: Measured, idle: Usage | None) -> Report | None:
         "cores": round(cpu_s / measured.seconds, 3),
         "kibPerCall": round((after.memory_kib - idle.memory_kib) / calls, 1),
         "residentMib": round(after.resident_kib / 1024, 1),
-        "riseKibPerMinute": _rise(measured.series),
+        "riseKibPerMinute": _rise(measured.series, call_s),
         "threadsPerCall": round((after.threads - idle.threads) / calls, 2),
         "switchesPerCallSecond": {"voluntary": round(voluntary, 1), "forced": round(forced, 2)},
     }
 
 
-def _rise(series: list[Second]) -> float | None:
-    """By how much memory rises in a minute, by the line of least squares through the second half."""
-    if len(series) < _RISE_AFTER_S:
+def _rise(series: list[Second], call_s: float) -> float | None:
+    """By how much memory rises in a minute, by the line of least squares through the second half.
+
+    Not known where calls are younger then than they will be: what is said in them still adds up.
+    """
+    if len(series) < 2 * max(call_s, 1):
         return None
     half = [float(second.memory_kib) for second in series[len(series) // 2 :]]
     return round(60 * linear_regression(range(len(half)), half).slope, 1)

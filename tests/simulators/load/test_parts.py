@@ -205,7 +205,7 @@ def test_memory_that_rises_is_told_by_the_second_half_of_a_long_measurement() ->
     def rise(*memory_kib: int) -> object:
         what = replace(measured(10), before=idle, after=replace(idle, at_s=2.0), cpu_s=0.1)
         what.series = [replace(what.series[0], memory_kib=kib) for kib in memory_kib]
-        report = make_report(Plan(), what, Tally(), idle)
+        report = make_report(Plan(call_s=30), what, Tally(), idle)
         console = Console(file=io.StringIO(), width=120)
         print_report(report, console)
         told = re.search(r"([+-]\d+) KiB a minute", console.file.getvalue())  # type: ignore[attr-defined]
@@ -215,7 +215,7 @@ def test_memory_that_rises_is_told_by_the_second_half_of_a_long_measurement() ->
     assert rise(*young, *[80_000] * 30) == (0, "+0")
     assert rise(*young, *range(80_000, 80_060, 2)) == (120, "+120")
     assert rise(*young, *range(80_000, 79_970, -1)) == (-60, "-60")
-    assert rise(*young) == (None, None)
+    assert rise(*young, *[80_000] * 29) == (None, None)
 
 
 def measured(calls: int, delay_s: float = 0.001, *, late_s: float = 0.0, lost: int = 0) -> Measured:
