@@ -107,7 +107,7 @@ def load_tools(
     by_type: dict[type, Provided] = {type(thing): thing for thing in provided}
     for function in functions:
         try:
-            tool = (_describe_once if function in BUILT_IN else describe)(function).given(by_type)
+            tool = (_describe_once if function in BUILT_IN else describe)(function).provided_with(by_type)
         except ConfigError as error:
             faults += error.faults
             continue

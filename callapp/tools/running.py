@@ -51,7 +51,7 @@ class Tool:
         parameters_schema: JSON Schema of what the model has to give.
         context_parameter: the parameter that takes the ``CallContext``, if there is one.
         arguments: reads what the model gave; each field's alias is the parameter's name.
-        wants: what else is passed by us and hidden from the model, by parameter; see `given`.
+        wants: what else is passed by us and hidden from the model, by parameter; see `provided_with`.
     """
 
     name: str
@@ -63,10 +63,10 @@ class Tool:
     wants: Mapping[str, type[Provided]]
     provided: Mapping[str, Provided] = field(default_factory=dict)
 
-    def given(self, provided: Mapping[type, Provided]) -> Tool:
-        """Return this tool with those of these that it wants; without one of them it fails when it is run."""
-        mine = {parameter: provided[kind] for parameter, kind in self.wants.items() if kind in provided}
-        return replace(self, provided=mine)
+    def provided_with(self, things: Mapping[type, Provided]) -> Tool:
+        """Return this tool with those things that it wants; without one of them it fails when it is run."""
+        wanted = {parameter: things[kind] for parameter, kind in self.wants.items() if kind in things}
+        return replace(self, provided=wanted)
 
     def definition(self) -> dict[str, Any]:
         """What the model is told of this tool."""

@@ -81,13 +81,11 @@ def memory_kib_of(pids: list[int]) -> int:
 
     What they share after a fork counts for each, so it is the difference of two looks that says something.
     """
-    return sum(_kib(_fields_of(pid), "RssAnon") for pid in pids)
-
-
-def _fields_of(pid: int) -> dict[str, str]:
-    with suppress(OSError):
-        return _fields(_PROC / str(pid) / "status")
-    return {}
+    kib = 0
+    for pid in pids:
+        with suppress(OSError):  # as above
+            kib += _kib(_fields(_PROC / str(pid) / "status"), "RssAnon")
+    return kib
 
 
 def _kib(sizes: dict[str, str], name: str) -> int:
